@@ -1,0 +1,47 @@
+"""The two stacks, each opened and closed by one context manager; only composition roots call these.
+
+The engines' drivers are imported here on demand, so that a laptop's `make run` never loads Kafka or Cassandra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanfold.clock import Clock
+from fanfold.log import EventLog
+from fanfold.settings import Settings
+from fanfold.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """A log and the stores that project it."""
+
+    log: EventLog
+    stores: Stores
+
+
+@asynccontextmanager
+async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterator[Engines]:
+    """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends."""
+    from fanfold.cassandra.stores import cassandra_stores
+    from fanfold.kafka.log import KafkaLog
+
+    async with (
+        KafkaLog(settings, clock=clock, source=source) as log,
+        cassandra_stores(settings, clock=clock) as stores,
+    ):
+        yield Engines(log, stores)
+
+
+@asynccontextmanager
+async def embedded(settings: Settings, *, clock: Clock, path: Path) -> AsyncIterator[Engines]:
+    """The log in a SQLite file, the tables in memory: empty until a consumer has replayed the log."""
+    from fanfold.memory import memory_stores
+    from fanfold.sqlite_log import SqliteLog
+
+    async with SqliteLog(path, clock=clock, source="fanfold/all-in-one") as log:
+        yield Engines(log, memory_stores(settings, clock=clock))

@@ -1,0 +1,116 @@
+"""The log as a port: append, consume in batches with acknowledgement, tail.
+
+The log is the commit point of everything: an HTTP write is acknowledged when its event is appended, and every
+table is a projection of it. Adapters: `fanfold.kafka` (real) and `fanfold.sqlite_log` (embedded), and one
+contract suite over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from fanfold import events
+from fanfold.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record lies. Positions of one partition are comparable by offset, others are not."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """The form of the `Fanfold-Position` header."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as read. `appended_at_ms` is the log's own clock (LogAppendTime)."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+    appended_at_ms: int
+
+    @property
+    def position(self) -> Position:
+        return Position(self.topic, self.partition, self.offset)
+
+    def event(self) -> Event:
+        """Decode it. Raises `Undecodable`."""
+        return events.decode(self.headers, self.value)
+
+
+class Tail(Protocol):
+    """A reader without a group that follows topics as they grow."""
+
+    async def read(self) -> Sequence[Record]:
+        """What was appended since the last call, in order within a partition.
+
+        Waits up to about 200 ms for something, then returns nothing. Raises `Unavailable`.
+        """
+        ...
+
+    def behind_s(self) -> float:
+        """Seconds since this tail last held every record that the log had. Grows when the log is away."""
+        ...
+
+
+class EventLog(Protocol):
+    """The write side of the log, and its tail."""
+
+    async def append(self, event: Event) -> Position | None:
+        """Append one event and return when it is durable (`acks=all`).
+
+        Returns None when the log has the record but can't tell where (a deduplicated send). Raises
+        `Unavailable` within the request timeout; a record not sent by then is dropped, not sent later.
+        """
+        ...
+
+    async def append_many(self, batch: Sequence[Event]) -> None:
+        """Append all, in order within each key. Raises `Unavailable`: some may have been appended."""
+        ...
+
+    async def dead_letter(self, record: Record, reason: str) -> None:
+        """Keep a record that can't be handled, raw, with its origin and the reason. Raises `Unavailable`.
+
+        Headers added: `ff_topic`, `ff_partition`, `ff_offset`, `ff_reason`.
+        """
+        ...
+
+    def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:
+        """Follow topics from the first record appended at or after that wall-clock time."""
+        ...
+
+    def clock_skew_ms(self) -> int | None:
+        """This machine's clock minus the log's, at an acknowledgement of the last 10 s; None if none."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the log answers. Raises `Unavailable`."""
+        ...
+
+
+BatchHandler = Callable[[Sequence[Record]], Awaitable[None]]
+"""Handles a batch whole. Returning acknowledges all of it; raising acknowledges none and stops the consumer."""
+
+
+class Consumer(Protocol):
+    """Reads topics in a group, in batches, and acknowledges what its handlers have settled.
+
+    At least once: after a crash, records since the last acknowledgement come again. Records of one partition
+    arrive in order, and a topic's next batch only after its handler has returned.
+    """
+
+    async def run(self, handlers: Mapping[str, BatchHandler]) -> None:
+        """Consume each topic with its handler until cancelled. Raises what a handler raised."""
+        ...
