@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
 )
 from uuid_utils import compat
 
@@ -38,7 +39,9 @@ PUBLIC_TOPICS = (POSTS, GRAPH)
 Time = Annotated[
     AwareDatetime,
     PlainSerializer(lambda at: rfc3339(to_ms(at)), return_type=str),
-    Field(description="RFC 3339, UTC, with milliseconds."),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "description": "RFC 3339, UTC, milliseconds."}
+    ),
 ]
 
 

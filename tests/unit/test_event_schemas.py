@@ -1,0 +1,90 @@
+"""The committed JSON Schemas are what the models say, and what the models write fits them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import jsonschema
+import orjson
+import pytest
+
+from fanfold import events
+from fanfold.errors import Undecodable
+from fanfold.event_schemas import event_schemas
+from fanfold.ids import created_at_ms, new_post_id
+from fanfold.topics import SCHEMAS, load_topics
+
+POST_ID = new_post_id(1_700_000_000_123)
+AT = datetime.fromtimestamp(1_700_000_000.123, UTC)
+EXAMPLES: list[events.Event] = [
+    events.PostCreated(post_id=POST_ID, author_id="bob", content="Hello 🌍", created_at=AT),
+    events.PostEdited(post_id=POST_ID, author_id="bob", content="Hello", edited_at=AT),
+    events.PostDeleted(post_id=POST_ID, author_id="bob", deleted_at=AT),
+    events.UserRegistered(user_id="bob", display_name="Bob", registered_at=AT),
+    events.UserFollowed(follower_id="alice", followee_id="bob", followed_at=AT),
+    events.UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT),
+    events.DeliverSlice(post_id=POST_ID, author_id="bob", generation=1, bucket=15),
+    events.BackfillFollow(
+        followee_id="bob", follows=(events.NewFollow("alice", 7),), before=POST_ID
+    ),
+]
+
+
+def test_the_committed_schemas_are_the_models() -> None:
+    committed = {path.name: path.read_text() for path in (SCHEMAS / "events").glob("*.json")}
+    assert committed == event_schemas(), "run `make schemas` and commit the difference"
+
+
+def test_every_event_has_an_example_here() -> None:
+    assert {type(example) for example in EXAMPLES} == set(events.EVENTS)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_an_event_fits_its_schema_and_survives_the_wire(event: events.Event) -> None:
+    wire = events.encode(event, source="test", now_ms=0)
+    schema = orjson.loads(event_schemas()[_file_of(event)])
+    jsonschema.validate(orjson.loads(wire.value), schema)
+    assert events.decode(dict(wire.headers), wire.value) == event
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_a_reader_ignores_fields_that_a_later_version_added(event: events.Event) -> None:
+    wire = events.encode(event, source="test", now_ms=0)
+    later = orjson.dumps({**orjson.loads(wire.value), "added_later": True})
+    assert events.decode(dict(wire.headers), later) == event
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe"])
+def test_what_is_no_event_is_undecodable(value: bytes | None) -> None:
+    with pytest.raises(Undecodable):
+        events.decode({"ce_type": b"fanfold.PostCreated.v1"}, value)
+    with pytest.raises(Undecodable, match="unknown event type"):
+        events.decode({"ce_type": b"fanfold.NoSuchEvent.v9"}, value)
+
+
+def test_time_on_the_wire_is_exactly_the_millisecond_in_the_post_id() -> None:
+    for ms in range(1_700_000_000_000, 1_700_000_001_000, 7):
+        at = datetime.fromtimestamp(ms / 1000, UTC)
+        event = events.PostCreated(
+            post_id=new_post_id(ms), author_id="bob", content="x", created_at=at
+        )
+        wire = events.encode(event, source="test", now_ms=0)
+        again = events.decode(dict(wire.headers), wire.value)
+        assert isinstance(again, events.PostCreated)
+        assert events.to_ms(again.created_at) == ms == created_at_ms(again.post_id)
+
+
+def test_topics_yaml_lists_exactly_the_events_of_the_models() -> None:
+    declared = {name: set(topic.events) for name, topic in load_topics().items()}
+    models: dict[str, set[str]] = {name: set() for name in declared}
+    for event in events.EVENTS:
+        models[event.topic].add(event.__name__)
+    assert declared == models
+
+
+def _file_of(event: events.Event) -> str:
+    return next(
+        name
+        for name, schema in event_schemas().items()
+        if orjson.loads(schema)["title"] == type(event).__name__
+    )
