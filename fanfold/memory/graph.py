@@ -1,0 +1,118 @@
+"""`Graph` in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+
+from fanfold.buckets import FollowerBucket, follower_bucket
+from fanfold.memory.cells import ClusteredTable, Row, Table
+from fanfold.stores import Follow, FollowerEdge, User
+
+
+class MemoryGraph:
+    """See `fanfold.stores.Graph`."""
+
+    def __init__(self) -> None:
+        self._users: Table[str] = Table()
+        # An edge's columns are always written together, so they share one cell.
+        self._followers: ClusteredTable[tuple[str, FollowerBucket], str] = ClusteredTable()
+        self._following: ClusteredTable[str, str] = ClusteredTable()
+
+    async def users(self, user_ids: Collection[str]) -> dict[str, User]:
+        found = {user_id: self._users.row(user_id) for user_id in user_ids}
+        return {
+            user_id: User(
+                **{**row, "user_id": user_id, "pull_since_ms": row.get("pull_since_ms") or None}
+            )
+            for user_id, row in found.items()
+            if row is not None
+        }
+
+    async def register(self, user_id: str, display_name: str, *, at: int) -> None:
+        self._users.write(user_id, at, display_name=display_name)
+
+    async def write_standing(self, user: User, *, at: int) -> None:
+        self._users.write(
+            user.user_id,
+            at,
+            follower_count=user.follower_count,
+            generation=user.generation,
+            delivery=user.delivery,
+            pull_since_ms=user.pull_since_ms or 0,  # a number, so that cells compare
+            count_position=at,
+        )
+
+    async def follower_edges(
+        self, followee_id: str, generation: int, follower_ids: Collection[str]
+    ) -> dict[str, FollowerEdge]:
+        edges = {}
+        for follower_id in follower_ids:
+            bucket = FollowerBucket(generation, follower_bucket(follower_id, generation))
+            row = self._followers.row((followee_id, bucket), follower_id)
+            if row is not None:
+                edges[follower_id] = _follower_edge(follower_id, generation, row)
+        return edges
+
+    async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+        for edge in edges:
+            bucket = FollowerBucket(
+                edge.generation, follower_bucket(edge.follower_id, edge.generation)
+            )
+            state = (edge.active, edge.since_ms, edge.follow_position, edge.position)
+            self._followers.write(
+                (followee_id, bucket), edge.follower_id, edge.position, state=state
+            )
+            self._following.write(edge.follower_id, followee_id, edge.position, state=state)
+
+    async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
+        for follower_id, follow_position in follows:
+            self._following.write(
+                follower_id, followee_id, follow_position, materialised_follow=follow_position
+            )
+
+    async def followers(
+        self,
+        followee_id: str,
+        bucket: FollowerBucket,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[FollowerEdge]:
+        rows = self._followers.rows((followee_id, bucket), above=after)
+        return [
+            _follower_edge(follower_id, bucket.generation, row)
+            for follower_id, row in islice(rows, limit)
+        ]
+
+    async def follows(self, user_id: str) -> dict[str, Follow]:
+        return {follow.followee_id: follow for follow in self._follows(user_id)}
+
+    async def ping(self) -> None:
+        return
+
+    def _follows(self, user_id: str) -> Iterator[Follow]:
+        for followee_id, row in self._following.rows(user_id):
+            if "state" not in row:
+                continue  # marked as materialised, but the edge itself never came
+            active, since_ms, follow_position, position = row["state"]
+            yield Follow(
+                followee_id=followee_id,
+                active=active,
+                since_ms=since_ms,
+                follow_position=follow_position,
+                position=position,
+                materialised=row.get("materialised_follow") == follow_position,
+            )
+
+
+def _follower_edge(follower_id: str, generation: int, row: Row) -> FollowerEdge:
+    active, since_ms, follow_position, position = row["state"]
+    return FollowerEdge(
+        follower_id=follower_id,
+        generation=generation,
+        active=active,
+        since_ms=since_ms,
+        follow_position=follow_position,
+        position=position,
+    )
