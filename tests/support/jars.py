@@ -1,0 +1,171 @@
+"""Kafka and Cassandra as child processes of the test session, from the jars in `.cache/engines/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from tests.support.probes import cassandra_answers, free_port, kafka_answers, wait_until
+
+ROOT = Path(__file__).parents[2]
+JARS = ROOT / ".cache" / "engines"
+TEMPLATES = ROOT / "deploy" / "engines"
+START_WITHIN_S = 120.0
+# Quick to start on two cores: one thread of garbage collection, and no profiling compiler.
+JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+LOG_TAIL_LINES = 20
+
+
+class JarNode(ABC):
+    """One JVM in a temporary directory that holds its configuration, its data and its log."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.home = Path(tempfile.mkdtemp(prefix=f"fanfold-{self.name}-"))
+        self.log = self.home / "engine.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.failed = False
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What to run; called before each start, writes the configuration that it names."""
+
+    @abstractmethod
+    def answers(self) -> bool: ...
+
+    def launch(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            raise RuntimeError(f"{self.name} is running already")
+        command = self.command()
+        with self.log.open("ab") as log:
+            # A session of its own: Ctrl-C goes to pytest, which stops the engine when its tests are done.
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        if wait_until(self.answers, within_s=START_WITHIN_S, gone=self.is_gone):
+            return
+        self.failed = True
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        self.kill()
+        raise RuntimeError(f"{self.name} did not start; its log is kept: {self.log}\n{tail}")
+
+    def is_gone(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        self.kill()
+        if not self.failed:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    def classpath(self) -> str:
+        jars = JARS / self.name
+        if not any(jars.glob("*.jar")):
+            raise RuntimeError(f"no jars in {jars}: run `make engines` (`make test` does)")
+        return f"{jars}/*"
+
+    def filled(self, template: str, **values: object) -> Path:
+        text = (TEMPLATES / self.name / template).read_text()
+        for placeholder, value in {**values, "DATA": self.home / "data"}.items():
+            text = text.replace(placeholder, str(value))
+        path = self.home / template
+        path.write_text(text)
+        return path
+
+
+class KafkaFromJars(JarNode):
+    name = "kafka"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.controller_port = free_port()
+
+    def command(self) -> list[str]:
+        config = self.filled(
+            "server.properties", KAFKA_PORT=self.port, CONTROLLER_PORT=self.controller_port
+        )
+        java = f"{_java()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=INFO"
+        # One pid for both steps: the shell becomes the broker.
+        return [
+            "/bin/sh",
+            "-ec",
+            (
+                f'export CLASSPATH="$1"; {java} kafka.tools.StorageTool format --ignore-formatted'
+                ' -t fanfoldfanfoldfanfoldQ -c "$2";'
+                f' exec {java} -Xms256m kafka.Kafka "$2"'
+            ),
+            "kafka",
+            self.classpath(),
+            str(config),
+        ]
+
+    def answers(self) -> bool:
+        return kafka_answers("127.0.0.1", self.port)
+
+
+class CassandraFromJars(JarNode):
+    name = "cassandra"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storage_port = free_port()
+
+    def command(self) -> list[str]:
+        config = self.filled(
+            "cassandra.yaml", CASSANDRA_PORT=self.port, STORAGE_PORT=self.storage_port
+        )
+        # Alone in its ring, it has nobody to wait for.
+        properties = {
+            "jdk.attach.allowAttachSelf": "true",
+            "cassandra.config": config.as_uri(),
+            "logback.configurationFile": (TEMPLATES / "cassandra" / "logback.xml").as_uri(),
+            "cassandra.storagedir": self.home / "data",
+            "cassandra.superuser_setup_delay_ms": 0,
+            "cassandra.ring_delay_ms": 0,
+            "cassandra.skip_wait_for_gossip_to_settle": 0,
+            "cassandra-foreground": "yes",
+        }
+        return [
+            _java(),
+            *JVM,
+            "-Xms768m",
+            "-Xmx768m",
+            "-Xss512k",
+            f"@{TEMPLATES / 'cassandra' / 'jvm17.options'}",
+            *(f"-D{key}={value}" for key, value in properties.items()),
+            "-cp",
+            self.classpath(),
+            "org.apache.cassandra.service.CassandraDaemon",
+        ]
+
+    def answers(self) -> bool:
+        return cassandra_answers("127.0.0.1", self.port)
+
+
+def _java() -> str:
+    home = os.getenv("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if java is None:
+        raise RuntimeError(
+            "no java on the PATH: the engines need Java 17 (`make engines` says how)"
+        )
+    return java
