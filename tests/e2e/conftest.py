@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fanfold.settings import Settings
+from tests.support.engines import RealEngines, prepared, settings_for
+from tests.support.stacks import Stack, embedded_stack
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real)])
+async def stack(
+    request: pytest.FixtureRequest, tmp_path: Path, stack_settings: dict[str, float]
+) -> AsyncIterator[Stack]:
+    """The whole system on each stack; a test module overrides `stack_settings`."""
+    if request.param == "embedded":
+        async with embedded_stack(
+            Settings().model_copy(update=stack_settings), tmp_path / "log.sqlite"
+        ) as embedded:
+            yield embedded
+        return
+    from tests.support.real_stack import real_stack
+
+    engines: RealEngines = request.getfixturevalue("engines")
+    settings = settings_for(engines, **stack_settings)
+    await prepared(settings)
+    async with real_stack(settings, tmp_path) as real:
+        yield real

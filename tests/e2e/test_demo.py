@@ -1,0 +1,87 @@
+"""The story of the source documents, on both stacks, through the API."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from all_in_one import demo
+from tests.support.eventually import eventually
+from tests.support.stacks import Stack
+
+
+@pytest.fixture
+def stack_settings() -> dict[str, float]:
+    return {"pull_threshold": demo.PULL_THRESHOLD, "overlap_s": demo.OVERLAP_S}
+
+
+async def test_alice_reads_bob_by_push_and_the_celebrity_by_pull(stack: Stack) -> None:
+    await stack.log.append_many(demo.graph(_now_ms()))
+    await stack.quiet()
+    assert await delivery(stack, "bob") == (demo.BOB_FOLLOWERS, "push")
+    assert await delivery(stack, "nova") == (demo.NOVA_FOLLOWERS, "pull")
+
+    bob = await post(stack, "bob", "Hello world!")
+    nova = await post(stack, "nova", "New movie announcement!")
+
+    await eventually(lambda: shown(stack, [nova, bob]), within_s=10, what="both posts in the feed")
+    feed = await get(stack, "/users/alice/feed", "alice")
+    assert [(i["author"], i["content"], i["source"]) for i in feed["items"]] == [
+        ("Nova Star", "New movie announcement!", "pull"),
+        ("Bob", "Hello world!", "push"),
+    ]
+    assert feed["complete"]
+    assert feed["next_cursor"] is None
+
+    await stack.quiet()
+    pushed = await get(stack, f"/posts/{bob}/fanout", "bob")
+    assert (pushed["strategy"], pushed["status"]) == (
+        "push",
+        "done",
+    )
+    assert (pushed["planned"], pushed["delivered"]) == (1_000, 1_000)
+    pulled = await get(stack, f"/posts/{nova}/fanout", "nova")
+    assert (pulled["strategy"], pulled["status"]) == ("pull", "done")
+    assert (pulled["planned"], pulled["delivered"]) == (0, 0)
+
+
+async def test_every_follower_has_the_post_and_nobody_else(stack: Stack) -> None:
+    await stack.log.append_many(demo.graph(_now_ms()))
+    await stack.quiet()
+    await post(stack, "bob", "Hello world!")
+    await stack.quiet()
+    for follower in ("fan-0001", "fan-0500", "fan-0999"):
+        feed = await get(stack, f"/users/{follower}/feed", follower)
+        assert [item["content"] for item in feed["items"]] == ["Hello world!"]
+    stranger = await get(stack, "/users/fan-1000/feed", "fan-1000")
+    assert stranger["items"] == []
+
+
+async def post(stack: Stack, author: str, content: str) -> str:
+    answer = await stack.api("POST", "/posts", actor=author, json={"content": content})
+    assert answer.status_code == 201, answer.text
+    post_id: str = answer.json()["post_id"]
+    return post_id
+
+
+async def get(stack: Stack, path: str, actor: str) -> dict[str, Any]:
+    answer = await stack.api("GET", path, actor=actor)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def delivery(stack: Stack, user_id: str) -> tuple[int, str]:
+    user = await get(stack, f"/users/{user_id}", user_id)
+    return user["follower_count"], user["delivery"]
+
+
+async def shown(stack: Stack, post_ids: list[str]) -> bool:
+    feed = await get(stack, "/users/alice/feed", "alice")
+    return [item["post_id"] for item in feed["items"]] == post_ids
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
