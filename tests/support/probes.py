@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import struct
 import time
 from collections.abc import Callable
 
+FIXED_PORTS = range(15_000, 32_000)
 # ApiVersions v0 (key 18), correlation id 1, no client id, after its length.
 KAFKA_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 # Protocol 5, stream 0, OPTIONS, no body; the answer is SUPPORTED (opcode 6).
@@ -16,9 +18,15 @@ CQL_SUPPORTED = 6
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, below the range that Linux hands to outgoing connections.
+
+    An engine that is killed and started again must find its port free: no client may have got it meanwhile.
+    """
+    while True:
+        port = secrets.choice(FIXED_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def kafka_answers(host: str, port: int) -> bool:
