@@ -1,0 +1,166 @@
+"""The shape of every service's application, and how it is served."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import Lifespan
+
+from fanfold.errors import Transient
+from fanfold.http.limits import BodyLimits
+from fanfold.http.metrics import Metrics
+from fanfold.http.openapi import DocumentedApp
+from fanfold.http.problems import (
+    BadRequest,
+    EngineAway,
+    Problem,
+    invalid_request,
+    problem_document,
+    problem_response,
+)
+from fanfold.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_STOP_GRACE_S = 10
+
+
+class Health(BaseModel):
+    status: str
+
+
+def make_app(
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    ready: Callable[[], Awaitable[None]],
+    lifespan: Lifespan[FastAPI] | None = None,
+) -> FastAPI:
+    """An application with these routes, health, metrics and documentation.
+
+    Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
+    can't do its work.
+    """
+    app = DocumentedApp(
+        title=title,
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    # The last one added is the outermost: refused bodies are counted too.
+    app.add_middleware(BodyLimits)
+    app.add_middleware(Metrics)
+    _answer_with_problems(app)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(_operations(ready))
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _operations(ready: Callable[[], Awaitable[None]]) -> APIRouter:
+    """What operators and probes ask. None of it needs a credential."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", response_model=Health)
+    async def livez() -> Health:
+        """The process answers. Asks no engine, so that an outage of one doesn't restart every service."""
+        return Health(status="alive")
+
+    @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready."}})
+    async def readyz() -> Health:
+        """The service can do its work: everything it needs answers."""
+        await ready()
+        return Health(status="ready")
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        """Metrics in the Prometheus text format."""
+        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return router
+
+
+def _answer_with_problems(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_request: Request, error: Problem) -> Response:
+        return problem_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        return problem_response(invalid_request(error))
+
+    @app.exception_handler(Transient)
+    async def transient(_request: Request, error: Transient) -> Response:
+        logger.warning("an engine is away", extra={"reason": str(error)})
+        return problem_response(EngineAway("An engine did not answer in time. Retry."))
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> Response:
+        if error.status_code == BadRequest.status:
+            return problem_response(BadRequest("Send one JSON object, with little nesting."))
+        titles = {404: ("no-such-route", "No such route"), 405: ("method", "Method not allowed")}
+        kind, title = titles.get(error.status_code, ("http", "Refused"))
+        return problem_document(
+            status=error.status_code,
+            kind=kind,
+            title=title,
+            detail="See /openapi.json for what is served here.",
+            headers=error.headers,
+        )
+
+    # The edge of the process. Starlette raises it again afterwards, and uvicorn logs the traceback.
+    @app.exception_handler(Exception)
+    async def unexpected(_request: Request, _error: Exception) -> Response:
+        return problem_document(
+            status=500,
+            kind="internal",
+            title="Our fault",
+            detail="This is a bug in the server; it has been logged.",
+        )
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, once: uvicorn's own raises the signal again, before engines are closed."""
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self.handle_exit) for each in handled}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+async def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_GRACE_S,
+    )
+    await _Server(config).serve()

@@ -1,0 +1,39 @@
+"""Who acts: from the credential, never from the body."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
+
+from fanfold.http.problems import Unauthenticated
+from fanfold.ids import USER_ID_PATTERN
+
+HEADER = "X-User-Id"
+
+_USER_ID = re.compile(USER_ID_PATTERN)
+_scheme = APIKeyHeader(
+    name=HEADER,
+    scheme_name="UserId",
+    description="The acting user, as a gateway that authenticates hands it on.",
+    auto_error=False,
+)
+
+
+async def acting_user(
+    request: Request, _documented: Annotated[str | None, Security(_scheme)]
+) -> str:
+    """The user of `X-User-Id`. Answers 401 when it is missing, malformed or sent twice."""
+    # Twice: a gateway that appends instead of replacing would let a client choose the first.
+    values = request.headers.getlist(HEADER)
+    if len(values) != 1:
+        raise Unauthenticated(f"Send exactly one {HEADER} header.")
+    if len(values[0]) > 64 or _USER_ID.fullmatch(values[0]) is None:
+        raise Unauthenticated(f"Send 1-64 of A-Z a-z 0-9 . _ - in {HEADER}.")
+    return values[0]
+
+
+Actor = Annotated[str, Depends(acting_user)]
+"""A parameter of this type makes a route need a credential, and receives the acting user's id."""

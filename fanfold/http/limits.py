@@ -1,0 +1,100 @@
+"""What a body must be before any route sees it: small, sent as JSON, and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanfold.http.problems import (
+    BadRequest,
+    Problem,
+    TooLarge,
+    UnsupportedMediaType,
+    problem_response,
+)
+
+MAX_BODY_BYTES = 64 * 1024
+
+_WITH_BODY = {"POST", "PUT", "PATCH"}
+
+
+class BodyLimits:
+    """ASGI middleware: 413 over 64 KiB, 415 for what isn't sent as JSON, 400 for what isn't JSON.
+
+    An empty body passes: whether one is needed is for the route to say.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            body = await _read(headers, receive)
+            if body is None:
+                return
+            if body:
+                _check(headers, body)
+        except Problem as problem:
+            await problem_response(problem)(scope, receive, send)
+            return
+        await self.app(scope, _replaying(body, receive), send)
+
+
+async def _read(headers: Headers, receive: Receive) -> bytes | None:
+    """The whole body, or None when the client went away."""
+    # Before reading, so that an honest client isn't made to send it all.
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:12]) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"Send at most {MAX_BODY_BYTES} bytes.")
+
+
+def _check(headers: Headers, body: bytes) -> None:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
+    try:
+        # Decoded here, for `json` would also guess at UTF-16 and UTF-32. An integer of any length is JSON.
+        json.loads(body.decode(), parse_constant=_refuse, parse_int=float)
+    except RecursionError as error:
+        raise BadRequest("Send JSON with less nesting.") from error
+    except ValueError as error:
+        raise BadRequest("Send one JSON object in UTF-8.") from error
+
+
+def _refuse(_constant: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    replayed = False
+
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:
+            return await receive()
+        replayed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

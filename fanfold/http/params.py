@@ -1,0 +1,56 @@
+"""Parameters that routes share: ids in paths, and paging."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BeforeValidator
+
+from fanfold.ids import UserId
+
+# The canonical text only: `UUID` alone would also take braces, `urn:uuid:` and other versions.
+POST_ID_PATTERN = (
+    r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+)
+_POST_ID = re.compile(POST_ID_PATTERN)
+_DECIMAL = re.compile(r"-?[0-9]{1,9}")
+
+
+def _canonical_uuid7(text: str) -> str:
+    if len(text) != 36 or _POST_ID.fullmatch(text) is None:
+        raise ValueError("Send a post id: a UUIDv7 in its canonical form.")
+    return text
+
+
+def _decimal(text: str) -> str:
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError("Send an integer from 1 to 100.")
+    return text
+
+
+def _empty_is_absent(cursor: str | None) -> str | None:
+    return cursor or None
+
+
+UserIdPath = Annotated[UserId, Path(description="1-64 of `A-Za-z0-9._-`.")]
+
+PostIdPath = Annotated[
+    UUID,
+    BeforeValidator(_canonical_uuid7),
+    Path(description="A UUIDv7.", json_schema_extra={"pattern": POST_ID_PATTERN}),
+]
+
+Limit = Annotated[
+    int, Query(ge=1, le=100, description="Items in a page: 1-100."), BeforeValidator(_decimal)
+]
+"""Items in a page; each route gives its own default."""
+
+Cursor = Annotated[
+    str | None,
+    AfterValidator(_empty_is_absent),
+    Query(description="`next_cursor` of the page before; absent or empty for the first page."),
+]
+"""As sent; decode it with `fanfold.http.cursors.decode_cursor`."""

@@ -1,0 +1,231 @@
+"""Every answer that says no, as RFC 9457 problem documents.
+
+    Problem
+    ├── BadRequest 400            what was sent isn't JSON
+    ├── Unauthenticated 401       no credential, or a malformed one
+    ├── Forbidden 403             someone else's
+    ├── NotFound 404              absent
+    ├── Conflict 409              the state forbids it now
+    ├── TooLarge 413, UnsupportedMediaType 415
+    ├── Invalid 422               well-formed, but wrong: `errors` says where and what to change
+    └── NotNow 503                the same request may succeed later: always with `Retry-After`
+        └── EngineAway            the log or the tables did not answer in time
+
+Services subclass these, giving `kind` (the last part of the stable `type` URI) and `title`. A detail is written
+for the client and never repeats what was sent: it may be long, secret, or text that no encoder accepts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from fanfold.errors import Transient
+from fanfold.ids import USER_ID_PATTERN
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+
+class WhatToChange(BaseModel):
+    """One thing that is wrong with a request."""
+
+    where: str = Field(description="`body`, `path`, `query` or `header`.")
+    pointer: str = Field(description="JSON pointer into the body, or the parameter's name.")
+    detail: str = Field(description="What to change.")
+
+
+class ProblemDocument(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="A stable URI of this kind of problem; compare it, not the text.")
+    title: str
+    status: int
+    detail: str
+    errors: list[WhatToChange] = Field(default=[], description="What to change, where known.")
+
+
+class Problem(Exception):
+    """Answer the request with this problem document."""
+
+    status: ClassVar[int]
+    kind: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[WhatToChange] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.errors = list(errors)
+
+
+class BadRequest(Problem):
+    status = 400
+    kind = "not-json"
+    title = "The body is not JSON"
+
+
+class Unauthenticated(Problem):
+    status = 401
+    kind = "unauthenticated"
+    title = "No valid credential"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'ApiKey name="X-User-Id"'})
+
+
+class Forbidden(Problem):
+    status = 403
+    kind = "forbidden"
+    title = "Not yours"
+
+
+class NotFound(Problem):
+    status = 404
+    kind = "not-found"
+    title = "Not found"
+
+
+class Conflict(Problem):
+    status = 409
+    kind = "conflict"
+    title = "Not in this state"
+
+
+class TooLarge(Problem):
+    status = 413
+    kind = "body-too-large"
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+    kind = "unsupported-media-type"
+    title = "The body is not sent as JSON"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Accept": "application/json"})
+
+
+class Invalid(Problem):
+    status = 422
+    kind = "invalid"
+    title = "The request is not valid"
+
+    @classmethod
+    def at(cls, where: str, pointer: str, detail: str) -> Invalid:
+        """One thing is wrong: there, and change it like that."""
+        return cls(detail, errors=[WhatToChange(where=where, pointer=pointer, detail=detail)])
+
+
+class NotNow(Problem):
+    status = 503
+    kind = "not-now"
+    title = "Not now"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_s: int = RETRY_AFTER_S,
+        errors: Sequence[WhatToChange] = (),
+    ) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)}, errors=errors)
+
+
+class EngineAway(NotNow):
+    kind = "engine-away"
+    title = "An engine is away"
+
+
+@contextmanager
+def needs(engine: str) -> Iterator[None]:
+    """Answer 503 naming the engine ("the log", "the tables") when it doesn't answer the calls inside."""
+    try:
+        yield
+    except Transient as error:
+        raise EngineAway(f"This needs {engine}, which did not answer in time. Retry.") from error
+
+
+def problem_response(problem: Problem) -> Response:
+    """The problem as a response."""
+    return problem_document(
+        status=problem.status,
+        kind=problem.kind,
+        title=problem.title,
+        detail=problem.detail,
+        errors=problem.errors,
+        headers=problem.headers,
+    )
+
+
+def problem_document(
+    *,
+    status: int,
+    kind: str,
+    title: str,
+    detail: str,
+    errors: Sequence[WhatToChange] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    document: dict[str, Any] = {
+        "type": f"urn:fanfold:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        document["errors"] = [error.model_dump() for error in errors]
+    return Response(
+        # The standard encoder, in ASCII: it can't fail whatever a detail holds.
+        json.dumps(document),
+        status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+_BY_PATTERN = {USER_ID_PATTERN: "Use 1-64 of A-Z a-z 0-9 . _ - but not '.' or '..'."}
+_BY_TYPE = {
+    "missing": "Add it: it is required.",
+    "extra_forbidden": "Remove it: no such field is known here.",
+    "model_attributes_type": "Send a JSON object.",
+    "dict_type": "Send a JSON object.",
+    "string_unicode": "Send text without lone surrogates.",
+}
+_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def invalid_request(error: RequestValidationError) -> Invalid:
+    """What FastAPI and pydantic found wrong, in our words and without what was sent."""
+    errors = [_what_to_change(found) for found in error.errors()[:20]]
+    return Invalid("Change what `errors` lists.", errors=errors)
+
+
+def _what_to_change(found: Mapping[str, Any]) -> WhatToChange:
+    where, *path = found["loc"]
+    kind = found["type"]
+    detail = (
+        _BY_PATTERN.get(str(found.get("ctx", {}).get("pattern")))
+        or _BY_TYPE.get(kind)
+        or str(found["msg"]).removeprefix("Value error, ")
+    )
+    if kind == "missing" and not path:
+        detail = "Send a JSON object."
+    # A field's name is the client's text too, when the field is unknown.
+    names = [str(part) if _PRINTABLE_NAME.fullmatch(str(part)) else "?" for part in path]
+    pointer = "".join(f"/{name}" for name in names) if where == "body" else ".".join(names)
+    return WhatToChange(where=str(where), pointer=pointer, detail=detail)
