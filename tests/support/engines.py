@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from fanfold.settings import Settings
 
+SOURCES = ("jars", "containers", "external")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -165,8 +166,16 @@ async def prepared(settings: Settings) -> Settings:
     return settings
 
 
-def _chosen() -> RealEngines:
+def chosen_source() -> str:
+    """`jars`, `containers` or `external`."""
     source = os.getenv("FANFOLD_ENGINES") or ("containers" if _docker_answers() else "jars")
+    if source not in SOURCES:
+        raise SystemExit(f"FANFOLD_ENGINES={source}: expected one of {', '.join(SOURCES)}")
+    return source
+
+
+def _chosen() -> RealEngines:
+    source = chosen_source()
     if source == "jars":
         from tests.support.jars import CassandraFromJars, KafkaFromJars
 
@@ -175,15 +184,13 @@ def _chosen() -> RealEngines:
         from tests.support.containers import CassandraContainer, KafkaContainer
 
         return RealEngines(KafkaContainer(), CassandraContainer())
-    if source == "external":
-        given = Settings()
-        return ExternalEngines(
-            kafka=ExternalNode(0),
-            cassandra=ExternalNode(given.cassandra_port),
-            bootstrap=given.kafka_bootstrap,
-            hosts=given.cassandra_hosts,
-        )
-    raise ValueError(f"FANFOLD_ENGINES={source}: expected jars, containers or external")
+    given = Settings()
+    return ExternalEngines(
+        kafka=ExternalNode(0),
+        cassandra=ExternalNode(given.cassandra_port),
+        bootstrap=given.kafka_bootstrap,
+        hosts=given.cassandra_hosts,
+    )
 
 
 def _docker_answers() -> bool:
@@ -196,3 +203,7 @@ def _docker_answers() -> bool:
         return bool(docker.from_env(timeout=5).ping())
     except DockerException:
         return False
+
+
+if __name__ == "__main__":
+    print(chosen_source())

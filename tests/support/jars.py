@@ -162,10 +162,8 @@ class CassandraFromJars(JarNode):
 
 
 def _java() -> str:
-    home = os.getenv("JAVA_HOME")
-    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
-    if java is None:
-        raise RuntimeError(
-            "no java on the PATH: the engines need Java 17 (`make engines` says how)"
-        )
-    return java
+    # Left by scripts/fetch_engines: the Java 17, wherever it was found.
+    java = JARS / "java"
+    if not java.exists():
+        raise RuntimeError(f"no {java}: run `make engines` (`make test` does)")
+    return str(java)

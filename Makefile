@@ -1,0 +1,79 @@
+# What a contributor types. `make help` lists it; CONTRIBUTING.md explains it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8080
+DATA ?=
+PYTHON ?=
+
+PY := .venv/bin/python
+FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
+# Stamps carry a checksum of what they were made from: an environment that is up to date costs nothing,
+# and one that was copied from elsewhere or whose requirements changed is made again.
+checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
+STAMPS := .venv/.stamps
+VENV := $(STAMPS)/venv-$(call checksum,/dev/null)
+RUNTIME := $(STAMPS)/runtime-$(call checksum,requirements/runtime.txt requirements/build.txt pyproject.toml)
+TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.txt)
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help run test check fmt lock schemas clean static engines
+.NOTPARALLEL:
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+	  | awk -F '\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=path keeps the log
+	@exec .venv/bin/fanfold dev --port $(PORT) $(if $(DATA),--data "$(DATA)")
+
+test: static engines ## Run everything, also on the real Kafka and Cassandra
+	@echo "==> tests, tier by tier"
+	@$(PY) -m pytest
+
+check: static ## Run the fast part of the tests: no Java, no Docker, under a minute
+	@echo "==> fast tests, on the embedded adapters"
+	@$(PY) -m pytest -m "not real" $(FAST_TIERS)
+
+static: $(TEST) ## Check formatting, lint, types and import contracts
+	@echo "==> formatting"; $(PY) -m ruff format --quiet --check . \
+	  || { echo "make fmt puts it right"; exit 1; }
+	@echo "==> lint"; $(PY) -m ruff check --quiet .
+	@echo "==> types"; $(PY) -m mypy --no-error-summary
+	@echo "==> import contracts"; .venv/bin/lint-imports --no-logo > .venv/imports.log 2>&1 \
+	  || { cat .venv/imports.log; exit 1; }
+
+fmt: $(TEST) ## Format the code and put right what ruff can
+	@$(PY) -m ruff check --quiet --fix .
+	@$(PY) -m ruff format .
+
+engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, where no Docker engine answers
+	@scripts/fetch_engines
+
+lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
+	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+schemas: $(RUNTIME) ## Write schemas/events from the event models
+	@.venv/bin/fanfold schema export
+
+clean: ## Remove the environment, the engines and every cache
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV):
+	@scripts/create_venv "$(PYTHON)"
+	@mkdir -p $(STAMPS) && touch $@
+
+$(RUNTIME): $(VENV)
+	@echo "==> installing what Fanfold needs into .venv"
+	@$(INSTALL) -r requirements/runtime.txt -r requirements/build.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(STAMPS)/runtime-* && touch $@
+
+$(TEST): $(RUNTIME)
+	@echo "==> installing what the checks and tests need into .venv"
+	@$(INSTALL) -r requirements/test.txt -r requirements/dev.txt
+	@rm -f $(STAMPS)/test-* && touch $@
