@@ -1,0 +1,71 @@
+"""Backfill: the posts of before the follow, copied into a new follower's timeline page by page.
+
+Until the follow is marked as materialised its follower pulls that followee, so a backfill may take its time,
+stop anywhere and be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fanfold.clock import Clock
+from fanfold.events import BackfillFollow, NewFollow
+from fanfold.log import EventLog
+from fanfold.stores import AuthoredPost, Graph, Pointer, Posts, Timelines
+from fanout_service.metrics import DELIVERIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Backfills of all follows. `page` is the number of posts in a step."""
+
+    posts: Posts
+    graph: Graph
+    timelines: Timelines
+    log: EventLog
+    clock: Clock
+    retention_ms: int
+    page: int = 100
+
+    async def begin(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
+        """Backfill at once if one page is all, else queue it. The edges must have been written before."""
+        page = await self._read(followee_id, before=None)
+        if len(page) == self.page:
+            # A prolific author: the other events of this batch must not wait for the whole window.
+            await self.log.append(BackfillFollow(followee_id=followee_id, follows=tuple(follows)))
+            return
+        await self._copy(followee_id, follows, page)
+        await self._finish(followee_id, follows)
+
+    async def project(self, event: BackfillFollow) -> None:
+        """One step. Repeated, it copies the same again and may queue the rest twice: neither changes a timeline."""
+        page = await self._read(event.followee_id, before=event.before)
+        # Copy before the next step is queued: the last step marks the follows on behalf of all before it.
+        await self._copy(event.followee_id, event.follows, page)
+        if len(page) == self.page:
+            await self.log.append(event.model_copy(update={"before": page[-1].post_id}))
+        else:
+            await self._finish(event.followee_id, event.follows)
+
+    async def _read(self, followee_id: str, *, before: UUID | None) -> list[AuthoredPost]:
+        since_ms = self.clock.now_ms() - self.retention_ms
+        return await self.posts.by_author(
+            followee_id, before=before, since_ms=since_ms, limit=self.page
+        )
+
+    async def _copy(
+        self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
+    ) -> None:
+        # A pulled post reaches its readers by pull. One that is not planned yet may have read its followers before
+        # these edges were written, so it counts as pushed.
+        pointers = [Pointer(post.post_id, followee_id) for post in page if post.mode != "pull"]
+        if pointers:
+            readers = [follow.follower_id for follow in follows]
+            DELIVERIES.labels("backfill").inc(await self.timelines.push(pointers, readers))
+
+    async def _finish(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
+        await self.graph.mark_materialised(
+            followee_id, [(follow.follower_id, follow.follow_position) for follow in follows]
+        )

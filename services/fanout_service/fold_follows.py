@@ -1,0 +1,121 @@
+"""What a run of follow events does to one followee: pure, so that every cut of the run can be tried.
+
+Replays are told from news by two positions. An edge's `position` says which events the edge has seen; the
+followee's `count_position` says which events the count has seen, and it is always ahead of the edges, because
+the count is written first. So after a crash between the two, an event may be counted and not yet placed, but
+never placed and not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from fanfold.buckets import generation_for
+from fanfold.events import NewFollow
+from fanfold.stores import FollowerEdge, User
+from fanout_service.push_or_pull import side_after
+
+
+class Change(NamedTuple):
+    """A follow (`active`) or an unfollow, at a log offset."""
+
+    follower_id: str
+    active: bool
+    happened_at_ms: int
+    appended_at_ms: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the fold must know of the settings."""
+
+    pull_threshold: int
+    pull_hysteresis: float
+    bucket_followers: int
+
+
+class Folded(NamedTuple):
+    """What to write: the followee's standing, the edges touched, and the follows to backfill."""
+
+    followee: User
+    edges: list[FollowerEdge]
+    to_backfill: list[NewFollow]
+
+
+def fold_follows(
+    followee: User, edges: Mapping[str, FollowerEdge], changes: Sequence[Change], rules: Rules
+) -> Folded:
+    """Apply changes, in the order of their offsets, to what is stored."""
+    current = dict(edges)
+    touched: dict[
+        str, None
+    ] = {}  # a dict, not a set: the order of the writes stays that of the log
+    fresh: set[str] = set()
+    for change in changes:
+        edge = current.get(change.follower_id)
+        if edge is not None and edge.position > change.offset:
+            continue  # superseded: a later event has been applied, and it comes again as well
+        touched[change.follower_id] = None
+        if edge is not None and edge.position == change.offset:
+            # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
+            fresh.add(change.follower_id)
+            continue
+        followee = _stand(followee, change, edge is not None and edge.active, rules)
+        current[change.follower_id] = _place(edge, change, followee.generation)
+        if change.active and not (edge is not None and edge.active):
+            fresh.add(change.follower_id)
+    return Folded(
+        followee,
+        [current[follower_id] for follower_id in touched],
+        [
+            NewFollow(follower_id, current[follower_id].follow_position)
+            for follower_id in touched
+            if follower_id in fresh and current[follower_id].active
+        ],
+    )
+
+
+def _stand(followee: User, change: Change, was_active: bool, rules: Rules) -> User:
+    if followee.count_position is not None and followee.count_position >= change.offset:
+        return followee
+    count = followee.follower_count + change.active - was_active
+    side = side_after(
+        count,
+        followee.delivery,
+        threshold=rules.pull_threshold,
+        hysteresis=rules.pull_hysteresis,
+    )
+    crossed_up = side == "pull" and followee.delivery == "push"
+    return replace(
+        followee,
+        follower_count=count,
+        generation=max(followee.generation, generation_for(count, rules.bucket_followers)),
+        delivery=side,
+        pull_since_ms=change.appended_at_ms if crossed_up else followee.pull_since_ms,
+        count_position=change.offset,
+    )
+
+
+def _place(edge: FollowerEdge | None, change: Change, newest_generation: int) -> FollowerEdge:
+    if edge is None:
+        # An unfollow of someone never followed leaves an inactive edge: caches wait for its position.
+        return FollowerEdge(
+            follower_id=change.follower_id,
+            generation=newest_generation,
+            active=change.active,
+            since_ms=change.happened_at_ms,
+            follow_position=change.offset,
+            position=change.offset,
+        )
+    if change.active and not edge.active:
+        return replace(
+            edge,
+            active=True,
+            since_ms=change.happened_at_ms,
+            follow_position=change.offset,
+            position=change.offset,
+        )
+    return replace(edge, active=change.active, position=change.offset)

@@ -1,0 +1,85 @@
+"""Follows and unfollows of one followee, as a group: the count, then the edges, then the backfill."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from fanfold.events import UserFollowed, UserRegistered, UserUnfollowed, to_ms
+from fanfold.stores import FollowerEdge, Graph, User
+from fanout_service.backfill import Backfill
+from fanout_service.entries import Entry
+from fanout_service.fold_follows import Change, Rules, fold_follows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follows:
+    """The projection of the graph topic."""
+
+    graph: Graph
+    backfill: Backfill
+    rules: Rules
+
+    async def project(self, entries: Sequence[Entry]) -> None:
+        """Project a run of events that have one user as their key. One read of the row, however many events."""
+        changes = [change for entry in entries if (change := _change(entry)) is not None]
+        for record, event in entries:
+            if isinstance(event, UserRegistered):
+                await self.graph.register(event.user_id, event.display_name, at=record.offset)
+        if changes:
+            await self._follow(entries[0].event.key, changes)
+
+    async def _follow(self, followee_id: str, changes: Sequence[Change]) -> None:
+        users = await self.graph.users([followee_id])
+        followee = users.get(followee_id, User(followee_id))
+        copies = await self._edges(followee, {change.follower_id for change in changes})
+        newest = {
+            follower_id: max(edges, key=lambda edge: edge.position)
+            for follower_id, edges in copies.items()
+        }
+        folded = fold_follows(followee, newest, changes, self.rules)
+        # 1. The count, with its position: dying here, an event is counted and known to be. The same row carries
+        #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
+        position = folded.followee.count_position
+        if position is not None and position != followee.count_position:
+            await self.graph.write_standing(folded.followee, at=position)
+        # 2. The edges: from here on a post that is planned sees the new followers.
+        await self.graph.write_edges(
+            followee_id,
+            [
+                replace(edge, generation=copy.generation)
+                for edge in folded.edges
+                for copy in copies.get(edge.follower_id, [edge])
+            ],
+        )
+        # 3. The backfill, which sees every post written before the edges: see `fan_out_post`.
+        if folded.to_backfill:
+            await self.backfill.begin(followee_id, folded.to_backfill)
+
+    async def _edges(
+        self, followee: User, follower_ids: Collection[str]
+    ) -> dict[str, list[FollowerEdge]]:
+        """Each follower's edge, from every generation.
+
+        There is more than one only where a worker that had been replaced wrote once more while the author outgrew
+        a generation: then the newest is true, and all are written, so that none stays behind active.
+        """
+        found: dict[str, list[FollowerEdge]] = defaultdict(list)
+        for generation in range(followee.generation + 1):
+            edges = await self.graph.follower_edges(followee.user_id, generation, follower_ids)
+            for edge in edges.values():
+                found[edge.follower_id].append(edge)
+        return found
+
+
+def _change(entry: Entry) -> Change | None:
+    match entry.event:
+        case UserFollowed(follower_id=follower_id, followed_at=at):
+            active = True
+        case UserUnfollowed(follower_id=follower_id, unfollowed_at=at):
+            active = False
+        case _:
+            return None
+    record = entry.record
+    return Change(follower_id, active, to_ms(at), record.appended_at_ms, record.offset)

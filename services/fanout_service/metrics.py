@@ -1,0 +1,36 @@
+"""What a platform team sees of the worker. No label has more than a dozen values."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+EVENTS = Counter(
+    "fanfold_fanout_events",
+    "Records settled, by topic and by result: projected or dead_letter.",
+    ["topic", "result"],
+)
+RETRIES = Counter(
+    "fanfold_fanout_retries",
+    "Attempts that failed for a reason that may pass, by topic.",
+    ["topic"],
+)
+DELIVERIES = Counter(
+    "fanfold_fanout_deliveries",
+    "Pointers written into timelines, by cause: fanout or backfill.",
+    ["cause"],
+)
+POSTS_PLANNED = Counter(
+    "fanfold_fanout_posts_planned",
+    "Posts planned, by strategy: push, pull or both.",
+    ["strategy"],
+)
+SLICE_SECONDS = Histogram(
+    "fanfold_fanout_slice_seconds",
+    "Time to deliver one slice: read its followers, write their timelines, record it.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+PLANNED_AFTER_SECONDS = Histogram(
+    "fanfold_fanout_planned_after_seconds",
+    "From the log's append of a post to the plan of its fan-out.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300),
+)

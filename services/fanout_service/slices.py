@@ -1,0 +1,59 @@
+"""Delivering one slice: a pointer to one post into the timelines of one follower bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fanfold.buckets import FollowerBucket
+from fanfold.clock import Clock
+from fanfold.events import DeliverSlice
+from fanfold.stores import Graph, Jobs, Pointer, SliceDone, Timelines
+from fanout_service.concurrently import concurrently
+from fanout_service.entries import Entry
+from fanout_service.metrics import DELIVERIES, SLICE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slices:
+    """Slices of all posts. `free` bounds those in delivery, and so the followers in this worker's memory."""
+
+    graph: Graph
+    timelines: Timelines
+    jobs: Jobs
+    clock: Clock
+    free: asyncio.Semaphore
+
+    async def deliver(self, pointer: Pointer, bucket: FollowerBucket, *, at: int) -> None:
+        """Push to the bucket's followers as they are now, then record the slice as done."""
+        async with self.free:
+            started_s = self.clock.monotonic_s()
+            edges = await self.graph.followers(pointer.author_id, bucket)
+            readers = [edge.follower_id for edge in edges if edge.active]
+            rows = await self.timelines.push([pointer], readers) if readers else 0
+            # Only after the push: a slice that is done is never delivered again.
+            done = SliceDone(rows, self.clock.now_ms())
+            await self.jobs.finish_slice(pointer.post_id, bucket, done, at=at)
+            DELIVERIES.labels("fanout").inc(rows)
+            SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
+
+    async def project(self, entries: Sequence[Entry]) -> None:
+        """Deliver each `DeliverSlice` that is not done: a redelivered one, or one whose plan was queued twice."""
+        of_post: dict[UUID, list[tuple[DeliverSlice, int]]] = defaultdict(list)
+        for record, event in entries:
+            if isinstance(event, DeliverSlice):
+                of_post[event.post_id].append((event, record.offset))
+        for post_id, commands in of_post.items():
+            done = await self.jobs.slices_done(post_id)
+            await concurrently(
+                self.deliver(
+                    Pointer(post_id, command.author_id),
+                    FollowerBucket(command.generation, command.bucket),
+                    at=offset,
+                )
+                for command, offset in commands
+                if (command.generation, command.bucket) not in done
+            )

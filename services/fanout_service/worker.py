@@ -1,0 +1,121 @@
+"""The worker: one handler a topic, for whichever consumer reads the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Mapping, Sequence
+
+from fanfold.clock import Clock
+from fanfold.events import (
+    GRAPH,
+    POSTS,
+    SLICES,
+    BackfillFollow,
+    DeliverSlice,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+)
+from fanfold.log import BatchHandler, EventLog, Record
+from fanfold.settings import Settings
+from fanfold.stores import Stores
+from fanout_service.backfill import Backfill
+from fanout_service.edits import Edits
+from fanout_service.entries import Entry
+from fanout_service.fan_out_post import FanOutPost
+from fanout_service.fold_follows import Rules
+from fanout_service.follows import Follows
+from fanout_service.settle import Route, Settler
+from fanout_service.slices import Slices
+
+
+class Worker:
+    """Projects the log into the tables."""
+
+    def __init__(self, settings: Settings, *, log: EventLog, stores: Stores, clock: Clock) -> None:
+        self._settler = Settler(
+            log=log,
+            clock=clock,
+            retry_budget_s=settings.retry_budget_s,
+            dead_letter_limit=settings.dead_letter_limit,
+        )
+        self._slices = Slices(
+            graph=stores.graph,
+            timelines=stores.timelines,
+            jobs=stores.jobs,
+            clock=clock,
+            free=asyncio.Semaphore(settings.slices_in_flight),
+        )
+        self._backfill = Backfill(
+            posts=stores.posts,
+            graph=stores.graph,
+            timelines=stores.timelines,
+            log=log,
+            clock=clock,
+            retention_ms=settings.retention_ms,
+        )
+        self._fan_out = FanOutPost(
+            posts=stores.posts,
+            graph=stores.graph,
+            timelines=stores.timelines,
+            jobs=stores.jobs,
+            log=log,
+            clock=clock,
+            slices=self._slices,
+            overlap_ms=int(settings.overlap_s * 1000),
+            retention_ms=settings.retention_ms,
+        )
+        self._edits = Edits(posts=stores.posts)
+        self._follows = Follows(
+            graph=stores.graph,
+            backfill=self._backfill,
+            rules=Rules(
+                pull_threshold=settings.pull_threshold,
+                pull_hysteresis=settings.pull_hysteresis,
+                bucket_followers=settings.bucket_followers,
+            ),
+        )
+
+    def handlers(self) -> Mapping[str, BatchHandler]:
+        """A handler for each topic the worker consumes, by logical name.
+
+        Each returns when the whole batch is settled, and raises nothing but `Fault`.
+        """
+        routes = {
+            POSTS: Route(self._project_post, _key, together=False),
+            GRAPH: Route(self._follows.project, _key, together=True),
+            SLICES: Route(self._project_commands, _command_group, together=True),
+        }
+        return {topic: self._handler(route) for topic, route in routes.items()}
+
+    def _handler(self, route: Route) -> BatchHandler:
+        async def handle(records: Sequence[Record]) -> None:
+            await self._settler.settle(records, route)
+
+        return handle
+
+    async def _project_post(self, entries: Sequence[Entry]) -> None:
+        for record, event in entries:
+            match event:
+                case PostCreated():
+                    await self._fan_out.project(event, record)
+                case PostEdited():
+                    await self._edits.edit(event, record)
+                case PostDeleted():
+                    await self._edits.delete(event, record)
+
+    async def _project_commands(self, entries: Sequence[Entry]) -> None:
+        await self._slices.project(entries)
+        for _, event in entries:
+            if isinstance(event, BackfillFollow):
+                await self._backfill.project(event)
+
+
+def _key(entry: Entry) -> Hashable:
+    return entry.event.key
+
+
+def _command_group(entry: Entry) -> Hashable:
+    """The slices of one post share one look at what is done; a backfill goes by itself."""
+    event = entry.event
+    return event.post_id if isinstance(event, DeliverSlice) else entry.record.position
