@@ -1,0 +1,46 @@
+"""STYLE as numbers: what is longer than this wants to be two."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LONGEST_MODULE = 300
+LONGEST_FUNCTION = 40
+SAYS_NOTHING = {"utils", "util", "helpers", "common", "manager", "misc"}
+
+
+def product_modules() -> list[Path]:
+    return sorted(
+        module for package in ("fanfold", "services") for module in (ROOT / package).rglob("*.py")
+    )
+
+
+def functions(module: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_no_module_is_longer_than_a_reader_wants() -> None:
+    lengths = {
+        str(module.relative_to(ROOT)): len(module.read_text().splitlines())
+        for module in product_modules()
+    }
+    assert {name: n for name, n in lengths.items() if n > LONGEST_MODULE} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    lengths = {
+        f"{module.relative_to(ROOT)}:{function.name}": function.end_lineno - function.lineno + 1
+        for module in product_modules()
+        for function in functions(module)
+        if function.end_lineno is not None
+    }
+    assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
+
+
+def test_every_module_is_named_for_what_it_defines_or_does() -> None:
+    assert [str(module) for module in product_modules() if module.stem in SAYS_NOTHING] == []
