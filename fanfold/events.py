@@ -9,7 +9,7 @@ JSON Schema of each, generated from here and tested against drift.
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -48,6 +48,11 @@ Time = Annotated[
 def to_ms(at: datetime) -> int:
     """Milliseconds since the Unix epoch, exactly (a float of seconds would round some of them)."""
     return int(at.timestamp() * 1000 + 0.5)
+
+
+def from_ms(ms: int) -> datetime:
+    """The time of an event that happened at that millisecond since the Unix epoch; `to_ms` undoes it."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 class Event(BaseModel):

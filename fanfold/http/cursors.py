@@ -28,15 +28,15 @@ def decode_cursor(text: str, *, scope: str) -> bytes:
     """The payload of a cursor. Answers 422 if it is broken, changed, or of another scope."""
     # Checked first: the decoder skips characters that are not of its alphabet.
     if _BASE64URL.fullmatch(text) is None:
-        raise _refused()
+        raise refused_cursor()
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error as error:
-        raise _refused() from error
+        raise refused_cursor() from error
     payload = raw[_CHECKSUM_BYTES:]
     # Encoded again, for two texts may decode to the same bytes.
     if encode_cursor(payload, scope=scope) != text:
-        raise _refused()
+        raise refused_cursor()
     return payload
 
 
@@ -47,7 +47,8 @@ def _checksum(payload: bytes, scope: str) -> bytes:
     return checksum.digest()
 
 
-def _refused() -> Invalid:
+def refused_cursor() -> Invalid:
+    """The 422 for a cursor that this list never gave."""
     return Invalid.at(
         "query",
         "cursor",

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI
+from pydantic import Field
 
 from fanfold.http.limits import MAX_BODY_BYTES
 from fanfold.http.problems import MEDIA_TYPE, ProblemDocument
+
+Rfc3339 = Annotated[
+    str,
+    Field(
+        description="UTC, with milliseconds.",
+        examples=["2026-11-20T08:30:00.123Z"],
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+"""A time in an answer, as `fanfold.clock.rfc3339` writes it."""
 
 POSITION_HEADER = "Fanfold-Position"
 

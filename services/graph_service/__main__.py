@@ -1,0 +1,25 @@
+"""`python -m graph_service`: the service on Kafka and Cassandra."""
+
+from __future__ import annotations
+
+from fanfold.clock import SystemClock
+from fanfold.engines import real
+from fanfold.http.app import make_app, serve
+from fanfold.http.process import run_service
+from fanfold.settings import Settings
+from graph_service.http import ready, router
+
+
+async def serving(settings: Settings) -> None:
+    clock = SystemClock()
+    async with real(settings, clock=clock, source="fanfold/graph_service") as engines:
+        app = make_app(
+            title="Fanfold: users and follows",
+            routers=[router(engines, clock=clock, settings=settings)],
+            ready=ready(engines, settings),
+        )
+        await serve(app, settings)
+
+
+if __name__ == "__main__":
+    run_service(serving)

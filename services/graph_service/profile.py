@@ -1,0 +1,77 @@
+"""A user's profile, and the write that makes one."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from fanfold.clock import Clock
+from fanfold.events import UserRegistered, from_ms
+from fanfold.http.problems import NotFound, needs
+from fanfold.http.write_through import best_effort
+from fanfold.log import EventLog, Position
+from fanfold.stores import Graph, Mode, User
+
+
+class UserNotFound(NotFound):
+    kind = "user-not-found"
+    title = "No such user"
+
+
+class Profile(BaseModel):
+    """A registered user."""
+
+    user_id: str
+    display_name: str
+    follower_count: int
+    following_count: int
+    delivery: Mode = Field(description="How this author's posts reach followers now.")
+
+
+async def registered(user_id: str, *, graph: Graph) -> User:
+    """The user's row. Answers 404 for one who never registered."""
+    with needs("the tables"):
+        user = (await graph.users([user_id])).get(user_id)
+    if user is None or user.display_name is None:
+        raise UserNotFound("There is no registered user with this id.")
+    return user
+
+
+async def read_profile(user_id: str, *, graph: Graph) -> Profile:
+    """The profile of a registered user."""
+    user = await registered(user_id, graph=graph)
+    return _profile(user, str(user.display_name), await following_count(user_id, graph=graph))
+
+
+async def register(
+    user_id: str, display_name: str, *, log: EventLog, graph: Graph, clock: Clock
+) -> tuple[Profile, Position | None]:
+    """Register the user, or change the display name."""
+    # Read before the append, for after it nothing may fail the request.
+    with needs("the tables"):
+        user = (await graph.users([user_id])).get(user_id, User(user_id))
+    following = await following_count(user_id, graph=graph)
+    event = UserRegistered(
+        user_id=user_id, display_name=display_name, registered_at=from_ms(clock.now_ms())
+    )
+    with needs("the log"):
+        position = await log.append(event)
+    if position is not None:
+        await best_effort(graph.register(user_id, display_name, at=position.offset))
+    return _profile(user, display_name, following), position
+
+
+async def following_count(user_id: str, *, graph: Graph) -> int:
+    """How many the user follows now."""
+    with needs("the tables"):
+        follows = await graph.follows(user_id)
+    return sum(follow.active for follow in follows.values())
+
+
+def _profile(user: User, display_name: str, following: int) -> Profile:
+    return Profile(
+        user_id=user.user_id,
+        display_name=display_name,
+        follower_count=user.follower_count,
+        following_count=following,
+        delivery=user.delivery,
+    )

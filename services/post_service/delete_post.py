@@ -1,0 +1,24 @@
+"""Deleting a post, for good."""
+
+from __future__ import annotations
+
+from fanfold.clock import Clock
+from fanfold.events import PostDeleted, from_ms
+from fanfold.http.problems import needs
+from fanfold.http.write_through import best_effort
+from fanfold.log import EventLog, Position
+from fanfold.stores import Post, Posts
+
+
+async def delete_post(post: Post, *, log: EventLog, posts: Posts, clock: Clock) -> Position | None:
+    """Append the deletion; a post that is deleted already stays so, and nothing is appended."""
+    if post.deleted:
+        return None
+    event = PostDeleted(
+        post_id=post.post_id, author_id=post.author_id, deleted_at=from_ms(clock.now_ms())
+    )
+    with needs("the log"):
+        position = await log.append(event)
+    if position is not None:
+        await best_effort(posts.delete(post.post_id, at=position.offset))
+    return position

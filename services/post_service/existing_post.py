@@ -1,0 +1,56 @@
+"""Finding the post that a request names."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.clock import Clock
+from fanfold.http.problems import Forbidden, NotFound, NotNow, needs
+from fanfold.ids import created_at_ms
+from fanfold.settings import Settings
+from fanfold.stores import Post, Posts
+
+# Longer than any worker's restart, so that a post which was acknowledged is never called absent.
+MAY_BE_UNPROJECTED_MS = 60_000
+
+
+class PostNotFound(NotFound):
+    kind = "post-not-found"
+    title = "No such post"
+
+
+class PostNotYetVisible(NotNow):
+    kind = "post-not-yet-visible"
+    title = "The post may not be visible yet"
+
+
+class NotYourPost(Forbidden):
+    kind = "not-your-post"
+    title = "Someone else's post"
+
+
+async def existing_post(post_id: UUID, *, posts: Posts, clock: Clock, settings: Settings) -> Post:
+    """The post, even a deleted one.
+
+    Absent and so young that its event may still be on the way: 503. Absent otherwise: 404.
+    """
+    with needs("the tables"):
+        found = await posts.get([post_id])
+    if post_id in found:
+        return found[post_id]
+    age_ms = clock.now_ms() - created_at_ms(post_id)
+    if -settings.max_clock_skew_s * 1000 <= age_ms < MAY_BE_UNPROJECTED_MS:
+        raise PostNotYetVisible("A post this young may not be visible yet. Retry.")
+    raise PostNotFound("There is no post with this id.")
+
+
+def refuse_deleted(post: Post) -> None:
+    """Answer 404 for a deleted post: nobody is told that it ever was."""
+    if post.deleted:
+        raise PostNotFound("There is no post with this id.")
+
+
+def refuse_others(post: Post, actor: str) -> None:
+    """Answer 403 unless it is the author who acts."""
+    if post.author_id != actor:
+        raise NotYourPost("Only the author of a post may do this.")

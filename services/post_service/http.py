@@ -1,0 +1,178 @@
+"""The routes of posts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from fanfold.clock import Clock
+from fanfold.engines import Engines
+from fanfold.http.auth import Actor
+from fanfold.http.openapi import POSITION_HEADER, WRITTEN
+from fanfold.http.params import PostIdPath
+from fanfold.http.problems import needs
+from fanfold.http.readiness import Check, readiness, refuse_clock_skew
+from fanfold.http.text import check_post_text
+from fanfold.settings import Settings
+from fanfold.stores import Post
+from post_service.create_post import CreatePost
+from post_service.delete_post import delete_post
+from post_service.edit_post import EditPost
+from post_service.existing_post import existing_post, refuse_deleted, refuse_others
+from post_service.fanout_status import FanoutStatus, read_fanout_status
+from post_service.post_answer import PostAnswer, author_name, post_answer
+
+
+class PostText(BaseModel):
+    """What an author sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    content: str = Field(
+        min_length=1,
+        description="1-2,000 characters as people count them (grapheme clusters) and at most 16 KiB of UTF-8; "
+        "not blank; no control characters but tab and line breaks. Kept as sent.",
+    )
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="1-255 visible ASCII characters. For 24 hours the same key and body give the same answer "
+        "and one post.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PostRoutes:
+    """What each route does, over the ports."""
+
+    engines: Engines
+    clock: Clock
+    settings: Settings
+
+    async def create_post(
+        self,
+        actor: Actor,
+        body: PostText,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> PostAnswer:
+        """Publish a post."""
+        self._refuse_writes_now(body)
+        create = CreatePost(
+            log=self.engines.log,
+            posts=self.engines.stores.posts,
+            graph=self.engines.stores.graph,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        created = await create(actor, body.content, key=idempotency_key)
+        response.headers["Location"] = f"/posts/{created.answer.post_id}"
+        if created.position is not None:
+            response.headers[POSITION_HEADER] = created.position
+        return created.answer
+
+    async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
+        """Read a post."""
+        post = await self._existing(post_id)
+        refuse_deleted(post)
+        return await self._answer(post)
+
+    async def edit_post(
+        self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
+    ) -> PostAnswer:
+        """Replace the text of an own post."""
+        self._refuse_writes_now(body)
+        post = await self._existing(post_id)
+        refuse_deleted(post)
+        refuse_others(post, actor)
+        before = await self._answer(post)
+        edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
+        edited, position = await edit(post, body.content)
+        refuse_deleted(edited)
+        if position is not None:
+            response.headers[POSITION_HEADER] = str(position)
+        return post_answer(edited, before.author)
+
+    async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
+        """Delete an own post, for good. Deleting it again changes nothing."""
+        self._refuse_writes_now()
+        post = await self._existing(post_id)
+        if post.author_id != actor:
+            refuse_deleted(post)
+        refuse_others(post, actor)
+        position = await delete_post(
+            post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
+        )
+        if position is not None:
+            response.headers[POSITION_HEADER] = str(position)
+
+    async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
+        """See how far the fan-out of an own post has come."""
+        post = await self._existing(post_id)
+        refuse_deleted(post)
+        refuse_others(post, actor)
+        return await read_fanout_status(post_id, jobs=self.engines.stores.jobs)
+
+    async def _existing(self, post_id: PostIdPath) -> Post:
+        return await existing_post(
+            post_id, posts=self.engines.stores.posts, clock=self.clock, settings=self.settings
+        )
+
+    async def _answer(self, post: Post) -> PostAnswer:
+        with needs("the tables"):
+            name = await author_name(post.author_id, graph=self.engines.stores.graph)
+        return post_answer(post, name)
+
+    def _refuse_writes_now(self, body: PostText | None = None) -> None:
+        if body is not None:
+            check_post_text(body.content, max_chars=self.settings.post_max_chars)
+        refuse_clock_skew(self.engines.log, max_skew_s=self.settings.max_clock_skew_s)
+
+
+def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
+    """The routes over these engines."""
+    do = PostRoutes(engines, clock, settings)
+    api = APIRouter(tags=["posts"])
+    own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's post."}}
+    location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
+    created = {"headers": {**WRITTEN["headers"], **location}}
+    in_flight = {"description": "A request with this Idempotency-Key is under way."}
+    api.add_api_route(
+        "/posts",
+        do.create_post,
+        methods=["POST"],
+        status_code=201,
+        responses={201: created, 409: in_flight},
+    )
+    api.add_api_route("/posts/{post_id}", do.read_post, methods=["GET"])
+    api.add_api_route(
+        "/posts/{post_id}", do.edit_post, methods=["PATCH"], responses={200: WRITTEN, **own}
+    )
+    api.add_api_route(
+        "/posts/{post_id}",
+        do.delete_post,
+        methods=["DELETE"],
+        status_code=204,
+        responses={204: WRITTEN, **own},
+    )
+    api.add_api_route("/posts/{post_id}/fanout", do.read_fanout, methods=["GET"], responses=own)
+    return api
+
+
+def ready(engines: Engines, settings: Settings) -> Check:
+    """Ready while the log answers and the clocks agree.
+
+    The tables are not asked: posts are taken without them, and a probe that failed would stop that too.
+    """
+
+    async def clock() -> None:
+        refuse_clock_skew(engines.log, max_skew_s=settings.max_clock_skew_s)
+
+    return readiness({"the log": engines.log.ping, "the clock": clock})
