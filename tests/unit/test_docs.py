@@ -1,0 +1,159 @@
+"""The documents against the code: what they name exists, and what they list is what there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from fanfold.cli import app
+from fanfold.settings import Settings
+from tests.support.settings_table import settings_table, settings_table_in
+
+ROOT = Path(__file__).parents[2]
+
+# Variables that are read outside `Settings`: the tests choose their engines by it.
+OUTSIDE_SETTINGS = {"FANFOLD_ENGINES"}
+
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_IN_CODE = re.compile(r"`[^`\n]+`")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def documents() -> list[Path]:
+    folders = ("docs", "schemas", "deploy", "services", "tests")
+    below = [path for folder in folders for path in (ROOT / folder).rglob("*.md")]
+    return sorted([*ROOT.glob("*.md"), *below])
+
+
+DOCUMENTS = documents()
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def document(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_the_documents_are_found() -> None:
+    names = {path.name for path in DOCUMENTS}
+    assert {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= names
+
+
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    text = _FENCED.sub("", document.read_text())
+    targets = [*_LINK.findall(text), *re.findall(r'(?:src|srcset|href)="([^"]+)"', text)]
+    broken = [
+        target
+        for target in targets
+        if "://" not in target and not leads_somewhere(document, target)
+    ]
+    assert broken == []
+
+
+def leads_somewhere(document: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = document if not path else (document.parent / path).resolve()
+    if not file.exists():
+        return False
+    return not anchor or anchor in anchors(file)
+
+
+def anchors(document: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = _HEADING.findall(_FENCED.sub("", document.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_make_target_named_exists(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", makefile, re.MULTILINE))
+    named = {name for code in code_in(document) for name in re.findall(r"\bmake ([a-z-]+)", code)}
+    assert named <= targets
+
+
+def test_every_fanfold_command_named_exists(document: Path) -> None:
+    known = set(commands(typer.main.get_command(app)))
+    # A command stands at the start of a line or of a piece of code, perhaps after a prompt.
+    named = {
+        " ".join(words.split())
+        for code in code_in(document)
+        for words in re.findall(r"^(?:\$ )?fanfold((?: [a-z]+)+)", code, re.MULTILINE)
+    }
+    assert {name for name in named if not is_command(name, known)} == set()
+
+
+def is_command(words: str, known: set[str]) -> bool:
+    """Whether the words begin with a command; arguments may follow it."""
+    return any(words == name or words.startswith(name + " ") for name in known)
+
+
+def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[str]:
+    subcommands: dict[str, object] = getattr(command, "commands", {})
+    if not subcommands:
+        yield " ".join(path)
+    for name, subcommand in subcommands.items():
+        yield from commands(subcommand, (*path, name))
+
+
+def code_in(document: Path) -> list[str]:
+    """Fenced blocks and inline code, without their marks."""
+    text = document.read_text()
+    blocks = [block.split("\n", 1)[1].removesuffix("```") for block in _FENCED.findall(text)]
+    inline = [
+        " ".join(code.strip("`").split())
+        for code in re.findall(r"`[^`]+`", _FENCED.sub("", text))
+        if "\n\n" not in code
+    ]
+    return blocks + inline
+
+
+def test_every_variable_named_is_a_setting(document: Path) -> None:
+    settings = {f"FANFOLD_{name.upper()}" for name in Settings.model_fields}
+    named = set(re.findall(r"\bFANFOLD_[A-Z0-9_]*[A-Z0-9]", document.read_text()))
+    assert named <= settings | OUTSIDE_SETTINGS
+
+
+def test_the_configuration_table_is_the_settings() -> None:
+    shown = settings_table_in((ROOT / "README.md").read_text())
+    assert shown == settings_table(), "write it with: python -m tests.support.settings_table"
+
+
+def test_every_file_named_exists(document: Path) -> None:
+    named = {
+        name
+        for code in _IN_CODE.findall(_FENCED.sub("", document.read_text()))
+        for name in re.findall(
+            r"\b(?:tests|docs|schemas|deploy|services|fanfold|scripts|requirements)/[\w./-]+",
+            code,
+        )
+    }
+    assert {name for name in named if not (ROOT / name.rstrip(".")).exists()} == set()
+
+
+def test_every_test_named_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {
+        name for path in DOCUMENTS for name in re.findall(r"\btest_\w+\b(?!\.py)", path.read_text())
+    }
+    modules = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    unknown = {name for name in named - modules if f"def {name}(" not in tests}
+    assert unknown == set()
+
+
+def test_every_decision_is_in_the_index_and_fits_on_a_page() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    decisions = sorted(path for path in folder.glob("[0-9]*.md"))
+    assert [f"{number:04}" for number in range(1, len(decisions) + 1)] == [
+        path.name[:4] for path in decisions
+    ]
+    for path in decisions:
+        text = path.read_text()
+        assert f"]({path.name})" in index, path.name
+        assert "## What would change our mind" in text, path.name
+        assert len(text.splitlines()) <= 60, path.name
