@@ -1,0 +1,1 @@
+"""The stores in Cassandra. Loaded on demand: nothing embedded imports the driver."""

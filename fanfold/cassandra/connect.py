@@ -1,0 +1,59 @@
+"""How a session to Cassandra is opened: blocking, so call it in a thread."""
+
+from __future__ import annotations
+
+from cassandra import ConsistencyLevel, DriverException
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    Session,
+)
+from cassandra.io.libevreactor import LibevConnection
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import tuple_factory
+
+from fanfold.cassandra.packed import PROTOCOL_VERSION, PackingProtocolHandler
+from fanfold.settings import Settings
+
+RECONNECT_S = 1.0
+HEARTBEAT_S = 10
+
+
+def connect(settings: Settings, *, keyspace: str | None) -> Session:
+    """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(
+            DCAwareRoundRobinPolicy(local_dc=settings.cassandra_datacenter)
+        ),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        request_timeout=settings.cassandra_timeout_s,
+        row_factory=tuple_factory,
+    )
+    cluster = Cluster(
+        contact_points=[host.strip() for host in settings.cassandra_hosts.split(",")],
+        port=settings.cassandra_port,
+        protocol_version=PROTOCOL_VERSION,
+        # The driver's other loops are slower or experimental; importing this one fails where it is missing.
+        connection_class=LibevConnection,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        # The default backs off to ten minutes: a node that restarted would stay unused that long.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
+        connect_timeout=settings.cassandra_timeout_s,
+        control_connection_timeout=settings.cassandra_timeout_s,
+        idle_heartbeat_interval=HEARTBEAT_S,
+        idle_heartbeat_timeout=HEARTBEAT_S,
+        # Pointers are too short to be worth a CPU second on both sides.
+        compression=False,
+    )
+    try:
+        session = cluster.connect(keyspace)
+    except (DriverException, NoHostAvailable):
+        cluster.shutdown()
+        raise
+    session.client_protocol_handler = PackingProtocolHandler
+    # Every statement brings its own timestamp; a client's clock must never decide.
+    session.use_client_timestamp = False
+    return session
