@@ -1,0 +1,160 @@
+"""Where a worker dies and in what order its steps happen: stores and logs that a test cuts and schedules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from fanfold.events import Event
+from fanfold.stores import Stores
+
+# --- killing -------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it, nothing more is written."""
+
+
+@dataclass
+class Life:
+    """A number of writes, after which every write kills. Counts them all when it has no end."""
+
+    writes: int | None = None
+    written: int = 0
+
+    def spend(self) -> None:
+        if self.writes is not None and self.written >= self.writes:
+            raise Killed
+        self.written += 1
+
+
+WRITES = {
+    *("create", "edit", "note_position", "delete", "set_mode", "register", "write_standing"),
+    *("add_pulled", "write_plan", "finish_slice", "append", "dead_letter"),
+}
+
+
+class Mortal:
+    """A port whose every single write spends life: a write of many rows can be cut between any two of them."""
+
+    def __init__(self, port: Any, life: Life) -> None:
+        self._port = port
+        self._life = life
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if name not in WRITES:
+            return method
+
+        async def write(*args: Any, **kwargs: Any) -> Any:
+            self._life.spend()
+            return await method(*args, **kwargs)
+
+        return write
+
+    async def push(self, pointers: Sequence[Any], reader_ids: Sequence[str]) -> int:
+        rows = 0
+        for reader_id in reader_ids:
+            self._life.spend()
+            rows += await self._port.push(pointers, [reader_id])
+        return rows
+
+    async def mark_materialised(self, followee_id: str, follows: Sequence[Any]) -> None:
+        for follow in follows:
+            self._life.spend()
+            await self._port.mark_materialised(followee_id, [follow])
+
+    async def append_many(self, batch: Sequence[Event]) -> None:
+        for event in batch:
+            self._life.spend()
+            await self._port.append(event)
+
+
+def mortal(stores: Stores, life: Life) -> Stores:
+    return Stores(
+        posts=Mortal(stores.posts, life),
+        graph=MortalGraph(stores.graph, life),
+        timelines=Mortal(stores.timelines, life),
+        jobs=Mortal(stores.jobs, life),
+    )
+
+
+class MortalGraph(Mortal):
+    """Dies between the two sides of an edge as well."""
+
+    async def write_edges(self, followee_id: str, edges: Sequence[Any]) -> None:
+        followers, following = self._port._followers, self._port._following
+        for edge in edges:
+            for table in (followers, following):
+                self._life.spend()
+                other = following if table is followers else followers
+                await self._write_one_side(followee_id, edge, silent=other)
+
+    async def _write_one_side(self, followee_id: str, edge: Any, *, silent: Any) -> None:
+        write = silent.write
+        silent.write = lambda *_, **__: None
+        try:
+            await self._port.write_edges(followee_id, [edge])
+        finally:
+            silent.write = write
+
+
+# --- ordering ------------------------------------------------------------------------------------------
+
+_actor: ContextVar[str] = ContextVar("_actor")
+
+
+@dataclass
+class Turns:
+    """Lets named actors take their store calls in a given order; who has ended gives up the rest of its turns."""
+
+    order: Iterator[str]
+    actors: set[str]
+    taken: list[str] = field(default_factory=list)
+    _waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+
+    async def run(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        _actor.set(name)
+        try:
+            await work
+        finally:
+            self.actors.discard(name)
+            self._next()
+
+    async def turn(self) -> None:
+        name = _actor.get()
+        assert name not in self._waiting, "an actor makes one call at a time"
+        mine = self._waiting[name] = asyncio.get_running_loop().create_future()
+        self._next()
+        await mine
+
+    def _next(self) -> None:
+        if not self.actors or self._waiting.keys() != self.actors:
+            return
+        name = next((n for n in self.order if n in self.actors), min(self.actors))
+        self.taken.append(name)
+        self._waiting.pop(name).set_result(None)
+
+
+class Turned:
+    """A port whose every call waits for its actor's turn."""
+
+    def __init__(self, port: Any, turns: Turns) -> None:
+        self._port = port
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._turns.turn()
+            return await method(*args, **kwargs)
+
+        return call
+
+
+def turned(stores: Stores, turns: Turns) -> Stores:
+    return Stores(*(Turned(getattr(stores, n), turns) for n in Stores.__dataclass_fields__))

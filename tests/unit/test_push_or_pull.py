@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from fanfold.stores import Mode, User
+from fanout_service.push_or_pull import side_after, strategy
+
+CROSSED_MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "then"),
+    [
+        (99, "push", "push"),
+        (100, "push", "pull"),
+        (101, "push", "pull"),
+        (99, "pull", "pull"),
+        (80, "pull", "pull"),
+        (79, "pull", "push"),
+        (80, "push", "push"),
+        (0, "push", "push"),
+    ],
+)
+def test_an_author_crosses_at_the_threshold_and_returns_below_the_hysteresis(
+    count: int, side: Mode, then: Mode
+) -> None:
+    assert side_after(count, side, threshold=100, hysteresis=0.8) == then
+
+
+def test_an_author_who_hovers_around_the_threshold_crosses_once() -> None:
+    side: Mode = "push"
+    crossings = 0
+    for count in [99, 100, 99, 100, 95, 101, 99]:
+        after = side_after(count, side, threshold=100, hysteresis=0.8)
+        crossings += after != side
+        side = after
+    assert crossings == 1
+
+
+@pytest.mark.parametrize(
+    ("posted_at_ms", "expected"),
+    [
+        (CROSSED_MS - 60_000, "pull"),
+        (CROSSED_MS - 59_999, "both"),
+        (CROSSED_MS, "both"),
+        (CROSSED_MS + 59_999, "both"),
+        (CROSSED_MS + 60_000, "pull"),
+    ],
+)
+def test_a_post_near_the_crossing_goes_both_ways(posted_at_ms: int, expected: str) -> None:
+    author = User("alice", follower_count=100, delivery="pull", pull_since_ms=CROSSED_MS)
+    assert strategy(author, posted_at_ms=posted_at_ms, overlap_ms=60_000) == expected
+
+
+def test_without_an_overlap_a_post_goes_one_way() -> None:
+    author = User("alice", follower_count=100, delivery="pull", pull_since_ms=CROSSED_MS)
+    assert strategy(author, posted_at_ms=CROSSED_MS, overlap_ms=0) == "pull"
+
+
+def test_an_author_who_is_back_below_is_pushed_whenever_the_last_crossing_was() -> None:
+    author = User("alice", follower_count=9, delivery="push", pull_since_ms=CROSSED_MS)
+    assert strategy(author, posted_at_ms=CROSSED_MS, overlap_ms=60_000) == "push"
