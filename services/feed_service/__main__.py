@@ -1,0 +1,26 @@
+"""`python -m feed_service`: the service on Kafka and Cassandra."""
+
+from __future__ import annotations
+
+from fanfold.clock import SystemClock
+from fanfold.engines import real
+from fanfold.http.app import make_app, serve
+from fanfold.http.process import run_service
+from fanfold.settings import Settings
+from feed_service.feed_reader import feed_reader
+from feed_service.http import ready, router
+
+
+async def serving(settings: Settings) -> None:
+    clock = SystemClock()
+    async with (
+        real(settings, clock=clock, source="fanfold/feed_service") as engines,
+        feed_reader(settings, engines, clock=clock) as reader,
+    ):
+        app = make_app(title="Fanfold: feeds", routers=[router(reader)], ready=ready(engines))
+        await serve(app, settings)
+
+
+if __name__ == "__main__":
+    chosen = Settings()
+    run_service(serving(chosen), chosen)

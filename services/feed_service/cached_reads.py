@@ -1,0 +1,196 @@
+"""The tables as the feed reads them: through caches that the tail of the log keeps honest.
+
+Every method loads what isn't cached, once for all who ask at that time, within the time budget of a source; they
+raise `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fanfold.clock import Clock
+from fanfold.events import (
+    Event,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    UserFollowed,
+    UserRegistered,
+    UserUnfollowed,
+)
+from fanfold.settings import Settings
+from fanfold.stores import AuthoredPost, Post, Stores
+from feed_service.caches import Cache, Freshness, Loaded
+from feed_service.coverage import each_within, within
+from feed_service.merge import Head, Page, candidate
+from feed_service.pending import Pending
+
+OWN_POSTS = 20
+"""Newest own posts kept of a reader. Rarely do more of them stand on one page."""
+
+_BACKFILLING_S = (
+    1.0  # no event tells that a backfill has finished, so such a follow set is soon read again
+)
+_AS_LONG_AS_POSSIBLE = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowSet:
+    """Whom a reader follows, and who of them is not in the timeline yet."""
+
+    followed: frozenset[str]
+    unmaterialised: tuple[str, ...] = ()
+
+
+class CachedReads:
+    """Follow sets, authors' newest posts, post content and display names."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        settings: Settings,
+        clock: Clock,
+        trusted: Callable[[], bool],
+        budget_s: float,
+    ) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._retention_ms = settings.retention_ms
+        self._budget_s = budget_s
+        self._pending = Pending(clock)
+
+        freshness = Freshness(settings.cache_ttl_s, clock, trusted)
+        readers = settings.cached_follow_sets
+        self._follows: Cache[str, FollowSet] = Cache(
+            "follow_sets", self._load_follows, size=readers, freshness=freshness
+        )
+        self._authored: Cache[str, Head] = Cache(
+            "authored_posts", self._load_authored, size=readers, freshness=freshness
+        )
+        self._posts: Cache[UUID, Post] = Cache(
+            "posts", self._load_posts, size=settings.cached_posts, freshness=freshness
+        )
+        self._names: Cache[str, str] = Cache(
+            "names", self._load_names, size=settings.cached_names, freshness=freshness
+        )
+
+    async def follow_set(self, user_id: str) -> FollowSet:
+        """Whom a user follows."""
+        return (await self._follows.get((user_id,)))[user_id]
+
+    async def authored(self, author_ids: Collection[str]) -> dict[str, Head]:
+        """The newest posts of authors within the retention window; an author who is unavailable is absent."""
+        return await self._authored.get(author_ids)
+
+    async def authored_page(self, author_id: str, *, before: UUID | None, since_ms: int) -> Page:
+        """The author's posts that follow a post, uncached."""
+        pointers = await within(self._budget_s, self._pointers(author_id, before, since_ms))
+        return _authored_page(author_id, pointers)
+
+    async def posts(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
+        """Those that exist, deleted ones too."""
+        return await self._posts.get(post_ids)
+
+    def posts_held(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
+        """Those that need no store."""
+        return self._posts.held(post_ids)
+
+    async def names(self, user_ids: Collection[str]) -> dict[str, str]:
+        """Everyone's display name; of those without one the id."""
+        return await self._names.get(user_ids)
+
+    def apply(self, event: Event, offset: int) -> None:
+        """Note what an event of the log changes; called in the order of the log within a partition."""
+        match event:
+            case PostCreated():
+                self._pending.post_created(event.author_id, event.post_id)
+                self._authored.drop(event.author_id)
+            case PostEdited() | PostDeleted():
+                self._pending.post_changed(event.post_id, offset)
+                self._posts.drop(event.post_id)
+            case UserFollowed() | UserUnfollowed():
+                self._pending.follow_changed(
+                    event.follower_id,
+                    event.followee_id,
+                    offset,
+                    active=isinstance(event, UserFollowed),
+                )
+                self._follows.drop(event.follower_id)
+            case UserRegistered():
+                self._pending.renamed(event.user_id, event.display_name)
+                self._names.drop(event.user_id)
+            case _:
+                pass
+
+    async def close(self) -> None:
+        """Stop what is loading."""
+        for cache in (self._follows, self._authored, self._posts, self._names):
+            await cache.close()
+
+    async def _load_follows(self, user_ids: Collection[str]) -> Mapping[str, Loaded[FollowSet]]:
+        (user_id,) = user_ids
+        follows = await within(self._budget_s, self._stores.graph.follows(user_id))
+        # Interned, for the same popular authors are in thousands of sets.
+        active = [follow for follow in follows.values() if follow.active]
+        followed = frozenset(sys.intern(follow.followee_id) for follow in active)
+        unmaterialised = tuple(
+            sys.intern(follow.followee_id) for follow in active if not follow.materialised
+        )
+        keep_s = 0.0
+        if self._pending.shows_follows(user_id, follows):
+            keep_s = _BACKFILLING_S if unmaterialised else _AS_LONG_AS_POSSIBLE
+        return {user_id: Loaded(FollowSet(followed, unmaterialised), keep_s)}
+
+    async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Head]]:
+        since_ms = self._clock.now_ms() - self._retention_ms
+        newest = await each_within(
+            self._budget_s, author_ids, lambda author_id: self._pointers(author_id, None, since_ms)
+        )
+        return {
+            author_id: Loaded(
+                _head(author_id, pointers),
+                _if(self._pending.shows_authored(author_id, pointers)),
+            )
+            for author_id, pointers in newest.items()
+        }
+
+    async def _pointers(
+        self, author_id: str, before: UUID | None, since_ms: int
+    ) -> list[AuthoredPost]:
+        return await self._stores.posts.by_author(
+            author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
+        )
+
+    async def _load_posts(self, post_ids: Collection[UUID]) -> Mapping[UUID, Loaded[Post]]:
+        posts = await within(self._budget_s, self._stores.posts.get(post_ids))
+        return {
+            post_id: Loaded(post, _if(self._pending.shows_post(post)))
+            for post_id, post in posts.items()
+        }
+
+    async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[str]]:
+        users = await within(self._budget_s, self._stores.graph.users(user_ids))
+        names = {}
+        for user_id in user_ids:
+            user = users.get(user_id)
+            name = self._pending.name_of(user_id) or (user.display_name if user else None)
+            names[user_id] = Loaded(name or user_id, _AS_LONG_AS_POSSIBLE)
+        return names
+
+
+def _if(up_to_date: bool) -> float:
+    return _AS_LONG_AS_POSSIBLE if up_to_date else 0.0
+
+
+def _authored_page(author_id: str, pointers: Sequence[AuthoredPost]) -> Page:
+    found = [candidate(pointer.post_id, author_id, pointer.mode or "push") for pointer in pointers]
+    return Page(found, more=len(found) == OWN_POSTS)
+
+
+def _head(author_id: str, pointers: Sequence[AuthoredPost]) -> Head:
+    page = _authored_page(author_id, pointers)
+    return Head(page.candidates, more=page.more)

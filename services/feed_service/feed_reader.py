@@ -1,0 +1,74 @@
+"""The read side put together: caches, the tail that keeps them honest, and the use cases over them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fanfold.clock import Clock
+from fanfold.engines import Engines
+from fanfold.settings import Settings
+from feed_service.cached_reads import CachedReads
+from feed_service.celebrities import Celebrities
+from feed_service.read_feed import FeedRules, ReadFeed
+from feed_service.read_posts import ReadPosts
+from feed_service.sources import Sources
+from feed_service.tail import LogTail
+
+logger = logging.getLogger(__name__)
+
+SOURCE_BUDGET_S = 1.0
+"""Longest wait for one source: a slower one is left out and named, so that no dead store holds a reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedReader:
+    """What the routes need."""
+
+    read_feed: ReadFeed
+    read_posts: ReadPosts
+
+
+@asynccontextmanager
+async def feed_reader(
+    settings: Settings, engines: Engines, *, clock: Clock, budget_s: float = SOURCE_BUDGET_S
+) -> AsyncIterator[FeedReader]:
+    """The read side over these engines, with its background tasks running until the block ends.
+
+    Where the tables are rebuilt from the log, enter it after that: what it caches is checked only against changes
+    of the last five minutes and later.
+    """
+    stores = engines.stores
+    tail = LogTail(engines.log, settings=settings, clock=clock)
+    reads = CachedReads(
+        stores, settings=settings, clock=clock, trusted=tail.trusted, budget_s=budget_s
+    )
+    celebrities = Celebrities(stores.timelines, settings=settings, clock=clock, budget_s=budget_s)
+    sources = Sources(reads, celebrities, stores.timelines, budget_s=budget_s)
+    background = [
+        asyncio.create_task(tail.follow(reads.apply), name="tail"),
+        asyncio.create_task(celebrities.refresh_forever(), name="pulled authors"),
+    ]
+    for task in background:
+        task.add_done_callback(_say_why)
+    try:
+        yield FeedReader(
+            ReadFeed(sources, reads, rules=FeedRules.of(settings), clock=clock),
+            ReadPosts(stores, reads, budget_s=budget_s),
+        )
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await reads.close()
+        await celebrities.close()
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    # Reading goes on without it, only slower: without a tail nothing cached is trusted, and without the refresher
+    # the pulled authors are read when they are needed.
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("a background task ended: %s", task.get_name(), exc_info=error)

@@ -1,0 +1,152 @@
+"""The k-way merge of newest-first sources into one newest-first list without duplicates: pure but for its pages.
+
+Why it is exact. Every source is strictly newest first. A candidate is emitted only while each source either shows
+its next candidate (its *head*) or is exhausted, and the newest head is chosen; whatever a source has not shown yet
+is older than its head, so nothing newer can follow. Equal candidates of several sources are heads at the same
+time or in direct succession, hence comparing with the last one emitted finds every duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import NamedTuple
+from uuid import UUID
+
+from fanfold.stores import Mode
+
+
+class Candidate(NamedTuple):
+    """A post that may be in the feed. `order` is its place: ascending is newest first."""
+
+    order: int
+    post_id: UUID
+    author_id: str
+    source: Mode
+
+
+def candidate(post_id: UUID, author_id: str, source: Mode) -> Candidate:
+    """A candidate in its place. Integers compare several times faster than UUIDs."""
+    return Candidate(-post_id.int, post_id, author_id, source)
+
+
+class Page(NamedTuple):
+    """Some candidates, newest first, and whether the source may have older ones."""
+
+    candidates: Sequence[Candidate]
+    more: bool
+
+
+class Head:
+    """A source's newest candidates, to be kept and read from any place by many merges at once."""
+
+    __slots__ = ("candidates", "more", "orders")
+
+    def __init__(self, candidates: Sequence[Candidate], *, more: bool) -> None:
+        self.candidates = tuple(candidates)
+        self.orders = [each.order for each in candidates]
+        self.more = more
+
+
+FetchPage = Callable[[UUID | None], Awaitable[Page]]
+"""The page that follows a post (exclusive; None: the newest)."""
+
+
+@dataclass(slots=True)
+class Source:
+    """A newest-first list of candidates: what is loaded, and how to go on (None: nothing follows).
+
+    `author_id` is set when the source is a pulled author's own list, which a reader may want to close.
+    """
+
+    loaded: Sequence[Candidate]
+    fetch: FetchPage | None
+    before: UUID | None = None
+    next: int = 0
+    author_id: str | None = None
+
+    @classmethod
+    def of_head(
+        cls, head: Head, *, before: UUID | None, fetch: FetchPage, author_id: str | None = None
+    ) -> Source:
+        """The part of a head that is older than `before`, and what follows it."""
+        start = 0 if before is None else bisect_right(head.orders, -before.int)
+        if start < len(head.candidates):
+            before = head.candidates[-1].post_id
+        return cls(head.candidates, fetch if head.more else None, before, start, author_id)
+
+
+class Merge:
+    """One reader's merge. Of equal candidates the one of the first source (in the order given) is kept."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._heads: list[tuple[int, int]] = []
+        self._without_head: list[int] = []
+        self._emitted = 1  # no candidate's order: they are all negative
+        for rank, source in enumerate(sources):
+            if source.next < len(source.loaded):
+                self._heads.append((source.loaded[source.next].order, rank))
+            elif source.fetch is not None:
+                self._without_head.append(rank)
+        heapify(self._heads)
+
+    async def take(self, count: int, keep: Callable[[Candidate], bool]) -> list[Candidate]:
+        """The next `count` candidates that pass `keep`; fewer only when all sources are exhausted.
+
+        Fetches pages only when they are needed for that, those of several sources at once.
+        """
+        taken: list[Candidate] = []
+        while len(taken) < count and (self._heads or self._without_head):
+            if self._without_head:
+                await self._fetch_heads()
+            self._emit(taken, count, keep)
+        return taken
+
+    def close(self, authors: Collection[str]) -> None:
+        """Skip the rest of every source that belongs to one of these authors."""
+        closed = {rank for rank, source in enumerate(self._sources) if source.author_id in authors}
+        self._heads = [head for head in self._heads if head[1] not in closed]
+        heapify(self._heads)
+        self._without_head = [rank for rank in self._without_head if rank not in closed]
+
+    def _emit(self, taken: list[Candidate], count: int, keep: Callable[[Candidate], bool]) -> None:
+        """Emit until there are enough or a source has to show its next head."""
+        heads, sources = self._heads, self._sources
+        while heads and len(taken) < count and not self._without_head:
+            order, rank = heads[0]
+            source = sources[rank]
+            newest = source.loaded[source.next]
+            source.next += 1
+            if source.next < len(source.loaded):
+                heapreplace(heads, (source.loaded[source.next].order, rank))
+            else:
+                heappop(heads)
+                if source.fetch is not None:
+                    self._without_head.append(rank)
+            if order != self._emitted:
+                self._emitted = order
+                if keep(newest):
+                    taken.append(newest)
+
+    async def _fetch_heads(self) -> None:
+        ranks, self._without_head = self._without_head, []
+        if len(ranks) == 1:
+            await self._fetch_head(ranks[0])
+        else:
+            await asyncio.gather(*(self._fetch_head(rank) for rank in ranks))
+
+    async def _fetch_head(self, rank: int) -> None:
+        source = self._sources[rank]
+        while source.fetch is not None:
+            page = await source.fetch(source.before)
+            source.loaded, source.next = page.candidates, 0
+            if not page.more:
+                source.fetch = None
+            if page.candidates:
+                source.before = page.candidates[-1].post_id
+                heappush(self._heads, (page.candidates[0].order, rank))
+                return

@@ -1,0 +1,95 @@
+"""Changes that the log has shown and the tables may not hold yet.
+
+The tail of the log may see an event before the worker has projected it. Forgetting the cached value is then not
+enough: the next load would cache the old one again. So a change stays pending here, and a loaded value is kept only
+if it shows the change. It stays pending afterwards too, because a load that began earlier may still be on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cachetools import TTLCache
+
+from fanfold.clock import Clock
+from fanfold.stores import AuthoredPost, Follow, Post
+
+PENDING_S = 300.0
+"""How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds what a cache adds to that."""
+
+_MOST_PENDING = 200_000  # cells of a kind changed within those minutes; the oldest beyond are bounded like that too
+
+
+class _Edge(NamedTuple):
+    offset: int
+    active: bool
+
+
+class Pending:
+    """What is known to have changed. Offsets of one cell are of one partition, so they compare."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._posts: TTLCache[UUID, int] = _cells(clock)
+        self._newest_of: TTLCache[str, UUID] = _cells(clock)
+        self._edges_of: TTLCache[str, dict[str, _Edge]] = _cells(clock)
+        self._names: TTLCache[str, str] = _cells(clock)
+
+    def post_changed(self, post_id: UUID, offset: int) -> None:
+        """A post was edited or deleted."""
+        # The tail may start again from an earlier place.
+        self._posts[post_id] = max(offset, self._posts.get(post_id, offset))
+
+    def post_created(self, author_id: str, post_id: UUID) -> None:
+        """An author's list grew; called in the order of the log."""
+        self._newest_of[author_id] = post_id
+
+    def follow_changed(
+        self, follower_id: str, followee_id: str, offset: int, *, active: bool
+    ) -> None:
+        """A user followed or unfollowed somebody."""
+        edges = self._edges_of.get(follower_id, {})
+        self._edges_of[follower_id] = {**edges, followee_id: _Edge(offset, active)}
+
+    def renamed(self, user_id: str, display_name: str) -> None:
+        """A user registered or changed the display name."""
+        self._names[user_id] = display_name
+
+    def shows_post(self, post: Post) -> bool:
+        """Whether this row holds every change known of the post."""
+        offset = self._posts.get(post.post_id)
+        return offset is None or (post.position is not None and post.position >= offset)
+
+    def shows_authored(self, author_id: str, newest: Sequence[AuthoredPost]) -> bool:
+        """Whether an author's newest pointers hold every post known, all with their modes.
+
+        A mode is written once a post's fan-out is planned, by the worker, which takes an author's posts in the order of the
+        log: a mode on the last one known says that those before it are in the table too.
+        """
+        if any(pointer.mode is None for pointer in newest):
+            return False
+        last = self._newest_of.get(author_id)
+        return last is None or any(pointer.post_id == last for pointer in newest)
+
+    def shows_follows(self, user_id: str, follows: Mapping[str, Follow]) -> bool:
+        """Whether a user's follows hold every change known."""
+        return all(
+            _shows(follows.get(followee_id), edge)
+            for followee_id, edge in self._edges_of.get(user_id, {}).items()
+        )
+
+    def name_of(self, user_id: str) -> str | None:
+        """The display name last set, if lately: the log's word counts before the table's."""
+        return self._names.get(user_id)
+
+
+def _cells(clock: Clock) -> TTLCache[Any, Any]:
+    return TTLCache(_MOST_PENDING, PENDING_S, timer=clock.monotonic_s)
+
+
+def _shows(follow: Follow | None, edge: _Edge) -> bool:
+    if follow is None or not follow.active:
+        # Not following is what an unfollow leaves, whichever of its rows we see.
+        return not edge.active or (follow is not None and follow.position >= edge.offset)
+    return follow.position >= edge.offset

@@ -1,0 +1,47 @@
+"""Relevance: how high a post stands in a feed that is not ordered by time. Pure arithmetic on what is known.
+
+    score = (1 + ln(1 + likes)) · (1 + w · affinity) / (hours + 2) ^ 1.8
+
+The denominator is the gravity of Hacker News, as its ranking was published with the Arc sources (news.arc: gravity
+1.8, two hours added to the age). Its numerator, votes - 1, would make every post that nobody has liked yet equal;
+ours starts at one, so that such posts are in order of time, and takes the logarithm of the likes, so that a post
+with a million of them is worth fifteen, not a million.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log1p
+
+_MS_PER_HOUR = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """What may be tuned about the ranking, each with its reason."""
+
+    gravity: float = 1.8
+    """Hacker News' own: a post of two hours ago is worth about 0.29 of a new one, one of a day ago 0.01."""
+
+    head_start_h: float = 2.0
+    """Hours added to the age, so that the first minutes don't decide everything."""
+
+    affinity_weight: float = 1.0
+    """An author whom the reader likes best counts at most double: closeness helps, but can't hide the news."""
+
+    posts_per_pulled_author: int = 5
+    """At most so many posts from each pulled author, so that one loud celebrity can't fill the page."""
+
+
+def relevance(
+    rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
+) -> float:
+    """The score of a post; higher is better, and it falls strictly with age.
+
+    `age_ms` below zero (a clock ahead) counts as zero. `affinity_share` is the author's share, 0 to 1, of what the
+    reader has lately liked.
+    """
+    hours = max(0, age_ms) / _MS_PER_HOUR
+    engagement = 1 + log1p(like_count)
+    affinity = 1 + rule.affinity_weight * affinity_share
+    return float(engagement * affinity / (hours + rule.head_start_h) ** rule.gravity)

@@ -1,0 +1,130 @@
+"""The skeleton of a feed: where a reader's posts come from, as sources for the merge."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+from fanfold.stores import Timelines
+from feed_service.cached_reads import CachedReads
+from feed_service.celebrities import Celebrities
+from feed_service.coverage import Coverage, within
+from feed_service.merge import FetchPage, Head, Page, Source, candidate
+
+_NEXT_ROWS = 500  # a reader who needs a second page of the timeline has many pointers that don't count any more
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A reader's sources, in order of precedence, and the authors whose posts may be shown."""
+
+    sources: list[Source]
+    visible: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a feed that is asked for: older than `before`, not older than `since_ms`."""
+
+    before: UUID | None
+    since_ms: int
+
+
+class Sources:
+    """Opens a reader's sources: own posts, the timeline, followees under backfill, celebrities."""
+
+    def __init__(
+        self,
+        reads: CachedReads,
+        celebrities: Celebrities,
+        timelines: Timelines,
+        *,
+        budget_s: float,
+    ) -> None:
+        self._reads = reads
+        self._celebrities = celebrities
+        self._timelines = timelines
+        self._budget_s = budget_s
+
+    async def skeleton(
+        self, viewer: str, span: Span, *, wanted: int, coverage: Coverage
+    ) -> Skeleton:
+        """What a feed read of about `wanted` posts merges. Sources that are unavailable are left out and noted.
+
+        Without the graph only the own posts remain: pointers of others can't be told from leftovers.
+        """
+        follow_set, own, timeline = await asyncio.gather(
+            coverage.ask("graph", self._reads.follow_set(viewer)),
+            self._authored((viewer,), span, coverage),
+            self._timeline(viewer, span, wanted, coverage),
+        )
+        if follow_set is None:
+            coverage.answered.discard("timeline")
+            return Skeleton(own, frozenset((viewer,)))
+        sources = [timeline, *own]
+        if follow_set.unmaterialised:
+            sources += await self._authored(follow_set.unmaterialised, span, coverage)
+        sources += await self._pulled(follow_set.followed, span, coverage)
+        return Skeleton(sources, follow_set.followed | {viewer})
+
+    async def _timeline(self, viewer: str, span: Span, wanted: int, coverage: Coverage) -> Source:
+        async def fetch(before: UUID | None) -> Page:
+            # A few more than wanted: some will turn out deleted or no longer followed.
+            rows = wanted + wanted // 4 + 4 if before == span.before else _NEXT_ROWS
+            asked = self._timelines.timeline(
+                viewer, before=before, since_ms=span.since_ms, limit=rows
+            )
+            pointers = await coverage.ask("timeline", within(self._budget_s, asked))
+            if pointers is None:
+                return Page((), more=False)
+            found = [candidate(post_id, author_id, "push") for post_id, author_id in pointers]
+            return Page(found, more=len(found) == rows)
+
+        first = await fetch(span.before)
+        before = first.candidates[-1].post_id if first.candidates else span.before
+        return Source(first.candidates, fetch if first.more else None, before)
+
+    async def _authored(
+        self, author_ids: tuple[str, ...], span: Span, coverage: Coverage
+    ) -> list[Source]:
+        heads = await self._reads.authored(author_ids)
+        if heads:
+            coverage.answered.add("posts")
+        if len(heads) < len(author_ids):
+            coverage.missing.add("posts")
+
+        def following(author_id: str) -> FetchPage:
+            async def fetch(before: UUID | None) -> Page:
+                page = self._reads.authored_page(author_id, before=before, since_ms=span.since_ms)
+                return await coverage.ask("posts", page) or Page((), more=False)
+
+            return fetch
+
+        return [
+            Source.of_head(head, before=span.before, fetch=following(author_id))
+            for author_id, head in heads.items()
+        ]
+
+    async def _pulled(
+        self, followed: frozenset[str], span: Span, coverage: Coverage
+    ) -> list[Source]:
+        heads = await coverage.ask(
+            "celebrities", self._celebrities.heads(followed, since_ms=span.since_ms)
+        )
+        if heads is None:
+            return []
+        if None in heads.values():
+            coverage.missing.add("celebrities")
+        return [
+            self._celebrity(author_id, head, span, coverage)
+            for author_id, head in heads.items()
+            if head is not None
+        ]
+
+    def _celebrity(self, author_id: str, head: Head, span: Span, coverage: Coverage) -> Source:
+        async def fetch(before: UUID | None) -> Page:
+            page = self._celebrities.page(author_id, before=before, since_ms=span.since_ms)
+            return await coverage.ask("celebrities", page) or Page((), more=False)
+
+        return Source.of_head(head, before=span.before, fetch=fetch, author_id=author_id)

@@ -1,0 +1,88 @@
+"""Following the log: every event is applied to the caches, and while that isn't certain they are not trusted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from prometheus_client import Gauge
+
+from fanfold.clock import Clock
+from fanfold.errors import Transient, Undecodable
+from fanfold.events import PUBLIC_TOPICS, Event
+from fanfold.log import EventLog, Record, Tail
+from fanfold.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Apply = Callable[[Event, int], None]
+"""Takes an event and its offset."""
+
+_BEHIND = Gauge("fanfold_feed_tail_behind_seconds", "How far the caches are behind the log.")
+
+_START_BACK_MS = (
+    5 * 60 * 1000
+)  # what the worker may not have projected yet when this process starts
+_RETRY_S = 0.2
+
+
+class LogTail:
+    """This process' reader of the public topics."""
+
+    def __init__(self, log: EventLog, *, settings: Settings, clock: Clock) -> None:
+        self._log = log
+        self._max_behind_s = settings.tail_max_behind_s
+        self._clock = clock
+        self._tail: Tail | None = None
+        self._opened_at_s = clock.monotonic_s()
+        self._caught_up = False
+        _BEHIND.set_function(self.behind_s)
+
+    def behind_s(self) -> float:
+        """Seconds since everything in the log had been applied; infinite before that was so once."""
+        if self._tail is None or not self._caught_up:
+            return float("inf")
+        return self._tail.behind_s()
+
+    def trusted(self) -> bool:
+        """Whether what the caches hold is at most `tail_max_behind_s` old."""
+        return self.behind_s() <= self._max_behind_s
+
+    async def follow(self, apply: Apply) -> None:
+        """Apply what was appended in the last five minutes, then everything as it comes, for ever."""
+        since_ms = self._clock.now_ms() - _START_BACK_MS
+        while True:
+            try:
+                async with self._log.tail(PUBLIC_TOPICS, since_ms=since_ms) as tail:
+                    await self._follow(tail, apply)
+            except Transient as error:
+                logger.warning("the log can't be followed, caches are off: %s", error)
+            finally:
+                self._tail = None
+            await self._clock.sleep(_RETRY_S)
+
+    async def _follow(self, tail: Tail, apply: Apply) -> None:
+        self._tail, self._caught_up = tail, False
+        self._opened_at_s = self._clock.monotonic_s()
+        while True:
+            try:
+                records = await tail.read()
+            except Transient as error:
+                logger.warning("the log does not answer: %s", error)
+                await self._clock.sleep(_RETRY_S)
+                continue
+            # No await between the read and this: whoever sees `behind_s` sees the records applied.
+            _apply_all(records, apply)
+            if not self._caught_up:
+                # A new tail counts from its opening; only a later moment is one at which it held everything.
+                open_s = self._clock.monotonic_s() - self._opened_at_s
+                self._caught_up = tail.behind_s() < open_s / 2
+
+
+def _apply_all(records: Sequence[Record], apply: Apply) -> None:
+    for record in records:
+        try:
+            event = record.event()
+        except Undecodable:
+            continue  # the worker makes a dead letter of it: it changes nothing
+        apply(event, record.offset)
