@@ -21,6 +21,8 @@ VIOLATIONS = {
     "cassandra": ("services/feed_service/__init__.py", "import cassandra.cluster"),
     "kafka": ("services/post_service/__init__.py", "import aiokafka"),
     "faust": ("services/fanout_service/__init__.py", "import faust"),
+    "adapters": ("services/post_service/__init__.py", "import fanfold.memory"),
+    "cycles": ("fanfold/ids.py", "import fanfold.stores, fanfold.log, fanfold.events"),
     "pure": ("fanfold/buckets.py", "import fanfold.sqlite_log"),
 }
 

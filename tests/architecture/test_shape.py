@@ -18,6 +18,12 @@ def product_modules() -> list[Path]:
     )
 
 
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without the signature: ports passed by keyword, one a line, are no burden to read."""
+    last = function.end_lineno or function.lineno
+    return last - function.body[0].lineno + 1
+
+
 def functions(module: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -34,10 +40,9 @@ def test_no_module_is_longer_than_a_reader_wants() -> None:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     lengths = {
-        f"{module.relative_to(ROOT)}:{function.name}": function.end_lineno - function.lineno + 1
+        f"{module.relative_to(ROOT)}:{function.name}": body_lines(function)
         for module in product_modules()
         for function in functions(module)
-        if function.end_lineno is not None
     }
     assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
 

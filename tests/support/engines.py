@@ -158,11 +158,12 @@ def settings_for(engines: RealEngines, **overrides: Any) -> Settings:
 
 async def prepared(settings: Settings) -> Settings:
     """Create the topics and the schema that `settings` names, as the operator's two commands do; idempotent."""
-    from fanfold.cassandra.migrate import migrate
-    from fanfold.kafka.admin import apply_topics
+    from fanfold.cassandra.migrate import migrate, record_partitions
+    from fanfold.kafka.admin import apply_topics, partition_counts
 
-    await apply_topics(settings)
     await migrate(settings)
+    await apply_topics(settings)
+    await record_partitions(settings, await partition_counts(settings))
     return settings
 
 
