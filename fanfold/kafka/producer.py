@@ -34,12 +34,15 @@ class RenewedProducer:
         self._timeout_s = timeout_s
         self._connecting: asyncio.Task[_Producer] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._open = False
 
     async def __aenter__(self) -> RenewedProducer:
+        self._open = True
         self._renew()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._open = False
         connecting, self._connecting = self._connecting, None
         if connecting and connecting.done() and not connecting.cancelled():
             await connecting.result().finish()
@@ -50,7 +53,9 @@ class RenewedProducer:
             await asyncio.wait(self._closing)
 
     async def current(self) -> AIOKafkaProducer:
-        """The connected producer; waits for one as long as it takes."""
+        """The connected producer; waits for one as long as it takes. Raises `ProducerClosed` after the exit."""
+        if not self._open:
+            raise ProducerClosed
         # Shielded: one append that gives up must not end the connecting for the others.
         return (await asyncio.shield(self._connecting or self._renew())).kafka
 

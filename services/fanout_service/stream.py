@@ -1,0 +1,207 @@
+"""`Consumer` on Kafka, by Faust: used only for what it does safely (DESIGN §9, docs/decisions).
+
+Faust as it comes loses events: an exception that leaves an agent acknowledges the event, and acknowledgements out
+of order commit past work in flight. Here one agent a topic takes batches one at a time and acknowledges a batch in
+order once its handler has returned; nothing ever leaves an agent as an exception. Acknowledging in one go and in
+order also is why faust#606 (a commit past the first unacknowledged event) can't strike and its commit path needs
+no patch: a partition belongs to one agent, whose acknowledged offsets never have a hole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import faust
+
+from fanfold.errors import Fault
+from fanfold.events import SLICES
+from fanfold.kafka.admin import partition_counts
+from fanfold.log import BatchHandler, Record
+from fanfold.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EX_TEMPFAIL = 75
+"""Exit status of sysexits.h: try again."""
+
+# The group's timeouts. A worker with a fixed id is back before its session ends, and keeps its partitions.
+_SESSION_S = 30.0
+_HEARTBEAT_S = 3.0
+_REBALANCE_S = 60.0
+_REQUEST_S = 90.0
+_COMMIT_S = 1.0
+_STOP_S = 20.0
+
+# A topic that is behind is paused when its buffer is 80 % full. What was fetched before the pause must still fit,
+# or it would block the one fetcher and so the other topics: 24 partitions x 100 records < 20 % of 16,384.
+_BUFFERED_EVENTS = 16_384
+_FETCHED_EVENTS = 100
+
+# A batch of slices is up to a million rows a hundred: small batches keep a stop and a rebalance short.
+_SLICE_BATCHES = 4
+
+
+class PartitionLag(NamedTuple):
+    """How far the group has come in one partition, in offsets; `end` is None before the first fetch."""
+
+    topic: str
+    partition: int
+    committed: int
+    end: int | None
+
+    @property
+    def records(self) -> int:
+        """How many records are not acknowledged."""
+        return max(0, self.end - self.committed) if self.end is not None else 0
+
+
+class FaustConsumer:
+    """Consumes in the group `<topic_prefix>.fanout`; one `run` an object.
+
+    Where a handler raises, the process ends at once with status 75 and nothing of the batch acknowledged: a graceful
+    stop would first wait, uncancellably, for the acknowledgement that will not come. The same when Faust itself
+    crashes. `leave` stands in for `os._exit` in tests; when it returns, `run` raises what the handler raised.
+    """
+
+    def __init__(self, settings: Settings, *, leave: Callable[[int], object] = os._exit) -> None:
+        self._settings = settings
+        self._leave = leave
+        self._app: faust.App | None = None
+        self._failure: asyncio.Future[BaseException] | None = None
+
+    async def run(self, handlers: Mapping[str, BatchHandler]) -> None:
+        await self._check_topics(handlers)
+        self._failure = asyncio.get_running_loop().create_future()
+        self._app = app = self._build(handlers)
+        crashed: asyncio.Future[Any] = asyncio.ensure_future(app.wait_until_stopped())
+        try:
+            await app.start()
+            await asyncio.wait([crashed, self._failure], return_when=asyncio.FIRST_COMPLETED)
+            if not self._failure.done():
+                self._fail(Fault(f"Faust has crashed: {app.crash_reason!r}"))
+            # Only a test comes here: nobody waits for the acknowledgement of the failed batch.
+            app.conf.stream_wait_empty = False
+            raise self._failure.result()
+        finally:
+            await self._stop(app)
+            crashed.cancel()
+
+    def lag(self) -> list[PartitionLag]:
+        """Each partition this worker has been assigned; empty until then.
+
+        A worker is alive while `committed` grows wherever `records` is above 0.
+        """
+        if self._app is None or not self._app.consumer.started:
+            return []
+        consumer: Any = self._app.consumer
+        prefix = f"{self._settings.topic_prefix}."
+        return [
+            PartitionLag(
+                at.topic.removeprefix(prefix),
+                at.partition,
+                consumer._committed_offset[at] or 0,  # noqa: SLF001 - no public way before the first commit
+                consumer.highwater(at),
+            )
+            for at in sorted(consumer.assignment())
+        ]
+
+    async def _check_topics(self, handlers: Mapping[str, BatchHandler]) -> None:
+        # Faust ignores a topic that is missing at its start, and stays idle.
+        missing = handlers.keys() - await partition_counts(self._settings)
+        if missing:
+            raise Fault(f"no such topics: {sorted(missing)}; run `fanfold topics apply`")
+
+    def _build(self, handlers: Mapping[str, BatchHandler]) -> faust.App:
+        settings = self._settings
+        brokers = settings.kafka_bootstrap.replace(" ", "").replace(",", ";")
+        app = _App(
+            f"{settings.topic_prefix}.fanout",
+            broker=f"kafka://{brokers}",
+            store="memory://",
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=settings.worker_id,
+            key_serializer="raw",
+            value_serializer="raw",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            stream_wait_empty=True,
+            stream_buffer_maxsize=_BUFFERED_EVENTS,
+            broker_max_poll_records=_FETCHED_EVENTS,
+            broker_commit_interval=_COMMIT_S,
+            broker_session_timeout=_SESSION_S,
+            broker_heartbeat_interval=_HEARTBEAT_S,
+            broker_rebalance_timeout=_REBALANCE_S,
+            broker_request_timeout=_REQUEST_S,
+        )
+        for topic, handler in handlers.items():
+            # An agent each, so that a busy topic holds no other back.
+            app.agent(
+                app.topic(f"{settings.topic_prefix}.{topic}", key_type=bytes, value_type=bytes),
+                name=topic,
+                concurrency=1,
+            )(self._agent(topic, handler))
+        return app
+
+    def _agent(self, topic: str, handler: BatchHandler) -> Callable[[Any], Awaitable[None]]:
+        settings = self._settings
+        take = (
+            settings.slices_in_flight * _SLICE_BATCHES if topic == SLICES else settings.take_events
+        )
+
+        async def handle(stream: Any) -> None:
+            async for batch in stream.noack_take(
+                min(take, settings.take_events), within=settings.take_within_s
+            ):
+                await self._handle(handler, [_record(topic, event.message) for event in batch])
+                for event in batch:
+                    await stream.ack(event)
+
+        return handle
+
+    async def _handle(self, handler: BatchHandler, records: Sequence[Record]) -> None:
+        try:
+            await handler(records)
+        except Exception as error:  # noqa: BLE001 - the edge: what leaves an agent is acknowledged by Faust
+            self._fail(error)
+            # Neither on, which would acknowledge, nor out, which would too.
+            await asyncio.Event().wait()
+
+    def _fail(self, error: BaseException) -> None:
+        logger.critical("leaving to be restarted, nothing acknowledged", exc_info=error)
+        self._leave(EX_TEMPFAIL)
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_result(error)
+
+    async def _stop(self, app: faust.App) -> None:
+        """Finish the batches in flight, acknowledge them, leave the group."""
+        # A task of its own, because Faust's waiting can't be cancelled.
+        stopping = asyncio.ensure_future(app.stop())
+        await asyncio.wait({stopping}, timeout=_STOP_S)
+        if not stopping.done():
+            logger.critical("Faust did not stop within %s s: leaving, unacknowledged", _STOP_S)
+            self._leave(EX_TEMPFAIL)
+        elif error := stopping.exception():
+            logger.warning("Faust stopped with an error", exc_info=error)
+
+
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Not Faust's directories in the current one: without tables nothing would be in them."""
+
+
+def _record(topic: str, message: Any) -> Record:
+    return Record(
+        topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        dict(message.headers or ()),
+        round(message.timestamp * 1000),
+    )
