@@ -1,0 +1,390 @@
+"""What each event does to the tables, on the embedded stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fanfold.events import GRAPH, SLICES, BackfillFollow, DeliverSlice, UserRegistered
+from fanfold.log import Record
+from fanfold.stores import FollowerEdge, User
+from tests.support.clock import A_DAY_MS, START_MS, ManualClock
+from tests.support.fanout import (
+    SMALL,
+    Pipeline,
+    a_deletion,
+    a_follow,
+    a_pipeline,
+    a_post,
+    a_record,
+    an_edit,
+    an_unfollow,
+    at,
+)
+
+PUSHED = SMALL.model_copy(update={"pull_threshold": 1000})
+"""Everybody is pushed, in buckets of two."""
+
+
+# --- posts ---------------------------------------------------------------------------------------------
+
+
+async def test_an_ordinary_authors_post_is_pushed_to_each_follower() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"), a_follow("carl"))
+        post = a_post()
+        await pipeline.handle(post)
+        assert await pipeline.timeline("bob") == [post.post_id]
+        assert await pipeline.timeline("carl") == [post.post_id]
+        assert await pipeline.mode(post) == "push"
+        assert await pipeline.progress(post.post_id) == ("push", 2, 2, True)
+        assert await pipeline.pulled("alice") == []
+
+
+async def test_a_celebritys_post_is_stored_once_and_pulled() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(name) for name in ("bob", "carl", "dave")))
+        pipeline.clock.advance(61)
+        post = a_post()
+        await pipeline.handle(post)
+        assert await pipeline.pulled("alice") == [post.post_id]
+        assert await pipeline.timeline("bob") == []
+        assert await pipeline.mode(post) == "pull"
+        assert await pipeline.progress(post.post_id) == ("pull", 0, 0, True)
+
+
+async def test_a_post_of_the_overlap_goes_both_ways_and_counts_as_pushed() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(name) for name in ("bob", "carl", "dave")))
+        pipeline.clock.advance(59)
+        post = a_post()
+        await pipeline.handle(post)
+        assert await pipeline.pulled("alice") == [post.post_id]
+        assert await pipeline.timeline("bob") == [post.post_id]
+        assert await pipeline.mode(post) == "push"
+        assert await pipeline.progress(post.post_id) == ("push", 3, 3, True)
+
+
+async def test_a_post_without_followers_is_done_with_none() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(post)
+        assert await pipeline.progress(post.post_id) == ("push", 0, 0, True)
+
+
+async def test_a_large_audience_is_cut_into_slices_on_the_internal_topic() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        names = [f"user-{n}" for n in range(20)]
+        await pipeline.handle(*(a_follow(name) for name in names))
+        post = a_post()
+        await pipeline.handle(post)
+        assert (await pipeline.user("alice")).generation == 1
+        slices = await pipeline.log.rows([SLICES], after=0, limit=100)
+        assert sum(isinstance(row.record.event(), DeliverSlice) for row in slices) == 17
+        assert await pipeline.progress(post.post_id) == ("push", 20, 20, True)
+        assert all([await pipeline.timeline(name) == [post.post_id] for name in names])
+
+
+async def test_a_slice_that_is_done_is_not_delivered_again() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(*(a_follow(f"user-{n}") for n in range(20)))
+        post = a_post()
+        await pipeline.handle(post)
+        # All the commands once more: who followed meanwhile is the backfill's business, not theirs.
+        await pipeline.handle(a_follow("late"))
+        before = await pipeline.stores.jobs.slices_done(post.post_id)
+        pipeline.clock.advance(10)
+        rows = await pipeline.log.rows([SLICES], after=0, limit=100)
+        await pipeline.worker().handlers()[SLICES]([row.record for row in rows])
+        assert await pipeline.stores.jobs.slices_done(post.post_id) == before
+
+
+async def test_a_replayed_post_keeps_its_plan() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        post = a_post()
+        await pipeline.handle(post)
+        await pipeline.handle(*(a_follow(name) for name in ("carl", "dave")))
+        pipeline.clock.advance(61)
+        await pipeline.handle(post)
+        assert await pipeline.progress(post.post_id) == ("push", 1, 1, True)
+        assert await pipeline.pulled("alice") == []
+
+
+async def test_old_history_is_listed_by_its_author_and_not_delivered() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        old = a_post(ms=START_MS - 31 * A_DAY_MS)
+        await pipeline.handle(old)
+        assert await pipeline.timeline("bob") == []
+        assert await pipeline.progress(old.post_id) == ("push", 0, 0, True)
+        assert old.post_id in await pipeline.stores.posts.get([old.post_id])
+
+
+async def test_a_post_of_someone_unfollowed_is_not_delivered() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"), an_unfollow("bob"))
+        await pipeline.handle(a_post())
+        assert await pipeline.timeline("bob") == []
+
+
+# --- edits ---------------------------------------------------------------------------------------------
+
+
+async def the_post(pipeline: Pipeline, post: Any) -> Any:
+    return (await pipeline.stores.posts.get([post.post_id]))[post.post_id]
+
+
+async def test_an_edit_replaces_the_text_and_says_when() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post(content="helo")
+        await pipeline.handle(post, an_edit(post, "hello"))
+        stored = await the_post(pipeline, post)
+        assert (stored.content, stored.edited_at_ms) == ("hello", START_MS)
+
+
+async def test_an_edit_that_changes_nothing_leaves_no_mark_but_its_position() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post(content="hello")
+        await pipeline.handle(post, an_edit(post, "hello"))
+        stored = await the_post(pipeline, post)
+        assert (stored.content, stored.edited_at_ms, stored.position) == ("hello", None, 1)
+
+
+async def test_replayed_edits_do_not_bring_back_an_older_text() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post(content="one")
+        await pipeline.handle(post, an_edit(post, "two"), an_edit(post, "one"))
+        stored = await the_post(pipeline, post)
+        pipeline.acknowledged = dict.fromkeys(pipeline.acknowledged, 0)
+        await pipeline.drain()
+        assert await the_post(pipeline, post) == stored
+        assert (stored.content, stored.edited_at_ms) == ("one", START_MS)
+
+
+async def test_a_deletion_is_for_good() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(post, a_deletion(post), an_edit(post, "back?"))
+        stored = await the_post(pipeline, post)
+        assert (stored.deleted, stored.content) == (True, "hello")
+
+
+async def test_a_deletion_holds_though_a_later_edit_was_written_through() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(post)
+        await pipeline.append(a_deletion(post), an_edit(post, "raced"))
+        await pipeline.stores.posts.edit(post.post_id, "raced", edited_at_ms=START_MS, at=2)
+        await pipeline.drain()
+        assert (await the_post(pipeline, post)).deleted
+
+
+async def test_edits_and_deletions_of_what_is_not_there_or_not_ones_own_are_buried() -> None:
+    async with a_pipeline() as pipeline:
+        post, unknown = a_post(), a_post(by="mallory")
+        await pipeline.handle(
+            post, an_edit(unknown, "x"), an_edit(post, "x", by="eve"), a_deletion(post, by="eve")
+        )
+        reasons = [reason for _, reason in await pipeline.dead_letters()]
+        assert len(reasons) == 3
+        assert sum("not the author" in reason for reason in reasons) == 2
+        stored = await the_post(pipeline, post)
+        assert (stored.content, stored.deleted) == ("hello", False)
+
+
+# --- follows -------------------------------------------------------------------------------------------
+
+
+async def test_a_follow_is_counted_placed_backfilled_and_marked() -> None:
+    async with a_pipeline() as pipeline:
+        posts = [a_post(ms=START_MS - n) for n in range(3)]
+        await pipeline.handle(*posts, a_follow("bob"))
+        assert (await pipeline.user("alice")).follower_count == 1
+        assert await pipeline.followers("alice") == ["bob"]
+        assert await pipeline.timeline("bob") == [post.post_id for post in posts]
+        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
+        assert (follow.active, follow.materialised, follow.since_ms) == (True, True, START_MS)
+
+
+async def test_a_second_follow_renews_nothing_but_its_position() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        again = a_follow("bob").model_copy(update={"followed_at": at(START_MS + 5)})
+        await pipeline.handle(again)
+        assert (await pipeline.user("alice")).follower_count == 1
+        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
+        assert (follow.since_ms, follow.follow_position, follow.position) == (START_MS, 0, 1)
+        assert follow.materialised
+
+
+async def test_an_unfollow_of_someone_never_followed_only_notes_its_position() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(an_unfollow("bob"))
+        assert (await pipeline.user("alice")).follower_count == 0
+        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
+        assert (follow.active, follow.position) == (False, 0)
+
+
+async def test_a_new_follow_is_materialised_anew() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"), an_unfollow("bob"))
+        missed = a_post()
+        await pipeline.handle(missed)
+        assert await pipeline.timeline("bob") == []
+        await pipeline.handle(a_follow("bob"))
+        assert await pipeline.timeline("bob") == [missed.post_id]
+        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
+        assert (follow.follow_position, follow.materialised) == (2, True)
+
+
+async def test_the_audience_decides_the_side_and_remembers_the_crossing_in_log_time() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"), a_follow("carl"))
+        assert (await pipeline.user("alice")).delivery == "push"
+        pipeline.clock.advance(7)
+        await pipeline.handle(a_follow("dave"))
+        alice = await pipeline.user("alice")
+        assert (alice.delivery, alice.pull_since_ms) == ("pull", START_MS + 7000)
+        await pipeline.handle(an_unfollow("dave"))
+        assert (await pipeline.user("alice")).delivery == "push"
+
+
+async def test_two_hundred_follows_of_one_author_cost_a_handful_of_reads() -> None:
+    settings = SMALL.model_copy(update={"take_events": 200})
+    async with a_pipeline(settings) as pipeline:
+        records = [a_record(a_follow(f"user-{n}"), offset=n) for n in range(200)]
+        calls = counted(pipeline)
+        await pipeline.worker().handlers()[GRAPH](records)
+        assert calls == {
+            "users": 1,
+            "follower_edges": 1,
+            "write_standing": 1,
+            "write_edges": 1,
+            "mark_materialised": 1,
+        }
+        assert (await pipeline.user("alice")).follower_count == 200
+
+
+def counted(pipeline: Pipeline) -> dict[str, int]:
+    calls: dict[str, int] = {}
+
+    class Counted:
+        def __init__(self, port: Any) -> None:
+            self._port = port
+
+        def __getattr__(self, name: str) -> Any:
+            calls[name] = calls.get(name, 0) + 1
+            return getattr(self._port, name)
+
+    graph: Any = Counted(pipeline.stores.graph)
+    pipeline.stores = replace(pipeline.stores, graph=graph)
+    return calls
+
+
+async def test_an_edge_left_in_two_generations_by_a_replaced_worker_is_healed() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(*(a_follow(f"user-{n}") for n in range(3)))  # generation 1
+        await pipeline.handle(a_follow("bob"))
+        zombies = FollowerEdge("bob", 0, True, START_MS, follow_position=1, position=1)
+        await pipeline.stores.graph.write_edges("alice", [zombies])
+        await pipeline.handle(an_unfollow("bob"))
+        assert await pipeline.followers("alice") == ["user-0", "user-1", "user-2"]
+        assert (await pipeline.user("alice")).follower_count == 3
+
+
+async def test_registering_names_a_user_and_leaves_the_standing_alone() -> None:
+    async with a_pipeline() as pipeline:
+        alice = UserRegistered(user_id="alice", display_name="Alice", registered_at=at(START_MS))
+        await pipeline.handle(a_follow("bob"), alice)
+        assert await pipeline.user("alice") == User(
+            "alice", display_name="Alice", follower_count=1, count_position=0
+        )
+
+
+# --- backfill ------------------------------------------------------------------------------------------
+
+
+async def test_a_prolific_authors_posts_are_copied_page_by_page() -> None:
+    async with a_pipeline() as pipeline:
+        posts = [a_post(ms=START_MS - n) for n in range(250)]
+        await pipeline.handle(*posts)
+        await pipeline.handle(a_follow("bob"))
+        assert await pipeline.timeline("bob") == [post.post_id for post in posts]
+        assert (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        steps = await pipeline.log.rows([SLICES], after=0, limit=100)
+        befores = [step_before(row.record) for row in steps]
+        assert befores == [None, posts[99].post_id, posts[199].post_id]
+
+
+def step_before(record: Record) -> Any:
+    event = record.event()
+    assert isinstance(event, BackfillFollow)
+    return event.before
+
+
+async def test_a_follow_is_not_marked_before_its_last_page() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_post(ms=START_MS - n) for n in range(100)))
+        await pipeline.append(a_follow("bob"))
+        worker = pipeline.worker()
+        await pipeline.step(worker, GRAPH, limit=5)
+        assert not (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        await pipeline.drain(worker)
+        assert (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+
+
+async def test_an_old_backfill_does_not_vouch_for_a_new_follow() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_post(ms=START_MS - n) for n in range(100)))
+        worker = pipeline.worker()
+        await pipeline.append(a_follow("bob"))
+        await pipeline.step(worker, GRAPH, limit=1)
+        await pipeline.append(an_unfollow("bob"), a_follow("bob"))
+        await pipeline.step(worker, GRAPH, limit=2)
+        rows = await pipeline.log.rows([SLICES], after=0, limit=1)
+        (old,) = (row.record for row in rows)
+        event = old.event()
+        assert isinstance(event, BackfillFollow)
+        last_step = event.model_copy(update={"before": a_post(ms=0).post_id})
+        await worker.handlers()[SLICES]([a_record(last_step)])
+        assert not (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+
+
+async def test_backfill_copies_what_was_pushed_and_leaves_what_is_pulled() -> None:
+    settings = SMALL.model_copy(update={"overlap_s": 0})
+    async with a_pipeline(settings) as pipeline:
+        pushed = a_post(ms=START_MS - 1)
+        await pipeline.handle(pushed)
+        await pipeline.handle(*(a_follow(name) for name in ("bob", "carl", "dave")))
+        pipeline.clock.advance(1)
+        pulled = a_post()
+        await pipeline.handle(pulled)
+        await pipeline.handle(a_follow("erin"))
+        assert await pipeline.timeline("erin") == [pushed.post_id]
+        assert await pipeline.pulled("alice") == [pulled.post_id]
+
+
+async def test_backfill_reaches_back_as_far_as_a_feed_does() -> None:
+    clock = ManualClock(autojump=True)
+    async with a_pipeline(clock=clock) as pipeline:
+        inside = a_post(ms=START_MS)
+        await pipeline.handle(a_post(ms=START_MS - A_DAY_MS), inside)
+        clock.advance(30 * 24 * 3600)
+        await pipeline.handle(a_follow("bob"))
+        assert await pipeline.timeline("bob") == [inside.post_id]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+async def test_the_same_history_in_other_batches_gives_the_same_tables(batch: int) -> None:
+    settings = SMALL.model_copy(update={"take_events": batch})
+    async with a_pipeline(settings) as pipeline:
+        post = a_post()
+        await pipeline.handle(
+            a_follow("bob"), a_follow("carl"), an_unfollow("bob"), a_follow("bob"), post
+        )
+        assert await pipeline.followers("alice") == ["bob", "carl"]
+        assert (await pipeline.user("alice")).follower_count == 2
+        assert await pipeline.timeline("bob") == [post.post_id]
