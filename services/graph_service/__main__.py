@@ -22,4 +22,5 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    run_service(serving)
+    chosen = Settings()
+    run_service(serving(chosen), chosen)

@@ -1,0 +1,176 @@
+"""Following, unfollowing, and the pages of who follows whom."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from fanfold.clock import rfc3339
+from fanfold.events import UserFollowed, UserUnfollowed
+from fanfold.settings import Settings
+from tests.support.app import WriteSide, a_write_side
+
+
+async def follow(api: WriteSide, follower: str, followee: str) -> httpx2.Response:
+    return await api("PUT", f"/users/{follower}/following/{followee}", actor=follower)
+
+
+async def unfollow(api: WriteSide, follower: str, followee: str) -> httpx2.Response:
+    return await api("DELETE", f"/users/{follower}/following/{followee}", actor=follower)
+
+
+async def pages(api: WriteSide, path: str, *, limit: int) -> list[list[str]]:
+    """The ids on each page, from first to last."""
+    found, cursor = [], ""
+    while True:
+        page = (await api("GET", path, params={"limit": limit, "cursor": cursor})).json()
+        found.append([item["user_id"] for item in page["items"]])
+        if page["next_cursor"] is None:
+            return found
+        cursor = page["next_cursor"]
+
+
+async def test_a_follow_is_in_the_log_and_then_on_both_lists(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    at = rfc3339(api.clock.now_ms())
+    followed = await follow(api, "alice", "bob")
+    assert followed.status_code == 204
+    assert followed.headers["fanfold-position"].startswith("graph.v1/")
+    await api.project()
+    following = (await api("GET", "/users/alice/following")).json()
+    followers = (await api("GET", "/users/bob/followers")).json()
+    assert following == {"items": [{"user_id": "bob", "since": at}], "next_cursor": None}
+    assert followers == {"items": [{"user_id": "alice", "since": at}], "next_cursor": None}
+
+
+async def test_a_second_follow_does_not_renew_since(api: WriteSide) -> None:
+    await api.registered("bob")
+    await follow(api, "alice", "bob")
+    await api.project()
+    first = (await api("GET", "/users/alice/following")).json()
+    api.clock.advance(10)
+    assert (await follow(api, "alice", "bob")).status_code == 204
+    await api.project()
+    assert (await api("GET", "/users/alice/following")).json() == first
+
+
+async def test_an_unfollow_is_idempotent_and_takes_both_off_the_lists(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    await follow(api, "alice", "bob")
+    for _ in range(2):
+        assert (await unfollow(api, "alice", "bob")).status_code == 204
+        await api.project()
+    assert await pages(api, "/users/alice/following", limit=10) == [[]]
+    assert await pages(api, "/users/bob/followers", limit=10) == [[]]
+    assert (await api("GET", "/users/bob")).json()["follower_count"] == 0
+
+
+async def test_a_follow_after_an_unfollow_on_its_way_is_not_swallowed(api: WriteSide) -> None:
+    await api.registered("bob")
+    await follow(api, "alice", "bob")
+    await api.project()
+    await unfollow(api, "alice", "bob")  # the tables still show the follow
+    await follow(api, "alice", "bob")
+    await api.project()
+    assert await pages(api, "/users/alice/following", limit=10) == [["bob"]]
+
+
+async def test_nobody_follows_for_someone_else(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    for method in ("PUT", "DELETE"):
+        refused = await api(method, "/users/alice/following/bob", actor="mallory")
+        assert refused.status_code == 403
+    assert not any(isinstance(event, UserFollowed | UserUnfollowed) for event in await api.events())
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_nobody_follows_themselves(api: WriteSide, method: str) -> None:
+    await api.registered("alice")
+    refused = await api(method, "/users/alice/following/alice")
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "target_id"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_an_unregistered_target_is_404(api: WriteSide, method: str) -> None:
+    assert (await api(method, "/users/alice/following/nobody")).status_code == 404
+    assert await api.events() == []
+
+
+async def test_following_more_than_the_most_is_409_until_someone_is_unfollowed() -> None:
+    async with a_write_side(Settings(max_following=2)) as api:
+        await api.registered("a", "b", "c")
+        for followee in ("a", "b"):
+            await follow(api, "alice", followee)
+        await api.project()
+        assert (await follow(api, "alice", "c")).status_code == 409
+        assert (await follow(api, "alice", "b")).status_code == 204
+        await unfollow(api, "alice", "a")
+        await api.project()
+        assert (await follow(api, "alice", "c")).status_code == 204
+
+
+async def test_pages_are_full_although_many_have_left(api: WriteSide) -> None:
+    followers = [f"f{n:02}" for n in range(40)]
+    await api.registered("star", *followers)
+    for follower in followers:
+        await follow(api, follower, "star")
+        await api.project()  # one by one, so that several generations of buckets are used
+    for follower in followers[::3]:
+        await unfollow(api, follower, "star")
+    await api.project()
+    stay = {follower for n, follower in enumerate(followers) if n % 3}
+    got = await pages(api, "/users/star/followers", limit=7)
+    assert [len(page) for page in got] == [7, 7, 7, 5]
+    assert sorted(user_id for page in got for user_id in page) == sorted(stay)
+
+
+async def test_the_page_that_ends_a_list_is_its_last(api: WriteSide) -> None:
+    await api.registered("a", "b", "c", "d")
+    for followee in ("a", "b", "c", "d"):
+        await follow(api, "alice", followee)
+        await follow(api, followee, "a") if followee != "a" else None
+    await api.project()
+    assert await pages(api, "/users/alice/following", limit=2) == [["a", "b"], ["c", "d"]]
+    assert [len(page) for page in await pages(api, "/users/a/followers", limit=4)] == [4]
+
+
+async def test_a_limit_may_change_between_pages(api: WriteSide) -> None:
+    await api.registered("a", "b", "c", "d")
+    for followee in ("a", "b", "c", "d"):
+        await follow(api, "alice", followee)
+    await api.project()
+    first = (await api("GET", "/users/alice/following?limit=1")).json()
+    rest = await api(
+        "GET", "/users/alice/following", params={"limit": 100, "cursor": first["next_cursor"]}
+    )
+    assert [item["user_id"] for item in rest.json()["items"]] == ["b", "c", "d"]
+
+
+async def test_lists_of_the_unknown_are_404_but_ones_own_is_empty(api: WriteSide) -> None:
+    for side in ("following", "followers"):
+        assert (await api("GET", f"/users/nobody/{side}")).status_code == 404
+        assert (await api("GET", f"/users/alice/{side}")).json()["items"] == []
+
+
+async def test_without_the_log_nobody_follows(api: WriteSide) -> None:
+    await api.registered("bob")
+    api.log.away = True
+    for refused in (await follow(api, "alice", "bob"), await unfollow(api, "alice", "bob")):
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "the log" in refused.json()["detail"]
+    assert len(await api.events()) == 1
+
+
+async def test_without_the_tables_follows_and_lists_are_503(api: WriteSide) -> None:
+    await api.registered("bob")
+    api.tables.away = True
+    for refused in (
+        await follow(api, "alice", "bob"),
+        await unfollow(api, "alice", "bob"),
+        await api("GET", "/users/bob/followers"),
+        await api("GET", "/users/bob/following"),
+    ):
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "the tables" in refused.json()["detail"]
+    assert len(await api.events()) == 1

@@ -1,0 +1,133 @@
+"""The write side in this process: HTTP in front, the log and the tables behind, each of which can be taken away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from fanfold.engines import Engines
+from fanfold.errors import Unavailable
+from fanfold.events import PUBLIC_TOPICS, Event
+from fanfold.http.app import make_app
+from fanfold.log import Position
+from fanfold.settings import Settings
+from fanfold.stores import Stores
+from graph_service import http as graph
+from post_service import http as post
+from tests.support.clock import ManualClock
+from tests.support.fanout import SMALL, Pipeline, a_pipeline
+
+
+class Tables:
+    """Stores whose engine can be away: every call then raises `Unavailable`."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.away = False
+        ports = ("posts", "graph", "timelines", "jobs")
+        self.stores = Stores(**{name: _Port(getattr(stores, name), self) for name in ports})
+
+
+class _Port:
+    def __init__(self, store: Any, tables: Tables) -> None:
+        self._store, self._tables = store, tables
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if self._tables.away:
+                raise Unavailable("the tables are away")
+            return await method(*args, **kwargs)
+
+        return call
+
+
+class Log:
+    """A log that can be away, swallow its acknowledgements, or have another idea of the time."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.away = False
+        self.acknowledges = True
+        self.knows_positions = True
+        self.skew_ms: int | None = 0
+
+    async def append(self, event: Event) -> Position | None:
+        await self.ping()
+        position: Position = await self._log.append(event)
+        if not self.acknowledges:
+            raise Unavailable("the log has it, and doesn't say so")
+        return position if self.knows_positions else None
+
+    async def ping(self) -> None:
+        if self.away:
+            raise Unavailable("the log is away")
+
+    def clock_skew_ms(self) -> int | None:
+        return self.skew_ms
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+@dataclass
+class WriteSide:
+    """Both write services behind one client, and what they left in the log."""
+
+    app: FastAPI
+    client: httpx2.AsyncClient
+    log: Log
+    tables: Tables
+    pipeline: Pipeline
+    clock: ManualClock
+
+    async def __call__(
+        self, method: str, path: str, *, actor: str | None = "alice", **kwargs: Any
+    ) -> httpx2.Response:
+        headers = {**({"X-User-Id": actor} if actor else {}), **kwargs.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **kwargs)
+
+    async def project(self) -> None:
+        """Let the worker handle everything."""
+        await self.pipeline.drain()
+
+    async def events(self) -> Sequence[Event]:
+        """The public events so far, in order."""
+        rows = await self.pipeline.log.rows(PUBLIC_TOPICS, after=0, limit=100_000)
+        return [row.record.event() for row in rows]
+
+    async def registered(self, *user_ids: str) -> None:
+        """Register them all, by their capitalised ids."""
+        for user_id in user_ids:
+            name = {"display_name": user_id.capitalize()}
+            assert (await self("PUT", f"/users/{user_id}", actor=user_id, json=name)).is_success
+
+    async def posted(self, content: str = "hello", *, by: str = "alice") -> str:
+        """Publish a post; its id."""
+        created = await self("POST", "/posts", actor=by, json={"content": content})
+        assert created.status_code == 201, created.text
+        return str(created.json()["post_id"])
+
+
+@asynccontextmanager
+async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
+    clock = ManualClock(autojump=True)
+    async with a_pipeline(settings, clock) as pipeline:
+        log, tables = Log(pipeline.log), Tables(pipeline.stores)
+        engines = Engines(log, tables.stores)  # type: ignore[arg-type]
+        app = make_app(
+            title="the write side",
+            routers=[
+                post.router(engines, clock=clock, settings=settings),
+                graph.router(engines, clock=clock, settings=settings),
+            ],
+            ready=graph.ready(engines, settings),
+        )
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield WriteSide(app, client, log, tables, pipeline, clock)
