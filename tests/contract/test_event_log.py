@@ -1,0 +1,196 @@
+"""What every `EventLog` promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fanfold.clock import SystemClock
+from fanfold.errors import Unavailable, Undecodable
+from fanfold.events import DEAD_LETTERS, GRAPH, POSTS
+from fanfold.log import EventLog, Position, Record
+from tests.support.logs import (
+    STACKS,
+    LogUnderTest,
+    a_follow,
+    a_post,
+    everything,
+    followers,
+    log_under_test,
+    read,
+)
+
+
+@pytest.fixture(params=STACKS)
+async def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LogUnderTest]:
+    async with log_under_test(request.param, request, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def log(under_test: LogUnderTest) -> EventLog:
+    return under_test.log
+
+
+async def test_an_appended_event_is_read_back_at_the_position_that_append_returned(
+    log: EventLog,
+) -> None:
+    before_ms = SystemClock().now_ms()
+    event = a_post(by="bob", content="Hällo 👋")
+
+    position = await log.append(event)
+
+    (record,) = await everything(log, 1, [POSTS])
+    assert record.event() == event
+    assert record.position == position
+    assert record.key == b"bob"
+    assert before_ms - 1000 <= record.appended_at_ms <= SystemClock().now_ms() + 1000
+
+
+async def test_a_record_carries_its_event_as_a_cloud_event(log: EventLog) -> None:
+    event = a_post()
+    await log.append(event)
+
+    (record,) = await everything(log, 1, [POSTS])
+
+    assert record.headers["ce_specversion"] == b"1.0"
+    assert record.headers["ce_type"] == b"fanfold.PostCreated.v1"
+    assert record.headers["ce_id"] == str(event.post_id).encode()
+    assert record.headers["ce_source"] == b"test"
+
+
+async def test_events_of_one_key_lie_in_one_partition_in_the_order_of_appending(
+    log: EventLog,
+) -> None:
+    positions = [await log.append(a_follow(of="bob", by=f"u{n}")) for n in range(5)]
+
+    found = [position for position in positions if position is not None]
+    assert len({position.partition for position in found}) == 1
+    assert [position.offset for position in found] == [0, 1, 2, 3, 4]
+    assert followers(await everything(log, 5)) == ["u0", "u1", "u2", "u3", "u4"]
+
+
+async def test_many_events_keep_their_order_within_each_key(log: EventLog) -> None:
+    await log.append_many([a_follow(of=f"v{n % 7}", by=f"u{n:03}") for n in range(500)])
+
+    records = await everything(log, 500)
+
+    assert len(records) == 500
+    for key in {record.key for record in records}:
+        of_key = followers([record for record in records if record.key == key])
+        assert of_key == sorted(of_key)
+
+
+async def test_events_appended_at_once_are_all_kept_at_positions_of_their_own(
+    log: EventLog,
+) -> None:
+    positions = await asyncio.gather(
+        *(log.append(a_follow(of=f"v{n % 5}", by=f"u{n}")) for n in range(100))
+    )
+
+    assert len(set(positions)) == 100
+    assert len(await everything(log, 100)) == 100
+
+
+async def test_a_caller_that_gives_up_takes_no_other_event_with_it(log: EventLog) -> None:
+    appends = [asyncio.create_task(log.append(a_follow(by=f"u{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    appends[3].cancel()
+
+    done = await asyncio.gather(*appends, return_exceptions=True)
+
+    assert sum(isinstance(position, Position) for position in done) >= 19
+    kept = set(followers(await everything(log, 19)))
+    assert kept >= {f"u{n}" for n in range(20) if n != 3}
+    assert await log.append(a_follow(by="later")) is not None
+
+
+async def test_no_events_are_appended_at_once(log: EventLog) -> None:
+    await log.append_many([])
+
+
+async def test_a_tail_starts_with_the_first_record_of_its_time(log: EventLog) -> None:
+    await log.append(a_follow(by="early"))
+    (early,) = await everything(log, 1)
+    late = early
+    while late.appended_at_ms == early.appended_at_ms:
+        await log.append(a_follow(by="late"))
+        late = (await everything(log, 2))[-1]
+
+    found = await everything(log, 1, since_ms=late.appended_at_ms)
+
+    assert found[0] == late
+    assert "early" not in followers(found)
+
+
+async def test_a_tail_hands_out_each_record_once_as_it_comes(log: EventLog) -> None:
+    async with log.tail([GRAPH], since_ms=0) as tail:
+        for n in range(3):
+            await log.append(a_follow(by=f"u{n}"))
+            assert followers(await read(tail, 1)) == [f"u{n}"]
+
+
+async def test_a_tail_follows_only_its_topics(log: EventLog) -> None:
+    await log.append(a_post())
+    await log.append(a_follow())
+
+    assert {record.topic for record in await everything(log, 1, [GRAPH])} == {GRAPH}
+    assert {record.topic for record in await everything(log, 2, [GRAPH, POSTS])} == {GRAPH, POSTS}
+
+
+async def test_an_idle_tail_returns_nothing_and_is_not_behind(log: EventLog) -> None:
+    await log.append(a_follow())
+    async with log.tail([GRAPH, POSTS], since_ms=0) as tail:
+        await read(tail, 1)
+        for _ in range(5):
+            assert await tail.read() == []
+            assert tail.behind_s() < 0.5
+
+
+async def test_a_dead_letter_keeps_the_raw_record_its_origin_and_the_reason(
+    log: EventLog,
+) -> None:
+    poison = Record(GRAPH, 3, 42, b"bob", b"\xff not JSON", {"ce_type": b"\xfe?"}, 0)
+
+    await log.dead_letter(poison, "unknown event type — ?")
+
+    (letter,) = await everything(log, 1, [DEAD_LETTERS])
+    assert (letter.key, letter.value) == (b"bob", b"\xff not JSON")
+    assert letter.headers == {
+        "ce_type": b"\xfe?",
+        "ff_topic": b"graph.v1",
+        "ff_partition": b"3",
+        "ff_offset": b"42",
+        "ff_reason": "unknown event type — ?".encode(),
+    }
+    with pytest.raises(Undecodable):
+        letter.event()
+
+
+async def test_an_acknowledgement_tells_the_skew_of_the_clock(log: EventLog) -> None:
+    await log.append(a_follow())
+
+    skew_ms = log.clock_skew_ms()
+
+    assert skew_ms is not None
+    assert abs(skew_ms) < 1000
+
+
+async def test_an_open_log_answers_a_ping(log: EventLog) -> None:
+    await log.ping()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+async def test_a_closed_log_is_unavailable(
+    stack: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with log_under_test(stack, request, tmp_path) as opened:
+        log = opened.log
+
+    with pytest.raises(Unavailable):
+        await log.append(a_follow())
+    with pytest.raises(Unavailable):
+        await log.ping()

@@ -1,0 +1,132 @@
+"""Both logs behind one door for the contract suites, and what those suites append."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fanfold.clock import SystemClock
+from fanfold.events import GRAPH, PostCreated, UserFollowed
+from fanfold.ids import created_at_ms, new_post_id
+from fanfold.log import BatchHandler, Consumer, EventLog, Record, Tail
+from fanfold.sqlite_log import SqliteConsumer, SqliteLog
+from tests.support.engines import RealEngines, settings_for
+
+STACKS = ["sqlite", pytest.param("kafka", marks=pytest.mark.real)]
+WITHIN_S = 40
+
+
+@dataclass(frozen=True)
+class LogUnderTest:
+    """An open log, and new members of its one consumer group, each with batches of at most `take_events`."""
+
+    log: EventLog
+    consumer: Callable[[int], Consumer]
+
+
+def log_under_test(
+    stack: str, request: pytest.FixtureRequest, path: Path
+) -> AbstractAsyncContextManager[LogUnderTest]:
+    if stack == "sqlite":
+        return _sqlite(path)
+    return _kafka(request.getfixturevalue("engines"))
+
+
+@asynccontextmanager
+async def _sqlite(path: Path) -> AsyncIterator[LogUnderTest]:
+    clock = SystemClock()
+    async with SqliteLog(path / "log.db", clock=clock, source="test") as log:
+        yield LogUnderTest(log, lambda n: SqliteConsumer(log, clock=clock, take_events=n))
+
+
+@asynccontextmanager
+async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
+    from fanfold.kafka.admin import apply_topics
+    from fanfold.kafka.log import KafkaLog
+    from fanout_service.stream import FaustConsumer
+
+    settings = settings_for(engines, worker_id="worker-1")
+    await apply_topics(settings)
+
+    def consumer(take_events: int) -> Consumer:
+        chosen = settings.model_copy(update={"take_events": take_events})
+        return FaustConsumer(chosen, leave=lambda status: None)
+
+    async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
+        yield LogUnderTest(log, consumer)
+
+
+def a_follow(*, of: str = "bob", by: str = "alice") -> UserFollowed:
+    return UserFollowed(followee_id=of, follower_id=by, followed_at=datetime.now(UTC))
+
+
+def a_post(*, by: str = "bob", content: str = "hello") -> PostCreated:
+    post_id = new_post_id(SystemClock().now_ms())
+    at = datetime.fromtimestamp(created_at_ms(post_id) / 1000, UTC)
+    return PostCreated(post_id=post_id, author_id=by, content=content, created_at=at)
+
+
+def followers(records: Sequence[Record]) -> list[str]:
+    """Who follows, in the order of the records."""
+    return [event.follower_id for r in records if isinstance(event := r.event(), UserFollowed)]
+
+
+async def read(tail: Tail, count: int) -> list[Record]:
+    """The next records of a tail: `count` of them or more."""
+    records: list[Record] = []
+    async with asyncio.timeout(WITHIN_S):
+        while len(records) < count:
+            records += await tail.read()
+    return records
+
+
+async def everything(
+    log: EventLog, count: int, topics: Sequence[str] = (GRAPH,), *, since_ms: int = 0
+) -> list[Record]:
+    """All records of the topics, when there are so many; a moment longer, to see if there are more."""
+    async with log.tail(topics, since_ms=since_ms) as tail:
+        records = await read(tail, count)
+        return [*records, *await tail.read()]
+
+
+class Seen:
+    """A handler that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Record]] = []
+        self._grown = asyncio.Event()
+
+    async def __call__(self, records: Sequence[Record]) -> None:
+        self.batches.append(list(records))
+        self._grown.set()
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for batch in self.batches for record in batch]
+
+    async def until(self, count: int) -> list[Record]:
+        """The records, when there are at least so many."""
+        async with asyncio.timeout(WITHIN_S):
+            while len(self.records) < count:
+                self._grown.clear()
+                await self._grown.wait()
+        return self.records
+
+
+@asynccontextmanager
+async def running(
+    consumer: Consumer, handlers: Mapping[str, BatchHandler]
+) -> AsyncIterator[asyncio.Task[None]]:
+    """The consumer at work; stopped at the end, unless it has stopped itself."""
+    task = asyncio.create_task(consumer.run(handlers))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
