@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanfold.http.problems import (
     BadRequest,
+    Invalid,
     Problem,
     TooLarge,
     UnsupportedMediaType,
@@ -18,6 +19,7 @@ from fanfold.http.problems import (
 
 MAX_BODY_BYTES = 64 * 1024
 
+_LONGEST_INTEGER = 100
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
@@ -75,12 +77,19 @@ def _check(headers: Headers, body: bytes) -> None:
     if media_type != "application/json":
         raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
     try:
-        # Decoded here, for `json` would also guess at UTF-16 and UTF-32. An integer of any length is JSON.
-        json.loads(body.decode(), parse_constant=_refuse, parse_int=float)
+        # Decoded here, for `json` would also guess at UTF-16 and UTF-32.
+        json.loads(body.decode(), parse_constant=_refuse, parse_int=_integer)
     except RecursionError as error:
         raise BadRequest("Send JSON with less nesting.") from error
     except ValueError as error:
         raise BadRequest("Send one JSON object in UTF-8.") from error
+
+
+def _integer(digits: str) -> int:
+    # Python refuses to read integers of some thousand digits. They are JSON, but nothing that any field takes.
+    if len(digits) > _LONGEST_INTEGER:
+        raise Invalid("Send no number as long as this.")
+    return int(digits)
 
 
 def _refuse(_constant: str) -> NoReturn:

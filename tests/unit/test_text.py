@@ -1,0 +1,89 @@
+"""What a post and a display name may say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfold.http.problems import Invalid
+from fanfold.http.text import check_display_name, check_post_text
+
+FAMILY = "👩\u200d👩\u200d👧\u200d👦"
+FLAG = "🇳🇴"
+
+
+def wrong_post(text: str, *, max_chars: int = 2000) -> str | None:
+    """What to change, or None."""
+    try:
+        check_post_text(text, max_chars=max_chars)
+    except Invalid as problem:
+        return problem.errors[0].detail
+    return None
+
+
+def wrong_name(name: str) -> str | None:
+    try:
+        check_display_name(name)
+    except Invalid as problem:
+        return problem.errors[0].detail
+    return None
+
+
+@pytest.mark.parametrize("cluster", ["a", "é", "e\u0301", FAMILY, FLAG, "한", "\r\n", "नि"])
+def test_characters_are_counted_as_people_count_them(cluster: str) -> None:
+    text = "x" + cluster * 9
+    assert wrong_post(text, max_chars=10) is None
+    assert wrong_post(text + cluster, max_chars=10) == "Shorten it to 10 characters."
+
+
+def test_bytes_are_bounded_even_when_characters_are_few() -> None:
+    text = "e" + "\u0301" * 8191  # 16,383 bytes, one character
+    assert wrong_post(text) is None
+    assert wrong_post(text + "\u0301") == "Shorten it to 16384 bytes of UTF-8."
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["", " ", "\t\r\n", "\u00a0", "\u3000", "\u2028", "\u200b", "\ufeff", "\u2060", "\u3164"],
+)
+def test_what_shows_nothing_is_blank(blank: str) -> None:
+    assert wrong_post(blank) == "Write something: it is blank."
+    assert wrong_name(blank) == "Write something: it is blank."
+    assert wrong_post(blank + "x" + blank) is None
+
+
+@pytest.mark.parametrize("visible", ["0", ".", "🦊", FLAG, "ⵣ", "\u0301", "\ue000", "\U0002ffff"])
+def test_one_visible_character_is_enough_even_one_this_unicode_does_not_know(visible: str) -> None:
+    assert wrong_post(visible) is None
+    assert wrong_name(visible) is None
+
+
+def test_no_control_character_but_tab_and_line_breaks_is_in_a_post() -> None:
+    controls = [chr(n) for n in (*range(0x20), *range(0x7F, 0xA0))]
+    allowed = {c for c in controls if wrong_post(f"a{c}b") is None}
+    assert allowed == {"\t", "\n", "\r"}
+
+
+def test_no_control_character_and_no_line_break_is_in_a_name() -> None:
+    breaking = [chr(n) for n in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)]
+    assert {c for c in breaking if wrong_name(f"a{c}b") is None} == set()
+
+
+@pytest.mark.parametrize("surrogate", ["\ud800", "\ude00\ud83d"])
+def test_lone_surrogates_are_refused(surrogate: str) -> None:
+    assert wrong_post(f"a{surrogate}") == "Send text without lone surrogates."
+    assert wrong_name(f"a{surrogate}") == "Send text without lone surrogates."
+
+
+def test_a_name_has_at_most_100_characters() -> None:
+    assert wrong_name(FAMILY * 100) is None
+    assert wrong_name(FAMILY * 101) == "Shorten it to 100 characters."
+
+
+@given(st.text(st.characters(), max_size=50))
+def test_every_text_is_taken_or_refused_with_what_to_change(text: str) -> None:
+    for wrong in (wrong_post(text, max_chars=20), wrong_name(text)):
+        assert wrong is None or wrong.endswith((".", "bytes of UTF-8."))
+    if wrong_post(text, max_chars=20) is None:
+        text.encode()  # what is taken can be stored
