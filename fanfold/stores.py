@@ -100,7 +100,10 @@ class Posts(Protocol):
     async def reserve_key(
         self, author_id: str, key: str, reservation: KeyReservation
     ) -> KeyReservation | None:
-        """Reserve an idempotency key for 24 h. None when it was free; else the row that holds it. Linearizable."""
+        """Reserve an idempotency key for 24 h. Linearizable.
+
+        None when it was free, or is held by this very reservation; else the row that holds it.
+        """
         ...
 
     async def take_over_key(

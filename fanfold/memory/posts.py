@@ -70,7 +70,7 @@ class MemoryPosts:
         held = self._held(author_id, key)
         if held is None:
             self._keep(author_id, key, reservation)
-        return held
+        return None if held == reservation else held
 
     async def take_over_key(
         self, author_id: str, key: str, held: KeyReservation, *, now_ms: int

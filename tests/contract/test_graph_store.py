@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanfold.buckets import FollowerBucket, buckets_up_to, follower_bucket
+from fanfold.stores import Follow, Stores, User
+from tests.support.clock import START_MS, ManualClock
+from tests.support.stores import (
+    all_pages,
+    an_edge,
+    fresh,
+    shuffled_with_repetitions,
+    stores_of_each_adapter,
+)
+
+stores = stores_of_each_adapter()
+ONLY_BUCKET = FollowerBucket(0, 0)
+on_each_example_afresh = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+async def test_only_users_with_a_row_are_found(stores: Stores) -> None:
+    alice, bob = fresh("alice"), fresh("bob")
+    await stores.graph.register(alice, "Alice 🌊", at=0)
+    found = await stores.graph.users([alice, bob, alice])
+    assert found == {alice: User(alice, display_name="Alice 🌊")}
+
+
+async def test_standing_and_display_name_leave_each_other_alone(stores: Stores) -> None:
+    bob = fresh("bob")
+    standing = User(
+        bob,
+        follower_count=100_000,
+        generation=2,
+        delivery="pull",
+        pull_since_ms=START_MS,
+        count_position=9,
+    )
+    await stores.graph.write_standing(standing, at=9)
+    assert await stores.graph.users([bob]) == {bob: standing}
+    await stores.graph.register(bob, "Bob", at=3)
+    [found] = (await stores.graph.users([bob])).values()
+    assert (found.display_name, found.follower_count, found.count_position) == ("Bob", 100_000, 9)
+
+
+async def test_an_author_who_never_crossed_has_no_pull_since(stores: Stores) -> None:
+    bob = fresh("bob")
+    await stores.graph.write_standing(User(bob, follower_count=1), at=0)
+    assert await stores.graph.users([bob]) == {bob: User(bob, follower_count=1, count_position=0)}
+
+
+async def test_an_older_name_or_standing_never_wins(stores: Stores) -> None:
+    bob = fresh("bob")
+    await stores.graph.register(bob, "Robert", at=5)
+    await stores.graph.register(bob, "Zacharias", at=4)
+    await stores.graph.write_standing(User(bob, follower_count=2), at=8)
+    await stores.graph.write_standing(User(bob, follower_count=3, pull_since_ms=1), at=7)
+    [found] = (await stores.graph.users([bob])).values()
+    assert found == User(bob, display_name="Robert", follower_count=2, count_position=8)
+
+
+@on_each_example_afresh
+@given(
+    active=st.lists(st.booleans(), min_size=1, max_size=6),
+    marked=st.integers(0, 5),
+    seed=st.integers(),
+)
+async def test_an_edge_is_the_same_whatever_the_order_and_number_of_writes(
+    stores: Stores, active: list[bool], marked: int, seed: int
+) -> None:
+    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
+    edges = [an_edge(alice, position=at, active=each) for at, each in enumerate(active)]
+    writes = [partial(graph.write_edges, bob, [edge]) for edge in edges]
+    writes.append(partial(graph.mark_materialised, bob, [(alice, marked)]))
+    for write in shuffled_with_repetitions(writes, seed):
+        await write()
+    last = edges[-1]
+    assert await graph.followers(bob, ONLY_BUCKET) == [last]
+    assert await graph.follower_edges(bob, 0, [alice]) == {alice: last}
+    assert await graph.follows(alice) == {
+        bob: Follow(
+            followee_id=bob,
+            active=last.active,
+            since_ms=last.since_ms,
+            follow_position=last.follow_position,
+            position=last.position,
+            materialised=marked == last.follow_position,
+        )
+    }
+
+
+async def test_an_old_backfill_does_not_vouch_for_a_new_follow(stores: Stores) -> None:
+    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
+
+    async def materialised() -> bool:
+        return (await graph.follows(alice))[bob].materialised
+
+    await graph.write_edges(bob, [an_edge(alice, position=1)])
+    assert not await materialised()
+    await graph.mark_materialised(bob, [(alice, 1)])
+    assert await materialised()
+    await graph.write_edges(bob, [an_edge(alice, position=2, active=False, follow_position=1)])
+    await graph.write_edges(bob, [an_edge(alice, position=3)])
+    assert not await materialised()
+    await graph.mark_materialised(bob, [(alice, 1)])
+    assert not await materialised()
+    await graph.mark_materialised(bob, [(alice, 3)])
+    await graph.mark_materialised(bob, [(alice, 1)])
+    assert await materialised()
+
+
+async def test_a_follow_repeated_keeps_its_name_and_its_mark(stores: Stores) -> None:
+    alice, bob = fresh("alice"), fresh("bob")
+    await stores.graph.write_edges(bob, [an_edge(alice, position=1)])
+    await stores.graph.mark_materialised(bob, [(alice, 1)])
+    await stores.graph.write_edges(bob, [an_edge(alice, position=5, follow_position=1)])
+    follow = (await stores.graph.follows(alice))[bob]
+    assert (follow.follow_position, follow.position, follow.materialised) == (1, 5, True)
+
+
+async def test_a_mark_before_its_edge_shows_nothing(stores: Stores) -> None:
+    alice, bob = fresh("alice"), fresh("bob")
+    await stores.graph.mark_materialised(bob, [(alice, 1)])
+    assert await stores.graph.follows(alice) == {}
+
+
+async def test_follows_are_all_there_in_order_of_followee(stores: Stores) -> None:
+    alice = fresh("alice")
+    followees = [fresh(name) for name in ("zoe", "Bob", "bob", "_x", "0")]
+    for at, followee in enumerate(followees):
+        await stores.graph.write_edges(followee, [an_edge(alice, position=at, active=at % 2 == 0)])
+    follows = await stores.graph.follows(alice)
+    assert list(follows) == sorted(followees)
+    assert {followee for followee, follow in follows.items() if not follow.active} == {
+        followees[1],
+        followees[3],
+    }
+
+
+async def test_edges_are_found_in_the_generation_they_were_written_in(stores: Stores) -> None:
+    bob, old, new = fresh("bob"), fresh("old"), fresh("new")
+    edges = [an_edge(old, position=1, generation=0), an_edge(new, position=2, generation=1)]
+    await stores.graph.write_edges(bob, edges)
+    assert await stores.graph.follower_edges(bob, 0, [old, new]) == {old: edges[0]}
+    assert await stores.graph.follower_edges(bob, 1, [old, new]) == {new: edges[1]}
+    assert await stores.graph.follower_edges(bob, 2, [old, new]) == {}
+    assert await stores.graph.follower_edges(bob, 0, []) == {}
+
+
+async def test_thousands_of_edges_are_each_in_their_bucket_and_on_both_sides(
+    stores: Stores,
+) -> None:
+    bob = fresh("bob")
+    followers = [fresh("f") for _ in range(1200)]
+    edges = [an_edge(each, position=at, generation=1) for at, each in enumerate(followers)]
+    await stores.graph.write_edges(bob, edges)
+    found = []
+    for bucket in buckets_up_to(1):
+        rows = await stores.graph.followers(bob, bucket)
+        assert all(
+            (edge.generation, follower_bucket(edge.follower_id, 1)) == bucket for edge in rows
+        )
+        found += rows
+    assert {edge.follower_id: edge for edge in found} == {edge.follower_id: edge for edge in edges}
+    assert await stores.graph.follower_edges(bob, 1, followers) == {
+        edge.follower_id: edge for edge in edges
+    }
+    for follower in followers[::400]:
+        assert list(await stores.graph.follows(follower)) == [bob]
+
+
+@on_each_example_afresh
+@given(count=st.integers(0, 12), limit=st.integers(1, 5))
+async def test_pages_of_a_bucket_are_the_whole_bucket(
+    stores: Stores, count: int, limit: int
+) -> None:
+    bob = fresh("bob")
+    edges = [an_edge(fresh("f"), position=at, active=at % 3 > 0) for at in range(count)]
+    await stores.graph.write_edges(bob, edges)
+    found = await all_pages(
+        lambda after: stores.graph.followers(bob, ONLY_BUCKET, after=after, limit=limit),
+        limit=limit,
+        cursor=lambda edge: edge.follower_id,
+    )
+    assert found == await stores.graph.followers(bob, ONLY_BUCKET)
+    assert found == sorted(edges, key=lambda edge: edge.follower_id)
+
+
+async def test_the_graph_answers_a_ping(stores: Stores) -> None:
+    await stores.graph.ping()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from fanfold.buckets import FollowerBucket
+from fanfold.stores import Plan, SliceDone, Stores
+from tests.support.clock import START_MS, ManualClock
+from tests.support.stores import a_post_id, stores_of_each_adapter
+
+stores = stores_of_each_adapter()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def a_plan(*, planned: int = 5000, generation: int | None = 1, slices: int = 17) -> Plan:
+    return Plan(
+        strategy="pull" if generation is None else "push",
+        planned=planned,
+        generation=generation,
+        slices_total=slices,
+        started_at_ms=START_MS,
+    )
+
+
+async def test_a_plan_is_read_as_it_was_written(stores: Stores) -> None:
+    pushed, pulled = a_post_id(), a_post_id()
+    plans = {pushed: a_plan(), pulled: a_plan(planned=0, generation=None, slices=0)}
+    for post_id, plan in plans.items():
+        await stores.jobs.write_plan(post_id, plan, at=0)
+    assert {post_id: await stores.jobs.plan(post_id) for post_id in plans} == plans
+
+
+async def test_a_post_without_a_plan_has_none_and_no_finished_slices(stores: Stores) -> None:
+    post_id = a_post_id()
+    assert await stores.jobs.plan(post_id) is None
+    assert await stores.jobs.slices_done(post_id) == {}
+
+
+async def test_an_older_plan_never_wins(stores: Stores) -> None:
+    post_id = a_post_id()
+    await stores.jobs.write_plan(post_id, a_plan(planned=7), at=5)
+    await stores.jobs.write_plan(post_id, a_plan(planned=9, generation=None), at=4)
+    assert await stores.jobs.plan(post_id) == a_plan(planned=7)
+
+
+async def test_each_finished_slice_is_kept_once(stores: Stores) -> None:
+    post_id = a_post_id()
+    done = {
+        FollowerBucket(0, 0): SliceDone(4096, START_MS + 5),
+        FollowerBucket(1, 0): SliceDone(0, START_MS + 6),
+        FollowerBucket(1, 15): SliceDone(300, START_MS + 7),
+    }
+    for _ in range(2):
+        for bucket, each in done.items():
+            await stores.jobs.finish_slice(post_id, bucket, each, at=9)
+    await stores.jobs.finish_slice(post_id, FollowerBucket(0, 0), SliceDone(9999, 1), at=8)
+    assert await stores.jobs.slices_done(post_id) == done
+    assert await stores.jobs.slices_done(a_post_id()) == {}
+
+
+async def test_jobs_answer_a_ping(stores: Stores) -> None:
+    await stores.jobs.ping()

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanfold.buckets import TIME_BUCKET_MS
+from fanfold.stores import AuthoredPost, KeyReservation, Post, Stores
+from tests.support.clock import START_MS, ManualClock
+from tests.support.stores import (
+    a_post_id,
+    all_pages,
+    fresh,
+    shuffled_with_repetitions,
+    stores_of_each_adapter,
+)
+
+stores = stores_of_each_adapter()
+on_each_example_afresh = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def a_reservation(*, by: UUID | None = None, at_ms: int = START_MS) -> KeyReservation:
+    return KeyReservation(post_id=by or a_post_id(), body_hash="b0d1", reserved_at_ms=at_ms)
+
+
+async def test_a_created_post_is_read_as_it_was_written(stores: Stores) -> None:
+    post_id, author = a_post_id(), fresh("bob")
+    await stores.posts.create(post_id, author, "Grüße 👋🏽\n")
+    assert await stores.posts.get([post_id]) == {post_id: Post(post_id, author, "Grüße 👋🏽\n")}
+    assert await stores.posts.by_author(author, before=None, since_ms=0, limit=10) == [
+        AuthoredPost(post_id, None)
+    ]
+
+
+async def test_only_posts_that_exist_are_found_deleted_ones_too(stores: Stores) -> None:
+    kept, deleted, absent = a_post_id(), a_post_id(), a_post_id()
+    for post_id in (kept, deleted):
+        await stores.posts.create(post_id, fresh("bob"), "hello")
+    await stores.posts.delete(deleted, at=0)
+    found = await stores.posts.get([kept, deleted, absent, kept])
+    assert {post_id: post.deleted for post_id, post in found.items()} == {
+        kept: False,
+        deleted: True,
+    }
+    assert found[deleted].position == 0
+    assert await stores.posts.get([]) == {}
+
+
+@on_each_example_afresh
+@given(
+    changes=st.lists(st.sampled_from(["edit", "delete", "note"]), min_size=1, max_size=6),
+    seed=st.integers(),
+)
+async def test_a_post_is_the_same_whatever_the_order_and_number_of_writes(
+    stores: Stores, changes: list[str], seed: int
+) -> None:
+    post_id, author, posts = a_post_id(), fresh("bob"), stores.posts
+    writes = [partial(posts.create, post_id, author, "as created")]
+    expected = Post(post_id, author, "as created")
+    for at, change in enumerate(changes):
+        if change == "edit":
+            text = f"edit {at}"
+            writes.append(partial(posts.edit, post_id, text, edited_at_ms=at, at=at))
+            expected = replace(expected, content=text, edited_at_ms=at)
+        elif change == "delete":
+            writes.append(partial(posts.delete, post_id, at=at))
+            expected = replace(expected, deleted=True)
+        else:
+            writes.append(partial(posts.note_position, post_id, at=at))
+        expected = replace(expected, position=at)
+    for write in shuffled_with_repetitions(writes, seed):
+        await write()
+    assert await posts.get([post_id]) == {post_id: expected}
+
+
+async def test_a_post_that_was_only_edited_is_not_there_yet(stores: Stores) -> None:
+    post_id = a_post_id()
+    await stores.posts.edit(post_id, "edited", edited_at_ms=START_MS, at=3)
+    assert await stores.posts.get([post_id]) == {}
+    await stores.posts.create(post_id, fresh("bob"), "as created")
+    assert (await stores.posts.get([post_id]))[post_id].content == "edited"
+
+
+async def test_the_mode_is_the_one_with_the_highest_position(stores: Stores) -> None:
+    post_id, author = a_post_id(), fresh("bob")
+    await stores.posts.create(post_id, author, "hello")
+    await stores.posts.set_mode(author, post_id, "pull", at=7)
+    await stores.posts.set_mode(author, post_id, "push", at=6)
+    await stores.posts.create(post_id, author, "hello")
+    assert await stores.posts.by_author(author, before=None, since_ms=0, limit=10) == [
+        AuthoredPost(post_id, "pull")
+    ]
+
+
+@on_each_example_afresh
+@given(
+    ages=st.lists(st.integers(0, 40 * TIME_BUCKET_MS), min_size=1, max_size=12),
+    window=st.integers(0, 40 * TIME_BUCKET_MS),
+    limit=st.integers(1, 5),
+)
+async def test_pages_of_an_author_s_posts_are_the_whole_list(
+    stores: Stores, ages: list[int], window: int, limit: int
+) -> None:
+    author, since_ms = fresh("bob"), START_MS - window
+    post_ids = [a_post_id(START_MS - age) for age in ages]
+    for post_id in post_ids:
+        await stores.posts.create(post_id, author, "hello")
+
+    found = await all_pages(
+        lambda before: stores.posts.by_author(
+            author, before=before, since_ms=since_ms, limit=limit
+        ),
+        limit=limit,
+        cursor=lambda post: post.post_id,
+    )
+
+    in_window = [post_id for post_id, age in zip(post_ids, ages, strict=True) if age <= window]
+    assert [post.post_id for post in found] == sorted(in_window, reverse=True)
+
+
+async def test_a_list_goes_to_the_author_s_first_post_past_years_of_silence(stores: Stores) -> None:
+    author = fresh("bob")
+    first, last = a_post_id(START_MS - 200 * TIME_BUCKET_MS), a_post_id()
+    for post_id in (first, last):
+        await stores.posts.create(post_id, author, "hello")
+    found = await stores.posts.by_author(author, before=None, since_ms=0, limit=10)
+    assert [post.post_id for post in found] == [last, first]
+
+
+async def test_the_lower_bound_of_a_list_is_inclusive_and_the_upper_exclusive(
+    stores: Stores,
+) -> None:
+    author = fresh("bob")
+    post_ids = [a_post_id(START_MS + ms) for ms in range(3)]
+    for post_id in post_ids:
+        await stores.posts.create(post_id, author, "hello")
+    found = await stores.posts.by_author(author, before=post_ids[2], since_ms=START_MS, limit=10)
+    assert [post.post_id for post in found] == [post_ids[1], post_ids[0]]
+
+
+async def test_the_first_reservation_holds_the_key(stores: Stores) -> None:
+    author, first, second = fresh("bob"), a_reservation(), a_reservation()
+    assert await stores.posts.reserve_key(author, "k1", first) is None
+    assert await stores.posts.reserve_key(author, "k1", second) == first
+    assert await stores.posts.reserve_key(author, "k1", first) is None, "repeated, as after a 503"
+    assert await stores.posts.reserve_key(author, "k2", second) is None
+    assert await stores.posts.reserve_key(fresh("eve"), "k1", second) is None
+
+
+async def test_of_many_reservations_at_once_one_holds_the_key(stores: Stores) -> None:
+    author, rivals = fresh("bob"), [a_reservation() for _ in range(8)]
+    outcomes = await asyncio.gather(
+        *(stores.posts.reserve_key(author, "k", each) for each in rivals)
+    )
+    [winner] = [each for each, held in zip(rivals, outcomes, strict=True) if held is None]
+    assert {held for held in outcomes if held is not None} == {winner}
+
+
+async def test_an_abandoned_key_is_taken_over_once_and_keeps_its_post_id(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    await stores.posts.reserve_key(author, "k", held)
+    taken = await asyncio.gather(
+        *(
+            stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000 + rival)
+            for rival in range(4)
+        )
+    )
+    assert sorted(taken) == [False, False, False, True]
+    now = await stores.posts.reserve_key(author, "k", a_reservation())
+    assert now == replace(held, reserved_at_ms=START_MS + 60_000 + taken.index(True))
+
+
+async def test_a_released_key_can_be_taken_over_at_once(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    await stores.posts.reserve_key(author, "k", held)
+    await stores.posts.release_key(author, "k", held)
+    released = await stores.posts.reserve_key(author, "k", a_reservation())
+    assert released == replace(held, reserved_at_ms=0)
+    assert await stores.posts.take_over_key(author, "k", released, now_ms=START_MS + 1)
+
+
+async def test_a_key_taken_over_is_not_released_by_its_former_holder(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    await stores.posts.reserve_key(author, "k", held)
+    await stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000)
+    await stores.posts.release_key(author, "k", held)
+    now = await stores.posts.reserve_key(author, "k", a_reservation())
+    assert now == replace(held, reserved_at_ms=START_MS + 60_000)
+
+
+async def test_the_first_answer_stays_and_ends_taking_over_and_releasing(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    await stores.posts.reserve_key(author, "k", held)
+    await stores.posts.answer_key(author, "k", held, '{"post": 1}')
+    await stores.posts.answer_key(author, "k", held, '{"post": 2}')
+    answered = await stores.posts.reserve_key(author, "k", a_reservation())
+    assert answered == replace(held, answer='{"post": 1}')
+    assert not await stores.posts.take_over_key(author, "k", answered, now_ms=START_MS + 60_000)
+    await stores.posts.release_key(author, "k", held)
+    assert await stores.posts.reserve_key(author, "k", a_reservation()) == answered
+
+
+async def test_a_slow_request_may_still_answer_a_key_that_was_taken_over(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    await stores.posts.reserve_key(author, "k", held)
+    await stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000)
+    await stores.posts.answer_key(author, "k", held, "{}")
+    answered = await stores.posts.reserve_key(author, "k", a_reservation())
+    assert answered is not None
+    assert (answered.post_id, answered.answer) == (held.post_id, "{}")
+
+
+async def test_a_key_of_nobody_is_neither_taken_over_nor_answered(stores: Stores) -> None:
+    author, held = fresh("bob"), a_reservation()
+    assert not await stores.posts.take_over_key(author, "k", held, now_ms=START_MS)
+    await stores.posts.release_key(author, "k", held)
+    await stores.posts.answer_key(author, "k", held, "{}")
+    assert await stores.posts.reserve_key(author, "k", a_reservation()) is None
+
+
+async def test_posts_answer_a_ping(stores: Stores) -> None:
+    await stores.posts.ping()

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanfold.settings import MS_PER_DAY, Settings
+from fanfold.stores import Pointer, Pulled, Stores
+from tests.support.clock import START_MS, ManualClock
+from tests.support.stores import (
+    a_post_id,
+    all_pages,
+    fresh,
+    shuffled_with_repetitions,
+    stores_of_each_adapter,
+)
+
+stores = stores_of_each_adapter()
+KEPT_MS = Settings().retention_ms + MS_PER_DAY
+on_each_example_afresh = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def a_pointer(ms: int = START_MS, *, by: str = "bob") -> Pointer:
+    return Pointer(a_post_id(ms), by)
+
+
+async def test_every_pointer_reaches_every_reader_and_the_rows_are_counted(stores: Stores) -> None:
+    readers = [fresh("reader") for _ in range(250)]
+    pointers = [a_pointer(START_MS - age, by=f"author{age}") for age in range(3)]
+    assert await stores.timelines.push(pointers, readers) == 750
+    for reader in readers[::50]:
+        found = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10)
+        assert found == pointers
+
+
+async def test_nothing_to_push_writes_nothing(stores: Stores) -> None:
+    assert await stores.timelines.push([], [fresh("alice")]) == 0
+    assert await stores.timelines.push([a_pointer()], []) == 0
+
+
+@on_each_example_afresh
+@given(count=st.integers(1, 8), seed=st.integers())
+async def test_a_timeline_is_the_same_whatever_the_order_and_number_of_pushes(
+    stores: Stores, count: int, seed: int
+) -> None:
+    alice = fresh("alice")
+    pointers = [a_pointer(START_MS - age) for age in range(count)]
+    for pointer in shuffled_with_repetitions(pointers, seed):
+        assert await stores.timelines.push([pointer], [alice]) == 1
+    assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=100) == pointers
+
+
+@on_each_example_afresh
+@given(
+    ages=st.lists(st.integers(0, KEPT_MS - 60_000), min_size=1, max_size=12),
+    window=st.integers(0, KEPT_MS),
+    limit=st.integers(1, 5),
+)
+async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
+    stores: Stores, ages: list[int], window: int, limit: int
+) -> None:
+    alice, taylor, since_ms = fresh("alice"), fresh("taylor"), START_MS - window
+    pointers = [a_pointer(START_MS - age, by=taylor) for age in ages]
+    await stores.timelines.push(pointers, [alice])
+    for at, pointer in enumerate(pointers):
+        await stores.timelines.add_pulled(pointer, at=at)
+
+    pushed = await all_pages(
+        lambda before: stores.timelines.timeline(
+            alice, before=before, since_ms=since_ms, limit=limit
+        ),
+        limit=limit,
+        cursor=lambda pointer: pointer.post_id,
+    )
+    pulled = await all_pages(
+        lambda before: stores.timelines.pulled(
+            taylor, before=before, since_ms=since_ms, limit=limit
+        ),
+        limit=limit,
+        cursor=lambda post_id: post_id,
+    )
+
+    in_window = [each for each, age in zip(pointers, ages, strict=True) if age <= window]
+    assert pushed == sorted(in_window, reverse=True)
+    assert pulled == [pointer.post_id for pointer in pushed]
+
+
+async def test_a_pointer_past_its_time_is_neither_written_nor_counted(stores: Stores) -> None:
+    alice, taylor = fresh("alice"), fresh("taylor")
+    late, in_time = a_pointer(START_MS - KEPT_MS, by=taylor), a_pointer(by=taylor)
+    assert await stores.timelines.push([late, in_time], [alice]) == 1
+    await stores.timelines.add_pulled(late, at=1)
+    assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=9) == [in_time]
+    assert await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9) == []
+    assert taylor not in await stores.timelines.pulled_authors()
+
+
+async def test_a_pulled_post_is_stored_once_and_raises_the_version(stores: Stores) -> None:
+    taylor = fresh("taylor")
+    first, second = a_pointer(START_MS - 10, by=taylor), a_pointer(START_MS, by=taylor)
+    await stores.timelines.add_pulled(first, at=3)
+    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS - 10, 3)
+    for pointer, at in [(second, 4), (first, 3), (second, 4)]:
+        await stores.timelines.add_pulled(pointer, at=at)
+    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 4)
+    found = await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9)
+    assert found == [second.post_id, first.post_id]
+
+
+async def test_last_pulled_is_the_newest_post_even_if_clocks_disagreed(stores: Stores) -> None:
+    taylor = fresh("taylor")
+    await stores.timelines.add_pulled(a_pointer(START_MS, by=taylor), at=1)
+    await stores.timelines.add_pulled(a_pointer(START_MS - 900, by=taylor), at=2)
+    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 2)
+
+
+async def test_somebody_without_posts_has_an_empty_timeline_and_nothing_pulled(
+    stores: Stores,
+) -> None:
+    assert await stores.timelines.timeline(fresh("new"), before=None, since_ms=0, limit=9) == []
+    assert await stores.timelines.pulled(fresh("new"), before=None, since_ms=0, limit=9) == []
+
+
+async def test_timelines_answer_a_ping(stores: Stores) -> None:
+    await stores.timelines.ping()
