@@ -34,7 +34,7 @@ def dev(
     """Run every service in one process on the embedded adapters: no Kafka, no Cassandra, no Docker."""
     from all_in_one.__main__ import run
 
-    run(port=port, data=data, demo=demo)
+    run(port=port, data=data, with_demo=demo)
 
 
 @schema.command()

@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fanfold.clock import Clock
 from fanfold.log import EventLog
 from fanfold.settings import Settings
 from fanfold.stores import Stores
+
+if TYPE_CHECKING:
+    from fanfold.sqlite_log import SqliteLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,13 @@ class Engines:
 
     log: EventLog
     stores: Stores
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedEngines(Engines):
+    """The same, with a log that can also be replayed in this process."""
+
+    log: SqliteLog
 
 
 @asynccontextmanager
@@ -38,10 +49,12 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def embedded(settings: Settings, *, clock: Clock, path: Path) -> AsyncIterator[Engines]:
+async def embedded(
+    settings: Settings, *, clock: Clock, path: Path
+) -> AsyncIterator[EmbeddedEngines]:
     """The log in a SQLite file, the tables in memory: empty until a consumer has replayed the log."""
     from fanfold.memory import memory_stores
     from fanfold.sqlite_log import SqliteLog
 
     async with SqliteLog(path, clock=clock, source="fanfold/all-in-one") as log:
-        yield Engines(log, memory_stores(settings, clock=clock))
+        yield EmbeddedEngines(log, memory_stores(settings, clock=clock))

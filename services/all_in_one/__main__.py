@@ -1,0 +1,119 @@
+"""`make run`: the whole system in one process, with a demo to look at."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from all_in_one import demo
+from all_in_one.system import System, all_in_one
+from fanfold.clock import SystemClock
+from fanfold.errors import Fault
+from fanfold.http.app import serve
+from fanfold.json_logs import configure_logging
+from fanfold.settings import Settings
+
+LOG_FILE = "log.sqlite"
+
+console = Console(highlight=False)
+
+
+def run(*, port: int, data: Path | None, with_demo: bool) -> None:
+    """Serve on `port` until Ctrl-C. Raises `Fault`, saying what to do, when that can't be."""
+    settings = _settings(port)
+    configure_logging(settings)
+    _refuse_taken_port(settings)
+    with ExitStack() as stack:
+        directory = data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory.mkdir(parents=True, exist_ok=True)
+        uvloop.run(_serving(settings, directory / LOG_FILE, kept=bool(data), with_demo=with_demo))
+
+
+async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: bool) -> None:
+    started_s = time.monotonic()
+    console.print(
+        f"[bold]Fanfold[/bold] on the embedded adapters; the log is {path if kept else 'temporary'}"
+    )
+    try:
+        async with all_in_one(
+            settings, clock=SystemClock(), path=path, with_demo=with_demo
+        ) as system:
+            took_s = time.monotonic() - started_s
+            _show(system, settings, took_s, await _commands(system, settings))
+            await serve(system.app, settings)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    console.print("Stopped.")
+
+
+def _settings(port: int) -> Settings:
+    """The environment's settings; where it is silent, what the demo needs and what a terminal can bear."""
+    settings = Settings()
+    for_the_demo = {
+        "pull_threshold": demo.PULL_THRESHOLD,
+        "overlap_s": demo.OVERLAP_S,
+        "log_level": "warning",
+    }
+    chosen = {k: v for k, v in for_the_demo.items() if k not in settings.model_fields_set}
+    return settings.model_copy(update={**chosen, "port": port})
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Fault(
+                f"port {settings.port} is taken; choose another: make run PORT={settings.port + 1}"
+            ) from error
+
+
+def _show(system: System, settings: Settings, took_s: float, commands: list[str]) -> None:
+    base = _base(settings)
+    loaded = f"replayed {system.replayed} events" if system.replayed else "loaded the demo"
+    console.print(f"{loaded} in {took_s:.1f} s\n")
+    urls = Table("what", "where", box=None, header_style="bold", pad_edge=False)
+    urls.add_row("the API, to read and to try", f"{base}/docs")
+    urls.add_row("its description", f"{base}/openapi.json")
+    urls.add_row("metrics", f"{base}/metrics")
+    console.print(urls)
+    console.print(
+        f"\n{demo.NAMES['bob']} has {demo.BOB_FOLLOWERS:,} followers and is pushed; {demo.NAMES['nova']} has "
+        f"{demo.NOVA_FOLLOWERS:,} and is pulled (the demo's threshold is {settings.pull_threshold:,}).\n"
+        f"{demo.NAMES['alice']} follows both. Copy and paste:\n"
+    )
+    for line in commands:
+        # Not wrapped: what is copied must be one line.
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+    console.print("\nCtrl-C stops it.")
+
+
+async def _commands(system: System, settings: Settings) -> list[str]:
+    """Requests that show the story, with the ids of this very run."""
+    requests = ["alice /users/alice/feed", "nova /users/nova"]
+    for author in ("bob", "nova"):
+        newest = await system.engines.stores.posts.by_author(
+            author, before=None, since_ms=0, limit=1
+        )
+        requests += [f"{author} /posts/{post.post_id}/fanout" for post in newest]
+    reads = [
+        f"curl -s -H 'X-User-Id: {actor}' {_base(settings)}{path}"
+        for actor, path in (request.split() for request in requests)
+    ]
+    publish = (
+        "curl -s -H 'X-User-Id: bob' -H 'Content-Type: application/json'"
+        f' -d \'{{"content": "Hello again!"}}\' {_base(settings)}/posts'
+    )
+    return [*reads, publish]
+
+
+def _base(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"

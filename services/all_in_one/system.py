@@ -1,0 +1,76 @@
+"""Every service in one process on the embedded adapters, put together as the real ones are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from all_in_one import demo
+from fanfold.clock import Clock
+from fanfold.engines import Engines, embedded
+from fanfold.events import PUBLIC_TOPICS
+from fanfold.http.app import make_app
+from fanfold.http.readiness import readiness
+from fanfold.settings import Settings
+from fanfold.sqlite_log import SqliteConsumer
+from fanout_service.worker import Worker
+from feed_service import http as feed
+from feed_service.feed_reader import feed_reader
+from graph_service import http as graph
+from post_service import http as post
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system: its API, and what is behind it."""
+
+    app: FastAPI
+    engines: Engines
+    consumer: SqliteConsumer
+    replayed: int
+    """Records that the log held at the start, and that the tables were rebuilt from."""
+
+    async def drained(self) -> None:
+        """Return when everything appended so far has been handled, with all that followed from it."""
+        await self.consumer.drained()
+
+
+@asynccontextmanager
+async def all_in_one(
+    settings: Settings, *, clock: Clock, path: Path, with_demo: bool = False
+) -> AsyncIterator[System]:
+    """Rebuild the tables from the log at `path`, then run everything until the block ends.
+
+    The demo is loaded into an empty log only. Raises `Fault` in a group when the worker can't go on.
+    """
+    async with embedded(settings, clock=clock, path=path) as engines, asyncio.TaskGroup() as tasks:
+        log = engines.log
+        replayed = log.last_seq(PUBLIC_TOPICS)
+        # Commands and dead letters come again from the public topics; kept, they would come twice.
+        await log.clear_internal()
+        consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
+        worker = Worker(settings, log=log, stores=engines.stores, clock=clock)
+        consuming = tasks.create_task(consumer.run(worker.handlers()), name="worker")
+        await consumer.drained()
+        if with_demo and not replayed:
+            await log.append_many(demo.graph(clock.now_ms()))
+            await consumer.drained()
+            await log.append_many(demo.posts(clock.now_ms()))
+            await consumer.drained()
+        async with feed_reader(settings, engines, clock=clock) as reader:
+            app = make_app(
+                title="Fanfold",
+                routers=[
+                    post.router(engines, clock=clock, settings=settings),
+                    graph.router(engines, clock=clock, settings=settings),
+                    feed.router(reader),
+                ],
+                ready=readiness({"the log": log.ping}),
+            )
+            yield System(app, engines, consumer, replayed)
+        consuming.cancel()
