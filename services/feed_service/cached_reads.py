@@ -60,6 +60,7 @@ class CachedReads:
         self._stores = stores
         self._clock = clock
         self._retention_ms = settings.retention_ms
+        self._trusted = trusted
         self._budget_s = budget_s
         self._pending = Pending(clock)
 
@@ -177,8 +178,12 @@ class CachedReads:
         names = {}
         for user_id in user_ids:
             user = users.get(user_id)
-            name = self._pending.name_of(user_id) or (user.display_name if user else None)
-            names[user_id] = Loaded(name or user_id, _AS_LONG_AS_POSSIBLE)
+            stored = (user and user.display_name) or user_id
+            # A tail that is behind may know less than the table.
+            last_set = self._pending.name_of(user_id) if self._trusted() else None
+            names[user_id] = Loaded(
+                last_set or stored, _if(self._pending.name_of(user_id) in (None, last_set, stored))
+            )
         return names
 
 

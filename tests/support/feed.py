@@ -1,0 +1,297 @@
+"""Tables as the worker would have written them, told to a reader as the log would have, in whichever order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from fanfold.errors import Unavailable
+from fanfold.events import (
+    Event,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    UserFollowed,
+    UserRegistered,
+    UserUnfollowed,
+    from_ms,
+)
+from fanfold.ids import created_at_ms, new_post_id
+from fanfold.memory import memory_stores
+from fanfold.settings import Settings
+from fanfold.stores import FollowerEdge, Mode, Pointer, Stores
+from feed_service.cached_reads import CachedReads
+from feed_service.celebrities import Celebrities
+from feed_service.cursor import Ranking
+from feed_service.items import FeedItem, FeedPage
+from feed_service.read_feed import FeedRules, ReadFeed
+from feed_service.read_posts import ReadPosts
+from feed_service.sources import Sources
+from tests.support.clock import ManualClock
+
+BUDGET_S = 5.0
+
+
+class Door:
+    """A store whose methods can be away, be held up on the way back, and are counted."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.away: set[str] = set()
+        self.hanging: set[str] = set()
+        self.calls: Counter[str] = Counter()
+        self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._held: dict[str, asyncio.Event] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            if name in self.away:
+                raise Unavailable(f"{name} is away")
+            if name in self.hanging:
+                await asyncio.Event().wait()
+            answer = await method(*args, **kwargs)
+            held = self._held.get(name)
+            if held is not None:
+                self._reached[name].set()
+                await held.wait()
+            return answer
+
+        return call
+
+    async def until_held(self, name: str) -> None:
+        """Return once a call has read and waits."""
+        await self._reached[name].wait()
+
+    def hold(self, name: str) -> Callable[[], None]:
+        """From now on calls read, and then wait with what they have read; until the returned function is called."""
+        self._reached[name].clear()
+        held = self._held[name] = asyncio.Event()
+
+        def release() -> None:
+            self._held.pop(name, None)
+            held.set()
+
+        return release
+
+
+@dataclass(frozen=True)
+class Change:
+    """An event at its offset, and what the worker makes of it."""
+
+    event: Event
+    offset: int
+    project: Callable[[], Awaitable[None]]
+
+
+@dataclass
+class World:
+    """One log's worth of changes. A change *happens*: readers are told, then the tables hold it."""
+
+    settings: Settings = field(default_factory=Settings)
+    clock: ManualClock = field(default_factory=ManualClock)
+    celebrities: set[str] = field(default_factory=set)
+    told: list[Callable[[Event, int], None]] = field(default_factory=list)
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        memory = memory_stores(self.settings, clock=self.clock)
+        self.posts, self.graph = Door(memory.posts), Door(memory.graph)
+        self.timelines = Door(memory.timelines)
+        self.stores = Stores(self.posts, self.graph, self.timelines, memory.jobs)  # type: ignore[arg-type]
+        self.followers: dict[str, dict[str, FollowerEdge]] = {}
+
+    def tell(self, change: Change) -> None:
+        for tell in self.told:
+            tell(change.event, change.offset)
+
+    async def happen(self, change: Change) -> None:
+        self.tell(change)
+        await change.project()
+
+    # Posts.
+
+    def a_post(
+        self, by: str, *, content: str = "hello", ago_s: float = 0, mode: str | None = ""
+    ) -> Change:
+        """A post so many seconds ago; pulled if by a celebrity. `mode`: push, pull, both, or None (not planned)."""
+        post_id = new_post_id(self.clock.now_ms() - int(ago_s * 1000))
+        chosen = mode if mode != "" else ("pull" if by in self.celebrities else "push")
+        at = self._next_offset()
+
+        async def project() -> None:
+            await self.stores.posts.create(post_id, by, content)
+            if chosen is None:
+                return
+            kept: Mode = "pull" if chosen == "pull" else "push"
+            await self.stores.posts.set_mode(by, post_id, kept, at=at)
+            if chosen in ("pull", "both"):
+                await self.stores.timelines.add_pulled(Pointer(post_id, by), at=at)
+            if chosen in ("push", "both"):
+                edges = self.followers.get(by, {}).values()
+                readers = [edge.follower_id for edge in edges if edge.active]
+                await self.stores.timelines.push([Pointer(post_id, by)], readers)
+
+        created_at = from_ms(created_at_ms(post_id))
+        event = PostCreated(post_id=post_id, author_id=by, content=content, created_at=created_at)
+        return Change(event, at, project)
+
+    async def post(self, by: str, **how: Any) -> UUID:
+        change = self.a_post(by, **how)
+        await self.happen(change)
+        assert isinstance(change.event, PostCreated)
+        return change.event.post_id
+
+    def an_edit(self, post_id: UUID, content: str, *, by: str = "bob") -> Change:
+        at, now_ms = self._next_offset(), self.clock.now_ms()
+
+        async def project() -> None:
+            await self.stores.posts.edit(post_id, content, edited_at_ms=now_ms, at=at)
+
+        event = PostEdited(
+            post_id=post_id, author_id=by, content=content, edited_at=from_ms(now_ms)
+        )
+        return Change(event, at, project)
+
+    def a_deletion(self, post_id: UUID, *, by: str = "bob") -> Change:
+        at = self._next_offset()
+
+        async def project() -> None:
+            await self.stores.posts.delete(post_id, at=at)
+
+        deleted_at = from_ms(self.clock.now_ms())
+        return Change(
+            PostDeleted(post_id=post_id, author_id=by, deleted_at=deleted_at), at, project
+        )
+
+    # The graph.
+
+    def a_name(self, user_id: str, display_name: str) -> Change:
+        at = self._next_offset()
+
+        async def project() -> None:
+            await self.stores.graph.register(user_id, display_name, at=at)
+
+        event = UserRegistered(
+            user_id=user_id,
+            display_name=display_name,
+            registered_at=from_ms(self.clock.now_ms()),
+        )
+        return Change(event, at, project)
+
+    def a_follow(self, follower: str, followee: str, *, backfilled: bool = True) -> Change:
+        """A follow, whose backfill has finished or is still to come."""
+        at, now_ms = self._next_offset(), self.clock.now_ms()
+
+        async def project() -> None:
+            edge = FollowerEdge(follower, 0, True, now_ms, at, at)
+            await self._write_edge(followee, edge)
+            if backfilled:
+                await self.backfill(follower, followee)
+
+        event = UserFollowed(
+            follower_id=follower, followee_id=followee, followed_at=from_ms(now_ms)
+        )
+        return Change(event, at, project)
+
+    def an_unfollow(self, follower: str, followee: str) -> Change:
+        at, now_ms = self._next_offset(), self.clock.now_ms()
+
+        async def project() -> None:
+            await self._write_edge(followee, FollowerEdge(follower, 0, False, now_ms, at, at))
+
+        event = UserUnfollowed(
+            follower_id=follower, followee_id=followee, unfollowed_at=from_ms(now_ms)
+        )
+        return Change(event, at, project)
+
+    async def follow(self, follower: str, *followees: str, backfilled: bool = True) -> None:
+        for followee in followees:
+            await self.happen(self.a_follow(follower, followee, backfilled=backfilled))
+
+    async def backfill(self, follower: str, followee: str) -> None:
+        """Push what the followee has, and vouch for the follow."""
+        posts = await self.stores.posts.by_author(followee, before=None, since_ms=0, limit=10_000)
+        pushed = [Pointer(post_id, followee) for post_id, mode in posts if mode != "pull"]
+        await self.stores.timelines.push(pushed, [follower])
+        edge = self.followers[followee][follower]
+        await self.stores.graph.mark_materialised(followee, [(follower, edge.follow_position)])
+
+    async def _write_edge(self, followee: str, edge: FollowerEdge) -> None:
+        self.followers.setdefault(followee, {})[edge.follower_id] = edge
+        await self.stores.graph.write_edges(followee, [edge])
+
+    def _next_offset(self) -> int:
+        self.offset += 1
+        return self.offset
+
+
+class Reader:
+    """The read side over a world, as one process has it; `trusted` says what its tail would."""
+
+    def __init__(self, world: World, *, budget_s: float = BUDGET_S) -> None:
+        self.trusted = True
+        settings, clock, stores = world.settings, world.clock, world.stores
+        self.reads = CachedReads(
+            stores,
+            settings=settings,
+            clock=clock,
+            trusted=lambda: self.trusted,
+            budget_s=budget_s,
+        )
+        self.celebrities = Celebrities(
+            stores.timelines, settings=settings, clock=clock, budget_s=budget_s
+        )
+        sources = Sources(self.reads, self.celebrities, stores.timelines, budget_s=budget_s)
+        rules = FeedRules.of(settings)
+        self.read_feed = ReadFeed(sources, self.reads, rules=rules, clock=clock)
+        self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
+        world.told.append(self.reads.apply)
+
+    async def page(
+        self,
+        viewer: str,
+        *,
+        ranking: Ranking = "chronological",
+        limit: int = 10,
+        cursor: str | None = None,
+    ) -> tuple[FeedPage, list[str]]:
+        page, missing = await self.read_feed(viewer, ranking=ranking, limit=limit, cursor=cursor)
+        return page, list(missing)
+
+    async def whole(
+        self, viewer: str, *, ranking: Ranking = "chronological", limits: Sequence[int] = (10,)
+    ) -> list[FeedItem]:
+        """The whole feed, page by page; `limits` are used in turn. Every page but the last is full."""
+        items: list[FeedItem] = []
+        cursor, turn = None, 0
+        while True:
+            limit = limits[turn % len(limits)]
+            page, missing = await self.page(viewer, ranking=ranking, limit=limit, cursor=cursor)
+            assert (page.complete, missing) == (True, [])
+            items += page.items
+            if page.next_cursor is None:
+                assert page.items or cursor is None, "a page that is empty, and not the first"
+                return items
+            assert len(page.items) == limit, "a page that isn't full, and not the last"
+            cursor, turn = page.next_cursor, turn + 1
+
+    async def ids(self, viewer: str, **how: Any) -> list[UUID]:
+        return [item.post_id for item in await self.whole(viewer, **how)]
+
+
+@asynccontextmanager
+async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
+    reader = Reader(world, **how)
+    try:
+        yield reader
+    finally:
+        await reader.reads.close()
+        await reader.celebrities.close()

@@ -1,0 +1,158 @@
+"""A cache: what is loaded once, what is kept for how long, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import pytest
+
+from fanfold.errors import Unavailable
+from feed_service.caches import Cache, Freshness, Loaded
+from tests.support.clock import ManualClock
+
+FOR_EVER = float("inf")
+
+
+class Shelf:
+    """What a cache loads from; loads can be held up after they have read."""
+
+    def __init__(self) -> None:
+        self.values = {"a": 1, "b": 2, "c": 3}
+        self.keep_s = FOR_EVER
+        self.loads: list[list[str]] = []
+        self.away = False
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def load(self, keys: Collection[str]) -> dict[str, Loaded[int]]:
+        self.loads.append(sorted(keys))
+        if self.away:
+            raise Unavailable("the shelf is away")
+        read = {key: self.values[key] for key in keys if key in self.values}
+        await self.open.wait()
+        return {key: Loaded(value, self.keep_s) for key, value in read.items()}
+
+
+class Setting:
+    def __init__(self, *, size: int = 10, ttl_s: float = 60) -> None:
+        self.clock = ManualClock()
+        self.shelf = Shelf()
+        self.trusted = True
+        freshness = Freshness(ttl_s, self.clock, lambda: self.trusted)
+        self.cache: Cache[str, int] = Cache("test", self.shelf.load, size=size, freshness=freshness)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_key_is_loaded_once_and_only_what_is_missing() -> None:
+    it = Setting()
+    assert await it.cache.get(["a"]) == {"a": 1}
+    assert await it.cache.get(["a", "b"]) == {"a": 1, "b": 2}
+    assert it.shelf.loads == [["a"], ["b"]]
+
+
+async def test_what_does_not_exist_is_not_kept() -> None:
+    it = Setting()
+    for _ in range(2):
+        assert await it.cache.get(["x"]) == {}
+    assert it.shelf.loads == [["x"], ["x"]]
+
+
+async def test_an_entry_is_never_older_than_its_lifetime() -> None:
+    it = Setting(ttl_s=60)
+    await it.cache.get(["a"])
+    it.clock.advance(59.9)
+    await it.cache.get(["a"])
+    assert len(it.shelf.loads) == 1
+    it.clock.advance(0.1)
+    await it.cache.get(["a"])
+    assert len(it.shelf.loads) == 2
+
+
+@pytest.mark.parametrize(("keep_s", "loads"), [(0, 2), (1, 2), (10, 1)])
+async def test_a_load_may_shorten_the_lifetime(keep_s: float, loads: int) -> None:
+    it = Setting()
+    it.shelf.keep_s = keep_s
+    await it.cache.get(["a"])
+    it.clock.advance(2)
+    await it.cache.get(["a"])
+    assert len(it.shelf.loads) == loads
+
+
+async def test_the_cache_is_bounded_and_the_oldest_goes_first() -> None:
+    it = Setting(size=2)
+    for key in ("a", "b", "c"):
+        await it.cache.get([key])
+    assert it.cache.held(["a", "b", "c"]) == {"b": 2, "c": 3}
+
+
+async def test_thousands_of_readers_of_a_cold_key_share_one_load() -> None:
+    it = Setting()
+    it.shelf.open.clear()
+    readers = [asyncio.create_task(it.cache.get(["a"])) for _ in range(2000)]
+    await settle()
+    it.shelf.open.set()
+    assert all(value == {"a": 1} for value in await asyncio.gather(*readers))
+    assert it.shelf.loads == [["a"]]
+
+
+async def test_readers_of_overlapping_keys_load_each_key_once() -> None:
+    it = Setting()
+    it.shelf.open.clear()
+    first = asyncio.create_task(it.cache.get(["a", "b"]))
+    await settle()
+    second = asyncio.create_task(it.cache.get(["b", "c"]))
+    await settle()
+    it.shelf.open.set()
+    assert (await first, await second) == ({"a": 1, "b": 2}, {"b": 2, "c": 3})
+    assert it.shelf.loads == [["a", "b"], ["c"]]
+
+
+async def test_a_failed_load_reaches_all_who_wait_and_is_tried_again() -> None:
+    it = Setting()
+    it.shelf.away = True
+    readers = [asyncio.create_task(it.cache.get(["a"])) for _ in range(3)]
+    for failure in await asyncio.gather(*readers, return_exceptions=True):
+        assert isinstance(failure, Unavailable)
+    it.shelf.away = False
+    assert await it.cache.get(["a"]) == {"a": 1}
+    assert len(it.shelf.loads) == 2
+
+
+async def test_who_asks_after_a_drop_does_not_wait_for_a_load_from_before() -> None:
+    it = Setting()
+    it.shelf.open.clear()
+    before = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    it.shelf.values["a"] = 10
+    it.cache.drop("a")
+    after = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    it.shelf.open.set()
+    assert (await before, await after) == ({"a": 1}, {"a": 10})
+
+
+async def test_while_not_trusted_everything_is_loaded_and_still_shared() -> None:
+    it = Setting()
+    await it.cache.get(["a"])
+    it.trusted = False
+    it.shelf.values["a"] = 10
+    assert await it.cache.get(["a"]) == {"a": 10}
+    assert it.cache.held(["a"]) == {}
+    it.trusted = True
+    assert await it.cache.get(["a"]) == {"a": 10}
+    assert len(it.shelf.loads) == 2
+
+
+async def test_closing_ends_the_loads_in_flight() -> None:
+    it = Setting()
+    it.shelf.open.clear()
+    reader = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    await it.cache.close()
+    with pytest.raises(asyncio.CancelledError):
+        await reader

@@ -1,0 +1,63 @@
+"""What a cursor brings back, and which ones are refused."""
+
+from __future__ import annotations
+
+import struct
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfold.http.cursors import encode_cursor
+from fanfold.http.problems import Invalid
+from fanfold.ids import new_post_id
+from feed_service.cursor import Place, Ranked, place_cursor, place_of, ranked_cursor, ranked_of
+
+post_ids = st.integers(0, 2**47).map(new_post_id)
+rankings = st.lists(
+    st.builds(Ranked, post_ids, st.sampled_from(["push", "pull"])), min_size=1, max_size=100
+)
+
+
+@given(post_ids, st.integers(0, 1000))
+def test_a_place_comes_back(post_id: UUID, served: int) -> None:
+    cursor = place_cursor(Place(post_id, served), scope="s")
+    assert place_of(cursor, scope="s") == Place(post_id, served)
+
+
+@given(rankings)
+def test_a_ranking_comes_back_in_its_order(ranking: list[Ranked]) -> None:
+    assert ranked_of(ranked_cursor(ranking, scope="s"), scope="s") == ranking
+
+
+def test_the_longest_cursor_fits_into_any_url() -> None:
+    ranking = [Ranked(new_post_id(n), "pull") for n in range(99)]
+    assert len(ranked_cursor(ranking, scope="s")) < 2300
+
+
+ID = new_post_id(1).bytes
+NONSENSE = [
+    b"",
+    b"\0",
+    b"\1\0" + ID[:-1],
+    b"\1\0" + ID + b"\0",
+    b"\2\0" + ID + ID,
+    b"\1\0" + uuid4().bytes,
+    struct.pack(">16sI", uuid4().bytes, 1),
+    ID,
+]
+
+
+@pytest.mark.parametrize("payload", NONSENSE)
+def test_nonsense_with_a_valid_checksum_is_refused(payload: bytes) -> None:
+    cursor = encode_cursor(payload, scope="s")
+    for decode in (place_of, ranked_of):
+        with pytest.raises(Invalid):
+            decode(cursor, scope="s")
+
+
+def test_a_cursor_of_another_scope_is_refused() -> None:
+    cursor = place_cursor(Place(new_post_id(1), 10), scope="feed/chronological/alice")
+    with pytest.raises(Invalid):
+        place_of(cursor, scope="feed/chronological/bob")

@@ -1,0 +1,285 @@
+"""Races between the log, the worker and the caches: nothing older than what the log has shown is ever kept.
+
+Each race is played with every cell that is cached. A *change* is first told (the tail sees it), and projected (the
+worker writes it) before, after, or while a reader loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.feed import Change, Door, Reader, World, a_reader
+
+Shown = tuple[object, ...]
+
+
+@dataclass
+class Case:
+    """A cell of the tables: the store's method that reads it, a change of it, and what Alice sees of it."""
+
+    door: Door
+    method: str
+    change: Callable[[], Change]
+    look: Callable[[Reader], Awaitable[Shown]]
+    before: Shown
+    after: Shown
+
+
+async def contents(reader: Reader) -> Shown:
+    return tuple(item.content for item in await reader.whole("alice"))
+
+
+async def names(reader: Reader) -> Shown:
+    return tuple({item.author for item in await reader.whole("alice") if item.author_id == "bob"})
+
+
+async def build(kind: str, world: World) -> Case:
+    """Alice follows Bob, who has one post; Carol, who has one too, she follows or will."""
+    await world.follow("alice", "bob")
+    post_id = await world.post("bob", content="old", ago_s=100)
+    await world.post("carol", content="carol's", ago_s=200)
+    await world.happen(world.a_name("bob", "Bob"))
+    match kind:
+        case "edit":
+            change = lambda: world.an_edit(post_id, "new")  # noqa: E731
+            return Case(world.posts, "get", change, contents, ("old",), ("new",))
+        case "delete":
+            change = lambda: world.a_deletion(post_id)  # noqa: E731
+            return Case(world.posts, "get", change, contents, ("old",), ())
+        case "follow":
+            change = lambda: world.a_follow("alice", "carol")  # noqa: E731
+            return Case(world.graph, "follows", change, contents, ("old",), ("old", "carol's"))
+        case "unfollow":
+            change = lambda: world.an_unfollow("alice", "bob")  # noqa: E731
+            return Case(world.graph, "follows", change, contents, ("old",), ())
+        case "own post":
+            change = lambda: world.a_post("alice", content="mine")  # noqa: E731
+            return Case(world.posts, "by_author", change, contents, ("old",), ("mine", "old"))
+        case _:
+            change = lambda: world.a_name("bob", "Robert")  # noqa: E731
+            return Case(world.graph, "users", change, names, ("Bob",), ("Robert",))
+
+
+KINDS = ("edit", "delete", "follow", "unfollow", "own post", "rename")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def reader(world: World) -> AsyncIterator[Reader]:
+    async with a_reader(world) as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+async def case(request: pytest.FixtureRequest, world: World, reader: Reader) -> Case:
+    return await build(request.param, world)
+
+
+def forget(world: World, reader: Reader) -> None:
+    """Let every entry grow too old, so that the next look loads."""
+    world.clock.advance(world.settings.cache_ttl_s)
+
+
+async def test_a_warm_look_loads_nothing(case: Case, reader: Reader) -> None:
+    assert await case.look(reader) == case.before
+    loads = case.door.calls[case.method]
+    assert await case.look(reader) == case.before
+    assert case.door.calls[case.method] == loads
+
+
+async def test_a_change_is_seen_at_the_next_look_and_then_cached(
+    case: Case, world: World, reader: Reader
+) -> None:
+    assert await case.look(reader) == case.before
+    await world.happen(case.change())
+    assert await case.look(reader) == case.after
+    loads = case.door.calls[case.method]
+    assert await case.look(reader) == case.after
+    assert case.door.calls[case.method] == loads, "the new value is not cached"
+
+
+async def test_a_change_told_before_it_is_projected_is_seen_as_soon_as_it_is(
+    case: Case, world: World, reader: Reader
+) -> None:
+    assert await case.look(reader) == case.before
+    change = case.change()
+    world.tell(change)
+    early = await case.look(reader)
+    assert early in (case.before, case.after)
+    await change.project()
+    assert await case.look(reader) == case.after
+    forget(world, reader)
+    assert await case.look(reader) == case.after
+
+
+async def test_a_change_projected_before_it_is_told_is_seen_when_it_is(
+    case: Case, world: World, reader: Reader
+) -> None:
+    assert await case.look(reader) == case.before
+    change = case.change()
+    await change.project()
+    world.tell(change)
+    assert await case.look(reader) == case.after
+
+
+async def test_a_load_that_began_before_the_change_is_not_kept(
+    case: Case, world: World, reader: Reader
+) -> None:
+    release = case.door.hold(case.method)
+    look = asyncio.create_task(case.look(reader))
+    await case.door.until_held(case.method)
+    await world.happen(case.change())
+    release()
+    assert await look in (case.before, case.after)
+    assert await case.look(reader) == case.after
+
+
+async def test_a_slow_load_does_not_replace_a_newer_one(
+    case: Case, world: World, reader: Reader
+) -> None:
+    release = case.door.hold(case.method)
+    slow = asyncio.create_task(case.look(reader))
+    await case.door.until_held(case.method)
+    case.door._held.clear()  # only the slow one waits
+    await world.happen(case.change())
+    assert await case.look(reader) == case.after
+    release()
+    await slow
+    assert await case.look(reader) == case.after
+
+
+async def test_while_the_tail_is_behind_the_caches_are_passed_by(
+    case: Case, world: World, reader: Reader
+) -> None:
+    assert await case.look(reader) == case.before
+    reader.trusted = False
+    change = case.change()
+    await change.project()
+    assert await case.look(reader) == case.after
+    world.tell(change)
+    reader.trusted = True
+    assert await case.look(reader) == case.after
+
+
+async def test_changes_in_a_row_are_seen_whatever_has_been_projected_of_them(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob")
+    post_id = await world.post("bob", content="0", ago_s=100)
+    edits = [world.an_edit(post_id, str(n)) for n in (1, 2)]
+    for edit in edits:
+        world.tell(edit)
+    await edits[0].project()
+    assert await contents(reader) == ("1",)
+    await edits[1].project()
+    assert await contents(reader) == ("2",)
+
+
+async def test_an_edit_that_changes_nothing_lets_the_post_be_cached_again(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob")
+    post_id = await world.post("bob", content="same")
+    edit = world.an_edit(post_id, "same")
+    world.tell(edit)
+    await world.stores.posts.note_position(post_id, at=edit.offset)
+    for _ in range(2):
+        assert await contents(reader) == ("same",)
+    assert world.posts.calls["get"] == 1
+
+
+async def test_an_own_post_is_cached_once_its_mode_is_known(world: World, reader: Reader) -> None:
+    planned = world.a_post("alice", mode="pull")
+    post_id = planned.event.post_id  # type: ignore[attr-defined]
+    world.tell(planned)
+    await world.stores.posts.create(post_id, "alice", "mine")
+    (item,) = await reader.whole("alice")
+    assert item.source == "push"
+    await planned.project()
+    (item,) = await reader.whole("alice")
+    assert item.source == "pull"
+    asked = world.posts.calls["by_author"]
+    await reader.whole("alice")
+    assert world.posts.calls["by_author"] == asked
+
+
+async def test_the_name_that_the_log_has_is_shown_before_the_tables_have_it(
+    world: World, reader: Reader
+) -> None:
+    await world.post("bob")
+    for name in ("A", "B", "A"):
+        world.tell(world.a_name("bob", name))
+    (item,) = await reader.whole("bob")
+    assert item.author == "A"
+
+
+# --- celebrities ---------------------------------------------------------------------------------------
+
+
+async def test_a_celebrity_s_head_is_read_again_only_when_there_is_a_new_post(
+    world: World, reader: Reader
+) -> None:
+    world.celebrities.add("star")
+    await world.follow("alice", "star")
+    posts = [await world.post("star", ago_s=10)]
+    assert await reader.ids("alice") == posts
+    for _ in range(3):
+        world.clock.advance(1)
+        assert await reader.ids("alice") == posts
+    assert world.timelines.calls["pulled"] == 1
+    posts.insert(0, await world.post("star"))
+    world.clock.advance(1)
+    assert await reader.ids("alice") == posts
+    assert world.timelines.calls["pulled"] == 2
+
+
+async def test_a_head_loaded_while_a_post_arrives_is_not_taken_for_the_newer_version(
+    world: World, reader: Reader
+) -> None:
+    world.celebrities.add("star")
+    await world.follow("alice", "star")
+    first = await world.post("star", ago_s=10)
+    release = world.timelines.hold("pulled")
+    look = asyncio.create_task(reader.ids("alice"))
+    await world.timelines.until_held("pulled")
+    second = await world.post("star")
+    release()
+    assert await look == [first]
+    world.clock.advance(1)
+    assert await reader.ids("alice") == [second, first]
+
+
+async def test_readers_of_a_cold_celebrity_share_one_load(world: World, reader: Reader) -> None:
+    world.celebrities.add("star")
+    fans = [f"fan-{n}" for n in range(200)]
+    for fan in fans:
+        await world.follow(fan, "star")
+    post_id = await world.post("star")
+    release = world.timelines.hold("pulled")
+    looks = [asyncio.create_task(reader.ids(fan)) for fan in fans]
+    await world.timelines.until_held("pulled")
+    release()
+    assert await asyncio.gather(*looks) == [[post_id]] * len(fans)
+    assert world.timelines.calls["pulled"] == 1
+
+
+async def test_a_warm_read_is_one_timeline_query(world: World, reader: Reader) -> None:
+    world.celebrities |= {f"star-{n}" for n in range(20)}
+    await world.follow("alice", "bob", *sorted(world.celebrities))
+    for n, author in enumerate(["alice", "bob", *sorted(world.celebrities)]):
+        await world.post(author, ago_s=n)
+    doors = (world.posts, world.graph, world.timelines)
+    await reader.page("alice", ranking="relevance")
+    for door in doors:
+        door.calls.clear()
+    page, _ = await reader.page("alice", ranking="relevance")
+    assert len(page.items) == 10
+    assert sum((door.calls for door in doors), start=type(doors[0].calls)()) == {"timeline": 1}

@@ -1,0 +1,419 @@
+"""Reading a feed: what it holds, how its pages follow each other, and what it says when a store is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+
+from fanfold.errors import Unavailable
+from fanfold.http.problems import Invalid
+from fanfold.settings import MS_PER_DAY, Settings
+from feed_service.cursor import Ranking
+from feed_service.read_posts import AuthorNotFound
+from tests.support.feed import Reader, World, a_reader
+
+RANKINGS: tuple[Ranking, ...] = ("chronological", "relevance")
+
+
+@pytest.fixture
+def world() -> World:
+    return World(celebrities={"star"})
+
+
+@pytest.fixture
+async def reader(world: World) -> AsyncIterator[Reader]:
+    async with a_reader(world) as opened:
+        yield opened
+
+
+# --- what a feed holds ---------------------------------------------------------------------------------
+
+
+async def test_alice_sees_bob_pushed_and_the_celebrity_pulled_and_first(
+    world: World, reader: Reader
+) -> None:
+    for user in ("alice", "bob", "star"):
+        await world.happen(world.a_name(user, user.capitalize()))
+    await world.follow("alice", "bob", "star")
+    await world.post("bob", content="Hello world!", ago_s=60)
+    await world.post("star", content="New movie announcement!", ago_s=30)
+    for ranking in RANKINGS:
+        page, _ = await reader.page("alice", ranking=ranking)
+        assert [(item.author, item.content, item.source) for item in page.items] == [
+            ("Star", "New movie announcement!", "pull"),
+            ("Bob", "Hello world!", "push"),
+        ]
+        assert (page.next_cursor, page.complete) == (None, True)
+        assert {(item.like_count, item.liked_by_me) for item in page.items} == {(0, False)}
+
+
+async def test_own_posts_are_in_the_feed_with_their_mode(world: World, reader: Reader) -> None:
+    await world.post("bob")
+    await world.post("star")
+    unplanned = await world.post("carol", mode=None)
+    for author, source in (("bob", "push"), ("star", "pull"), ("carol", "push")):
+        page, _ = await reader.page(author)
+        assert [item.source for item in page.items] == [source]
+    assert await reader.ids("carol", ranking="relevance") == [unplanned]
+
+
+async def test_a_post_that_was_pushed_and_pulled_is_shown_once_as_pushed(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "star")
+    post_id = await world.post("star", mode="both")
+    for ranking in RANKINGS:
+        page, _ = await reader.page("alice", ranking=ranking)
+        assert [(item.post_id, item.source) for item in page.items] == [(post_id, "push")]
+
+
+async def test_a_followee_under_backfill_is_pulled_until_it_has_finished(
+    world: World, reader: Reader
+) -> None:
+    posts = [await world.post("bob", ago_s=ago_s) for ago_s in (3, 2, 1)]
+    await world.follow("alice", "bob", backfilled=False)
+    assert await reader.ids("alice") == posts[::-1]
+    await world.backfill("alice", "bob")
+    world.clock.advance(1.5)
+    assert await reader.ids("alice") == posts[::-1]
+    asked = world.posts.calls["by_author"]
+    assert await reader.ids("alice") == posts[::-1]
+    assert world.posts.calls["by_author"] == asked, "bob is still pulled, though backfilled"
+
+
+async def test_an_author_no_longer_followed_is_gone_at_once_and_back_after_a_new_follow(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "star")
+    posts = [await world.post("bob", ago_s=2), await world.post("star", ago_s=1)]
+    assert await reader.ids("alice") == posts[::-1]
+    for author in ("bob", "star"):
+        await world.happen(world.an_unfollow("alice", author))
+    assert await reader.ids("alice") == []
+    await world.follow("alice", "bob", "star", backfilled=False)
+    assert await reader.ids("alice") == posts[::-1]
+
+
+async def test_deleted_posts_and_edits_show_at_once(world: World, reader: Reader) -> None:
+    await world.follow("alice", "bob")
+    first, second = await world.post("bob", ago_s=2), await world.post("bob", ago_s=1)
+    assert await reader.ids("alice") == [second, first]
+    await world.happen(world.an_edit(first, "edited"))
+    await world.happen(world.a_deletion(second))
+    (item,) = await reader.whole("alice")
+    assert (item.content, item.edited_at) == ("edited", "2027-01-15T08:00:00.000Z")
+
+
+async def test_the_reader_cuts_at_the_retention_window_by_the_post_s_time(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "star")
+    month_s = world.settings.retention_ms / 1000
+    inside = [await world.post(author, ago_s=month_s - 10) for author in ("bob", "star", "alice")]
+    for author in ("bob", "star", "alice"):
+        await world.post(author, ago_s=month_s + 1)
+    assert set(await reader.ids("alice")) == set(inside)
+    world.clock.advance(11)
+    assert await reader.ids("alice") == []
+
+
+async def test_a_feed_is_as_deep_as_the_settings_say() -> None:
+    world = World(settings=Settings(feed_depth=25))
+    async with a_reader(world) as reader:
+        await world.follow("alice", "bob")
+        posts = [await world.post("bob", ago_s=100 - n) for n in range(40)]
+        for limits in ([10], [25], [100], [7, 3, 1]):
+            page_by_page: list[object] = []
+            cursor, turn = None, 0
+            while True:
+                limit = limits[turn % len(limits)]
+                page, _ = await reader.page("alice", limit=limit, cursor=cursor)
+                page_by_page += [item.post_id for item in page.items]
+                cursor, turn = page.next_cursor, turn + 1
+                if cursor is None:
+                    break
+                assert len(page.items) == limit
+            assert page_by_page == posts[:14:-1]
+
+
+# --- pages ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_a_page_that_ends_exactly_with_the_feed_says_so(
+    ranking: Ranking, world: World, reader: Reader
+) -> None:
+    for n in range(10):
+        await world.post("bob", ago_s=n + 1)
+    page, _ = await reader.page("bob", ranking=ranking, limit=10)
+    assert (len(page.items), page.next_cursor) == (10, None)
+
+
+async def test_a_page_emptied_by_deletions_and_leftovers_is_filled_up(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "carol")
+    kept = [await world.post("bob", ago_s=2000 + n) for n in range(12)]
+    for n in range(300):
+        await world.post("carol", ago_s=1000 + n)
+    await world.happen(world.an_unfollow("alice", "carol"))
+    for n in range(60):
+        await world.happen(world.a_deletion(await world.post("bob", ago_s=n)))
+    page, _ = await reader.page("alice", limit=10)
+    assert [item.post_id for item in page.items] == kept[:10]
+    assert await reader.ids("alice") == kept
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_between_pages_posts_arrive_and_go_and_none_is_shown_twice(
+    ranking: Ranking, world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "carol", "star")
+    authors = ("bob", "carol", "star")
+    posts = {await world.post(authors[n % 3], ago_s=10 + n): authors[n % 3] for n in range(15)}
+    first, _ = await reader.page("alice", ranking=ranking, limit=4)
+    shown = [item.post_id for item in first.items]
+    for author in authors:
+        await world.post(author)
+    deleted = next(each for each, by in posts.items() if by == "bob" and each not in shown)
+    await world.happen(world.a_deletion(deleted))
+    await world.happen(world.an_unfollow("alice", "carol"))
+    cursor = first.next_cursor
+    while cursor:
+        page, _ = await reader.page("alice", ranking=ranking, limit=3, cursor=cursor)
+        shown += [item.post_id for item in page.items]
+        cursor = page.next_cursor
+    assert len(shown) == len(set(shown))
+    stayed = {each for each, by in posts.items() if by != "carol" and each != deleted}
+    assert stayed <= set(shown)
+    later = set(shown[4:])
+    assert deleted not in later
+    assert not {each for each in later if posts.get(each) == "carol"}
+
+
+async def test_a_cursor_is_bound_to_its_user_and_its_ranking(world: World, reader: Reader) -> None:
+    for author in ("alice", "bob"):
+        for n in range(3):
+            await world.post(author, ago_s=n)
+    for ranking, other in (RANKINGS, RANKINGS[::-1]):
+        page, _ = await reader.page("alice", ranking=ranking, limit=1)
+        for viewer, asked in (("bob", ranking), ("alice", other)):
+            with pytest.raises(Invalid):
+                await reader.page(viewer, ranking=asked, cursor=page.next_cursor)
+
+
+# --- relevance -----------------------------------------------------------------------------------------
+
+
+async def test_a_loud_celebrity_has_five_posts_in_the_selection_and_the_rest_fill_it(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "star")
+    for n in range(150):
+        await world.post("star", ago_s=n)
+    quiet = [await world.post("bob", ago_s=1000 + n) for n in range(20)]
+    items = await reader.whole("alice", ranking="relevance")
+    assert Counter(item.author_id for item in items) == {"star": 5, "bob": 20}
+    assert [item.post_id for item in items[5:]] == quiet
+
+
+async def test_five_posts_of_a_celebrity_are_five_that_are_not_deleted(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "star")
+    posts = [await world.post("star", ago_s=n) for n in range(120)]
+    for post_id in posts[:70]:
+        await world.happen(world.a_deletion(post_id, by="star"))
+    assert await reader.ids("alice", ranking="relevance") == posts[70:75]
+
+
+async def test_the_selection_is_the_window_of_the_newest(world: World, reader: Reader) -> None:
+    await world.follow("alice", "bob")
+    posts = [await world.post("bob", ago_s=n) for n in range(130)]
+    assert await reader.ids("alice", ranking="relevance", limits=[30, 7]) == posts[:100]
+
+
+# --- when a store is away ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def busy(world: World) -> World:
+    """Alice has an own post, one pushed, one pulled."""
+    await world.follow("alice", "bob", "star")
+    for ago_s, author in enumerate(("alice", "bob", "star")):
+        await world.post(author, ago_s=ago_s)
+    return world
+
+
+class Away(NamedTuple):
+    """A store's method that doesn't answer: what is named then, and whose posts remain."""
+
+    store: str
+    method: str
+    named: str
+    remain: set[str]
+
+
+AWAY = [
+    Away("timelines", "timeline", "timeline", {"alice", "star"}),
+    Away("timelines", "pulled", "celebrities", {"alice", "bob"}),
+    Away("timelines", "pulled_authors", "celebrities", {"alice", "bob"}),
+    Away("graph", "follows", "graph", {"alice"}),
+    Away("graph", "users", "graph", {"alice", "bob", "star"}),
+    Away("posts", "by_author", "posts", {"bob", "star"}),
+]
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+@pytest.mark.parametrize("how", ["away", "hanging"])
+@pytest.mark.parametrize("away", AWAY, ids=lambda away: away.method)
+async def test_a_source_that_is_away_is_left_out_and_named(
+    busy: World, away: Away, how: str, ranking: Ranking
+) -> None:
+    getattr(getattr(busy, away.store), how).add(away.method)
+    async with a_reader(busy, budget_s=0.05) as reader:
+        page, missing = await reader.page("alice", ranking=ranking)
+        assert {item.author_id for item in page.items} == away.remain
+        assert (page.complete, missing) == (False, [away.named])
+        getattr(getattr(busy, away.store), how).clear()
+        page, missing = await reader.page("alice", ranking=ranking)
+        assert {item.author_id for item in page.items} == {"alice", "bob", "star"}
+        assert (page.complete, missing) == (True, [])
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_when_nobody_can_be_asked_there_is_no_page(busy: World, ranking: Ranking) -> None:
+    busy.timelines.away |= {"timeline", "pulled", "pulled_authors"}
+    busy.posts.away.add("by_author")
+    async with a_reader(busy) as reader:
+        with pytest.raises(Unavailable):
+            await reader.page("alice", ranking=ranking)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_without_the_graph_and_the_own_posts_the_timeline_alone_is_no_answer(
+    busy: World, ranking: Ranking
+) -> None:
+    busy.graph.away.add("follows")
+    busy.posts.away.add("by_author")
+    async with a_reader(busy) as reader:
+        with pytest.raises(Unavailable):
+            await reader.page("alice", ranking=ranking)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_without_any_content_there_is_no_page(busy: World, ranking: Ranking) -> None:
+    busy.posts.away.add("get")
+    async with a_reader(busy) as reader:
+        with pytest.raises(Unavailable):
+            await reader.page("alice", ranking=ranking)
+
+
+async def test_without_content_the_posts_in_memory_are_shown_and_posts_is_named(
+    busy: World, reader: Reader
+) -> None:
+    await reader.page("alice")
+    newer = await busy.post("bob")
+    busy.posts.away.add("get")
+    page, missing = await reader.page("alice")
+    assert {item.author_id for item in page.items} == {"alice", "bob", "star"}
+    assert newer not in [item.post_id for item in page.items]
+    assert (page.complete, missing) == (False, ["posts"])
+    assert page.next_cursor, "the feed has not ended, it only can't be read on now"
+
+
+async def test_one_celebrity_who_can_not_be_read_does_not_hide_the_others(
+    world: World, reader: Reader
+) -> None:
+    world.celebrities |= {"dark"}
+    await world.follow("alice", "star", "dark")
+    shown = await world.post("star", ago_s=1)
+    await world.post("dark")
+    healthy = world.stores.timelines.pulled
+
+    async def pulled(author_id: str, **how: object) -> object:
+        if author_id == "dark":
+            raise Unavailable("one partition is away")
+        return await healthy(author_id, **how)  # type: ignore[arg-type]
+
+    world.timelines.__dict__["pulled"] = pulled
+    page, missing = await reader.page("alice")
+    assert [item.post_id for item in page.items] == [shown]
+    assert missing == ["celebrities"]
+
+
+async def test_a_frozen_ranking_loses_nothing_when_a_page_can_not_judge_it(
+    busy: World,
+) -> None:
+    for n in range(6):
+        await busy.post("bob", ago_s=10 + n)
+    async with a_reader(busy) as reader:
+        whole = await reader.ids("alice", ranking="relevance")
+        first, _ = await reader.page("alice", ranking="relevance", limit=3)
+        reader.trusted = False
+        busy.graph.away.add("follows")
+        with pytest.raises(Unavailable):
+            await reader.page("alice", ranking="relevance", cursor=first.next_cursor)
+        busy.graph.away.clear()
+        rest, _ = await reader.page("alice", ranking="relevance", cursor=first.next_cursor)
+        assert [item.post_id for item in (*first.items, *rest.items)] == whole
+
+
+async def test_a_client_that_hangs_up_takes_no_other_reader_s_load_with_it(
+    busy: World, reader: Reader
+) -> None:
+    release = busy.graph.hold("follows")
+    impatient = asyncio.create_task(reader.page("alice"))
+    patient = asyncio.create_task(reader.page("alice"))
+    await busy.graph.until_held("follows")
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    release()
+    page, _ = await patient
+    assert len(page.items) == 3
+    assert busy.graph.calls["follows"] == 1
+
+
+# --- an author's posts ---------------------------------------------------------------------------------
+
+
+async def test_an_author_s_posts_reach_back_to_the_first(world: World, reader: Reader) -> None:
+    year_s = 366 * MS_PER_DAY / 1000
+    posts = [await world.post("bob", ago_s=n * year_s / 50) for n in range(50)]
+    for post_id in posts[5:40]:
+        await world.happen(world.a_deletion(post_id))
+    live = posts[:5] + posts[40:]
+    shown: list[object] = []
+    cursor = None
+    while True:
+        page = await reader.read_posts("bob", limit=4, cursor=cursor)
+        shown += [item.post_id for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        assert len(page.items) == 4
+    assert shown == live
+
+
+async def test_an_author_is_known_by_a_name_or_by_posts(world: World, reader: Reader) -> None:
+    await world.happen(world.a_name("named", "Named"))
+    await world.post("poster")
+    assert (await reader.read_posts("named", limit=5, cursor=None)).items == []
+    assert [
+        item.author for item in (await reader.read_posts("poster", limit=5, cursor=None)).items
+    ] == ["poster"]
+    with pytest.raises(AuthorNotFound):
+        await reader.read_posts("nobody", limit=5, cursor=None)
+
+
+async def test_a_list_of_posts_is_whole_or_refused(world: World, reader: Reader) -> None:
+    await world.post("bob")
+    for door, method in ((world.posts, "by_author"), (world.posts, "get"), (world.graph, "users")):
+        door.away.add(method)
+        with pytest.raises(Unavailable):
+            await reader.read_posts("bob", limit=5, cursor=None)
+        door.away.clear()

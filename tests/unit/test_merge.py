@@ -1,0 +1,92 @@
+"""What the merge asks of its sources, and when; that it is exact is a property (tests/property/test_merge.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from fanfold.ids import first_post_id_at
+from feed_service.merge import Candidate, Head, Merge, Page, Source, candidate
+
+
+def post(ms: int, *, by: str = "bob", source: str = "push") -> Candidate:
+    return candidate(first_post_id_at(ms), by, source)  # type: ignore[arg-type]
+
+
+def everyone(_: Candidate) -> bool:
+    return True
+
+
+class Pages:
+    """A source in pages, that says what it was asked."""
+
+    def __init__(self, *pages: list[Candidate]) -> None:
+        self.pages = list(pages)
+        self.asked: list[UUID | None] = []
+
+    async def __call__(self, before: UUID | None) -> Page:
+        self.asked.append(before)
+        return Page(self.pages.pop(0), more=bool(self.pages))
+
+
+async def test_of_equal_posts_the_first_source_s_is_kept() -> None:
+    pushed, pulled = post(1, source="push"), post(1, source="pull")
+    for _ in range(2):
+        merge = Merge([Source([pushed], None), Source([pulled], None)])
+        assert await merge.take(5, everyone) == [pushed]
+
+
+async def test_nothing_more_is_fetched_than_is_needed() -> None:
+    pages = Pages([post(9), post(8)], [post(7)])
+    merge = Merge([Source((), pages)])
+    assert await merge.take(2, everyone) == [post(9), post(8)]
+    assert pages.asked == [None]
+    assert await merge.take(2, everyone) == [post(7)]
+    assert pages.asked == [None, post(8).post_id]
+    assert await merge.take(2, everyone) == []
+
+
+async def test_nothing_is_emitted_before_every_source_shows_its_head() -> None:
+    older, newer = Pages([post(5)]), Pages([], [post(6)])
+    merge = Merge([Source((), older), Source((), newer)])
+    assert await merge.take(2, everyone) == [post(6), post(5)]
+
+
+async def test_empty_sources_are_asked_at_the_same_time() -> None:
+    both_asked = asyncio.Barrier(2)
+
+    async def fetch(_: UUID | None) -> Page:
+        await both_asked.wait()
+        return Page((), more=False)
+
+    async with asyncio.timeout(5):
+        assert await Merge([Source((), fetch), Source((), fetch)]).take(1, everyone) == []
+
+
+async def test_what_is_not_kept_is_skipped_and_not_counted() -> None:
+    merge = Merge([Source([post(3), post(2, by="eve"), post(1)], None)])
+    taken = await merge.take(2, lambda each: each.author_id != "eve")
+    assert taken == [post(3), post(1)]
+
+
+async def test_a_closed_author_s_own_source_gives_nothing_more() -> None:
+    loud = Source([post(9, by="loud"), post(8, by="loud")], None, author_id="loud")
+    merge = Merge([Source([post(7)], None), loud])
+    assert await merge.take(1, everyone) == [post(9, by="loud")]
+    merge.close(["loud"])
+    assert await merge.take(9, everyone) == [post(7)]
+
+
+async def test_a_head_is_read_from_the_middle_and_then_gone_on_with() -> None:
+    head = Head([post(9), post(8)], more=True)
+    pages = Pages([post(7)])
+    source = Source.of_head(head, before=post(9).post_id, fetch=pages)
+    assert await Merge([source]).take(5, everyone) == [post(8), post(7)]
+    assert pages.asked == [post(8).post_id]
+
+
+async def test_a_head_that_is_newer_than_asked_for_is_gone_on_with_from_there() -> None:
+    pages = Pages([post(3)])
+    source = Source.of_head(Head([post(9)], more=True), before=post(5).post_id, fetch=pages)
+    assert await Merge([source]).take(5, everyone) == [post(3)]
+    assert pages.asked == [post(5).post_id]
