@@ -28,7 +28,7 @@ async def apply_topics(settings: Settings) -> list[str]:
     declared = load_topics()
     async with _admin(settings) as admin:
         counts = await _counts(admin, settings)
-        _refuse_other_counts(settings, declared, counts)
+        _refuse_other_counts(settings, counts)
         missing = [topic for topic in declared.values() if topic.name not in counts]
         await _create(admin, settings, missing)
         existing = [topic for topic in declared.values() if topic.name in counts]
@@ -75,11 +75,10 @@ async def _counts(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, i
     return {name: len(found) for name, found in described.items() if name in declared}
 
 
-def _refuse_other_counts(
-    settings: Settings, declared: Mapping[str, Topic], counts: Mapping[str, int]
-) -> None:
+def _refuse_other_counts(settings: Settings, counts: Mapping[str, int]) -> None:
+    declared = load_topics()
     for name, count in counts.items():
-        if count != declared[name].partitions:
+        if name in declared and count != declared[name].partitions:
             raise Fault(
                 f"{settings.topic_prefix}.{name} has {count} partitions, schemas/topics.yaml says "
                 f"{declared[name].partitions}. The number is fixed for life, because every table is ordered by "
@@ -149,6 +148,10 @@ async def _usable(
     async with asyncio.timeout(_USABLE_WITHIN_S):
         while True:
             described = await _described(admin, settings)
+            # Again: another operator may have created a topic since we looked.
+            _refuse_other_counts(
+                settings, {name: len(found) for name, found in described.items() if found}
+            )
             if all(
                 len(described.get(topic.name, ())) == topic.partitions
                 and all(partition["leader"] >= 0 for partition in described[topic.name])

@@ -108,7 +108,7 @@ class KafkaLog:
             raise Unavailable(f"Kafka did not acknowledge: {error!r}") from error
         finally:
             for sent in sending:
-                if not sent.cancel():
+                if not sent.cancel() and not sent.cancelled():
                     sent.exception()  # Seen, so that asyncio doesn't report it.
         self._measure_skew(acknowledged[-1:], sent_at_ms)
         return acknowledged

@@ -1,0 +1,137 @@
+"""The log while the broker is away: nothing is promised that isn't kept, nothing is sent after it was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from fanfold.clock import SystemClock
+from fanfold.errors import Unavailable
+from fanfold.events import GRAPH
+from fanfold.kafka.admin import apply_topics
+from fanfold.kafka.log import KafkaLog
+from fanfold.settings import Settings
+from tests.support.engines import RealEngines, settings_for
+from tests.support.logs import a_follow, everything, followers, read
+from tests.support.probes import free_port
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def settings(engines: RealEngines) -> Settings:
+    prepared = settings_for(engines, request_timeout_s=2)
+    await apply_topics(prepared)
+    return prepared
+
+
+def opened(settings: Settings) -> KafkaLog:
+    return KafkaLog(settings, clock=SystemClock(), source="test")
+
+
+async def test_an_event_refused_during_an_outage_never_shows_up_later(
+    engines: RealEngines, settings: Settings
+) -> None:
+    async with opened(settings) as log:
+        await log.append(a_follow(by="before"))
+        await asyncio.to_thread(engines.kill_kafka)
+        try:
+            for n in range(3):
+                started_s = time.monotonic()
+                with pytest.raises(Unavailable):
+                    await log.append(a_follow(by=f"refused-{n}"))
+                assert time.monotonic() - started_s < settings.request_timeout_s
+            with pytest.raises(Unavailable):
+                await log.append_many([a_follow(by="refused-too")] * 3)
+            with pytest.raises(Unavailable):
+                await log.ping()
+        finally:
+            await asyncio.to_thread(engines.start_kafka)
+
+        await _appended(log, "after")
+
+        assert set(followers(await everything(log, 2))) == {"before", "after"}
+        await log.ping()
+
+
+async def test_a_record_that_waits_for_its_connection_is_dropped_with_its_append(
+    engines: RealEngines, settings: Settings
+) -> None:
+    # The broker returns just when the append has been refused: the moment at which aiokafka would still send it.
+    async with opened(settings) as log:
+        await log.append(a_follow(by="before"))
+        await asyncio.to_thread(engines.kill_kafka)
+        starting = asyncio.create_task(asyncio.to_thread(engines.start_kafka))
+        refused = []
+        for n in range(20):
+            try:
+                await log.append(a_follow(by=f"u{n}"))
+                break
+            except Unavailable:
+                refused.append(f"u{n}")
+        await starting
+        await _appended(log, "after")
+
+        kept = followers(await everything(log, 2))
+
+        assert len(kept) == len(set(kept))
+        assert not set(refused) & set(kept)
+
+
+async def test_a_tail_is_behind_while_the_broker_is_away_and_catches_up_after(
+    engines: RealEngines, settings: Settings
+) -> None:
+    async with opened(settings) as log, log.tail([GRAPH], since_ms=0) as tail:
+        await log.append(a_follow(by="before"))
+        assert followers(await read(tail, 1)) == ["before"]
+        assert tail.behind_s() < 0.5
+        await asyncio.to_thread(engines.kill_kafka)
+        try:
+            async with asyncio.timeout(20):
+                while tail.behind_s() < 1.5:
+                    assert await _read_or_nothing(tail) == []
+        finally:
+            await asyncio.to_thread(engines.start_kafka)
+        await _appended(log, "after")
+
+        found = []
+        async with asyncio.timeout(30):
+            while not found or tail.behind_s() > 0.5:
+                found += await _read_or_nothing(tail)
+
+        assert set(followers(found)) == {"after"}
+
+
+async def test_a_log_opens_without_its_broker_and_refuses(settings: Settings) -> None:
+    nobody = settings.model_copy(update={"kafka_bootstrap": f"127.0.0.1:{free_port()}"})
+    started_s = time.monotonic()
+    async with opened(nobody) as log, log.tail([GRAPH], since_ms=0) as tail:
+        assert time.monotonic() - started_s < 0.5
+        with pytest.raises(Unavailable):
+            await log.append(a_follow())
+        assert time.monotonic() - started_s < settings.request_timeout_s
+        with pytest.raises(Unavailable):
+            await tail.read()
+        assert tail.behind_s() > 1
+        assert log.clock_skew_ms() is None
+    assert time.monotonic() - started_s < settings.request_timeout_s + 2
+
+
+async def _appended(log: KafkaLog, by: str) -> None:
+    """Append once the broker takes it: its first seconds may still refuse."""
+    for _ in range(20):
+        try:
+            await log.append(a_follow(by=by))
+            return
+        except Unavailable:
+            continue
+    raise AssertionError("Kafka has not come back")
+
+
+async def _read_or_nothing(tail) -> list:
+    try:
+        return list(await tail.read())
+    except Unavailable:
+        return []
