@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter(
     "fanfold_fanout_events",
@@ -33,4 +33,9 @@ PLANNED_AFTER_SECONDS = Histogram(
     "fanfold_fanout_planned_after_seconds",
     "From the log's append of a post to the plan of its fan-out.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300),
+)
+LAG = Gauge(
+    "fanfold_fanout_lag_records",
+    "Records of this worker's partitions that are not acknowledged, by topic.",
+    ["topic"],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +116,7 @@ class Turns:
     taken: list[str] = field(default_factory=list)
     _waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
-    async def run(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+    async def run(self, name: str, work: Awaitable[Any]) -> None:
         _actor.set(name)
         try:
             await work

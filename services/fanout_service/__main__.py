@@ -1,0 +1,50 @@
+"""`python -m fanout_service`: the worker on Kafka and Cassandra, with its health and metrics over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fanfold.cassandra.migrate import recorded_partitions
+from fanfold.clock import SystemClock
+from fanfold.engines import real
+from fanfold.http.app import make_app, serve
+from fanfold.http.process import run_service
+from fanfold.http.readiness import readiness
+from fanfold.kafka.admin import partition_counts
+from fanfold.settings import Settings
+from fanout_service.partitions import refuse_other_partitions
+from fanout_service.progress import Progress
+from fanout_service.stream import FaustConsumer
+from fanout_service.worker import Worker
+
+
+async def serving(settings: Settings) -> None:
+    clock = SystemClock()
+    async with real(settings, clock=clock, source="fanfold/fanout_service") as engines:
+        refuse_other_partitions(
+            await partition_counts(settings), await recorded_partitions(settings)
+        )
+        worker = Worker(settings, log=engines.log, stores=engines.stores, clock=clock)
+        consumer = FaustConsumer(settings)
+        progress = Progress(clock)
+        app = make_app(
+            title="Fanfold: the fan-out worker",
+            routers=[],
+            ready=readiness({"the log": engines.log.ping, "the tables": engines.stores.posts.ping}),
+            alive=progress.check,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                consuming = tasks.create_task(consumer.run(worker.handlers()))
+                watching = tasks.create_task(progress.watch(consumer.lag))
+                await serve(app, settings)
+                # Told to stop: the batches in flight are finished and acknowledged before the engines are closed.
+                consuming.cancel()
+                watching.cancel()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+
+
+if __name__ == "__main__":
+    chosen = Settings()
+    run_service(serving(chosen), chosen)

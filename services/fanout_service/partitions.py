@@ -1,0 +1,23 @@
+"""The number of partitions is fixed for life: every table is ordered by offsets within a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fanfold.errors import Fault
+
+
+def refuse_other_partitions(found: Mapping[str, int], recorded: Mapping[str, int]) -> None:
+    """Compare Kafka's topics with what was recorded in Cassandra at their creation. Raises `Fault`."""
+    if not recorded:
+        raise Fault("no partition counts are recorded: run `fanfold topics apply`")
+    other = [
+        f"{topic} has {found.get(topic, 0)} partitions and was created with {count}"
+        for topic, count in sorted(recorded.items())
+        if found.get(topic) != count
+    ]
+    if other:
+        raise Fault(
+            f"{'; '.join(other)}. Offsets of other partitions can't be compared with those in the tables:"
+            " restore the topic, or start with new topics and an empty keyspace and replay."
+        )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from fanfold.errors import Fault
+from fanout_service.partitions import refuse_other_partitions
+from fanout_service.progress import Progress, Stalled
+from tests.support.clock import ManualClock
+
+
+class AtPartition(NamedTuple):
+    committed: int
+    records: int
+    topic: str = "posts.v1"
+    partition: int = 0
+
+
+def test_a_worker_that_acknowledges_nothing_while_there_is_work_is_stuck() -> None:
+    clock = ManualClock()
+    progress = Progress(clock)
+    progress.observe([AtPartition(committed=5, records=3)])
+    clock.advance(60)
+    progress.observe([AtPartition(committed=5, records=9)])
+    progress.check()
+    clock.advance(1)
+    with pytest.raises(Stalled, match="posts.v1/0"):
+        progress.check()
+
+
+def test_a_worker_that_gets_on_however_slowly_is_alive() -> None:
+    clock = ManualClock()
+    progress = Progress(clock)
+    for committed in range(10):
+        progress.observe([AtPartition(committed, records=1000)])
+        clock.advance(59)
+        progress.check()
+
+
+def test_a_worker_with_nothing_to_do_is_alive() -> None:
+    clock = ManualClock()
+    progress = Progress(clock)
+    for _ in range(100):
+        progress.observe([AtPartition(committed=5, records=0)])
+        clock.advance(5)
+        progress.check()
+
+
+def test_what_became_of_a_partition_that_was_taken_away_is_another_workers_business() -> None:
+    clock = ManualClock()
+    progress = Progress(clock)
+    progress.observe([AtPartition(committed=5, records=3)])
+    clock.advance(61)
+    progress.observe([])
+    progress.check()
+
+
+def test_a_worker_starts_where_the_partitions_are_those_of_the_tables() -> None:
+    refuse_other_partitions({"posts.v1": 12, "another": 3}, {"posts.v1": 12})
+
+
+@pytest.mark.parametrize(
+    ("found", "recorded", "why"),
+    [
+        ({"posts.v1": 24}, {"posts.v1": 12}, "has 24 partitions and was created with 12"),
+        ({}, {"posts.v1": 12}, "has 0 partitions"),
+        ({"posts.v1": 12}, {}, "topics apply"),
+    ],
+)
+def test_a_worker_refuses_to_start_on_other_partitions(
+    found: dict[str, int], recorded: dict[str, int], why: str
+) -> None:
+    with pytest.raises(Fault, match=why):
+        refuse_other_partitions(found, recorded)
