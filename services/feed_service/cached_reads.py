@@ -179,11 +179,13 @@ class CachedReads:
         for user_id in user_ids:
             user = users.get(user_id)
             stored = (user and user.display_name) or user_id
-            # A tail that is behind may know less than the table.
-            last_set = self._pending.name_of(user_id) if self._trusted() else None
-            names[user_id] = Loaded(
-                last_set or stored, _if(self._pending.name_of(user_id) in (None, last_set, stored))
-            )
+            last_set = self._pending.name_of(user_id)
+            shown, up_to_date = stored, True
+            if last_set and last_set != stored:
+                # The worker will write it; but a tail that is behind may know less than the table.
+                up_to_date = self._trusted()
+                shown = last_set if up_to_date else stored
+            names[user_id] = Loaded(shown, _if(up_to_date))
         return names
 
 

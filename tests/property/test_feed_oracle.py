@@ -1,0 +1,163 @@
+"""Whatever happened, a whole feed is the sorted set of what it should hold, and each post is in it once.
+
+The model is a set of posts and a set of follows. The tables are written as the worker would: some authors pushed,
+some pulled, some both, backfills that have finished or not, leftovers of those no longer followed. Readers are told of
+changes before the tables hold them, so the caches are part of what is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from fanfold.settings import Settings
+from tests.support.feed import Reader, World
+
+USERS = ("alice", "bob", "carol", "star", "comet")
+CELEBRITIES = {"star", "comet"}
+DEPTH = 12
+users = st.sampled_from(USERS)
+limits = st.lists(st.integers(1, 7), min_size=1, max_size=4)
+
+
+class Feeds(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        settings = Settings(feed_depth=DEPTH, relevance_window=10, retention_days=1)
+        self.world = World(settings=settings, celebrities=set(CELEBRITIES))
+        self.reader = Reader(self.world)
+        self.authors: dict[UUID, str] = {}
+        self.contents: dict[UUID, str] = {}
+        self.following: set[tuple[str, str]] = set()
+        self.unfinished: set[tuple[str, str]] = set()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            self.run(self.reader.reads.close())
+            self.run(self.reader.celebrities.close())
+            self.loop.close()
+
+    # What happens.
+
+    @rule(
+        author=users,
+        ago_s=st.integers(0, 90_000),
+        mode=st.sampled_from(["usual", "both", None]),
+    )
+    def a_post(self, author: str, ago_s: int, mode: str | None) -> None:
+        # A post not planned yet is in no timeline, so only its author may be asked about it.
+        if mode is None and any(followee == author for _, followee in self.following):
+            mode = "usual"
+        change = self.world.a_post(
+            author, content="as created", ago_s=ago_s, mode="" if mode == "usual" else mode
+        )
+        self.run(self.world.happen(change))
+        post_id: UUID = change.event.post_id  # type: ignore[attr-defined]
+        if mode is None:
+            self.run(self.world.stores.posts.set_mode(author, post_id, "push", at=change.offset))
+        self.authors[post_id], self.contents[post_id] = author, "as created"
+
+    @rule(follower=users, followee=users, backfilled=st.booleans())
+    def a_follow(self, follower: str, followee: str, backfilled: bool) -> None:
+        if follower == followee or (follower, followee) in self.following:
+            return
+        self.run(self.world.follow(follower, followee, backfilled=backfilled))
+        self.following.add((follower, followee))
+        if not backfilled:
+            self.unfinished.add((follower, followee))
+
+    @precondition(lambda self: self.unfinished)
+    @rule(data=st.data())
+    def a_backfill_finishes(self, data: st.DataObject) -> None:
+        edge = data.draw(st.sampled_from(sorted(self.unfinished)))
+        self.run(self.world.backfill(*edge))
+        self.unfinished.discard(edge)
+
+    @precondition(lambda self: self.following)
+    @rule(data=st.data())
+    def an_unfollow(self, data: st.DataObject) -> None:
+        edge = data.draw(st.sampled_from(sorted(self.following)))
+        self.run(self.world.happen(self.world.an_unfollow(*edge)))
+        self.following.discard(edge)
+        self.unfinished.discard(edge)
+
+    @precondition(lambda self: self.contents)
+    @rule(data=st.data(), content=st.sampled_from(["once", "twice"]))
+    def an_edit(self, data: st.DataObject, content: str) -> None:
+        post_id = data.draw(st.sampled_from(sorted(self.contents)))
+        by = self.authors[post_id]
+        self.run(self.world.happen(self.world.an_edit(post_id, content, by=by)))
+        self.contents[post_id] = content
+
+    @precondition(lambda self: self.contents)
+    @rule(data=st.data())
+    def a_deletion(self, data: st.DataObject) -> None:
+        post_id = data.draw(st.sampled_from(sorted(self.contents)))
+        change = self.world.a_deletion(post_id, by=self.authors[post_id])
+        self.run(self.world.happen(change))
+        del self.contents[post_id]
+
+    @rule(seconds=st.sampled_from([0.1, 2, 70, 5000]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.clock.advance(seconds)
+
+    @rule(trusted=st.booleans())
+    def the_tail_falls_behind_or_catches_up(self, trusted: bool) -> None:
+        self.reader.trusted = trusted
+
+    # What is seen.
+
+    def model(self, viewer: str) -> list[UUID]:
+        since_ms = self.world.clock.now_ms() - self.world.settings.retention_ms
+        return sorted(
+            (
+                post_id
+                for post_id in self.contents
+                for author in [self.authors[post_id]]
+                if author == viewer or (viewer, author) in self.following
+                if post_id.int >> 80 >= since_ms
+            ),
+            reverse=True,
+        )
+
+    def refreshed(self) -> None:
+        # The pulled authors are at most a second old; a push and a pull overlap for longer than that.
+        self.world.clock.advance(1)
+
+    @rule(viewer=users, turns=limits)
+    def a_chronological_feed_is_the_model(self, viewer: str, turns: list[int]) -> None:
+        self.refreshed()
+        items = self.run(self.reader.whole(viewer, limits=turns))
+        expected = self.model(viewer)[:DEPTH]
+        assert [(item.post_id, item.content) for item in items] == [
+            (post_id, self.contents[post_id]) for post_id in expected
+        ]
+
+    @rule(viewer=users, turns=limits)
+    def a_relevance_feed_shows_no_post_twice_and_none_that_is_not_in_the_feed(
+        self, viewer: str, turns: list[int]
+    ) -> None:
+        self.refreshed()
+        items = self.run(self.reader.whole(viewer, ranking="relevance", limits=turns))
+        shown = [item.post_id for item in items]
+        assert len(shown) == len(set(shown))
+        feed = self.model(viewer)
+        assert set(shown) <= set(feed)
+        pulled = [item.author_id for item in items if item.source == "pull"]
+        assert all(pulled.count(author) <= 5 for author in pulled)
+        if len(feed) <= 5:
+            assert shown == feed
+
+
+TestFeeds = Feeds.TestCase
+TestFeeds.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
