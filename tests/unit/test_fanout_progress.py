@@ -25,7 +25,7 @@ def test_a_worker_that_acknowledges_nothing_while_there_is_work_is_stuck() -> No
     progress.observe([AtPartition(committed=5, records=9)])
     progress.check()
     clock.advance(1)
-    with pytest.raises(Stalled, match="posts.v1/0"):
+    with pytest.raises(Stalled, match=r"posts\.v1/0"):
         progress.check()
 
 
