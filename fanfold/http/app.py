@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -14,6 +15,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from fanfold.errors import Transient
@@ -44,12 +46,13 @@ def make_app(
     title: str,
     routers: Sequence[APIRouter],
     ready: Callable[[], Awaitable[None]],
+    alive: Callable[[], None] | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """An application with these routes, health, metrics and documentation.
 
     Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
-    can't do its work.
+    can't do its work. `alive` raises a `Problem` once only a restart would help.
     """
     app = DocumentedApp(
         title=title,
@@ -61,10 +64,11 @@ def make_app(
     # The last one added is the outermost: refused bodies are counted too.
     app.add_middleware(BodyLimits)
     app.add_middleware(Metrics)
+    served = [*routers, _operations(ready, alive)]
     _answer_with_problems(app)
-    for router in routers:
+    _answer_unserved(app, [each for router in served for each in router.routes])
+    for router in served:
         app.include_router(router)
-    app.include_router(_operations(ready))
     return app
 
 
@@ -72,13 +76,17 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _operations(ready: Callable[[], Awaitable[None]]) -> APIRouter:
+def _operations(
+    ready: Callable[[], Awaitable[None]], alive: Callable[[], None] | None
+) -> APIRouter:
     """What operators and probes ask. None of it needs a credential."""
     router = APIRouter(tags=["operations"])
 
-    @router.get("/livez", response_model=Health)
+    @router.get("/livez", response_model=Health, responses={503: {"description": "Stuck."}})
     async def livez() -> Health:
         """The process answers. Asks no engine, so that an outage of one doesn't restart every service."""
+        if alive is not None:
+            alive()
         return Health(status="alive")
 
     @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready."}})
@@ -113,20 +121,6 @@ def _answer_with_problems(app: FastAPI) -> None:
         logger.warning("an engine is away", extra={"reason": str(error)})
         return problem_response(EngineAway("An engine did not answer in time. Retry."))
 
-    @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> Response:
-        if error.status_code == BadRequest.status:
-            return problem_response(BadRequest("Send one JSON object, with little nesting."))
-        titles = {404: ("no-such-route", "No such route"), 405: ("method", "Method not allowed")}
-        kind, title = titles.get(error.status_code, ("http", "Refused"))
-        return problem_document(
-            status=error.status_code,
-            kind=kind,
-            title=title,
-            detail="See /openapi.json for what is served here.",
-            headers=error.headers,
-        )
-
     # The edge of the process. Starlette raises it again afterwards, and uvicorn logs the traceback.
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> Response:
@@ -136,6 +130,37 @@ def _answer_with_problems(app: FastAPI) -> None:
             title="Our fault",
             detail="This is a bug in the server; it has been logged.",
         )
+
+
+def _answer_unserved(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """What FastAPI itself refuses: no such route, not a method of it, a body nested too deep for it."""
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == BadRequest.status:
+            return problem_response(BadRequest("Send one JSON object, with little nesting."))
+        headers = dict(error.headers or {})
+        kind, title = "no-such-route", "No such route"
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            kind, title = "method-not-allowed", "Method not allowed"
+            headers["Allow"] = ", ".join(sorted(_methods(routes, request.url.path)))
+        return problem_document(
+            status=error.status_code,
+            kind=kind,
+            title=title,
+            detail="See /openapi.json for what is served here.",
+            headers=headers,
+        )
+
+
+def _methods(routes: Sequence[BaseRoute], path: str) -> set[str]:
+    """All methods of a path. Starlette names only those of the first route that has it."""
+    return {
+        method
+        for route in routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
 
 
 class _Server(uvicorn.Server):

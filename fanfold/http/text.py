@@ -16,6 +16,23 @@ _LINE_BREAKING = regex.compile(r"[\p{Cc}\u2028\u2029]")
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 # Something to see: not space, not a control or format character, nor one that is drawn as nothing.
 _VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}]")
+_VISIBLE_ECMA = (
+    r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
+
+POST_PATTERN = (
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
+    + _VISIBLE_ECMA
+    + r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+)
+"""Nearly the same rules for the OpenAPI document, whose regular expressions know no Unicode properties."""
+
+NAME_PATTERN = (
+    r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+    + _VISIBLE_ECMA
+    + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+)
+
 _GRAPHEME = regex.compile(r"\X")
 
 

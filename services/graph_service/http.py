@@ -15,7 +15,7 @@ from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.problems import Forbidden, needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
-from fanfold.http.text import NAME_MAX_CHARS, check_display_name
+from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
 from fanfold.log import Position
 from fanfold.settings import Settings
 from fanfold.stores import User
@@ -36,6 +36,7 @@ class NameGiven(BaseModel):
 
     display_name: str = Field(
         min_length=1,
+        json_schema_extra={"pattern": NAME_PATTERN},
         description=f"1-{NAME_MAX_CHARS} characters as people count them, on one line, not blank. Kept as sent.",
     )
 

@@ -15,7 +15,7 @@ from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import PostIdPath
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
-from fanfold.http.text import check_post_text
+from fanfold.http.text import POST_PATTERN, check_post_text
 from fanfold.settings import Settings
 from fanfold.stores import Post
 from post_service.create_post import CreatePost
@@ -33,6 +33,7 @@ class PostText(BaseModel):
 
     content: str = Field(
         min_length=1,
+        json_schema_extra={"pattern": POST_PATTERN},
         description="1-2,000 characters as people count them (grapheme clusters) and at most 16 KiB of UTF-8; "
         "not blank; no control characters but tab and line breaks. Kept as sent.",
     )
@@ -41,6 +42,7 @@ class PostText(BaseModel):
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
         description="1-255 visible ASCII characters. For 24 hours the same key and body give the same answer "
         "and one post.",

@@ -372,3 +372,5 @@ async def test_unknown_routes_and_methods_are_problems_too(api: WriteSide) -> No
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
     problem(answer)
+    answer = await api("POST", f"/posts/{POST_ID}", json={"content": "x"})
+    assert answer.headers["allow"] == "DELETE, GET, PATCH"

@@ -81,6 +81,8 @@ class WriteSide:
 
     app: FastAPI
     client: httpx2.AsyncClient
+    engines: Engines
+    settings: Settings
     log: Log
     tables: Tables
     pipeline: Pipeline
@@ -130,4 +132,4 @@ async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
         )
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield WriteSide(app, client, log, tables, pipeline, clock)
+            yield WriteSide(app, client, engines, settings, log, tables, pipeline, clock)
