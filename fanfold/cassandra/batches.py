@@ -21,6 +21,7 @@ from fanfold.settings import Settings
 MAX_BATCH_BYTES = 24 * 1024
 
 GroupOf = Callable[[bytes], Hashable]
+"""A routing key's replica set."""
 
 
 class _OpenBatch:
@@ -42,7 +43,7 @@ class BatchWriter:
         self._in_flight = asyncio.Semaphore(settings.writes_in_flight)
         # Rows waiting for their group to fill a batch, over all groups of a call.
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
-        self._grouping: tuple[Any, GroupOf] = (None, _one_group)
+        self._grouping: tuple[Any, GroupOf | None] = (None, None)
 
     async def write(self, rows: Iterable[PackedRow]) -> int:
         """Write all rows, drawn from `rows` no faster than they are written; returns how many.
@@ -65,7 +66,7 @@ class BatchWriter:
         open_batches: dict[Hashable, _OpenBatch] = {}
         open_rows = 0
         for routing_key, wire in rows:
-            group = group_of(routing_key)
+            group = group_of(routing_key) if group_of else None
             batch = open_batches.get(group)
             if batch is None:
                 batch = open_batches[group] = _OpenBatch(routing_key)
@@ -82,7 +83,7 @@ class BatchWriter:
             yield batch
         yield from open_batches.values()
 
-    def _group_of(self) -> GroupOf:
+    def _group_of(self) -> GroupOf | None:
         token_map = self._session.metadata.token_map
         # The driver makes a new map whenever the ring changes.
         if token_map is not self._grouping[0]:
@@ -121,10 +122,10 @@ class _Sending:
             self.error = self.error or sent.exception()
 
 
-def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf:
-    """A function from a routing key to its local replicas; to one and the same where all nodes hold everything."""
-    if token_map is None or murmur3 is None:
-        return _one_group
+def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf | None:
+    """A function from a routing key to its local replicas, or None where all nodes hold everything."""
+    if token_map is None:
+        return None
     replica_sets = [
         frozenset(
             host
@@ -134,7 +135,7 @@ def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf:
         for token in token_map.ring
     ]
     if len(set(replica_sets)) <= 1:
-        return _one_group
+        return None
     # The driver compares token objects in Python; plain numbers are several times as fast.
     tokens = [token.value for token in token_map.ring]
 
@@ -142,7 +143,3 @@ def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf:
         return replica_sets[bisect_left(tokens, murmur3(routing_key)) % len(tokens)]
 
     return replicas
-
-
-def _one_group(_routing_key: bytes) -> Hashable:
-    return None

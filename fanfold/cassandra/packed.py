@@ -8,28 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from cassandra.protocol import BatchMessage, ProtocolHandler
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 _BODY_START = Struct(">BH")
 _BODY_END = Struct(">HI")
-_LENGTH = Struct(">i").pack
+length = Struct(">i").pack
+"""What stands before each bound value on the wire."""
 _NO_FLAGS = 0
 PROTOCOL_VERSION = 5
 
 
-def value(serialised: bytes) -> bytes:
-    """One bound value on the wire."""
-    return _LENGTH(len(serialised)) + serialised
-
-
-class PackedRow(NamedTuple):
-    """A row on the wire, and the serialised partition key that routes it."""
-
-    routing_key: bytes
-    wire: bytes
+PackedRow = tuple[bytes, bytes]
+"""The serialised partition key that routes a row, and the row on the wire."""
 
 
 class Packing:
@@ -47,16 +40,14 @@ class Packing:
 
     def values(self, first: int, *bound: Any) -> bytes:
         """Values on the wire for the markers from number `first` on."""
-        return b"".join(value(each) for each in self._serialised(first, bound))
+        return _values(self._serialised(first, bound))
 
     def row(self, *bound: Any) -> PackedRow:
         """A whole row."""
         serialised = self._serialised(0, bound)
         key = serialised[: self._key_columns]
-        return PackedRow(
-            key[0] if len(key) == 1 else b"".join(_component(each) for each in key),
-            self.row_start + b"".join([value(each) for each in serialised]),
-        )
+        routing_key = key[0] if len(key) == 1 else b"".join(_component(each) for each in key)
+        return routing_key, self.row_start + _values(serialised)
 
     def _serialised(self, first: int, bound: Sequence[Any]) -> list[bytes]:
         types = self._types[first : first + len(bound)]
@@ -64,6 +55,10 @@ class Packing:
             each_type.serialize(each, PROTOCOL_VERSION)
             for each_type, each in zip(types, bound, strict=True)
         ]
+
+
+def _values(serialised: list[bytes]) -> bytes:
+    return b"".join([part for each in serialised for part in (length(len(each)), each)])
 
 
 def _component(serialised: bytes) -> bytes:

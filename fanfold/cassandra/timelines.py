@@ -10,7 +10,7 @@ from uuid import UUID
 from fanfold.buckets import time_bucket
 from fanfold.cassandra.author_walk import NEWEST_POST_ID, AuthorWalk
 from fanfold.cassandra.batches import BatchWriter
-from fanfold.cassandra.packed import PackedRow, Packing, value
+from fanfold.cassandra.packed import PackedRow, Packing, length
 from fanfold.cassandra.session import CassandraSession
 from fanfold.cassandra.timestamps import at_creation, at_offset
 from fanfold.clock import Clock
@@ -123,7 +123,7 @@ class CassandraTimelines:
             start = packing.row_start
             for reader_id in reader_ids:
                 key = reader_id.encode()
-                yield PackedRow(key, b"".join((start, value(key), shared)))
+                yield key, b"".join((start, length(len(key)), key, shared))
 
     def _ttl_s(self, post_id: UUID) -> int:
         left_ms = created_at_ms(post_id) + self._keep_ms - self._clock.now_ms()

@@ -1,0 +1,178 @@
+"""How rows become batches: without a server, on rings that a laptop doesn't have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from cassandra.metadata import Murmur3Token, murmur3
+
+from fanfold.cassandra.batches import MAX_BATCH_BYTES, BatchWriter, group_by_replicas
+from fanfold.cassandra.packed import PackedBatch, PackedRow
+from fanfold.errors import Unavailable
+from fanfold.settings import Settings
+
+
+@dataclass(frozen=True)
+class Host:
+    name: str
+    datacenter: str = "datacenter1"
+
+
+@dataclass
+class Ring:
+    """A token map: `nodes` nodes with four tokens each, every row on `replicas` neighbours."""
+
+    nodes: int
+    replicas: int
+    elsewhere: bool = False
+
+    def __post_init__(self) -> None:
+        tokens = self.nodes * 4
+        self.ring = [
+            Murmur3Token(-(2**63) + (2**64 // tokens) * (number + 1) - 1)
+            for number in range(tokens)
+        ]
+
+    def get_replicas(self, _keyspace: str, token: Murmur3Token) -> list[Host]:
+        place = next(i for i, each in enumerate(self.ring) if token.value <= each.value)
+        hosts = [Host(f"node{(place + i) % self.nodes}") for i in range(self.replicas)]
+        return [*hosts, Host(f"far{place}", "elsewhere")] if self.elsewhere else hosts
+
+
+@dataclass
+class Session:
+    """Takes batches and answers them when told to, or as soon as the loop turns."""
+
+    ring: Ring
+    answer_at_once: bool = True
+    sent: list[PackedBatch] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    fail_from: int | None = None
+
+    @property
+    def metadata(self) -> Any:
+        return type("Metadata", (), {"token_map": self.ring})
+
+    def send(self, batch: PackedBatch) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.fail_from is not None and len(self.sent) >= self.fail_from:
+            answer.set_exception(Unavailable("away"))
+        elif self.answer_at_once:
+            answer.set_result(None)
+        else:
+            self.waiting.append(answer)
+        self.sent.append(batch)
+        return answer
+
+
+def a_writer(session: Session, *, rows: int = 100, in_flight: int = 64) -> BatchWriter:
+    settings = Settings(write_batch_rows=rows, writes_in_flight=in_flight)
+    return BatchWriter(session, settings)  # type: ignore[arg-type]
+
+
+def some_rows(count: int, size: int = 20) -> list[PackedRow]:
+    return [(f"user{number}".encode(), f"{number:0{size}}".encode()) for number in range(count)]
+
+
+def rows_of(batches: list[PackedBatch], size: int = 20) -> list[bytes]:
+    wires = [batch._statements_and_parameters.wire for batch in batches]
+    return [wire[at : at + size] for wire in wires for at in range(0, len(wire), size)]
+
+
+async def test_each_batch_holds_rows_of_one_replica_set_and_every_row_is_in_one() -> None:
+    ring = Ring(nodes=6, replicas=3)
+    session = Session(ring)
+    rows = some_rows(2000)
+    assert await a_writer(session).write(rows) == 2000
+    assert sorted(rows_of(session.sent)) == sorted(wire for _, wire in rows)
+    key_of = {wire: key for key, wire in rows}
+    for batch in session.sent:
+        holders = {
+            frozenset(ring.get_replicas("", Murmur3Token(murmur3(key_of[wire]))))
+            for wire in rows_of([batch])
+        }
+        assert len(holders) == 1
+        assert holders == {
+            frozenset(ring.get_replicas("", Murmur3Token(murmur3(batch.routing_key))))
+        }
+
+
+@pytest.mark.parametrize(("nodes", "replicas"), [(1, 1), (3, 3)])
+async def test_where_every_node_holds_everything_batches_are_full(
+    nodes: int, replicas: int
+) -> None:
+    session = Session(Ring(nodes, replicas))
+    assert group_by_replicas(session.ring, Settings()) is None
+    await a_writer(session, rows=100).write(some_rows(250))
+    assert [len(batch) for batch in session.sent] == [100, 100, 50]
+
+
+async def test_replicas_in_another_datacenter_do_not_split_a_batch() -> None:
+    assert group_by_replicas(Ring(nodes=3, replicas=3, elsewhere=True), Settings()) is None
+
+
+async def test_long_rows_make_smaller_batches() -> None:
+    session = Session(Ring(1, 1))
+    await a_writer(session, rows=500).write(some_rows(500, size=200))
+    sizes = [len(batch) * 200 for batch in session.sent]
+    assert sum(sizes) == 100_000
+    assert max(sizes) < MAX_BATCH_BYTES + 200
+
+
+async def test_rows_are_drawn_no_faster_than_batches_are_answered() -> None:
+    session = Session(Ring(1, 1), answer_at_once=False)
+    drawn = 0
+
+    def endless() -> Iterator[PackedRow]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield b"user", b"row"
+
+    writing = asyncio.create_task(a_writer(session, rows=10, in_flight=4).write(endless()))
+    for answered in range(20):
+        await asyncio.sleep(0)
+        assert len(session.sent) <= 4 + answered
+        assert drawn <= (5 + answered) * 10
+        if session.waiting:
+            session.waiting.pop(0).set_result(None)
+    assert len(session.sent) > 10
+    writing.cancel()
+    await asyncio.sleep(0)
+    for answer in session.waiting:
+        answer.set_result(None)
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+
+async def test_on_a_wide_ring_rows_that_wait_for_their_batch_are_bounded_too() -> None:
+    session = Session(Ring(nodes=20, replicas=3), answer_at_once=False)
+    drawn = 0
+
+    def counted() -> Iterator[PackedRow]:
+        nonlocal drawn
+        for row in some_rows(5000):
+            drawn += 1
+            yield row
+
+    writing = asyncio.create_task(a_writer(session, rows=50, in_flight=2).write(counted()))
+    await asyncio.sleep(0)
+    assert drawn <= 2 * 50 * 2 + 50
+    session.answer_at_once = True
+    for answer in session.waiting:
+        answer.set_result(None)
+    assert await writing == 5000
+
+
+async def test_the_first_failure_ends_the_call_when_nothing_is_in_flight() -> None:
+    session = Session(Ring(1, 1), fail_from=3)
+    writer = a_writer(session, rows=10, in_flight=2)
+    with pytest.raises(Unavailable):
+        await writer.write(some_rows(10_000))
+    assert len(session.sent) < 10
+    session.fail_from = None
+    assert await writer.write(some_rows(100)) == 100, "all permits are back"
