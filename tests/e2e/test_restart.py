@@ -1,0 +1,58 @@
+"""Everything but the log is lost and comes back: the tables are projections."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from all_in_one import demo
+from fanfold.settings import Settings
+from tests.support.stacks import Stack, embedded_stack
+
+SETTINGS = Settings().model_copy(update={"pull_threshold": demo.PULL_THRESHOLD, "overlap_s": 0})
+
+
+async def test_after_a_restart_everything_is_as_it_was_though_only_the_log_was_kept(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log.sqlite"
+    async with embedded_stack(SETTINGS, log) as stack:
+        await stack.log.append_many(demo.graph(time.time_ns() // 1_000_000))
+        await stack.quiet()
+        kept, edited, deleted, pulled = [
+            await ask(stack, "POST", "/posts", author, json={"content": f"post {number}"})
+            for number, author in enumerate(["bob", "bob", "bob", "nova"])
+        ]
+        post_ids = [kept["post_id"], edited["post_id"]]
+        await ask(stack, "PATCH", f"/posts/{edited['post_id']}", "bob", json={"content": "edited"})
+        await ask(stack, "DELETE", f"/posts/{deleted['post_id']}", "bob")
+        await ask(stack, "DELETE", "/users/fan-0007/following/bob", "fan-0007")
+        await stack.quiet()
+        before = await seen(stack, post_ids)
+        assert [item["content"] for item in before[0]["items"]] == ["post 3", "edited", "post 0"]
+
+    async with embedded_stack(SETTINGS, log) as stack:
+        await stack.quiet()
+        after = await seen(stack, post_ids)
+    assert after == before
+    assert pulled["post_id"] == after[0]["items"][0]["post_id"]
+
+
+async def seen(stack: Stack, post_ids: list[str]) -> list[Any]:
+    """What users can see of it; of the fan-outs not when they ran, which is when the worker ran."""
+    feeds = [
+        await ask(stack, "GET", f"/users/{reader}/feed?ranking=chronological", reader)
+        for reader in ("alice", "fan-0006", "fan-0007", "fan-1400")
+    ]
+    profiles = [await ask(stack, "GET", f"/users/{user}", "alice") for user in ("bob", "nova")]
+    fanouts = [await ask(stack, "GET", f"/posts/{post}/fanout", "bob") for post in post_ids]
+    for fanout in fanouts:
+        del fanout["started_at"], fanout["finished_at"]
+    return [*feeds, *profiles, *fanouts]
+
+
+async def ask(stack: Stack, method: str, path: str, actor: str, **kwargs: Any) -> Any:
+    answer = await stack.api(method, path, actor=actor, **kwargs)
+    assert answer.status_code < 300, answer.text
+    return answer.json() if answer.content else None
