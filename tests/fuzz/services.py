@@ -8,7 +8,10 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
+from fanfold.clock import SystemClock
 from fanfold.http.app import make_app
+from feed_service import http as feed
+from feed_service.feed_reader import feed_reader
 from graph_service import http as graph
 from post_service import http as post
 from tests.support.app import WriteSide, a_write_side
@@ -37,6 +40,19 @@ async def graph_service() -> AsyncIterator[FastAPI]:
             routers=[graph.router(api.engines, clock=api.clock, settings=api.settings)],
             ready=graph.ready(api.engines, api.settings),
         )
+
+
+@asynccontextmanager
+async def feed_service() -> AsyncIterator[FastAPI]:
+    async with (
+        a_populated_write_side() as api,
+        # It refreshes in the background, for ever: on a clock that jumps it would never rest.
+        feed_reader(api.settings, api.engines, clock=SystemClock()) as reader,
+    ):
+        for author in ("bob", "carol", ACTOR):
+            await api.posted(by=author)
+        await api.project()
+        yield make_app(title="feeds", routers=[feed.router(reader)], ready=feed.ready(api.engines))
 
 
 @asynccontextmanager
