@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -49,7 +50,10 @@ async def loaded_run(stack: Stack, load: Load) -> Outcome:
     graph = follower_graph(
         user_ids, mean_followers=load.mean_followers, largest_share=0.3, seed=load.seed
     )
-    await stack.log.append_many(graph_events(graph))
+    history = iter(graph_events(graph))
+    # In portions: one append is one acknowledgement, and has a request's timeout.
+    while portion := list(islice(history, 1_000)):
+        await stack.log.append_many(portion)
     await stack.quiet()
     await _storm(stack, graph, load, rng)
     await stack.quiet()

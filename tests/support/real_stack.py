@@ -114,7 +114,9 @@ class RealStack:
         self.api = api
 
     async def quiet(self) -> None:
-        await eventually(self._no_lag, within_s=90, what="the worker has handled everything")
+        await eventually(
+            self._no_lag, within_s=120, every_s=1, what="the worker has handled everything"
+        )
 
     async def _no_lag(self) -> bool:
         """No lag twice in a row: what a handler appends is appended before it acknowledges."""
