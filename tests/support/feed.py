@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import httpx2
+
+from fanfold.engines import Engines
 from fanfold.errors import Unavailable
 from fanfold.events import (
     Event,
@@ -21,13 +24,16 @@ from fanfold.events import (
     UserUnfollowed,
     from_ms,
 )
+from fanfold.http.app import make_app
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.memory import memory_stores
 from fanfold.settings import Settings
 from fanfold.stores import FollowerEdge, Mode, Pointer, Stores
+from feed_service import http as feed
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
 from feed_service.cursor import Ranking
+from feed_service.feed_reader import FeedReader
 from feed_service.items import FeedItem, FeedPage
 from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_posts import ReadPosts
@@ -295,3 +301,14 @@ async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
     finally:
         await reader.reads.close()
         await reader.celebrities.close()
+
+
+@asynccontextmanager
+async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.AsyncClient]:
+    """HTTP in front of a reader."""
+    engines = Engines(None, world.stores)  # type: ignore[arg-type]
+    routes = feed.router(FeedReader(reader.read_feed, reader.read_posts))
+    app = make_app(title="feeds", routers=[routes], ready=feed.ready(engines))
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client

@@ -6,13 +6,22 @@ import struct
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.http.cursors import encode_cursor
+from fanfold.http.cursors import decode_cursor, encode_cursor
 from fanfold.http.problems import Invalid
 from fanfold.ids import new_post_id
-from feed_service.cursor import Place, Ranked, place_cursor, place_of, ranked_cursor, ranked_of
+from feed_service.cursor import (
+    Place,
+    Ranked,
+    Ranking,
+    place_cursor,
+    place_of,
+    ranked_cursor,
+    ranked_of,
+)
+from tests.support.feed import World, a_reader
 
 post_ids = st.integers(0, 2**47).map(new_post_id)
 rankings = st.lists(
@@ -20,12 +29,14 @@ rankings = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(post_ids, st.integers(0, 1000))
 def test_a_place_comes_back(post_id: UUID, served: int) -> None:
     cursor = place_cursor(Place(post_id, served), scope="s")
     assert place_of(cursor, scope="s") == Place(post_id, served)
 
 
+@settings(deadline=None)
 @given(rankings)
 def test_a_ranking_comes_back_in_its_order(ranking: list[Ranked]) -> None:
     assert ranked_of(ranked_cursor(ranking, scope="s"), scope="s") == ranking
@@ -61,3 +72,26 @@ def test_a_cursor_of_another_scope_is_refused() -> None:
     cursor = place_cursor(Place(new_post_id(1), 10), scope="feed/chronological/alice")
     with pytest.raises(Invalid):
         place_of(cursor, scope="feed/chronological/bob")
+
+
+@settings(deadline=None)
+@given(
+    payload=st.one_of(
+        st.binary(max_size=100),
+        st.tuples(post_ids, st.binary(min_size=4, max_size=4)).map(lambda it: it[0].bytes + it[1]),
+        rankings.map(lambda them: decode_cursor(ranked_cursor(them, scope=""), scope="")),
+    ),
+    ranking=st.sampled_from(["relevance", "chronological"]),
+)
+async def test_whatever_a_cursor_was_made_of_it_is_refused_or_shows_only_the_feed(
+    payload: bytes, ranking: Ranking
+) -> None:
+    world = World()
+    own, _ = await world.post("alice", ago_s=1), await world.post("eve", ago_s=1)
+    cursor = encode_cursor(payload, scope=f"feed/{ranking}/alice")
+    async with a_reader(world) as reader:
+        try:
+            page, _ = await reader.page("alice", ranking=ranking, cursor=cursor)
+        except Invalid:
+            return
+        assert {item.post_id for item in page.items} <= {own}

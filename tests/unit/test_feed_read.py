@@ -113,9 +113,9 @@ async def test_the_reader_cuts_at_the_retention_window_by_the_post_s_time(
 ) -> None:
     await world.follow("alice", "bob", "star")
     month_s = world.settings.retention_ms / 1000
-    inside = [await world.post(author, ago_s=month_s - 10) for author in ("bob", "star", "alice")]
     for author in ("bob", "star", "alice"):
         await world.post(author, ago_s=month_s + 1)
+    inside = [await world.post(author, ago_s=month_s - 10) for author in ("bob", "star", "alice")]
     assert set(await reader.ids("alice")) == set(inside)
     world.clock.advance(11)
     assert await reader.ids("alice") == []
@@ -235,6 +235,41 @@ async def test_the_selection_is_the_window_of_the_newest(world: World, reader: R
     await world.follow("alice", "bob")
     posts = [await world.post("bob", ago_s=n) for n in range(130)]
     assert await reader.ids("alice", ranking="relevance", limits=[30, 7]) == posts[:100]
+
+
+# --- what a read costs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_a_page_takes_one_query_of_the_timeline(
+    ranking: Ranking, world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob")
+    for n in range(300):
+        post_id = await world.post("bob", ago_s=n)
+        if n % 10 == 0:
+            await world.happen(world.a_deletion(post_id))
+    await reader.page("alice", ranking=ranking, limit=10)
+    assert world.timelines.calls["timeline"] == 1
+
+
+async def test_a_selection_does_not_read_a_loud_celebrity_to_the_end(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "star")
+    for n in range(1000):
+        await world.post("star", ago_s=n)
+    await reader.page("alice", ranking="relevance")
+    assert world.timelines.calls["pulled"] <= 3
+
+
+async def test_a_celebrity_who_has_long_been_silent_is_not_asked(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "star")
+    await world.post("star", ago_s=world.settings.retention_ms / 1000 + 60)
+    assert await reader.ids("alice") == []
+    assert world.timelines.calls["pulled"] == 0
 
 
 # --- when a store is away ------------------------------------------------------------------------------

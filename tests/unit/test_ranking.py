@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feed_service.ranking import Relevance, relevance
@@ -30,6 +30,7 @@ def test_a_clock_that_is_ahead_gains_nothing() -> None:
     assert relevance(RULE, age_ms=-5000) == relevance(RULE, age_ms=0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, A_MONTH_MS), st.integers(0, 10**9), st.integers(1, 10**9), st.floats(0, 1))
 def test_likes_and_affinity_never_harm(age_ms: int, likes: int, more: int, affinity: float) -> None:
     plain = relevance(RULE, age_ms=age_ms, like_count=likes, affinity_share=affinity)

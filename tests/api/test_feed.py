@@ -1,0 +1,205 @@
+"""`GET /users/{user_id}/feed`: the answer's shape, whose it is, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import httpx2
+import orjson
+import pytest
+
+from fanfold.ids import created_at_ms
+from tests.support.clock import START_MS
+from tests.support.feed import World, a_feed_client, a_reader
+
+FEED = "/users/alice/feed"
+ALICE = {"X-User-Id": "alice"}
+
+
+@pytest.fixture
+async def world() -> World:
+    """Alice follows Bob, who is pushed, and a star, who is pulled; both have posted, and so has she."""
+    world = World(celebrities={"star"})
+    await world.happen(world.a_name("bob", "Bob"))
+    await world.follow("alice", "bob", "star")
+    for ago_s, author in enumerate(("alice", "star", "bob")):
+        await world.post(author, ago_s=ago_s, content=f"by {author}")
+    return world
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
+    async with a_reader(world) as reader, a_feed_client(world, reader) as client:
+        yield client
+
+
+async def test_a_feed_is_answered_in_the_documented_shape(client: httpx2.AsyncClient) -> None:
+    answer = await client.get(FEED, headers=ALICE)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert "fanfold-incomplete" not in answer.headers
+    body = answer.json()
+    assert list(body) == ["items", "next_cursor", "complete"]
+    assert (body["next_cursor"], body["complete"]) == (None, True)
+    assert [(item["author"], item["source"]) for item in body["items"]] == [
+        ("alice", "push"),
+        ("star", "pull"),
+        ("Bob", "push"),
+    ]
+    item = body["items"][-1]
+    assert created_at_ms(UUID(item.pop("post_id"))) == START_MS - 2000
+    assert item == {
+        "author_id": "bob",
+        "author": "Bob",
+        "content": "by bob",
+        "created_at": "2027-01-15T07:59:58.000Z",
+        "edited_at": None,
+        "like_count": 0,
+        "liked_by_me": False,
+        "source": "push",
+    }
+
+
+async def test_an_edited_post_says_when(world: World, client: httpx2.AsyncClient) -> None:
+    post_id = (await client.get(FEED, headers=ALICE)).json()["items"][0]["post_id"]
+    await world.happen(world.an_edit(UUID(post_id), "edited", by="alice"))
+    item = (await client.get(FEED, headers=ALICE)).json()["items"][0]
+    assert (item["content"], item["edited_at"]) == ("edited", "2027-01-15T08:00:00.000Z")
+
+
+@pytest.mark.parametrize("ranking", ["relevance", "chronological"])
+async def test_pages_follow_each_other_and_a_limit_may_change(
+    client: httpx2.AsyncClient, ranking: str
+) -> None:
+    whole = (await client.get(FEED, headers=ALICE, params={"ranking": ranking})).json()["items"]
+    asked = {"ranking": ranking, "limit": 1}
+    first = (await client.get(FEED, headers=ALICE, params=asked)).json()
+    rest = (
+        await client.get(
+            FEED,
+            headers=ALICE,
+            params={"ranking": ranking, "limit": 2, "cursor": first["next_cursor"]},
+        )
+    ).json()
+    assert first["items"] + rest["items"] == whole
+    assert rest["next_cursor"] is None
+
+
+async def test_ten_items_ranked_by_relevance_are_the_default(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    for n in range(20):
+        await world.post("bob", ago_s=10 + n)
+    plain = (await client.get(FEED, headers=ALICE)).json()
+    assert len(plain["items"]) == 10
+    named = {"ranking": "relevance", "cursor": plain["next_cursor"]}
+    assert (await client.get(FEED, headers=ALICE, params=named)).status_code == 200
+
+
+async def test_unknown_parameters_are_ignored_and_an_empty_cursor_is_none(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.get(FEED, headers=ALICE, params={"cursor": "", "colour": "red"})
+    assert len(answer.json()["items"]) == 3
+
+
+async def test_a_feed_is_its_reader_s_own(client: httpx2.AsyncClient) -> None:
+    for user in ("bob", "nobody"):
+        refused = await client.get(f"/users/{user}/feed", headers=ALICE)
+        assert (refused.status_code, refused.json()["title"]) == (403, "Someone else's feed")
+    assert (await client.get(FEED)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "ten"},
+        {"limit": "1.0"},
+        {"limit": ""},
+        {"ranking": "random"},
+        {"ranking": ""},
+        {"cursor": "broken"},
+        {"cursor": "!"},
+        {"cursor": "A" * 3000},
+    ],
+)
+async def test_what_is_wrong_is_refused_with_what_to_change(
+    client: httpx2.AsyncClient, asked: dict[str, str]
+) -> None:
+    refused = await client.get(FEED, headers=ALICE, params=asked)
+    assert refused.status_code == 422
+    assert refused.headers["content-type"] == "application/problem+json"
+    (error,) = refused.json()["errors"]
+    assert (error["where"], error["pointer"]) == ("query", next(iter(asked)))
+
+
+async def test_a_malformed_user_is_422(client: httpx2.AsyncClient) -> None:
+    for user in ("a b", "ä", "x" * 65):
+        assert (await client.get(f"/users/{user}/feed", headers=ALICE)).status_code == 422
+
+
+@pytest.mark.parametrize("ranking", ["relevance", "chronological"])
+async def test_a_foreign_or_changed_cursor_is_refused(
+    client: httpx2.AsyncClient, ranking: str
+) -> None:
+    other = {"relevance": "chronological", "chronological": "relevance"}[ranking]
+    asked = {"ranking": ranking, "limit": "1"}
+    cursor = (await client.get(FEED, headers=ALICE, params=asked)).json()["next_cursor"]
+    changed = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
+    for user, params in (
+        ("alice", {"ranking": ranking, "cursor": changed}),
+        ("alice", {"ranking": ranking, "cursor": cursor + "A"}),
+        ("alice", {"ranking": other, "cursor": cursor}),
+        ("bob", {"ranking": ranking, "cursor": cursor}),
+    ):
+        refused = await client.get(
+            f"/users/{user}/feed", headers={"X-User-Id": user}, params=params
+        )
+        assert refused.status_code == 422
+
+
+# --- when something is away ----------------------------------------------------------------------------
+
+
+async def test_an_incomplete_feed_says_so_and_names_what_is_missing(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    world.timelines.away |= {"timeline", "pulled"}
+    answer = await client.get(FEED, headers=ALICE)
+    assert answer.status_code == 200
+    assert answer.headers["fanfold-incomplete"] == "celebrities, timeline"
+    assert answer.json()["complete"] is False
+    assert [item["author_id"] for item in answer.json()["items"]] == ["alice"]
+
+
+async def test_no_source_at_all_is_503_with_retry_after(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    for door in (world.timelines, world.posts, world.graph):
+        door.away |= {"timeline", "pulled_authors", "by_author", "follows", "get", "users", "ping"}
+    for path in (FEED, "/readyz"):
+        answer = await client.get(path, headers=ALICE)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+# --- what is documented --------------------------------------------------------------------------------
+
+
+async def test_the_document_describes_the_items_the_cursor_and_the_header(
+    client: httpx2.AsyncClient,
+) -> None:
+    document = orjson.loads((await client.get("/openapi.json")).content)
+    answers = document["paths"]["/users/{user_id}/feed"]["get"]["responses"]
+    assert "Fanfold-Incomplete" in answers["200"]["headers"]
+    assert {"401", "403", "422", "503"} <= answers.keys()
+    item = document["components"]["schemas"]["FeedItem"]
+    page = (await client.get(FEED, headers=ALICE)).json()
+    assert set(item["properties"]) == set(item["required"]) == set(page["items"][0])
+    assert item["properties"]["created_at"]["format"] == "date-time"
+    posts = (await client.get("/users/alice/posts", headers=ALICE)).json()
+    assert set(document["components"]["schemas"]["PostItem"]["required"]) == set(posts["items"][0])
