@@ -15,6 +15,7 @@ from cassandra.metadata import murmur3
 
 from fanfold.cassandra.packed import PackedBatch, PackedRow, PackedRows
 from fanfold.cassandra.session import CassandraSession
+from fanfold.cassandra.window import Window
 from fanfold.settings import Settings
 
 # Cassandra refuses a batch over 50 KiB of its own, larger, form of the rows.
@@ -40,7 +41,7 @@ class BatchWriter:
         self._session = session
         self._settings = settings
         self._rows = settings.write_batch_rows
-        self._in_flight = asyncio.Semaphore(settings.writes_in_flight)
+        self._window = Window(settings.writes_in_flight)
         # Rows waiting for their group to fill a batch, over all groups of a call.
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
         self._grouping: tuple[Any, GroupOf | None] = (None, None)
@@ -50,7 +51,7 @@ class BatchWriter:
 
         Raises `Unavailable` at the first batch that fails, when none of the call is in flight any more.
         """
-        sending = _Sending(self._session, self._in_flight)
+        sending = _Sending(self._session, self._window, self._settings.cassandra_keyspace)
         try:
             for batch in self._batches(rows):
                 await sending.send(batch)
@@ -94,18 +95,21 @@ class BatchWriter:
 class _Sending:
     """The batches of one call that are in flight."""
 
-    def __init__(self, session: CassandraSession, in_flight: asyncio.Semaphore) -> None:
+    def __init__(self, session: CassandraSession, window: Window, keyspace: str) -> None:
         self._session = session
-        self._permits = in_flight
+        self._window = window
+        self._keyspace = keyspace
         self._waiting: set[asyncio.Future[Any]] = set()
         self.rows = 0
         self.error: BaseException | None = None
 
     async def send(self, batch: _OpenBatch) -> None:
-        await self._permits.acquire()
+        await self._window.enter()
         rows = PackedRows(len(batch.wires), b"".join(batch.wires))
         self.rows += rows.count
-        sent = self._session.send(PackedBatch(rows, batch.routing_key))
+        sent = self._session.send(
+            PackedBatch(rows, keyspace=self._keyspace, routing_key=batch.routing_key)
+        )
         self._waiting.add(sent)
         sent.add_done_callback(self._settled)
 
@@ -116,10 +120,10 @@ class _Sending:
             raise self.error
 
     def _settled(self, sent: asyncio.Future[Any]) -> None:
-        self._permits.release()
         self._waiting.discard(sent)
-        if not sent.cancelled():
-            self.error = self.error or sent.exception()
+        error = sent.exception()
+        self._window.leave(answered=error is None)
+        self.error = self.error or error
 
 
 def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf | None:

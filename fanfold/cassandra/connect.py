@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from cassandra import ConsistencyLevel, DriverException
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
@@ -20,6 +22,9 @@ from fanfold.settings import Settings
 RECONNECT_S = 1.0
 HEARTBEAT_S = 10
 
+# Meant for callers who batch by accident; ours are large and across partitions on purpose (see `batches`).
+EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")
+
 
 def connect(settings: Settings, *, keyspace: str | None) -> Session:
     """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
@@ -32,6 +37,8 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         request_timeout=settings.cassandra_timeout_s,
         row_factory=tuple_factory,
     )
+    # Adding it again changes nothing.
+    logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
     cluster = Cluster(
         contact_points=[host.strip() for host in settings.cassandra_hosts.split(",")],
         port=settings.cassandra_port,
@@ -57,3 +64,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
     # Every statement brings its own timestamp; a client's clock must never decide.
     session.use_client_timestamp = False
     return session
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    return not any(str(each).startswith(EXPECTED_WARNINGS) for each in record.args or ())

@@ -82,10 +82,12 @@ class PackedRows:
 class PackedBatch(BatchStatement):  # type: ignore[misc]
     """An UNLOGGED batch of packed rows, sent to a replica of `routing_key`. May be sent again: rows are idempotent."""
 
-    def __init__(self, rows: PackedRows, routing_key: bytes) -> None:
+    def __init__(self, rows: PackedRows, *, keyspace: str, routing_key: bytes) -> None:
         super().__init__(BatchType.UNLOGGED)
         self._statements_and_parameters = rows
         self.is_idempotent = True
+        # For routing only: the statement's id says where the rows go.
+        self.keyspace = keyspace
         self.routing_key = routing_key
 
 

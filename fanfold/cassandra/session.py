@@ -225,10 +225,13 @@ class CassandraSession:
                 continue
 
     def _connect_and_prepare(self) -> Session:
-        session = connect(self._settings, keyspace=self._settings.cassandra_keyspace)
+        # The keyspace goes with each statement: after a USE, nodes may give one statement two ids.
+        session = connect(self._settings, keyspace=None)
         try:
             for statement in self._statements:
-                prepared = session.prepare(statement.cql)
+                prepared = session.prepare(
+                    statement.cql, keyspace=self._settings.cassandra_keyspace
+                )
                 # A transaction that the driver repeats on its own would report its own first try as a rival's.
                 prepared.is_idempotent = not statement.conditional
                 if statement.conditional:

@@ -175,4 +175,4 @@ async def test_the_first_failure_ends_the_call_when_nothing_is_in_flight() -> No
         await writer.write(some_rows(10_000))
     assert len(session.sent) < 10
     session.fail_from = None
-    assert await writer.write(some_rows(100)) == 100, "all permits are back"
+    assert await writer.write(some_rows(100)) == 100, "the room they took is given back"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from fanfold.buckets import FollowerBucket
+from fanfold.clock import SystemClock
+from fanfold.settings import MS_PER_DAY
+from fanfold.stores import Pointer
+from tests.support.clock import START_MS, ManualClock
+from tests.support.engines import RealEngines
+from tests.support.eventually import eventually
+from tests.support.stores import a_post_id, an_edge, fresh, migrated, stores_in_cassandra
+
+pytestmark = pytest.mark.real
+
+
+async def test_a_pointer_expires_a_day_after_the_retention_window(engines: RealEngines) -> None:
+    settings = await migrated(engines)
+    alice, taylor = fresh("alice"), fresh("taylor")
+    almost_over_ms = START_MS - settings.retention_ms - MS_PER_DAY + 1000
+    pointer = Pointer(a_post_id(almost_over_ms), taylor)
+    async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
+        assert await stores.timelines.push([pointer], [alice]) == 1
+        await stores.timelines.add_pulled(pointer, at=1)
+
+        async def expired() -> bool:
+            return (
+                not await stores.timelines.timeline(alice, before=None, since_ms=0, limit=1)
+                and taylor not in await stores.timelines.pulled_authors()
+            )
+
+        await eventually(expired, within_s=10, what="the second that was left is over")
+
+
+async def test_twenty_thousand_timelines_get_a_post_with_the_longest_of_ids(
+    engines: RealEngines,
+) -> None:
+    settings = (await migrated(engines)).model_copy(update={"write_batch_rows": 500})
+    readers = [fresh("r").ljust(64, "x") for _ in range(20_000)]
+    pointer = Pointer(a_post_id(), "a" * 64)
+    async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
+        assert await stores.timelines.push([pointer], readers) == 20_000
+        for reader in readers[::2000]:
+            found = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=2)
+            assert found == [pointer]
+
+
+async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -> None:
+    settings = await migrated(engines)
+    bob = fresh("bob")
+    edges = [an_edge(f"f{number:05}", position=number) for number in range(12_000)]
+    async with stores_in_cassandra(settings, clock=SystemClock()) as stores:
+        await stores.graph.write_edges(bob, edges)
+        assert await stores.graph.followers(bob, FollowerBucket(0, 0)) == edges
