@@ -87,6 +87,7 @@ class FaustConsumer:
             app.conf.stream_wait_empty = False
             raise self._failure.result()
         finally:
+            self._app = None
             await self._stop(app)
             crashed.cancel()
 
