@@ -25,7 +25,11 @@ from fanfold.ids import created_at_ms
 Mode = Literal["push", "pull"]
 
 
-# --- posts ---------------------------------------------------------------------------------------------
+class Store(Protocol):
+    """What all four have in common."""
+
+    async def ping(self) -> None:
+        """Return if the store answers. Raises `Unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +68,31 @@ class KeyReservation:
     answer: str | None = None
 
 
-class Posts(Protocol):
+class Posts(Store, Protocol):
     """Posts, each author's list of them, and idempotency keys."""
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         """Write the post, then the author's pointer to it."""
-        ...
 
     async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, at: int) -> None:
         """Replace the shown text."""
-        ...
 
     async def note_position(self, post_id: UUID, *, at: int) -> None:
         """Record that an event was applied which changed nothing."""
-        ...
 
     async def delete(self, post_id: UUID, *, at: int) -> None:
         """Mark it deleted: a value, never a tombstone."""
-        ...
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         """Those that exist, deleted ones too, in no order."""
-        ...
 
     async def set_mode(self, author_id: str, post_id: UUID, mode: Mode, *, at: int) -> None:
         """Record how the post is fanned out."""
-        ...
 
     async def by_author(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[AuthoredPost]:
         """The author's posts, newest first, deleted ones too."""
-        ...
 
     async def reserve_key(
         self, author_id: str, key: str, reservation: KeyReservation
@@ -104,28 +101,17 @@ class Posts(Protocol):
 
         None when it was free, or is held by this very reservation; else the row that holds it.
         """
-        ...
 
     async def take_over_key(
         self, author_id: str, key: str, held: KeyReservation, *, now_ms: int
     ) -> bool:
         """Renew an abandoned reservation, keeping its post id. False when another request was faster."""
-        ...
 
     async def release_key(self, author_id: str, key: str, held: KeyReservation) -> None:
         """Let the next request take it over at once (its `reserved_at_ms` becomes 0)."""
-        ...
 
     async def answer_key(self, author_id: str, key: str, held: KeyReservation, answer: str) -> None:
         """Keep the answer for every later request with the key."""
-        ...
-
-    async def ping(self) -> None:
-        """Return if the store answers. Raises `Unavailable`."""
-        ...
-
-
-# --- graph ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,34 +163,28 @@ class Follow:
     materialised: bool = False
 
 
-class Graph(Protocol):
+class Graph(Store, Protocol):
     """Users and who follows whom. The fan-out worker alone writes edges and counts."""
 
     async def users(self, user_ids: Collection[str]) -> dict[str, User]:
         """Those that have a row, registered or not."""
-        ...
 
     async def register(self, user_id: str, display_name: str, *, at: int) -> None:
         """Set the display name."""
-        ...
 
     async def write_standing(self, user: User, *, at: int) -> None:
         """Write all of the row but the display name, with `count_position = at`: one atomic row."""
-        ...
 
     async def follower_edges(
         self, followee_id: str, generation: int, follower_ids: Collection[str]
     ) -> dict[str, FollowerEdge]:
         """Those followers' edges that are in that generation, active or not."""
-        ...
 
     async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
         """Write each edge on both sides, the followee's first, with `at` = its `position`."""
-        ...
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
         """Mark (follower id, follow position) pairs: that follow, and no later one, is backfilled."""
-        ...
 
     async def followers(
         self,
@@ -215,18 +195,9 @@ class Graph(Protocol):
         limit: int | None = None,
     ) -> list[FollowerEdge]:
         """The edges of one bucket in order of follower id, active or not; the whole bucket by default."""
-        ...
 
     async def follows(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
-        ...
-
-    async def ping(self) -> None:
-        """Return if the store answers. Raises `Unavailable`."""
-        ...
-
-
-# --- timelines -----------------------------------------------------------------------------------------
 
 
 class Pointer(NamedTuple):
@@ -243,7 +214,7 @@ class Pulled(NamedTuple):
     version: int
 
 
-class Timelines(Protocol):
+class Timelines(Store, Protocol):
     """Pointers: each user's timeline (push) and each celebrity's posts (pull).
 
     Both expire a day after the retention window; a pointer already past it is not written.
@@ -251,34 +222,22 @@ class Timelines(Protocol):
 
     async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
         """Put every pointer into every reader's timeline. Returns the rows written."""
-        ...
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[Pointer]:
         """A user's timeline, newest first; it may hold authors no longer followed."""
-        ...
 
     async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
         """Store a celebrity's post once, then raise the author's `Pulled`: a reader of the new version sees it."""
-        ...
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         """A celebrity's pulled posts, newest first."""
-        ...
 
     async def pulled_authors(self) -> Mapping[str, Pulled]:
         """Every author with a pulled post that has not expired."""
-        ...
-
-    async def ping(self) -> None:
-        """Return if the store answers. Raises `Unavailable`."""
-        ...
-
-
-# --- jobs ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,30 +259,22 @@ class SliceDone:
     finished_at_ms: int
 
 
-class Jobs(Protocol):
+class Jobs(Store, Protocol):
     """How far each post's fan-out has come."""
 
     async def plan(self, post_id: UUID) -> Plan | None:
         """The recorded plan, or None."""
-        ...
 
     async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
         """Record the plan."""
-        ...
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         """The finished slices."""
-        ...
 
     async def finish_slice(
         self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
     ) -> None:
         """Record a finished slice."""
-        ...
-
-    async def ping(self) -> None:
-        """Return if the store answers. Raises `Unavailable`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
