@@ -10,7 +10,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fanfold.clock import Clock
 from fanfold.errors import Fault, Rejected, Transient
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
+LONGEST_REASON = 1000
+"""Characters: a validation error repeats what was wrong, and that may be anything."""
 
 Project = Callable[[Sequence[Entry]], Awaitable[None]]
 """Projects entries of one group, in order. Idempotent, also after a crash between any two of its writes."""
@@ -112,10 +114,17 @@ class Settler:
                 f"{self._dead_letter_limit} dead letters in a row: more likely this worker is wrong than they are;"
                 f" the next would be {record.position}: {error}"
             ) from error
-        reason = f"{type(error).__name__}: {error}"
-        await self._retrying(record.topic, lambda: self._log.dead_letter(record, reason))
+        reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        try:
+            await self._keep_dead_letter(record, reason)
+        except Rejected:
+            # With its new headers it is too large for the log. Its origin still holds it, and the letter says where.
+            await self._keep_dead_letter(replace(record, value=None), f"{reason} (value left out)")
         EVENTS.labels(record.topic, "dead_letter").inc()
         logger.warning("dead letter %s: %s", record.position, reason)
+
+    async def _keep_dead_letter(self, record: Record, reason: str) -> None:
+        await self._retrying(record.topic, lambda: self._log.dead_letter(record, reason))
 
     async def _retrying(self, topic: str, attempt: Callable[[], Awaitable[None]]) -> None:
         """Repeat until it succeeds. Raises `Fault` when it has failed for the whole budget."""

@@ -119,6 +119,15 @@ async def test_a_dead_letter_that_cannot_be_kept_is_tried_again() -> None:
     assert graves.dead == [(0, "Rejected: no")]
 
 
+async def test_a_dead_letter_that_is_too_large_for_the_log_is_kept_without_its_value() -> None:
+    graves = Graves(failures=[Rejected("message too large")])
+    projection = Projection({"bob": [Rejected("no" * 1000)]})
+    await a_settler(graves, ManualClock()).settle(follows(("bob", "alice")), projection.route())
+    ((_, reason),) = graves.dead
+    assert reason.endswith("(value left out)")
+    assert len(reason) < 1100
+
+
 async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     graves = Graves()
     records = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(4)]
