@@ -22,6 +22,15 @@ def engines() -> Iterator[RealEngines]:
         yield pair
 
 
+@pytest.fixture(autouse=True)
+def _engines_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    asked = "engines" in request.fixturenames
+    pair: RealEngines | None = request.getfixturevalue("engines") if asked else None
+    yield
+    if pair is not None:
+        pair.revive()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A CI that gives up sends SIGTERM: leave as on Ctrl-C, through the finalizers that stop the engines.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -38,6 +38,8 @@ class Node(Protocol):
     def wait(self) -> None:
         """Return when the engine answers its own protocol; raise with the log's path if it doesn't."""
 
+    def is_gone(self) -> bool: ...
+
     def kill(self) -> None:
         """SIGKILL; returns when it is gone. Idempotent."""
 
@@ -83,6 +85,13 @@ class RealEngines:
         self.cassandra.launch()
         self.cassandra.wait()
 
+    def revive(self) -> None:
+        """Start what a test has left dead, so that it fails alone."""
+        for node in (self.kafka, self.cassandra):
+            if node.is_gone():
+                node.launch()
+                node.wait()
+
 
 @dataclass(frozen=True)
 class ExternalEngines(RealEngines):
@@ -109,6 +118,9 @@ class ExternalNode:
 
     def wait(self) -> None:
         pass
+
+    def is_gone(self) -> bool:
+        return False
 
     def kill(self) -> None:
         raise RuntimeError("FANFOLD_ENGINES=external: these engines are not ours to kill")

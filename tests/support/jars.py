@@ -16,8 +16,14 @@ ROOT = Path(__file__).parents[2]
 JARS = ROOT / ".cache" / "engines"
 TEMPLATES = ROOT / "deploy" / "engines"
 START_WITHIN_S = 120.0
-# Quick to start on two cores: one thread of garbage collection, and no profiling compiler.
-JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+# Quick to start on two cores: one thread of garbage collection, and no profiling compiler. Out of memory, an
+# engine would linger half alive: better gone.
+JVM = [
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError",
+]
 LOG_TAIL_LINES = 20
 
 
