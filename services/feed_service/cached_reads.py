@@ -39,9 +39,9 @@ _AS_LONG_AS_POSSIBLE = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class FollowSet:
-    """Whom a reader follows, and who of them is not in the timeline yet."""
+    """Whose posts a reader sees (the followed and the reader), and who of them is not in the timeline yet."""
 
-    followed: frozenset[str]
+    visible: frozenset[str]
     unmaterialised: tuple[str, ...] = ()
 
 
@@ -72,7 +72,8 @@ class CachedReads:
         self._authored: Cache[str, Head] = Cache(
             "authored_posts", self._load_authored, size=readers, freshness=freshness
         )
-        self._posts: Cache[UUID, Post] = Cache(
+        # By the integer in the id, whose hash is several times faster than the UUID's.
+        self._posts: Cache[int, Post] = Cache(
             "posts", self._load_posts, size=settings.cached_posts, freshness=freshness
         )
         self._names: Cache[str, str] = Cache(
@@ -92,13 +93,15 @@ class CachedReads:
         pointers = await within(self._budget_s, self._pointers(author_id, before, since_ms))
         return _authored_page(author_id, pointers)
 
-    async def posts(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
-        """Those that exist, deleted ones too."""
-        return await self._posts.get(post_ids)
+    async def posts(self, post_ids: Sequence[UUID]) -> list[Post | None]:
+        """The posts of these ids, in their order, deleted ones too; None for what doesn't exist."""
+        found = await self._posts.get([post_id.int for post_id in post_ids])
+        return [found.get(post_id.int) for post_id in post_ids]
 
-    def posts_held(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
-        """Those that need no store."""
-        return self._posts.held(post_ids)
+    def posts_held(self, post_ids: Sequence[UUID]) -> list[Post | None]:
+        """The same as far as no store is needed."""
+        found = self._posts.held([post_id.int for post_id in post_ids])
+        return [found.get(post_id.int) for post_id in post_ids]
 
     async def names(self, user_ids: Collection[str]) -> dict[str, str]:
         """Everyone's display name; of those without one the id."""
@@ -112,7 +115,7 @@ class CachedReads:
                 self._authored.drop(event.author_id)
             case PostEdited() | PostDeleted():
                 self._pending.post_changed(event.post_id, offset)
-                self._posts.drop(event.post_id)
+                self._posts.drop(event.post_id.int)
             case UserFollowed() | UserUnfollowed():
                 self._pending.follow_changed(
                     event.follower_id,
@@ -137,14 +140,14 @@ class CachedReads:
         follows = await within(self._budget_s, self._stores.graph.follows(user_id))
         # Interned, for the same popular authors are in thousands of sets.
         active = [follow for follow in follows.values() if follow.active]
-        followed = frozenset(sys.intern(follow.followee_id) for follow in active)
+        visible = frozenset([user_id, *(sys.intern(follow.followee_id) for follow in active)])
         unmaterialised = tuple(
             sys.intern(follow.followee_id) for follow in active if not follow.materialised
         )
         keep_s = 0.0
         if self._pending.shows_follows(user_id, follows):
             keep_s = _BACKFILLING_S if unmaterialised else _AS_LONG_AS_POSSIBLE
-        return {user_id: Loaded(FollowSet(followed, unmaterialised), keep_s)}
+        return {user_id: Loaded(FollowSet(visible, unmaterialised), keep_s)}
 
     async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Head]]:
         since_ms = self._clock.now_ms() - self._retention_ms
@@ -166,10 +169,11 @@ class CachedReads:
             author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
         )
 
-    async def _load_posts(self, post_ids: Collection[UUID]) -> Mapping[UUID, Loaded[Post]]:
-        posts = await within(self._budget_s, self._stores.posts.get(post_ids))
+    async def _load_posts(self, numbers: Collection[int]) -> Mapping[int, Loaded[Post]]:
+        asked = self._stores.posts.get([UUID(int=number) for number in numbers])
+        posts = await within(self._budget_s, asked)
         return {
-            post_id: Loaded(post, _if(self._pending.shows_post(post)))
+            post_id.int: Loaded(post, _if(self._pending.shows_post(post)))
             for post_id, post in posts.items()
         }
 

@@ -73,14 +73,14 @@ class Celebrities:
                 _LOG.warning("the pulled authors can't be read: %s", error)
             await self._clock.sleep(self._refresh_s)
 
-    async def heads(self, followed: frozenset[str], *, since_ms: int) -> dict[str, Head | None]:
-        """The newest posts of every followed author who was pulled since then; None where unavailable.
+    async def heads(self, authors: frozenset[str], *, since_ms: int) -> dict[str, Head | None]:
+        """The newest posts of each of these authors who was pulled since then; None where unavailable.
 
         Raises `Unavailable` when it isn't even known who is pulled.
         """
         snapshot = (await self._snapshot.get((None,)))[None]
         wanted = []
-        for author_id in followed & snapshot.ids:
+        for author_id in authors & snapshot.ids:
             pulled = snapshot.authors[author_id]
             if pulled.last_pulled_at_ms >= since_ms:
                 # The version was read before the head is: a head may hold more than its version, never less.

@@ -30,8 +30,11 @@ async def hydrate(
     if posts is None:
         coverage.without_content = True
         posts = reads.posts_held(post_ids)
-    found = ((posts.get(candidate.post_id), candidate.source) for candidate in candidates)
-    return [Hydrated(post, source) for post, source in found if post and not post.deleted]
+    return [
+        Hydrated(post, candidate.source)
+        for candidate, post in zip(candidates, posts, strict=True)
+        if post is not None and not post.deleted
+    ]
 
 
 async def take_live(

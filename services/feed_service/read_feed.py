@@ -131,8 +131,8 @@ class ReadFeed:
     ) -> tuple[list[Hydrated], str | None]:
         """The next page of a frozen ranking, without what was deleted or is no longer followed."""
         follow_set = await coverage.ask("graph", self._reads.follow_set(viewer))
-        followed = follow_set.followed if follow_set else frozenset()
-        visible = _visible(followed | {viewer}, self._span(None))
+        authors = follow_set.visible if follow_set else frozenset((viewer,))
+        visible = _visible(authors, self._span(None))
         candidates = [candidate(post_id, "", source) for post_id, source in remaining]
         live = [
             each
@@ -157,7 +157,7 @@ class ReadFeed:
         visible = _visible(skeleton.visible, span)
 
         def keep(each: Candidate) -> bool:
-            return visible(each) and (each.source == "push" or pulled[each.author_id] < most)
+            return (each.source == "push" or pulled[each.author_id] < most) and visible(each)
 
         while len(window) < self._rules.window:
             missing = self._rules.window - len(window)

@@ -52,8 +52,7 @@ class ReadPosts:
                 self._stores.posts.by_author(author_id, before=before, since_ms=0, limit=rows),
             )
             posts = await self._reads.posts([pointer.post_id for pointer in pointers])
-            found = (posts.get(pointer.post_id) for pointer in pointers)
-            live += [post for post in found if post and not post.deleted]
+            live += [post for post in posts if post is not None and not post.deleted]
             if len(pointers) < rows:
                 break
             before = pointers[-1].post_id

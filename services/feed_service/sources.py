@@ -10,7 +10,7 @@ from fanfold.stores import Timelines
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
 from feed_service.coverage import Coverage, within
-from feed_service.merge import FetchPage, Head, Page, Source, candidate
+from feed_service.merge import Candidate, FetchPage, Head, Page, Source
 
 _NEXT_ROWS = 500  # a reader who needs a second page of the timeline has many pointers that don't count any more
 
@@ -65,8 +65,8 @@ class Sources:
         sources = [timeline, *own]
         if follow_set.unmaterialised:
             sources += await self._authored(follow_set.unmaterialised, span, coverage)
-        sources += await self._pulled(follow_set.followed, span, coverage)
-        return Skeleton(sources, follow_set.followed | {viewer})
+        sources += await self._pulled(follow_set.visible, span, coverage)
+        return Skeleton(sources, follow_set.visible)
 
     async def _timeline(self, viewer: str, span: Span, wanted: int, coverage: Coverage) -> Source:
         async def fetch(before: UUID | None) -> Page:
@@ -78,7 +78,10 @@ class Sources:
             pointers = await coverage.ask("timeline", within(self._budget_s, asked))
             if pointers is None:
                 return Page((), more=False)
-            found = [candidate(post_id, author_id, "push") for post_id, author_id in pointers]
+            found = [
+                Candidate(-post_id.int, post_id, author_id, "push")
+                for post_id, author_id in pointers
+            ]
             return Page(found, more=len(found) == rows)
 
         first = await fetch(span.before)
@@ -107,10 +110,10 @@ class Sources:
         ]
 
     async def _pulled(
-        self, followed: frozenset[str], span: Span, coverage: Coverage
+        self, authors: frozenset[str], span: Span, coverage: Coverage
     ) -> list[Source]:
         heads = await coverage.ask(
-            "celebrities", self._celebrities.heads(followed, since_ms=span.since_ms)
+            "celebrities", self._celebrities.heads(authors, since_ms=span.since_ms)
         )
         if heads is None:
             return []
