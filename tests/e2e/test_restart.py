@@ -8,6 +8,7 @@ from typing import Any
 
 from all_in_one import demo
 from fanfold.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.stacks import Stack, embedded_stack
 
 SETTINGS = Settings().model_copy(update={"pull_threshold": demo.PULL_THRESHOLD, "overlap_s": 0})
@@ -29,14 +30,22 @@ async def test_after_a_restart_everything_is_as_it_was_though_only_the_log_was_k
         await ask(stack, "DELETE", f"/posts/{deleted['post_id']}", "bob")
         await ask(stack, "DELETE", "/users/fan-0007/following/bob", "fan-0007")
         await stack.quiet()
+        # A new pulled post is seen with the next look at who is pulled.
+        await eventually(
+            lambda: shows(stack, ["post 3", "edited", "post 0"]), within_s=5, what="all of it"
+        )
         before = await seen(stack, post_ids)
-        assert [item["content"] for item in before[0]["items"]] == ["post 3", "edited", "post 0"]
 
     async with embedded_stack(SETTINGS, log) as stack:
         await stack.quiet()
         after = await seen(stack, post_ids)
     assert after == before
     assert pulled["post_id"] == after[0]["items"][0]["post_id"]
+
+
+async def shows(stack: Stack, contents: list[str]) -> bool:
+    feed = await ask(stack, "GET", "/users/alice/feed", "alice")
+    return [item["content"] for item in feed["items"]] == contents
 
 
 async def seen(stack: Stack, post_ids: list[str]) -> list[Any]:
