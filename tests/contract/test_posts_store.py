@@ -71,9 +71,10 @@ async def test_a_post_is_the_same_whatever_the_order_and_number_of_writes(
     expected = Post(post_id, author, "as created")
     for at, change in enumerate(changes):
         if change == "edit":
-            text = f"edit {at}"
-            writes.append(partial(posts.edit, post_id, text, edited_at_ms=at, at=at))
-            expected = replace(expected, content=text, edited_at_ms=at)
+            # Later edits have smaller values, so that nothing but their position can let them win.
+            text, edited_at_ms = f"edit {9 - at}", START_MS - at
+            writes.append(partial(posts.edit, post_id, text, edited_at_ms=edited_at_ms, at=at))
+            expected = replace(expected, content=text, edited_at_ms=edited_at_ms)
         elif change == "delete":
             writes.append(partial(posts.delete, post_id, at=at))
             expected = replace(expected, deleted=True)

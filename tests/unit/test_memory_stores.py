@@ -1,0 +1,47 @@
+"""What only the embedded stores can show: time passes when the test says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fanfold.memory import memory_stores
+from fanfold.settings import MS_PER_DAY, Settings
+from fanfold.stores import KeyReservation, Pointer
+from tests.support.clock import START_MS, ManualClock
+from tests.support.stores import a_post_id
+
+
+async def test_pointers_and_pulled_posts_are_gone_a_day_after_the_retention_window() -> None:
+    clock = ManualClock()
+    stores = memory_stores(Settings(retention_days=2), clock=clock)
+    old, new = Pointer(a_post_id(START_MS - MS_PER_DAY), "bob"), Pointer(a_post_id(), "bob")
+    assert await stores.timelines.push([old, new], ["alice"]) == 2
+    for at, pointer in enumerate((old, new)):
+        await stores.timelines.add_pulled(pointer, at=at)
+
+    async def found() -> tuple[list[Pointer], int, bool]:
+        timeline = await stores.timelines.timeline("alice", before=None, since_ms=0, limit=9)
+        pulled = await stores.timelines.pulled("bob", before=None, since_ms=0, limit=9)
+        return timeline, len(pulled), "bob" in await stores.timelines.pulled_authors()
+
+    clock.advance(2 * 86_400 - 0.001)
+    assert await found() == ([new, old], 2, True)
+    clock.advance(0.001)
+    assert await found() == ([new], 1, True)
+    clock.advance(86_400)
+    assert await found() == ([], 0, False)
+    assert await stores.timelines.push([old, new], ["alice"]) == 0
+
+
+async def test_an_idempotency_key_is_free_again_24_hours_after_its_last_change() -> None:
+    clock = ManualClock()
+    posts = memory_stores(Settings(), clock=clock).posts
+    held = KeyReservation(a_post_id(), "b0d1", START_MS)
+    await posts.reserve_key("bob", "k", held)
+    clock.advance(3600)
+    await posts.answer_key("bob", "k", held, "{}")
+    rival = KeyReservation(a_post_id(), "b0d2", START_MS)
+    clock.advance(86_399)
+    assert await posts.reserve_key("bob", "k", rival) == replace(held, answer="{}")
+    clock.advance(1)
+    assert await posts.reserve_key("bob", "k", rival) is None
