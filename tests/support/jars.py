@@ -109,7 +109,7 @@ class KafkaFromJars(JarNode):
         config = self.filled(
             "server.properties", KAFKA_PORT=self.port, CONTROLLER_PORT=self.controller_port
         )
-        java = f"{_java()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=INFO"
+        java = f"{_java()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=WARN"
         # One pid for both steps: the shell becomes the broker.
         return [
             "/bin/sh",
