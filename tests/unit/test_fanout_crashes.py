@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,6 +107,22 @@ async def test_a_worker_that_dies_anywhere_leaves_what_one_that_lives_does(
                 await pipeline.drain(pipeline.worker(Life(writes)))
             await pipeline.drain()
             assert await tables(pipeline, posts) == expected, f"after {writes} writes"
+
+
+@pytest.mark.parametrize("posts", [3, 100])
+async def test_a_follow_is_marked_only_once_all_its_posts_are_there(posts: int) -> None:
+    """A reader trusts the mark at once, also while the worker that died is not back yet."""
+    for writes in range(0, posts + 8, 1 if posts < 10 else 9):
+        async with a_pipeline(STEPWISE) as pipeline:
+            made = [a_post(ms=START_MS - n) for n in range(posts)]
+            await pipeline.handle(*made)
+            await pipeline.append(a_follow("bob"), a_follow("carl"))
+            with contextlib.suppress(Killed):
+                await pipeline.drain(pipeline.worker(Life(writes)))
+            for name in ("bob", "carl"):
+                follow = (await pipeline.stores.graph.follows(name)).get("alice")
+                if follow is not None and follow.materialised:
+                    assert await pipeline.timeline(name) == [post.post_id for post in made]
 
 
 async def test_a_worker_that_keeps_dying_gets_there() -> None:
