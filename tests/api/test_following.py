@@ -125,6 +125,19 @@ async def test_pages_are_full_although_many_have_left(api: WriteSide) -> None:
     assert sorted(user_id for page in got for user_id in page) == sorted(stay)
 
 
+async def test_a_page_is_full_although_most_of_one_bucket_have_left() -> None:
+    async with a_write_side(Settings(bucket_followers=4096)) as api:
+        followers = [f"f{n:02}" for n in range(30)]
+        await api.registered("star", *followers)
+        for follower in followers:
+            await follow(api, follower, "star")
+        for follower in followers[:20]:
+            await unfollow(api, follower, "star")
+        await api.project()
+        got = await pages(api, "/users/star/followers", limit=3)
+        assert got == [followers[20:23], followers[23:26], followers[26:29], followers[29:]]
+
+
 async def test_the_page_that_ends_a_list_is_its_last(api: WriteSide) -> None:
     await api.registered("a", "b", "c", "d")
     for followee in ("a", "b", "c", "d"):

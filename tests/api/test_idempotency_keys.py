@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -81,23 +82,46 @@ async def test_of_simultaneous_requests_one_publishes_and_the_rest_are_told_to_w
             assert answer.headers["retry-after"] == "1"
 
 
+async def abandoned(api: WriteSide) -> UUID:
+    """Leave key k-1 as a server does that dies between reserving and appending; the reserved post id."""
+    api.log.away = api.tables.away_after_reserving = True
+    await keyed(api)
+    api.log.away = api.tables.away = api.tables.away_after_reserving = False
+    held = await api.pipeline.stores.posts.reserve_key(
+        "alice", "k-1", KeyReservation(UUID(int=0), "", 0)
+    )
+    assert held is not None
+    assert held.answer is None
+    return held.post_id
+
+
 async def test_a_request_in_flight_keeps_its_key_until_the_request_timeout_has_passed(
     api: WriteSide,
 ) -> None:
-    # As a server leaves it that died between reserving and appending.
-    await keyed(api, key="template")
-    template = await api.pipeline.stores.posts.reserve_key(
-        "alice", "template", KeyReservation(UUID(int=0), "", 0)
-    )
-    assert template is not None
-    abandoned = KeyReservation(template.post_id, template.body_hash, api.clock.now_ms())
-    await api.pipeline.stores.posts.reserve_key("alice", "k-1", abandoned)
+    post_id = await abandoned(api)
     assert (await keyed(api)).status_code == 409
     api.clock.advance(TIMEOUT_S + 0.001)
     taken_over = await keyed(api)
     assert taken_over.status_code == 201
-    assert taken_over.json()["post_id"] == str(template.post_id)
+    assert taken_over.json()["post_id"] == str(post_id)
     assert (await keyed(api)).json() == taken_over.json()
+
+
+async def test_of_two_who_would_take_over_a_key_one_does(api: WriteSide) -> None:
+    post_id = await abandoned(api)
+    api.clock.advance(TIMEOUT_S + 0.001)
+    posts: Any = api.tables.stores.posts
+    reserve, both_have_looked = posts.reserve_key, asyncio.Barrier(2)
+
+    async def reserve_and_wait(*args: Any) -> KeyReservation | None:
+        held: KeyReservation | None = await reserve(*args)
+        await both_have_looked.wait()
+        return held
+
+    posts.reserve_key = reserve_and_wait
+    answers = await asyncio.gather(keyed(api), keyed(api))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    assert await posts_in_log(api) == [post_id]
 
 
 async def test_after_the_log_was_away_the_next_try_publishes_at_once_and_once(

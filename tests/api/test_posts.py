@@ -91,6 +91,14 @@ async def test_an_edit_answers_the_row_when_the_worker_is_quick(api: WriteSide) 
     assert edited.json()["content"] == "later still"
 
 
+async def test_an_edit_is_not_answered_with_what_an_edit_before_it_left(api: WriteSide) -> None:
+    post_id = await api.posted("zero")
+    await api("PATCH", f"/posts/{post_id}", json={"content": "one"})
+    await api.project()
+    edited = await api("PATCH", f"/posts/{post_id}", json={"content": "two"})
+    assert edited.json()["content"] == "two"
+
+
 async def test_a_deleted_post_is_gone_for_everyone_and_can_be_deleted_again(api: WriteSide) -> None:
     post_id = await api.posted()
     path = f"/posts/{post_id}"

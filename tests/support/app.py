@@ -28,6 +28,7 @@ class Tables:
 
     def __init__(self, stores: Stores) -> None:
         self.away = False
+        self.away_after_reserving = False
         ports = ("posts", "graph", "timelines", "jobs")
         self.stores = Stores(**{name: _Port(getattr(stores, name), self) for name in ports})
 
@@ -42,7 +43,10 @@ class _Port:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._tables.away:
                 raise Unavailable("the tables are away")
-            return await method(*args, **kwargs)
+            answer = await method(*args, **kwargs)
+            if name == "reserve_key" and self._tables.away_after_reserving:
+                self._tables.away = True
+            return answer
 
         return call
 
