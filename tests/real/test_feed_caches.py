@@ -1,0 +1,143 @@
+"""The feed's caches on real Kafka and Cassandra: kept fresh by the tail, passed by when the log is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from prometheus_client import REGISTRY
+
+from fanfold.clock import SystemClock
+from fanfold.engines import Engines, real
+from fanfold.events import PostEdited, UserFollowed, UserUnfollowed, from_ms
+from fanfold.ids import new_post_id
+from fanfold.stores import FollowerEdge, Pointer
+from feed_service.feed_reader import FeedReader, feed_reader
+from tests.support.engines import RealEngines, prepared, settings_for
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.real
+
+CLOCK = SystemClock()
+STALE_S = 1.0
+
+
+def post_hits() -> float:
+    labels = {"cache": "posts", "result": "hit"}
+    return REGISTRY.get_sample_value("fanfold_feed_cache_lookups_total", labels) or 0
+
+
+@dataclass
+class Opened:
+    """Alice follows Bob, who is pushed, and a star, who is pulled; each has one post."""
+
+    engines: Engines
+    reader: FeedReader
+    by_bob: UUID
+    by_star: UUID
+
+    async def contents(self) -> list[str]:
+        page, missing = await self.reader.read_feed(
+            "alice", ranking="chronological", limit=10, cursor=None
+        )
+        assert missing == []
+        return [item.content for item in page.items]
+
+    async def shows(self, *contents: str, within_s: float) -> None:
+        async def shown() -> bool:
+            return await self.contents() == list(contents)
+
+        await eventually(shown, within_s=within_s, what=f"the feed shows {contents}", every_s=0.02)
+
+    async def warm(self) -> None:
+        """Return once looks are answered from the caches: the tail has caught up with the log."""
+
+        async def from_the_cache() -> bool:
+            hits = post_hits()
+            assert await self.contents() == ["by star", "by bob"]
+            return post_hits() == hits + 2
+
+        await eventually(from_the_cache, within_s=5, what="the caches are used")
+
+    async def edit(self, content: str) -> None:
+        """As the API and the worker would, one after the other."""
+        now_ms = CLOCK.now_ms()
+        position = await self.engines.log.append(
+            PostEdited(
+                post_id=self.by_bob, author_id="bob", content=content, edited_at=from_ms(now_ms)
+            )
+        )
+        assert position is not None
+        await self.engines.stores.posts.edit(
+            self.by_bob, content, edited_at_ms=now_ms, at=position.offset
+        )
+
+
+@asynccontextmanager
+async def opened(engines: RealEngines) -> AsyncIterator[Opened]:
+    settings = await prepared(settings_for(engines, request_timeout_s=2))
+    async with real(settings, clock=CLOCK, source="test") as both:
+        by_bob, by_star = new_post_id(CLOCK.now_ms() - 2000), new_post_id(CLOCK.now_ms() - 1000)
+        stores = both.stores
+        for author, post_id in (("bob", by_bob), ("star", by_star)):
+            now_ms = CLOCK.now_ms()
+            position = await both.log.append(
+                UserFollowed(follower_id="alice", followee_id=author, followed_at=from_ms(now_ms))
+            )
+            assert position is not None
+            edge = FollowerEdge("alice", 0, True, now_ms, position.offset, position.offset)
+            await stores.graph.write_edges(author, [edge])
+            await stores.graph.mark_materialised(author, [("alice", position.offset)])
+            await stores.posts.create(post_id, author, f"by {author}")
+        await stores.timelines.push([Pointer(by_bob, "bob")], ["alice"])
+        await stores.timelines.add_pulled(Pointer(by_star, "star"), at=0)
+        async with feed_reader(settings, both, clock=CLOCK) as reader:
+            yield Opened(both, reader, by_bob, by_star)
+
+
+async def test_an_edit_and_an_unfollow_show_in_warm_feeds_within_a_second(
+    engines: RealEngines,
+) -> None:
+    async with opened(engines) as it:
+        await it.shows("by star", "by bob", within_s=5)
+        await it.warm()
+        await it.edit("edited")
+        await it.shows("by star", "edited", within_s=STALE_S)
+
+        now_ms = CLOCK.now_ms()
+        position = await it.engines.log.append(
+            UserUnfollowed(follower_id="alice", followee_id="star", unfollowed_at=from_ms(now_ms))
+        )
+        assert position is not None
+        gone = FollowerEdge("alice", 0, False, now_ms, position.offset, position.offset)
+        await it.engines.stores.graph.write_edges("star", [gone])
+        await it.shows("edited", within_s=STALE_S)
+
+
+async def test_a_new_post_of_a_celebrity_shows_in_warm_feeds_within_a_second(
+    engines: RealEngines,
+) -> None:
+    async with opened(engines) as it:
+        await it.warm()
+        post_id = new_post_id(CLOCK.now_ms())
+        await it.engines.stores.posts.create(post_id, "star", "news")
+        await it.engines.stores.timelines.add_pulled(Pointer(post_id, "star"), at=1)
+        await it.shows("news", "by star", "by bob", within_s=1.5)
+
+
+async def test_while_kafka_is_away_feeds_are_read_past_the_caches(engines: RealEngines) -> None:
+    async with opened(engines) as it:
+        await it.warm()
+        await asyncio.to_thread(engines.kill_kafka)
+        try:
+            # Written by a worker that had the event before the log went away: no tail will tell of it.
+            await it.engines.stores.posts.edit(
+                it.by_bob, "unheard of", edited_at_ms=CLOCK.now_ms(), at=7
+            )
+            await it.shows("by star", "unheard of", within_s=3)
+        finally:
+            await asyncio.to_thread(engines.start_kafka)
