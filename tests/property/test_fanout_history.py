@@ -113,7 +113,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(histories(), steps, st.sampled_from([0, 60]))
 async def test_the_tables_say_what_the_log_says(
     model: Model, taken: Sequence[Step], overlap_s: int

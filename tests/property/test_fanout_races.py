@@ -65,8 +65,8 @@ async def test_a_follower_who_comes_while_a_post_is_fanned_out_gets_it_in_every_
     tried: set[tuple[str, ...]] = set()
     async with a_pipeline() as pipeline:
         for n, order in enumerate(orders(MOST_STEPS)):
-            if n % 16:
-                continue  # 48,620 orders: a sixteenth of them in a second or two
+            if n % 37:
+                continue  # 48,620 orders: a sample of them takes a second or two
             author = f"author-{n}"
             post = a_post(by=author)
             turns = await race(
@@ -86,7 +86,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     before=changes,
     during=changes,
