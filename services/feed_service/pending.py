@@ -50,7 +50,8 @@ class Pending:
     ) -> None:
         """A user followed or unfollowed somebody."""
         edges = self._edges_of.get(follower_id, {})
-        self._edges_of[follower_id] = {**edges, followee_id: _Edge(offset, active)}
+        edges[followee_id] = _Edge(offset, active)
+        self._edges_of[follower_id] = edges  # set again, for a new lifetime
 
     def renamed(self, user_id: str, display_name: str) -> None:
         """A user registered or changed the display name."""
