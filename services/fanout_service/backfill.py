@@ -13,7 +13,7 @@ from uuid import UUID
 from fanfold.clock import Clock
 from fanfold.events import BackfillFollow, NewFollow
 from fanfold.log import EventLog
-from fanfold.stores import AuthoredPost, Graph, Pointer, Posts, Timelines
+from fanfold.stores import AuthoredPost, Pointer, Stores
 from fanout_service.metrics import DELIVERIES
 
 
@@ -21,9 +21,7 @@ from fanout_service.metrics import DELIVERIES
 class Backfill:
     """Backfills of all follows. `page` is the number of posts in a step."""
 
-    posts: Posts
-    graph: Graph
-    timelines: Timelines
+    stores: Stores
     log: EventLog
     clock: Clock
     retention_ms: int
@@ -51,7 +49,7 @@ class Backfill:
 
     async def _read(self, followee_id: str, *, before: UUID | None) -> list[AuthoredPost]:
         since_ms = self.clock.now_ms() - self.retention_ms
-        return await self.posts.by_author(
+        return await self.stores.posts.by_author(
             followee_id, before=before, since_ms=since_ms, limit=self.page
         )
 
@@ -63,9 +61,9 @@ class Backfill:
         pointers = [Pointer(post.post_id, followee_id) for post in page if post.mode != "pull"]
         if pointers:
             readers = [follow.follower_id for follow in follows]
-            DELIVERIES.labels("backfill").inc(await self.timelines.push(pointers, readers))
+            DELIVERIES.labels("backfill").inc(await self.stores.timelines.push(pointers, readers))
 
     async def _finish(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
-        await self.graph.mark_materialised(
+        await self.stores.graph.mark_materialised(
             followee_id, [(follow.follower_id, follow.follow_position) for follow in follows]
         )

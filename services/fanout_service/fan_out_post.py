@@ -15,7 +15,7 @@ from fanfold.clock import Clock
 from fanfold.events import DeliverSlice, PostCreated
 from fanfold.ids import created_at_ms
 from fanfold.log import EventLog, Record
-from fanfold.stores import Graph, Jobs, Mode, Plan, Pointer, Posts, Timelines, User
+from fanfold.stores import Mode, Plan, Pointer, Stores, User
 from fanout_service.metrics import PLANNED_AFTER_SECONDS, POSTS_PLANNED
 from fanout_service.push_or_pull import Strategy, strategy
 from fanout_service.slices import Slices
@@ -28,10 +28,7 @@ COMMANDS_AT_ONCE = 1000
 class FanOutPost:
     """The projection of `PostCreated`."""
 
-    posts: Posts
-    graph: Graph
-    timelines: Timelines
-    jobs: Jobs
+    stores: Stores
     log: EventLog
     clock: Clock
     slices: Slices
@@ -40,9 +37,9 @@ class FanOutPost:
 
     async def project(self, event: PostCreated, record: Record) -> None:
         """Idempotent: a plan that was recorded is kept, and only what is not done of it is done."""
-        await self.posts.create(event.post_id, event.author_id, event.content)
+        await self.stores.posts.create(event.post_id, event.author_id, event.content)
         pointer = Pointer(event.post_id, event.author_id)
-        plan = await self.jobs.plan(event.post_id)
+        plan = await self.stores.jobs.plan(event.post_id)
         if plan is None:
             plan = await self._plan(pointer, record)
         if plan.generation is not None:
@@ -50,7 +47,7 @@ class FanOutPost:
 
     async def _plan(self, pointer: Pointer, record: Record) -> Plan:
         # Uncached, and after the post's row and pointer: see the top.
-        users = await self.graph.users([pointer.author_id])
+        users = await self.stores.graph.users([pointer.author_id])
         author = users.get(pointer.author_id, User(pointer.author_id))
         chosen = strategy(author, posted_at_ms=record.appended_at_ms, overlap_ms=self.overlap_ms)
         if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
@@ -59,7 +56,7 @@ class FanOutPost:
         else:
             plan = await self._settle_mode(pointer, author, chosen, at=record.offset)
         # The plan comes last, and vouches for all before it: whoever finds it goes on with its slices.
-        await self.jobs.write_plan(pointer.post_id, plan, at=record.offset)
+        await self.stores.jobs.write_plan(pointer.post_id, plan, at=record.offset)
         POSTS_PLANNED.labels(chosen).inc()
         PLANNED_AFTER_SECONDS.observe(max(0, self.clock.now_ms() - record.appended_at_ms) / 1000)
         return plan
@@ -70,10 +67,10 @@ class FanOutPost:
         if chosen != "push":
             # Before the mode: a backfill leaves out what is marked `pull`, so such a post must be there to pull,
             # even if this worker dies here and the next one, with another count, decides to push.
-            await self.timelines.add_pulled(pointer, at=at)
+            await self.stores.timelines.add_pulled(pointer, at=at)
         # A post of the overlap counts as pushed, and is backfilled like one.
         mode: Mode = "pull" if chosen == "pull" else "push"
-        await self.posts.set_mode(pointer.author_id, pointer.post_id, mode, at=at)
+        await self.stores.posts.set_mode(pointer.author_id, pointer.post_id, mode, at=at)
         return self._plan_of(mode, author if mode == "push" else None)
 
     def _plan_of(self, mode: Mode, audience: User | None) -> Plan:
@@ -86,7 +83,7 @@ class FanOutPost:
         )
 
     async def _deliver(self, pointer: Pointer, newest_generation: int, *, at: int) -> None:
-        done = await self.jobs.slices_done(pointer.post_id)
+        done = await self.stores.jobs.slices_done(pointer.post_id)
         missing = (slice_ for slice_ in buckets_up_to(newest_generation) if slice_ not in done)
         if slices_total(newest_generation) == 1:
             for bucket in missing:

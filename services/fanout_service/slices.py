@@ -11,7 +11,7 @@ from uuid import UUID
 from fanfold.buckets import FollowerBucket
 from fanfold.clock import Clock
 from fanfold.events import DeliverSlice
-from fanfold.stores import Graph, Jobs, Pointer, SliceDone, Timelines
+from fanfold.stores import Pointer, SliceDone, Stores
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry
 from fanout_service.metrics import DELIVERIES, SLICE_SECONDS
@@ -21,9 +21,7 @@ from fanout_service.metrics import DELIVERIES, SLICE_SECONDS
 class Slices:
     """Slices of all posts. `free` bounds those in delivery, and so the followers in this worker's memory."""
 
-    graph: Graph
-    timelines: Timelines
-    jobs: Jobs
+    stores: Stores
     clock: Clock
     free: asyncio.Semaphore
 
@@ -31,12 +29,12 @@ class Slices:
         """Push to the bucket's followers as they are now, then record the slice as done."""
         async with self.free:
             started_s = self.clock.monotonic_s()
-            edges = await self.graph.followers(pointer.author_id, bucket)
+            edges = await self.stores.graph.followers(pointer.author_id, bucket)
             readers = [edge.follower_id for edge in edges if edge.active]
-            rows = await self.timelines.push([pointer], readers) if readers else 0
+            rows = await self.stores.timelines.push([pointer], readers) if readers else 0
             # Only after the push: a slice that is done is never delivered again.
             done = SliceDone(rows, self.clock.now_ms())
-            await self.jobs.finish_slice(pointer.post_id, bucket, done, at=at)
+            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, at=at)
             DELIVERIES.labels("fanout").inc(rows)
             SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
 
@@ -47,7 +45,7 @@ class Slices:
             if isinstance(event, DeliverSlice):
                 of_post[event.post_id].append((event, record.offset))
         for post_id, commands in of_post.items():
-            done = await self.jobs.slices_done(post_id)
+            done = await self.stores.jobs.slices_done(post_id)
             await concurrently(
                 self.deliver(
                     Pointer(post_id, command.author_id),

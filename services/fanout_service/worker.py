@@ -40,25 +40,18 @@ class Worker:
             dead_letter_limit=settings.dead_letter_limit,
         )
         self._slices = Slices(
-            graph=stores.graph,
-            timelines=stores.timelines,
-            jobs=stores.jobs,
+            stores=stores,
             clock=clock,
             free=asyncio.Semaphore(settings.slices_in_flight),
         )
         self._backfill = Backfill(
-            posts=stores.posts,
-            graph=stores.graph,
-            timelines=stores.timelines,
+            stores=stores,
             log=log,
             clock=clock,
             retention_ms=settings.retention_ms,
         )
         self._fan_out = FanOutPost(
-            posts=stores.posts,
-            graph=stores.graph,
-            timelines=stores.timelines,
-            jobs=stores.jobs,
+            stores=stores,
             log=log,
             clock=clock,
             slices=self._slices,
