@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from fanfold.clock import SystemClock
 from fanfold.http.app import make_app
+from fanfold.http.readiness import readiness
+from fanout_service.progress import Progress
 from feed_service import http as feed
 from feed_service.feed_reader import feed_reader
 from graph_service import http as graph
@@ -53,6 +55,17 @@ async def feed_service() -> AsyncIterator[FastAPI]:
             await api.posted(by=author)
         await api.project()
         yield make_app(title="feeds", routers=[feed.router(reader)], ready=feed.ready(api.engines))
+
+
+@asynccontextmanager
+async def fanout_service() -> AsyncIterator[FastAPI]:
+    """What the worker serves: health and metrics."""
+    yield make_app(
+        title="the fan-out worker",
+        routers=[],
+        ready=readiness({}),
+        alive=Progress(SystemClock()).check,
+    )
 
 
 @asynccontextmanager

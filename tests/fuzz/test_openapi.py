@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-from tests.fuzz.services import ACTOR, EXISTING, feed_service, graph_service, post_service
+from tests.fuzz.services import (
+    ACTOR,
+    EXISTING,
+    fanout_service,
+    feed_service,
+    graph_service,
+    post_service,
+)
 from tests.support.served import AppFactory, served
 
 STATEFUL = {"cursor", "Idempotency-Key"}
@@ -76,6 +83,7 @@ def every_answer_is_documented(
 test_post_service = every_answer_is_documented(post_service)
 test_graph_service = every_answer_is_documented(graph_service)
 test_feed_service = every_answer_is_documented(feed_service)
+test_fanout_service = every_answer_is_documented(fanout_service)
 
 test_post_service_about_what_exists = every_answer_is_documented(post_service, about=EXISTING)
 test_graph_service_about_what_exists = every_answer_is_documented(graph_service, about=EXISTING)
