@@ -117,3 +117,7 @@ async def _commands(system: System, settings: Settings) -> list[str]:
 
 def _base(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port}"
+
+
+if __name__ == "__main__":
+    run(port=Settings().port, data=None, with_demo=True)
