@@ -32,7 +32,7 @@ run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=p
 
 test: static engines ## Run everything, also on the real Kafka and Cassandra
 	@echo "==> tests, tier by tier"
-	@$(PY) -m pytest
+	@$(PY) -m pytest --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, under a minute
 	@echo "==> fast tests, on the embedded adapters"
