@@ -1,4 +1,4 @@
-"""`Consumer` on Kafka, by Faust: used only for what it does safely (DESIGN §9, docs/decisions).
+"""`Consumer` on Kafka, by Faust: used only for what it does safely (docs/decisions/0005).
 
 Faust as it comes loses events: an exception that leaves an agent acknowledges the event, and acknowledgements out
 of order commit past work in flight. Here one agent a topic takes batches one at a time and acknowledges a batch in
@@ -36,12 +36,15 @@ _REQUEST_S = 90.0
 _COMMIT_S = 1.0
 _STOP_S = 20.0
 
-# A topic that is behind is paused when its buffer is 80 % full. What was fetched before the pause must still fit,
-# or it would block the one fetcher and so the other topics: 24 partitions x 100 records < 20 % of 16,384.
-_BUFFERED_EVENTS = 16_384
-_FETCHED_EVENTS = 100
+# A topic that is behind is paused when its buffer is 80 % full. What is fetched until each of its partitions has been
+# paused must still fit, or it would block the one fetcher and so the other topics: 24 partitions x 32 records are
+# less than 20 % of 4,096. Small, so that partitions take turns soon, and each advances well within the liveness
+# check's patience however long a slice takes.
+_BUFFERED_EVENTS = 4096
+_FETCHED_EVENTS = 32
 
-# A batch of slices is up to a million rows a hundred: small batches keep a stop and a rebalance short.
+# A slice is thousands of rows, and what was taken must be finished before the worker may stop or hand over its
+# partitions: so a batch of slices is only this many times what is delivered at a time.
 _SLICE_BATCHES = 4
 
 

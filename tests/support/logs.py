@@ -63,7 +63,8 @@ async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
 
 
 def a_follow(*, of: str = "bob", by: str = "alice") -> UserFollowed:
-    return UserFollowed(followee_id=of, follower_id=by, followed_at=datetime.now(UTC))
+    at = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC)
+    return UserFollowed(followee_id=of, follower_id=by, followed_at=at)
 
 
 def a_post(*, by: str = "bob", content: str = "hello") -> PostCreated:

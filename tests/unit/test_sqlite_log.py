@@ -1,0 +1,184 @@
+"""What only the embedded log promises: a file for one process, and a replay that repeats history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fanfold.errors import Fault
+from fanfold.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
+from fanfold.log import Record
+from fanfold.sqlite_log import SqliteConsumer, SqliteLog
+from tests.support.clock import ManualClock
+from tests.support.logs import Seen, a_follow, a_post, everything, followers, running
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+def opened(path: Path, clock: ManualClock | None = None) -> SqliteLog:
+    return SqliteLog(path, clock=clock or ManualClock(), source="test")
+
+
+@asynccontextmanager
+async def replaying(log: SqliteLog, seen: Seen) -> AsyncIterator[SqliteConsumer]:
+    consumer = SqliteConsumer(log, clock=ManualClock(), take_events=7, replay=True)
+    async with running(consumer, {GRAPH: seen, POSTS: seen, SLICES: seen}):
+        yield consumer
+
+
+def a_slice(of: PostCreated) -> DeliverSlice:
+    return DeliverSlice(post_id=of.post_id, author_id=of.author_id, generation=0, bucket=0)
+
+
+async def test_a_log_goes_on_where_it_was_closed(path: Path) -> None:
+    async with opened(path) as log:
+        first = await log.append(a_follow(by="u0"))
+    async with opened(path) as log:
+        second = await log.append(a_follow(by="u1"))
+
+        assert followers(await everything(log, 2)) == ["u0", "u1"]
+    assert first is not None
+    assert second is not None
+    assert (second.partition, second.offset) == (first.partition, first.offset + 1)
+
+
+async def test_a_log_in_use_is_refused_to_another(path: Path) -> None:
+    async with opened(path) as log:
+        with pytest.raises(Fault, match="locked"):
+            async with opened(path):
+                pass
+        await log.append(a_follow())
+
+
+@pytest.fixture
+def no_log(path: Path) -> Path:
+    path.write_text("not a database, but long enough to be taken for one" * 50)
+    return path
+
+
+async def test_a_file_that_is_no_log_is_refused(no_log: Path) -> None:
+    with pytest.raises(Fault, match="not a database"):
+        async with opened(no_log):
+            pass
+
+
+async def test_a_record_carries_the_time_of_its_appending(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as log:
+        await log.append(a_follow(by="u0"))
+        clock.advance(60)
+        await log.append(a_follow(by="u1"))
+
+        late = await everything(log, 1, since_ms=clock.now_ms())
+
+    assert followers(late) == ["u1"]
+    assert late[0].appended_at_ms == clock.now_ms()
+
+
+async def test_a_tail_that_is_not_read_falls_behind(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as log, log.tail([GRAPH], since_ms=0) as tail:
+        assert tail.behind_s() == 0
+        await log.append(a_follow())
+        clock.advance(3)
+        assert tail.behind_s() == 3
+        await tail.read()
+        assert tail.behind_s() == 0
+
+
+async def test_a_replay_repeats_history_in_the_order_of_appending_over_all_topics(
+    path: Path,
+) -> None:
+    history: list[Event] = []
+    for n in range(20):
+        history += [a_follow(by=f"u{n}"), a_post(by=f"u{n}"), a_follow(of="x", by=f"u{n}")]
+    async with opened(path) as log:
+        for event in history:
+            await log.append(event)
+    seen = Seen()
+
+    async with opened(path) as log, replaying(log, seen) as consumer:
+        await consumer.drained()
+
+    assert [record.event() for record in seen.records] == history
+
+
+async def test_a_new_process_starts_from_the_first_record(path: Path) -> None:
+    before, after = Seen(), Seen()
+    async with opened(path) as log:
+        await log.append(a_follow())
+        async with replaying(log, before) as consumer:
+            await consumer.drained()
+    async with opened(path) as log:
+        anew = SqliteConsumer(log, clock=ManualClock(), take_events=10)
+        async with running(anew, {GRAPH: after}):
+            await anew.drained()
+
+    assert before.records == after.records
+
+
+async def test_internal_records_are_cleared_and_public_ones_are_not(path: Path) -> None:
+    post = a_post()
+    async with opened(path) as log:
+        await log.append(post)
+        await log.append(a_slice(post))
+        await log.dead_letter(Record(GRAPH, 0, 0, b"", b"", {}, 0), "poison")
+
+        await log.clear_internal()
+
+        (left,) = await everything(log, 1, [POSTS, SLICES, "dead-letters.v1"])
+        assert left.event() == post
+        again = await log.append(a_slice(post))
+        assert again is not None
+        assert again.offset == 0
+
+
+async def test_drained_waits_for_what_the_handlers_append(path: Path) -> None:
+    async with opened(path) as log:
+        handled: list[str] = []
+
+        async def post(records: Sequence[Record]) -> None:
+            await log.append_many([a_post(by=follower) for follower in followers(records)])
+
+        async def slices(records: Sequence[Record]) -> None:
+            posts = [r.event() for r in records]
+            await log.append_many([a_slice(p) for p in posts if isinstance(p, PostCreated)])
+
+        async def done(records: Sequence[Record]) -> None:
+            handled.extend(str(record.position) for record in records)
+
+        consumer = SqliteConsumer(log, clock=ManualClock(), take_events=3)
+        async with running(consumer, {GRAPH: post, POSTS: slices, SLICES: done}):
+            await log.append_many([a_follow(by=f"u{n}") for n in range(10)])
+            await consumer.drained()
+
+            assert len(handled) == 10
+
+
+async def test_drained_says_when_the_consumer_has_stopped(path: Path) -> None:
+    async def fails(records: Sequence[Record]) -> None:
+        raise ConnectionError
+
+    async with opened(path) as log:
+        consumer = SqliteConsumer(log, clock=ManualClock(), take_events=3)
+        async with running(consumer, {GRAPH: fails}):
+            await log.append(a_follow())
+            with pytest.raises(Fault, match="stopped"):
+                await asyncio.wait_for(consumer.drained(), 5)
+
+
+async def test_closing_keeps_what_was_being_appended(path: Path) -> None:
+    async with opened(path) as log:
+        appending = asyncio.create_task(log.append(a_follow(by="last")))
+        await asyncio.sleep(0)
+    await appending
+
+    async with opened(path) as log:
+        assert followers(await everything(log, 1)) == ["last"]
