@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import faust
@@ -14,25 +15,23 @@ import pytest
 
 from fanfold.clock import SystemClock
 from fanfold.events import GRAPH, POSTS, SLICES, DeliverSlice
-from fanfold.kafka.admin import apply_topics
 from fanfold.kafka.log import KafkaLog
 from fanfold.settings import Settings
 from fanout_service.stream import EX_TEMPFAIL, FaustConsumer
-from tests.support.engines import RealEngines, settings_for
+from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
 from tests.support.faust_worker import AUTHORS, a_worker, append_follows
-from tests.support.logs import Seen, a_follow, a_post, followers, running
+from tests.support.logs import Seen, a_follow, a_post, followers, own_topics, running
 
 pytestmark = pytest.mark.real
 
-EVENTS = 3000
+EVENTS = 2000
 
 
 @pytest.fixture
-async def settings(engines: RealEngines) -> Settings:
-    prepared = settings_for(engines, worker_id="worker-1", log_level="error")
-    await apply_topics(prepared)
-    return prepared
+async def settings(engines: RealEngines) -> AsyncIterator[Settings]:
+    async with own_topics(engines, worker_id="worker-1", log_level="error") as settings:
+        yield settings
 
 
 def in_order_for_each_author(handled: list[str]) -> bool:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from fanfold.clock import SystemClock
 from fanfold.errors import Unavailable
 from fanfold.events import GRAPH
-from fanfold.kafka.admin import apply_topics
 from fanfold.kafka.log import KafkaLog
 from fanfold.settings import Settings
-from tests.support.engines import RealEngines, settings_for
-from tests.support.logs import a_follow, everything, followers, read
+from tests.support.engines import RealEngines
+from tests.support.logs import a_follow, everything, followers, own_topics, read
 from tests.support.probes import free_port
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-async def settings(engines: RealEngines) -> Settings:
-    prepared = settings_for(engines, request_timeout_s=2)
-    await apply_topics(prepared)
-    return prepared
+async def settings(engines: RealEngines) -> AsyncIterator[Settings]:
+    async with own_topics(engines, request_timeout_s=2) as settings:
+        yield settings
 
 
 def opened(settings: Settings) -> KafkaLog:

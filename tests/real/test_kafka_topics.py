@@ -14,14 +14,17 @@ from fanfold.settings import Settings
 from fanfold.topics import load_topics
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
+from tests.support.logs import delete_topics
 from tests.support.probes import free_port
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def settings(engines: RealEngines) -> Settings:
-    return settings_for(engines)
+async def settings(engines: RealEngines) -> AsyncIterator[Settings]:
+    settings = settings_for(engines)
+    yield settings
+    await delete_topics(settings)
 
 
 @pytest.fixture

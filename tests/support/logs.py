@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from fanfold.clock import SystemClock
 from fanfold.events import GRAPH, PostCreated, UserFollowed
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.log import BatchHandler, Consumer, EventLog, Record, Tail
+from fanfold.settings import Settings
 from fanfold.sqlite_log import SqliteConsumer, SqliteLog
 from tests.support.engines import RealEngines, settings_for
 
@@ -47,19 +49,44 @@ async def _sqlite(path: Path) -> AsyncIterator[LogUnderTest]:
 
 @asynccontextmanager
 async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
-    from fanfold.kafka.admin import apply_topics
     from fanfold.kafka.log import KafkaLog
     from fanout_service.stream import FaustConsumer
 
-    settings = settings_for(engines, worker_id="worker-1")
+    async with own_topics(engines, worker_id="worker-1") as settings:
+
+        def consumer(take_events: int) -> Consumer:
+            chosen = settings.model_copy(update={"take_events": take_events})
+            return FaustConsumer(chosen, leave=lambda status: None)
+
+        async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
+            yield LogUnderTest(log, consumer)
+
+
+@asynccontextmanager
+async def own_topics(engines: RealEngines, **overrides: Any) -> AsyncIterator[Settings]:
+    """Settings with topics of their own."""
+    from fanfold.kafka.admin import apply_topics
+
+    settings = settings_for(engines, **overrides)
     await apply_topics(settings)
+    try:
+        yield settings
+    finally:
+        await delete_topics(settings)
 
-    def consumer(take_events: int) -> Consumer:
-        chosen = settings.model_copy(update={"take_events": take_events})
-        return FaustConsumer(chosen, leave=lambda status: None)
 
-    async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
-        yield LogUnderTest(log, consumer)
+async def delete_topics(settings: Settings) -> None:
+    """What a test of Kafka does last: a small broker can't carry the partitions of them all."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from fanfold.kafka.admin import partition_counts
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    await admin.delete_topics(
+        [f"{settings.topic_prefix}.{topic}" for topic in await partition_counts(settings)]
+    )
+    await admin.close()
 
 
 def a_follow(*, of: str = "bob", by: str = "alice") -> UserFollowed:
