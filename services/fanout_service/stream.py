@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 
 from fanfold.errors import Fault
 from fanfold.events import SLICES
@@ -95,23 +96,26 @@ class FaustConsumer:
             crashed.cancel()
 
     def lag(self) -> list[PartitionLag]:
-        """Each partition this worker has been assigned; empty until then.
+        """Each partition assigned to this worker; empty while none is.
 
         A worker is alive while `committed` grows wherever `records` is above 0.
         """
-        if self._app is None or not self._app.consumer.started:
+        if self._app is None:
             return []
         consumer: Any = self._app.consumer
-        prefix = f"{self._settings.topic_prefix}."
-        return [
-            PartitionLag(
-                at.topic.removeprefix(prefix),
-                at.partition,
-                consumer._committed_offset[at] or 0,  # noqa: SLF001 - no public way before the first commit
-                consumer.highwater(at),
-            )
-            for at in sorted(consumer.assignment())
-        ]
+        try:
+            # No public way to what was committed before this process's first commit.
+            return [
+                self._lag_of(at, consumer._committed_offset[at] or 0, consumer.highwater(at))  # noqa: SLF001
+                for at in sorted(consumer.assignment())
+            ]
+        except (ConsumerNotStarted, AssertionError):
+            # Starting, or a rebalance in the consumer's thread has taken a partition away just now.
+            return []
+
+    def _lag_of(self, at: Any, committed: int, end: int | None) -> PartitionLag:
+        topic = at.topic.removeprefix(f"{self._settings.topic_prefix}.")
+        return PartitionLag(topic, at.partition, committed, end)
 
     async def _check_topics(self, handlers: Mapping[str, BatchHandler]) -> None:
         # Faust ignores a topic that is missing at its start, and stays idle.
