@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class TierProgress:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.sizes: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.tiers: dict[str, str] = {}
         self.current = ""
         self.silent_skips: list[str] = []
