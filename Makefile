@@ -8,6 +8,11 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8080
 DATA ?=
 PYTHON ?=
+# Of `make up`: its workers (as many as the last time, at first 1), and the first of the ports behind the gateway's.
+WORKERS ?=
+PORTS ?= 18100
+
+HOME_OF_UP = $(or $(DATA),.fanfold)
 
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
@@ -18,9 +23,10 @@ STAMPS := .venv/.stamps
 VENV := $(STAMPS)/venv-$(call checksum,/dev/null)
 RUNTIME := $(STAMPS)/runtime-$(call checksum,requirements/runtime.txt requirements/build.txt pyproject.toml)
 TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.txt)
+LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run test check fmt lock schemas clean static engines
+.PHONY: help run up status down test check fmt lock schemas clean static engines bench
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -30,7 +36,17 @@ help: ## List the targets
 run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=path keeps the log
 	@exec .venv/bin/fanfold dev --port $(PORT) $(if $(DATA),--data "$(DATA)")
 
-test: static engines ## Run everything, also on the real Kafka and Cassandra
+up: $(LOCAL) ## Start the real system and keep it running: PORT (8080), WORKERS, DATA (.fanfold), PORTS
+	@scripts/fetch_engines jars
+	@exec $(PY) -m deploy.local.up --data "$(HOME_OF_UP)" --port $(PORT) --ports $(PORTS) $(if $(WORKERS),--workers $(WORKERS))
+
+status: $(RUNTIME) ## Show its health, what waits for the workers, and where the logs are
+	@exec .venv/bin/fanfold status --data "$(HOME_OF_UP)"
+
+down: $(RUNTIME) ## Stop it in order; its data stays
+	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
+
+test: static engines $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
 	@echo "==> tests, tier by tier"
 	@$(PY) -m pytest --durations=10 --durations-min=2
 
@@ -52,6 +68,10 @@ fmt: $(TEST) ## Format the code and put right what ruff can
 
 engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, where no Docker engine answers
 	@scripts/fetch_engines
+
+bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QUICK=1 a smoke run, ROUNDS=n
+	@FANFOLD_ENGINES=jars scripts/fetch_engines
+	@$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)
@@ -77,3 +97,8 @@ $(TEST): $(RUNTIME)
 	@echo "==> installing what the checks and tests need into .venv"
 	@$(INSTALL) -r requirements/test.txt -r requirements/dev.txt
 	@rm -f $(STAMPS)/test-* && touch $@
+
+$(LOCAL): $(RUNTIME)
+	@echo "==> installing the gateway and the supervisor into .venv"
+	@$(INSTALL) -r requirements/local.txt
+	@rm -f $(STAMPS)/local-* && touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,32 @@ def dev(
     from all_in_one.__main__ import run
 
     run(port=port, data=data, with_demo=demo)
+
+
+@app.command()
+def status(
+    data: Annotated[
+        Path, typer.Option(help="The directory of the system that `make up` started.")
+    ] = Path(".fanfold"),
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Show the health of each process, what the workers have before them, and where the logs are.
+
+    Without a system in that directory: only what Kafka knows. Exit status 1 if something is not healthy.
+    """
+    from fanfold.operations import status_report
+    from fanfold.operations.status import read_status
+    from fanfold.operations.system import read_system
+
+    system = read_system(data)
+    settings = Settings(**system.settings) if system else Settings()
+    found = asyncio.run(read_status(settings, system))
+    if as_json:
+        typer.echo(json.dumps(status_report.as_json(found), indent=2))
+    else:
+        status_report.print_status(found, Console(highlight=False))
+    if not found.healthy:
+        raise typer.Exit(1)
 
 
 @schema.command()

@@ -1,0 +1,86 @@
+"""`make down`: stop everything in order, the gateway first and the engines last. The data stays."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local.plan import ENGINES, GATEWAY
+from deploy.local.up import STOPPED_S, alone
+from fanfold.errors import FanfoldError, Fault
+from fanfold.operations.supervisor import Supervisor
+from fanfold.operations.system import read_system
+
+_LOOK_AGAIN_S = 0.1
+
+console = Console(highlight=False)
+
+
+def down(home: Path) -> None:
+    """Return when nothing runs any more; idempotent. Raises `Fault` if something stays."""
+    system = read_system(home)
+    supervisor = Supervisor(system.supervisor) if system else None
+    if supervisor is None or not supervisor.alive():
+        console.print("Fanfold is not up.")
+        return
+    started_s = time.monotonic()
+    processes = supervisor.processes()
+    pids = [supervisor.pid(), *(each.pid for each in processes.values() if each.pid)]
+    services = [name for name in processes if name not in (*ENGINES, GATEWAY)]
+    # Whoever writes is gone before what it writes to, and whoever asks before what answers.
+    for names in ([GATEWAY], services, ENGINES):
+        _stop(supervisor, [name for name in names if name in processes])
+    supervisor.shut_down()
+    _wait_until_gone(pids)
+    console.print(f"Fanfold is down after {time.monotonic() - started_s:.0f} s; its data is kept.")
+
+
+def _stop(supervisor: Supervisor, names: Sequence[str]) -> None:
+    for name in names:
+        supervisor.stop(name)
+    supervisor.wait_stopped(names, within_s=STOPPED_S)
+    for name in names:
+        console.print(f"  stopped {name}")
+
+
+def _wait_until_gone(pids: Collection[int]) -> None:
+    deadline = time.monotonic() + STOPPED_S
+    while left := [pid for pid in pids if _runs(pid)]:
+        if time.monotonic() > deadline:
+            raise Fault(f"still running after {STOPPED_S:.0f} s: {left}")
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make down", description=__doc__)
+    parser.add_argument("--data", default=".fanfold", help="as it was given to `make up`")
+    home = Path(parser.parse_args().data).absolute()
+    try:
+        with alone(home):
+            down(home)
+    except FanfoldError as error:
+        console.print(f"make down: {error}", style="red", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("Interrupted; `make down` again goes on.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""supervisord's configuration for a plan, and its start."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploy.local.commands import command, environment
+from deploy.local.plan import ENGINES, GATEWAY, Plan
+from fanfold.errors import Fault
+from fanfold.operations.supervisor import Supervisor
+
+_START_S = 10.0
+_LOOK_AGAIN_S = 0.05
+# supervisord's format knows no way to write these inside a value.
+_UNSPEAKABLE = ('"', "'", "\\", "\n", " ;", " #")
+
+_HEAD = """\
+[supervisord]
+logfile={log}
+pidfile={home}/supervisord.pid
+childlogdir={home}/logs
+loglevel=warn
+
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+# Back whatever it died of and however often: `startretries` counts only deaths in the first second, and waits a
+# little longer each time. Stopped in reverse order of priority.
+_PROGRAM = """
+[program:{name}]
+command={command}
+environment={environment}
+priority={priority}
+autostart={autostart}
+autorestart=true
+startsecs=1
+startretries=1000000
+stopwaitsecs={stop_s}
+stdout_logfile={log}
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=2
+redirect_stderr=true
+"""
+
+
+def write_configuration(plan: Plan) -> Path:
+    """Write supervisord's configuration and everything that it names; idempotent. Raises `Fault`."""
+    refuse_unspeakable(plan.home)
+    for directory in (plan.home, plan.configuration, plan.data, plan.home / "logs"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = plan.configuration / "supervisord.conf"
+    path.write_text(configuration(plan, dies_with_its_parent()))
+    return path
+
+
+def configuration(plan: Plan, prefix: list[str]) -> str:
+    """The text; each command follows `prefix`."""
+    head = _HEAD.format(
+        log=_escaped(str(plan.log("supervisord"))),
+        home=_escaped(str(plan.home)),
+        socket=_escaped(str(plan.socket)),
+    )
+    return head + "".join(_program(plan, name, prefix) for name in plan.names)
+
+
+def refuse_unspeakable(path: Path) -> None:
+    """Raise `Fault` for a directory that supervisord's configuration can't name."""
+    found = [each for each in _UNSPEAKABLE if each in str(path)]
+    if found:
+        raise Fault(f"{path}: supervisord can't use a directory with {found} in its name")
+
+
+def dies_with_its_parent() -> list[str]:
+    """Makes a process end with supervisord, where the system can: nobody would look after it any more."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return []
+    known = subprocess.run(  # noqa: S603 - no text from outside
+        [setpriv, "--help"], capture_output=True, text=True, check=False
+    )
+    return [setpriv, "--pdeathsig", "KILL"] if "--pdeathsig" in known.stdout else []
+
+
+def start_supervisord(plan: Plan, configured: Path) -> Supervisor:
+    """Start it as a daemon. Returns when it answers; raises `Fault` if it doesn't."""
+    settings = {
+        f"FANFOLD_{name.upper()}": str(value) for name, value in plan.system().settings.items()
+    }
+    started = subprocess.run(  # noqa: S603 - no text from outside
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(configured)],
+        cwd=plan.home,
+        env={**os.environ, **settings, "FANFOLD_HOST": "127.0.0.1"},  # noqa: TID251 - handed on
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    supervisor = Supervisor(str(plan.socket))
+    deadline = time.monotonic() + _START_S
+    while not supervisor.alive():
+        if started.returncode or time.monotonic() > deadline:
+            raise Fault(f"supervisord did not start: {started.stderr or plan.log('supervisord')}")
+        time.sleep(_LOOK_AGAIN_S)
+    return supervisor
+
+
+def _program(plan: Plan, name: str, prefix: list[str]) -> str:
+    # The services wait for their tables and topics, which `make up` makes before it starts them.
+    engine = name in ENGINES
+    variables = ",".join(f'{key}="{value}"' for key, value in environment(plan, name).items())
+    return _PROGRAM.format(
+        name=name,
+        command=_escaped(shlex.join([*prefix, *command(plan, name)])),
+        environment=variables,
+        priority=10 if engine else 30 if name == GATEWAY else 20,
+        autostart="true" if engine else "false",
+        stop_s=60 if engine else 30,
+        log=_escaped(str(plan.log(name))),
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")

@@ -1,0 +1,73 @@
+"""Is a process ready? Asked in its own protocol, so that an open port is not mistaken for an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+ANSWER_S = 3.0
+READY = "ready"
+# ApiVersions v0 (key 18), correlation id 1, no client id, after its length.
+_KAFKA_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+# Protocol 5, stream 0, OPTIONS, no body; the answer is SUPPORTED (opcode 6).
+_CQL_OPTIONS = bytes([5, 0, 0, 0, 5, 0, 0, 0, 0])
+_CQL_SUPPORTED = 6
+
+
+def readiness_of(url: str) -> str:
+    """`READY`, or what is wrong, in a line. Blocks for at most a few seconds."""
+    match urlsplit(url):
+        case at if at.scheme == "kafka":
+            return _answered(_kafka_answers(at.hostname or "", at.port or 0))
+        case at if at.scheme == "cql":
+            return _answered(_cassandra_answers(at.hostname or "", at.port or 0))
+    return _http(url)
+
+
+def _answered(answers: bool) -> str:
+    return READY if answers else "no answer"
+
+
+def _http(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - the description's own URLs
+            return READY
+    except urllib.error.HTTPError as error:
+        return _detail(error) or f"answers {error.code}"
+    except OSError:
+        return "no answer"
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """What a problem document says."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(error.read(65536))["detail"])
+    return ""
+
+
+def _kafka_answers(host: str, port: int) -> bool:
+    """A broker answers which versions it speaks once it is registered and unfenced."""
+    answer = _ask(host, port, _KAFKA_API_VERSIONS, 10)
+    return len(answer) == 10 and answer[4:8] == b"\0\0\0\1" and answer[8:10] == b"\0\0"
+
+
+def _cassandra_answers(host: str, port: int) -> bool:
+    answer = _ask(host, port, _CQL_OPTIONS, 9)
+    return len(answer) == 9 and answer[4] == _CQL_SUPPORTED
+
+
+def _ask(host: str, port: int, question: bytes, wanted: int) -> bytes:
+    answer = b""
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((host, port), timeout=ANSWER_S) as peer,
+    ):
+        peer.sendall(question)
+        while len(answer) < wanted and (part := peer.recv(wanted - len(answer))):
+            answer += part
+    return answer
