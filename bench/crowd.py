@@ -1,0 +1,75 @@
+"""Authors with followers, written straight into the tables: what 100,000 follows through the log would leave behind.
+
+The follows themselves are not what is measured here. Edges lie in the generations in which a growing audience
+would have put them, and every follow counts as backfilled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TypeVar
+
+from fanfold.buckets import generation_for
+from fanfold.events import PostCreated
+from fanfold.ids import created_at_ms, new_post_id
+from fanfold.settings import Settings
+from fanfold.stores import FollowerEdge, Graph, Mode, User
+
+T = TypeVar("T")
+_EDGES_AT_ONCE = 20_000
+_CALLS_AT_ONCE = 64
+
+
+def reader_id(number: int) -> str:
+    return f"reader-{number:07}"
+
+
+def edges(followers: Sequence[str], settings: Settings, *, since_ms: int) -> Iterable[FollowerEdge]:
+    """One active edge each, as if they had followed one after the other."""
+    for count, follower_id in enumerate(followers, start=1):
+        generation = generation_for(count, settings.bucket_followers)
+        yield FollowerEdge(follower_id, generation, True, since_ms, 0, 0)
+
+
+async def seed_author(
+    graph: Graph,
+    author_id: str,
+    followers: Sequence[str],
+    settings: Settings,
+    *,
+    delivery: Mode = "push",
+    count: int | None = None,
+) -> None:
+    """Register an author whom `followers` follow; `count` pretends to more of them than there are rows."""
+    total = len(followers) if count is None else count
+    standing = User(
+        author_id,
+        follower_count=total,
+        generation=generation_for(total, settings.bucket_followers),
+        delivery=delivery,
+        pull_since_ms=1 if delivery == "pull" else None,
+    )
+    await graph.register(author_id, f"Author {author_id}", at=0)
+    await graph.write_standing(standing, at=0)
+    rows = iter(edges(followers, settings, since_ms=1))
+    while chunk := list(islice(rows, _EDGES_AT_ONCE)):
+        await graph.write_edges(author_id, chunk)
+        await graph.mark_materialised(author_id, [(edge.follower_id, 0) for edge in chunk])
+
+
+def new_post(
+    author_id: str, *, now_ms: int, content: str = "Measured, not guessed."
+) -> PostCreated:
+    post_id = new_post_id(now_ms)
+    created = datetime.fromtimestamp(created_at_ms(post_id) / 1000, UTC)
+    return PostCreated(post_id=post_id, author_id=author_id, content=content, created_at=created)
+
+
+async def each(calls: Iterable[Awaitable[T]]) -> None:
+    """Await all, some at a time."""
+    waiting = iter(calls)
+    while chunk := list(islice(waiting, _CALLS_AT_ONCE)):
+        await asyncio.gather(*chunk)

@@ -1,0 +1,126 @@
+"""GETs under load: at a fixed rate with intended-send times (open loop), and as many as will go (saturation).
+
+A minimal HTTP/1.1 client, because a comfortable one would cost more CPU than the service that it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bench.fan_outs import WrongResult
+from bench.figures import percentile
+
+CONNECTIONS = 64
+
+
+class Connection:
+    """One keep-alive connection: one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def get(self, path: str, user: str) -> bytes:
+        """The body of a 200. Raises `WrongResult` for anything else."""
+        self._writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n\r\n".encode()
+        )
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        body = await self._reader.readexactly(content_length(head))
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise WrongResult(f"{path}: {head.splitlines()[0].decode()} {body[:200].decode()}")
+        return body
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def content_length(head: bytes) -> int:
+    """Of an answer's head; 0 without one."""
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+@asynccontextmanager
+async def connections(url: str, count: int = CONNECTIONS) -> AsyncIterator[list[Connection]]:
+    where = urlsplit(url)
+    opened = [
+        Connection(*await asyncio.open_connection(where.hostname, where.port)) for _ in range(count)
+    ]
+    try:
+        yield opened
+    finally:
+        for each in opened:
+            each.close()
+
+
+Request = tuple[str, str]
+"""Path and user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Of requests sent at a rate: from when each was meant to be sent to its answer."""
+
+    asked_per_s: float
+    answered_per_s: float
+    ms: list[float]
+
+    def ms_at(self, share: float) -> float:
+        return percentile(self.ms, share)
+
+
+def intended_times(count: int, rate: float) -> list[float]:
+    """Seconds after the start at which each request is due: evenly spaced, whatever the answers do."""
+    return [number / rate for number in range(count)]
+
+
+async def at_rate(
+    pool: Sequence[Connection], requests: Sequence[Request], rate: float
+) -> Latencies:
+    """Open loop: a slow answer delays nobody but itself, and one that waits for a connection is waiting."""
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    for each in pool:
+        free.put_nowait(each)
+    latencies: list[float] = []
+    started = time.perf_counter()
+
+    async def one(request: Request, due: float) -> None:
+        connection = await free.get()
+        await connection.get(*request)
+        free.put_nowait(connection)
+        latencies.append((time.perf_counter() - started - due) * 1000)
+
+    async with asyncio.TaskGroup() as tasks:
+        for request, due in zip(requests, intended_times(len(requests), rate), strict=True):
+            ahead = due - (time.perf_counter() - started)
+            if ahead > 0:
+                await asyncio.sleep(ahead)
+            tasks.create_task(one(request, due))
+    return Latencies(rate, len(requests) / (time.perf_counter() - started), latencies)
+
+
+async def as_many_as_go(
+    pool: Sequence[Connection], request: Callable[[int], Request], seconds: float
+) -> float:
+    """Answers a second with each connection asking again at once (closed loop: no latency is told by it)."""
+    ends = time.perf_counter() + seconds
+    answered = 0
+
+    async def keep_asking(connection: Connection) -> None:
+        nonlocal answered
+        while time.perf_counter() < ends:
+            answered += 1
+            await connection.get(*request(answered))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(keep_asking(each) for each in pool))
+    return answered / (time.perf_counter() - started)

@@ -1,0 +1,92 @@
+"""Readers with full timelines, some of whom follow celebrities: what section (b) reads."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from bench.crowd import each, new_post, seed_author
+from bench.stack import System
+from fanfold.settings import MS_PER_DAY
+from fanfold.stores import Mode, Pointer
+
+CELEBRITIES = (0, 10, 100)
+SPREAD_DAYS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the little world is. Everyone follows `follows` ordinary authors."""
+
+    readers_each: int
+    authors: int
+    follows: int
+    posts_each: int
+    celebrity_posts: int
+
+
+FULL = Size(readers_each=300, authors=300, follows=40, posts_each=8, celebrity_posts=20)
+QUICK = Size(readers_each=40, authors=60, follows=20, posts_each=8, celebrity_posts=8)
+
+
+class Readers:
+    """The world as it is written, and so what each feed must hold."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.posts: dict[str, list[UUID]] = {}
+
+    def named(self, celebrities: int) -> list[str]:
+        return [f"r{celebrities}-{number:04}" for number in range(self.size.readers_each)]
+
+    def ordinary(self, number: int) -> list[str]:
+        """Whom the reader of that number follows, celebrities apart."""
+        return [
+            f"a{(number * 7 + step * 11) % self.size.authors:04}"
+            for step in range(self.size.follows)
+        ]
+
+    def famous(self, celebrities: int) -> list[str]:
+        return [f"c{number:04}" for number in range(celebrities)]
+
+    def newest(self, number: int, celebrities: int, limit: int) -> list[str]:
+        """The oracle: the feed of that reader, newest first."""
+        authors = {*self.ordinary(number), *self.famous(celebrities)}
+        posts = [post for author in authors for post in self.posts[author]]
+        return [
+            str(post) for post in sorted(posts, key=lambda post: post.int, reverse=True)[:limit]
+        ]
+
+    async def write(self, system: System) -> None:
+        """The tables as the fan-out would have left them."""
+        followers: defaultdict[str, list[str]] = defaultdict(list)
+        for celebrities in CELEBRITIES:
+            for number, name in enumerate(self.named(celebrities)):
+                for author in (*self.ordinary(number), *self.famous(celebrities)):
+                    followers[author].append(name)
+        now_ms = time.time_ns() // 1_000_000
+        for place, (author, names) in enumerate(sorted(followers.items())):
+            pulled = author.startswith("c")
+            count = self.size.celebrity_posts if pulled else self.size.posts_each
+            spacing_ms = SPREAD_DAYS * MS_PER_DAY // count
+            # Apart, so that no two posts are of the same millisecond and their order is known.
+            ages = [spacing_ms * step + 977 * place + 60_000 for step in range(count)]
+            posts = [new_post(author, now_ms=now_ms - age).post_id for age in ages]
+            self.posts[author] = posts
+            await self._publish(system, author, names, pulled=pulled)
+
+    async def _publish(
+        self, system: System, author: str, names: list[str], *, pulled: bool
+    ) -> None:
+        stores, posts = system.stores, self.posts[author]
+        mode: Mode = "pull" if pulled else "push"
+        count = 1_000_000 if pulled else len(names)
+        await seed_author(stores.graph, author, names, system.settings, delivery=mode, count=count)
+        await each(stores.posts.create(post, author, "Of 140 characters: " * 7) for post in posts)
+        await each(stores.posts.set_mode(author, post, mode, at=1) for post in posts)
+        if pulled:
+            await each(stores.timelines.add_pulled(Pointer(post, author), at=1) for post in posts)
+        else:
+            await stores.timelines.push([Pointer(post, author) for post in posts], names)
