@@ -171,7 +171,7 @@ class DeliverSlice(Event):
 class NewFollow(NamedTuple):
     """A follow to backfill: who, and the log position that made the edge active (its name)."""
 
-    follower_id: str
+    follower_id: UserId
     follow_position: int
 
 

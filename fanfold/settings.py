@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         ge=0,
         description="After crossing to pull, posts are both pushed and pulled for this long.",
     )
-    retention_days: PositiveInt = Field(30, description="How far back a feed reaches.")
+    retention_days: PositiveInt = Field(30, le=3650, description="How far back a feed reaches.")
     feed_depth: PositiveInt = Field(1000, description="Posts in a whole chronological feed.")
     relevance_window: PositiveInt = Field(
         100, le=100, description="Newest candidates that the relevance ranking chooses from."

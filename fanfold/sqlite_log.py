@@ -20,7 +20,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from fanfold.clock import Clock
 from fanfold.dead_letters import as_dead_letter
-from fanfold.errors import Fault, Unavailable
+from fanfold.errors import FanfoldError, Fault, Unavailable
 from fanfold.events import Encoded, Event, encode
 from fanfold.log import BatchHandler, Position, Record, Tail
 from fanfold.sqlite_file import Row, SqliteFile
@@ -147,9 +147,12 @@ class SqliteLog:
             try:
                 await self._write(appends)
             except sqlite3.Error as error:
-                for append in appends:
-                    if not append.done.done():
-                        append.done.set_exception(Unavailable(f"the log: {error}"))
+                _refuse(appends, Unavailable(f"the log: {error}"))
+            except BaseException as error:
+                # Whatever it is, nobody may wait for an acknowledgement that will not come.
+                self._writing = None
+                _refuse(appends, Fault(f"the log: {error!r}"))
+                raise
         self._writing = None
 
     async def _write(self, appends: list[_Append]) -> None:
@@ -193,6 +196,12 @@ class SqliteLog:
             return await self._in_thread(lambda: work(file))
         except sqlite3.Error as error:
             raise Unavailable(f"the log: {error}") from error
+
+
+def _refuse(appends: Sequence[_Append], error: FanfoldError) -> None:
+    for append in appends:
+        if not append.done.done():
+            append.done.set_exception(error)
 
 
 class _SqliteTail:

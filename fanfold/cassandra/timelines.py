@@ -19,6 +19,7 @@ from fanfold.settings import MS_PER_DAY, Settings
 from fanfold.stores import Pointer, Pulled
 
 PULLED_SHARDS = 16
+MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and its day
 
 PUSH = """
 INSERT INTO user_timeline (user_id, post_id, author_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
@@ -127,4 +128,5 @@ class CassandraTimelines:
 
     def _ttl_s(self, post_id: UUID) -> int:
         left_ms = created_at_ms(post_id) + self._keep_ms - self._clock.now_ms()
-        return -(-left_ms // 1000)
+        # Capped: Cassandra refuses more, and a post from a clock that was decades ahead would stop its worker for good.
+        return min(-(-left_ms // 1000), MAX_TTL_S)

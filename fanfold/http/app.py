@@ -59,6 +59,8 @@ def make_app(
         version="1",
         lifespan=lifespan,
         redoc_url=None,
+        # A redirect would answer before the credential is asked for, and to whatever `Host` says.
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     # The last one added is the outermost: refused bodies are counted too.

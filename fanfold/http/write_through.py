@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from fanfold.errors import Transient
+from fanfold.errors import FanfoldError
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,6 @@ async def best_effort(asked: Awaitable[T]) -> T | None:
     try:
         async with asyncio.timeout(WITHIN_S):
             return await asked
-    except (Transient, TimeoutError) as error:
+    except (FanfoldError, TimeoutError) as error:
         logger.warning("the tables did not answer in time", extra={"reason": str(error)})
         return None

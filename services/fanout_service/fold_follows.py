@@ -64,9 +64,13 @@ def fold_follows(
             fresh.add(change.follower_id)
             continue
         followee = _stand(followee, change, edge is not None and edge.active, rules)
-        current[change.follower_id] = _place(edge, change, followee.generation)
+        current[change.follower_id] = _place(edge, change)
         if change.active and not (edge is not None and edge.active):
             fresh.add(change.follower_id)
+    for follower_id in touched.keys() - edges.keys():
+        # The newest generation after the whole run, which the row will say: a retry of the run then finds the same
+        # place for a new edge, wherever the first try was cut off.
+        current[follower_id] = replace(current[follower_id], generation=followee.generation)
     return Folded(
         followee,
         [current[follower_id] for follower_id in touched],
@@ -78,8 +82,13 @@ def fold_follows(
     )
 
 
+def seen_by_count(followee: User) -> int:
+    """The offset of the last event that the count has seen; -1 before the first."""
+    return -1 if followee.count_position is None else followee.count_position
+
+
 def _stand(followee: User, change: Change, was_active: bool, rules: Rules) -> User:
-    if followee.count_position is not None and followee.count_position >= change.offset:
+    if seen_by_count(followee) >= change.offset:
         return followee
     count = followee.follower_count + change.active - was_active
     side = side_after(
@@ -99,12 +108,12 @@ def _stand(followee: User, change: Change, was_active: bool, rules: Rules) -> Us
     )
 
 
-def _place(edge: FollowerEdge | None, change: Change, newest_generation: int) -> FollowerEdge:
+def _place(edge: FollowerEdge | None, change: Change) -> FollowerEdge:
     if edge is None:
         # An unfollow of someone never followed leaves an inactive edge: caches wait for its position.
         return FollowerEdge(
             follower_id=change.follower_id,
-            generation=newest_generation,
+            generation=0,  # until the run is through
             active=change.active,
             since_ms=change.happened_at_ms,
             follow_position=change.offset,

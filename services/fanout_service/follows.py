@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from fanfold.errors import Unavailable
 from fanfold.events import UserFollowed, UserRegistered, UserUnfollowed, to_ms
 from fanfold.stores import FollowerEdge, Graph, User
 from fanout_service.backfill import Backfill
 from fanout_service.entries import Entry
-from fanout_service.fold_follows import Change, Rules, fold_follows
+from fanout_service.fold_follows import Change, Rules, fold_follows, seen_by_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,10 @@ class Follows:
             follower_id: max(edges, key=lambda edge: edge.position)
             for follower_id, edges in copies.items()
         }
+        if any(edge.position > seen_by_count(followee) for edge in newest.values()):
+            # The edges were read after the row: another worker, which has taken this one's place, writes both
+            # meanwhile. Folding that would skip an edge as placed, and count it never.
+            raise Unavailable("the edges are ahead of the count: another worker is writing them")
         folded = fold_follows(followee, newest, changes, self.rules)
         # 1. The count, with its position: dying here, an event is counted and known to be. The same row carries
         #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
@@ -62,8 +67,8 @@ class Follows:
     ) -> dict[str, list[FollowerEdge]]:
         """Each follower's edge, from every generation.
 
-        There is more than one only where a worker that had been replaced wrote once more while the author outgrew
-        a generation: then the newest is true, and all are written, so that none stays behind active.
+        There is more than one only where a write that was given up on landed late, after the author had outgrown a
+        generation: then the newest is true, and all are written, so that none stays behind active.
         """
         found: dict[str, list[FollowerEdge]] = defaultdict(list)
         for generation in range(followee.generation + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from fanfold.clock import Clock
 from fanfold.http.problems import NotNow
@@ -29,47 +29,49 @@ class Lag(Protocol):
     def records(self) -> int: ...
 
 
-class _Seen(NamedTuple):
-    committed: int
-    moved_at_s: float
-
-
 class Stalled(NotNow):
     kind = "stalled"
     title = "The worker is stuck"
 
 
 class Progress:
-    """Remembers when each partition last moved, or had nothing to do."""
+    """Remembers when each topic last moved, or had nothing to do.
+
+    The topic and not each partition: one agent takes a topic's partitions, and not in turns, so under a backlog some
+    wait long while the worker does all it can.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._committed: dict[tuple[str, int], int] = {}
+        self._moved_at_s: dict[str, float] = {}
 
     def observe(self, lags: Sequence[Lag]) -> None:
         """Take note of all partitions assigned now; one that was taken away is forgotten."""
         now_s = self._clock.monotonic_s()
-        before, self._seen = self._seen, {}
+        before, self._committed = self._committed, {}
+        moved_before, self._moved_at_s = self._moved_at_s, {}
         behind: Counter[str] = Counter()
+        moved: set[str] = set()
         for lag in lags:
             key = (lag.topic, lag.partition)
-            seen = before.get(key)
-            moved = seen is None or seen.committed != lag.committed or not lag.records
-            self._seen[key] = _Seen(
-                lag.committed, now_s if seen is None or moved else seen.moved_at_s
-            )
+            self._committed[key] = lag.committed
             behind[lag.topic] += lag.records
+            if before.get(key) != lag.committed:
+                moved.add(lag.topic)
         for topic, records in behind.items():
+            on = topic in moved or not records
+            self._moved_at_s[topic] = now_s if on else moved_before[topic]
             LAG.labels(topic).set(records)
 
     def check(self) -> None:
-        """Raise `Stalled` while a partition has records and has not moved for too long."""
+        """Raise `Stalled` while a topic has records and none has been acknowledged for too long."""
         now_s = self._clock.monotonic_s()
-        for (topic, partition), seen in self._seen.items():
-            if now_s - seen.moved_at_s > STALLED_AFTER_S:
+        for topic, moved_at_s in self._moved_at_s.items():
+            if now_s - moved_at_s > STALLED_AFTER_S:
                 raise Stalled(
-                    f"Nothing of {topic}/{partition} has been acknowledged for "
-                    f"{now_s - seen.moved_at_s:.0f} s, and it holds more. Restart this worker."
+                    f"Nothing of {topic} has been acknowledged for {now_s - moved_at_s:.0f} s, "
+                    "and it holds more. Restart this worker."
                 )
 
     async def watch(self, lags: Callable[[], Sequence[Lag]]) -> None:

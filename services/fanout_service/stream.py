@@ -39,8 +39,8 @@ _STOP_S = 20.0
 
 # A topic that is behind is paused when its buffer is 80 % full. What is fetched until each of its partitions has been
 # paused must still fit, or it would block the one fetcher and so the other topics: 24 partitions x 32 records are
-# less than 20 % of 4,096. Small, so that partitions take turns soon, and each advances well within the liveness
-# check's patience however long a slice takes.
+# less than 20 % of 4,096. (A fetch is handed out partition by partition, so they don't take turns: progress is
+# judged by topic.)
 _BUFFERED_EVENTS = 4096
 _FETCHED_EVENTS = 32
 

@@ -84,6 +84,10 @@ class CachedReads:
         """Whom a user follows."""
         return (await self._follows.get((user_id,)))[user_id]
 
+    def follow_set_held(self, user_id: str) -> FollowSet | None:
+        """The same, if it needs no store."""
+        return self._follows.held((user_id,)).get(user_id)
+
     async def authored(self, author_ids: Collection[str]) -> dict[str, Head]:
         """The newest posts of authors within the retention window; an author who is unavailable is absent."""
         return await self._authored.get(author_ids)

@@ -71,7 +71,9 @@ class Cache(Generic[K, V]):
 
     def held(self, keys: Collection[K]) -> dict[K, V]:
         """Those that can be had without a load."""
-        return self._split(keys)[0]
+        found = self._split(keys)[0]
+        self._hits.inc(len(found))
+        return found
 
     async def refresh(self, key: K) -> None:
         """Load a key that is still kept, so that no reader has to wait for it. Raises what the load raises."""

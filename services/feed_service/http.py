@@ -68,7 +68,10 @@ class FeedRoutes:
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 10, cursor: Cursor = None
     ) -> Response:
         """Read an author's posts, newest first."""
-        return _json(await self.reader.read_posts(user_id, limit=limit, cursor=cursor), {})
+        page = await self.reader.read_posts(
+            user_id, limit=limit, cursor=cursor, known=user_id == actor
+        )
+        return _json(page, {})
 
 
 def _json(page: FeedPage | PostPage, headers: dict[str, str]) -> Response:

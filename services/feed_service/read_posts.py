@@ -27,18 +27,20 @@ class ReadPosts:
         self._reads = reads
         self._budget_s = budget_s
 
-    async def __call__(self, author_id: str, *, limit: int, cursor: str | None) -> PostPage:
-        """A page of the author's posts. Answers 404 for one who neither registered nor posted."""
+    async def __call__(
+        self, author_id: str, *, limit: int, cursor: str | None, known: bool = False
+    ) -> PostPage:
+        """A page of the author's posts. Answers 404 for one who neither registered nor posted, unless `known`."""
         scope = f"posts/{author_id}"
         place = place_of(cursor, scope=scope) if cursor else None
         found = await self._live(author_id, place.last if place else None, limit + 1)
-        if not found and place is None:
+        if not found and place is None and not known:
             await self._refuse_unknown(author_id)
         name = (await self._reads.names((author_id,)))[author_id]
         shown = found[:limit]
         next_cursor = None
         if len(found) > limit:
-            end = Place(shown[-1].post_id, (place.served if place else 0) + limit)
+            end = Place(shown[-1].post_id, served=0)  # this list has no depth to keep count of
             next_cursor = place_cursor(end, scope=scope)
         return PostPage([post_item(post, name) for post in shown], next_cursor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import chain, repeat
 from uuid import UUID
 
 from fanfold.stores import Timelines
@@ -12,7 +13,7 @@ from feed_service.celebrities import Celebrities
 from feed_service.coverage import Coverage, within
 from feed_service.merge import Candidate, FetchPage, Head, Page, Source
 
-_NEXT_ROWS = 500  # a reader who needs a second page of the timeline has many pointers that don't count any more
+_NEXT_ROWS = (500, 1000, 2000, 4000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,18 @@ class Sources:
 
         Without the graph only the own posts remain: pointers of others can't be told from leftovers.
         """
-        follow_set, own, timeline = await asyncio.gather(
-            coverage.ask("graph", self._reads.follow_set(viewer)),
-            self._authored((viewer,), span, coverage),
-            self._timeline(viewer, span, wanted, coverage),
-        )
+        # The timeline after the follow set, never beside its load: a backfill that ends between the two would be
+        # missed by a timeline that was read before it, and vouched for by a follow set that was read after it.
+        if (follow_set := self._reads.follow_set_held(viewer)) is not None:
+            coverage.answered.add("graph")
+        else:
+            follow_set = await coverage.ask("graph", self._reads.follow_set(viewer))
+        own_posts = self._authored((viewer,), span, coverage)
         if follow_set is None:
-            coverage.answered.discard("timeline")
-            return Skeleton(own, frozenset((viewer,)))
+            return Skeleton(await own_posts, frozenset((viewer,)))
+        own, timeline = await asyncio.gather(
+            own_posts, self._timeline(viewer, span, wanted, coverage)
+        )
         sources = [timeline, *own]
         if follow_set.unmaterialised:
             sources += await self._authored(follow_set.unmaterialised, span, coverage)
@@ -69,9 +74,12 @@ class Sources:
         return Skeleton(sources, follow_set.visible)
 
     async def _timeline(self, viewer: str, span: Span, wanted: int, coverage: Coverage) -> Source:
+        # A few more than wanted: some will turn out deleted or no longer followed. Who needs another page has many
+        # pointers that don't count any more, so the pages grow.
+        sizes = chain((wanted + wanted // 4 + 4,), _NEXT_ROWS, repeat(_NEXT_ROWS[-1]))
+
         async def fetch(before: UUID | None) -> Page:
-            # A few more than wanted: some will turn out deleted or no longer followed.
-            rows = wanted + wanted // 4 + 4 if before == span.before else _NEXT_ROWS
+            rows = next(sizes)
             asked = self._timelines.timeline(
                 viewer, before=before, since_ms=span.since_ms, limit=rows
             )

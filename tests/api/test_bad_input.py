@@ -366,6 +366,14 @@ async def test_unknown_query_parameters_are_ignored(api: WriteSide) -> None:
     assert (await api("GET", "/users/alice/following?utm=1&limit=1")).status_code == 200
 
 
+async def test_a_trailing_slash_is_another_path_and_no_redirect(api: WriteSide) -> None:
+    """A redirect would come before the credential is asked for, and go to whatever `Host` says."""
+    answer = await api("GET", "/users/bob/", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "location" not in answer.headers
+
+
 async def test_unknown_routes_and_methods_are_problems_too(api: WriteSide) -> None:
     assert (await refused(api, "GET", "/nothing/here", 404))["title"] == "No such route"
     answer = await api("PUT", "/posts", json={"content": "x"})

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from fanfold.http.cursors import encode_cursor
+from fanfold.ids import new_post_id
 from tests.support.feed import World, a_feed_client, a_reader
 
 EVE = {"X-User-Id": "eve"}
@@ -68,6 +70,26 @@ async def test_an_unknown_author_is_404_and_a_registered_one_without_posts_is_em
         404,
         "urn:fanfold:problem:user-not-found",
     )
+
+
+async def test_who_acts_is_known_and_has_a_list_before_registering(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.get("/users/eve/posts", headers=EVE)
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+async def test_a_forged_cursor_is_no_fault_of_ours(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    """Anyone can compute the checksum, so what it covers may be anything."""
+    for n in range(3):
+        await world.post("bob", ago_s=n)
+    newer = new_post_id(world.clock.now_ms() + 1000)
+    forged = encode_cursor(newer.bytes + b"\xff" * 4, scope="posts/bob")
+    params = {"cursor": forged, "limit": 1}
+    answer = await client.get("/users/bob/posts", headers=EVE, params=params)
+    assert answer.status_code < 500, answer.text
 
 
 async def test_a_cursor_is_bound_to_its_author(world: World, client: httpx2.AsyncClient) -> None:

@@ -32,6 +32,19 @@ async def test_a_pointer_expires_a_day_after_the_retention_window(engines: RealE
         await eventually(expired, within_s=10, what="the second that was left is over")
 
 
+async def test_a_post_from_a_clock_that_was_decades_ahead_stops_no_worker(
+    engines: RealEngines,
+) -> None:
+    """Cassandra refuses a TTL of over 20 years, and a write that is always refused would never be acknowledged."""
+    settings = await migrated(engines)
+    alice, taylor = fresh("alice"), fresh("taylor")
+    pointer = Pointer(a_post_id(START_MS + 30 * 365 * MS_PER_DAY), taylor)
+    async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
+        assert await stores.timelines.push([pointer], [alice]) == 1
+        await stores.timelines.add_pulled(pointer, at=1)
+        assert taylor in await stores.timelines.pulled_authors()
+
+
 async def test_twenty_thousand_timelines_get_a_post_with_the_longest_of_ids(
     engines: RealEngines,
 ) -> None:

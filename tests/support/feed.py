@@ -53,6 +53,7 @@ class Door:
         self.calls: Counter[str] = Counter()
         self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._held: dict[str, asyncio.Event] = {}
+        self._held_before: dict[str, asyncio.Event] = {}
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -63,6 +64,9 @@ class Door:
                 raise Unavailable(f"{name} is away")
             if name in self.hanging:
                 await asyncio.Event().wait()
+            if (before := self._held_before.get(name)) is not None:
+                self._reached[name].set()
+                await before.wait()
             answer = await method(*args, **kwargs)
             held = self._held.get(name)
             if held is not None:
@@ -75,6 +79,17 @@ class Door:
     async def until_held(self, name: str) -> None:
         """Return once a call has read and waits."""
         await self._reached[name].wait()
+
+    def hold_before(self, name: str) -> Callable[[], None]:
+        """From now on calls wait before they read; until the returned function is called."""
+        self._reached[name].clear()
+        held = self._held_before[name] = asyncio.Event()
+
+        def release() -> None:
+            self._held_before.pop(name, None)
+            held.set()
+
+        return release
 
     def hold(self, name: str) -> Callable[[], None]:
         """From now on calls read, and then wait with what they have read; until the returned function is called."""

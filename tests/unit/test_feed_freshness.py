@@ -283,3 +283,21 @@ async def test_a_warm_read_is_one_timeline_query(world: World, reader: Reader) -
     page, _ = await reader.page("alice", ranking="relevance")
     assert len(page.items) == 10
     assert sum((door.calls for door in doors), start=type(doors[0].calls)()) == {"timeline": 1}
+
+
+async def test_a_backfill_that_ends_between_two_reads_hides_nothing(
+    world: World, reader: Reader
+) -> None:
+    """The follow set vouches for a timeline only if the timeline is read after it."""
+    for n in range(3):
+        await world.post("bob", ago_s=100 + n)
+    await world.follow("alice", "bob", backfilled=False)
+    assert len(await reader.ids("alice")) == 3
+    world.clock.advance(2)  # the follow set of someone who is being backfilled is kept for a second
+    release = world.graph.hold_before("follows")
+    reading = asyncio.create_task(reader.page("alice"))
+    await world.graph.until_held("follows")
+    await world.backfill("alice", "bob")
+    release()
+    page, _ = await reading
+    assert (len(page.items), page.complete) == (3, True)

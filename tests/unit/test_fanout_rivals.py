@@ -1,0 +1,114 @@
+"""Two workers on one partition, and writes that land late: what a rebalance and a timeout can leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from fanfold.errors import Unavailable
+from fanfold.events import GRAPH
+from fanfold.log import Record
+from fanfold.settings import Settings
+from fanfold.stores import FollowerEdge
+from fanout_service.worker import Worker
+from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow
+
+ONE_BUCKET = Settings(bucket_followers=1000)
+
+
+class GraphInSteps:
+    """A graph store whose callers stop at named places until they are let go."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self.reached: dict[str, asyncio.Event] = {}
+        self.go_on: dict[str, asyncio.Event] = {}
+
+    def stop_at(self, place: str) -> None:
+        self.reached[place], self.go_on[place] = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._graph, name)
+
+    async def users(self, user_ids: Any) -> Any:
+        rows = await self._graph.users(user_ids)
+        await self._pause("after the row")
+        return rows
+
+    async def write_edges(self, followee_id: str, edges: list[FollowerEdge]) -> None:
+        await self._graph.write_edges(followee_id, edges[:1])
+        await self._pause("between two edges")
+        await self._graph.write_edges(followee_id, edges[1:])
+
+    async def _pause(self, place: str) -> None:
+        if place in self.reached and not self.go_on[place].is_set():
+            self.reached[place].set()
+            await self.go_on[place].wait()
+
+
+def a_worker(pipeline: Pipeline, graph: GraphInSteps) -> Worker:
+    stores = replace(pipeline.stores, graph=graph)  # type: ignore[arg-type]
+    return Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
+
+
+async def graph_records(pipeline: Pipeline, *, after: int = 0) -> list[Record]:
+    return [row.record for row in await pipeline.log.rows([GRAPH], after=after, limit=100)]
+
+
+async def test_a_count_is_exact_when_a_replaced_worker_wakes_between_its_two_reads() -> None:
+    async with a_pipeline(ONE_BUCKET) as pipeline:
+        await pipeline.append(a_follow("f1"), a_follow("f2"))
+        records = await graph_records(pipeline)
+        stale = GraphInSteps(pipeline.stores.graph)
+        stale.stop_at("after the row")
+        zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
+        await stale.reached["after the row"].wait()
+        successor = pipeline.worker().handlers()[GRAPH]
+        await successor(records[:1])
+        stale.go_on["after the row"].set()
+        await zombie
+        await successor(records[1:])
+        assert (await pipeline.user("alice")).follower_count == 2
+
+
+async def test_a_count_is_exact_when_a_replaced_worker_reads_half_of_its_successors_edges() -> None:
+    async with a_pipeline(ONE_BUCKET) as pipeline:
+        await pipeline.handle(*[a_follow(f"f{n}") for n in range(5)])
+        before = pipeline.acknowledged[GRAPH]
+        await pipeline.append(an_unfollow("f0"), an_unfollow("f1"))
+        records = await graph_records(pipeline, after=before)
+        stale, writing = GraphInSteps(pipeline.stores.graph), GraphInSteps(pipeline.stores.graph)
+        stale.stop_at("after the row")
+        writing.stop_at("between two edges")
+        zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
+        await stale.reached["after the row"].wait()
+        successor = asyncio.create_task(a_worker(pipeline, writing).handlers()[GRAPH](records))
+        await writing.reached["between two edges"].wait()
+        stale.go_on["after the row"].set()
+        await zombie
+        writing.go_on["between two edges"].set()
+        await successor
+        assert (await pipeline.user("alice")).follower_count == 3
+        assert await pipeline.followers("alice") == ["f2", "f3", "f4"]
+
+
+async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
+    async with a_pipeline(Settings(bucket_followers=2)) as pipeline:
+        late: list[tuple[str, list[FollowerEdge]]] = []
+
+        class TimesOutOnce(GraphInSteps):
+            async def write_edges(self, followee_id: str, edges: list[FollowerEdge]) -> None:
+                if not late:
+                    late.append((followee_id, edges))
+                    raise Unavailable("timed out, and the server goes on")
+                await self._graph.write_edges(followee_id, edges)
+
+        await pipeline.append(*[a_follow(f"f{n}") for n in range(3)])
+        await pipeline.drain(a_worker(pipeline, TimesOutOnce(pipeline.stores.graph)))
+        await pipeline.stores.graph.write_edges(*late[0])
+        assert await pipeline.followers("alice") == ["f0", "f1", "f2"]
+        post = a_post()
+        await pipeline.handle(post)
+        done = await pipeline.stores.jobs.slices_done(post.post_id)
+        assert sum(each.delivered for each in done.values()) == 3
