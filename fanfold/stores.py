@@ -196,6 +196,9 @@ class Graph(Store, Protocol):
     ) -> list[FollowerEdge]:
         """The edges of one bucket in order of follower id, active or not; the whole bucket by default."""
 
+    async def audience(self, followee_id: str, bucket: FollowerBucket) -> list[str]:
+        """The ids of one bucket's active followers: those to whom a post is delivered."""
+
     async def follows(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
 

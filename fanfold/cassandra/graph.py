@@ -32,6 +32,10 @@ SELECT follower_id, active, since_ms, follow_position, position FROM followers_b
 WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ?
 """
 FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
+# What a delivery needs and no more: it is read once a delivery.
+AUDIENCE = """
+SELECT follower_id, active FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
+"""
 FOLLOWS = """
 SELECT followee_id, active, since_ms, follow_position, position, materialised_follow
 FROM following_by_user WHERE user_id = ?
@@ -65,6 +69,7 @@ class CassandraGraph:
         self._edges_of = session.statement(EDGES_OF)
         self._followers = session.statement(FOLLOWERS)
         self._followers_page = session.statement(FOLLOWERS_PAGE)
+        self._audience = session.statement(AUDIENCE)
         self._follows = session.statement(FOLLOWS)
         self._write_follower = session.statement(WRITE_FOLLOWER)
         self._write_following = session.statement(WRITE_FOLLOWING)
@@ -150,6 +155,10 @@ class CassandraGraph:
         else:
             rows = await self._session.rows(self._followers_page, *where, limit)
         return [_follower_edge(bucket.generation, row) for row in rows]
+
+    async def audience(self, followee_id: str, bucket: FollowerBucket) -> list[str]:
+        rows = await self._session.rows(self._audience, followee_id, *bucket)
+        return [follower_id for follower_id, active in rows if active]
 
     async def follows(self, user_id: str) -> dict[str, Follow]:
         rows = await self._session.rows(self._follows, user_id)

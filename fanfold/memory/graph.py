@@ -85,6 +85,11 @@ class MemoryGraph:
             for follower_id, row in islice(rows, limit)
         ]
 
+    async def audience(self, followee_id: str, bucket: FollowerBucket) -> list[str]:
+        return [
+            edge.follower_id for edge in await self.followers(followee_id, bucket) if edge.active
+        ]
+
     async def follows(self, user_id: str) -> dict[str, Follow]:
         return {follow.followee_id: follow for follow in self._follows(user_id)}
 

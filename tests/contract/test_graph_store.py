@@ -86,6 +86,7 @@ async def test_an_edge_is_the_same_whatever_the_order_and_number_of_writes(
         await write()
     last = edges[-1]
     assert await graph.followers(bob, ONLY_BUCKET) == [last]
+    assert await graph.audience(bob, ONLY_BUCKET) == ([last.follower_id] if last.active else [])
     assert await graph.follower_edges(bob, 0, [alice]) == {alice: last}
     assert await graph.follows(alice) == {
         bob: Follow(
