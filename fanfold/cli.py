@@ -18,8 +18,10 @@ app = typer.Typer(
 )
 schema = typer.Typer(no_args_is_help=True, help="The tables in Cassandra and the events' schemas.")
 topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
+graph = typer.Typer(no_args_is_help=True, help="Who follows whom.")
 app.add_typer(schema, name="schema")
 app.add_typer(topics, name="topics")
+app.add_typer(graph, name="graph")
 console = Console(stderr=True, highlight=False)
 
 
@@ -96,6 +98,63 @@ def apply() -> None:
 
     for line in asyncio.run(applied()):
         console.print(line)
+
+
+@graph.command("import")
+def import_(  # noqa: PLR0917 - typer calls it by name
+    file: Annotated[Path, typer.Argument(help="follower,followee[,time] a line, plain or gzip.")],
+    names: Annotated[
+        Path | None, typer.Option(help="user_id,display_name a line, for those it registers.")
+    ] = None,
+    register: Annotated[
+        bool, typer.Option(help="Register users who are not, by their id or their name.")
+    ] = True,
+    max_lag: Annotated[
+        int, typer.Option(min=1, help="Pause while the workers are this many events behind.")
+    ] = 5000,
+    rate: Annotated[float | None, typer.Option(min=1, help="Most events a second.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Where to keep how far it has come; FILE.checkpoint.")
+    ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(help="Where to keep rejected lines; FILE.rejected.")
+    ] = None,
+    start_over: Annotated[
+        bool, typer.Option("--start-over", help="Forget the checkpoint and begin anew.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check the lines, append nothing.")
+    ] = False,
+    data: Annotated[
+        Path, typer.Option(help="The directory of the system that `make up` started.")
+    ] = Path(".fanfold"),
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+) -> None:
+    """Bring a follower graph in. Ctrl-C or a crash loses nothing: the same command goes on.
+
+    Into the Kafka that the environment names, else the system in that directory, else the default addresses.
+    Exits with 0 when all lines are in, 3 when some were rejected, 75 when an engine stayed away, 130 on Ctrl-C.
+    """
+    from fanfold.graph_import.command import Request, import_graph
+    from fanfold.operations.system import read_system
+
+    settings = Settings()
+    # What is left of a trial in this directory must not take what was meant for another system.
+    if "kafka_bootstrap" not in settings.model_fields_set and (system := read_system(data)):
+        settings = Settings(**system.settings)
+    request = Request(
+        path=file,
+        names=names,
+        checkpoint=checkpoint,
+        rejected=rejected,
+        rate=rate,
+        max_lag=max_lag,
+        register=register,
+        start_over=start_over,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    raise typer.Exit(import_graph(settings, request, console=console))
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ VIOLATIONS = {
     "kernel": ("fanfold/clock.py", "import graph_service"),
     "command-line": ("services/all_in_one/__init__.py", "import fanfold.cli"),
     "cassandra": ("services/feed_service/__init__.py", "import cassandra.cluster"),
+    "graph-import": ("services/graph_service/__init__.py", "import fanfold.graph_import.importer"),
     "kafka": ("services/post_service/__init__.py", "import aiokafka"),
     "faust": ("services/fanout_service/__init__.py", "import faust"),
     "adapters": ("services/post_service/__init__.py", "import fanfold.memory"),

@@ -1,0 +1,398 @@
+"""`fanfold graph import` on the embedded stack: what gets in, what is refused and said, where it goes on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fanfold.errors import Rejected, Unavailable
+from fanfold.events import UserRegistered, to_ms
+from fanfold.graph_import.command import DONE, SOME_REJECTED, Request, import_graph
+from fanfold.graph_import.display_names import read_display_names
+from fanfold.graph_import.edge_list import (
+    LONGEST_LINE,
+    Columns,
+    Edge,
+    Line,
+    Wrong,
+    is_blank,
+    parse,
+    read_header,
+    read_lines,
+)
+from fanfold.graph_import.pace import SLOW_APPEND_S, Pace
+from fanfold.graph_import.rejects import Rejects
+from fanfold.settings import Settings
+from tests.support.clock import START_MS
+from tests.support.fanout import a_follow, a_pipeline
+from tests.support.graph_import import Importing, WorkerBehind, a_list
+
+AT_MS = to_ms(datetime(2026, 1, 31, 12, tzinfo=UTC))
+
+
+def a_line(text: str | bytes) -> Line:
+    raw = text.encode() if isinstance(text, str) else text
+    return Line(1, raw, len(raw))
+
+
+def parsed(text: str | bytes, columns: Columns | None = None) -> Edge | Wrong:
+    return parse(a_line(text), columns or Columns(), latest_ms=START_MS)
+
+
+# --- lines ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice,bob",
+        "alice, bob ",
+        '"alice","bob"',
+        "alice\tbob",
+        "alice bob",
+        "  alice   bob",
+        b"\xef\xbb\xbfalice,bob",
+    ],
+)
+def test_two_columns_are_a_follow_whatever_separates_them(text: str | bytes) -> None:
+    assert parsed(text) == Edge("alice", "bob", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice,bob,2026-01-31T12:00:00Z",
+        "alice\tbob\t2026-01-31t12:00:00.000z",
+        "alice bob 2026-01-31 13:00:00+01:00",
+    ],
+)
+def test_a_third_column_says_since_when(text: str) -> None:
+    assert parsed(text) == Edge("alice", "bob", AT_MS)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("alice", "1 column, expected 2 or 3"),
+        ("a,b,,d", "4 columns, expected 2 or 3"),
+        ("a b c d e", "5 columns, expected 2 or 3"),
+        (",bob", "no follower"),
+        ("alice,", "no followee"),
+        ("alice,alice", "follows oneself"),
+        ("alice,bób", "the followee's id may hold"),
+        ("..,bob", "the follower's id may hold"),
+        ("alice,b\x00b", "the followee's id may hold"),
+        ("x" * 65 + ",bob", "the follower's id is longer than 64 characters"),
+        (b"ali\xffce,bob", "not UTF-8"),
+        ("alice,bob,yesterday", "the time is not RFC 3339"),
+        ("alice,bob,2026-01-31", "the time is not RFC 3339"),
+        ("alice,bob,2026-01-31T12:00:00", "the time is not RFC 3339"),
+        ("alice,bob,2026-13-31T12:00:00Z", "the time is not RFC 3339"),
+        ("alice,bob,0001-01-01T00:00:00+23:59", "the time is not RFC 3339"),
+        ("alice,bob,1969-12-31T23:59:59Z", "the time is not RFC 3339"),
+        ("alice,bob,2999-01-01T00:00:00Z", "the time is in the future"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said(text: str | bytes, why: str) -> None:
+    found = parsed(text)
+    assert isinstance(found, Wrong)
+    assert found.why.startswith(why)
+
+
+def test_a_header_says_which_column_is_which() -> None:
+    columns = read_header(a_line("Followee, followed_at ,follower_id"))
+    assert columns == Columns(follower=2, followee=0, time=1, named=True)
+    assert parsed("bob,,alice", columns) == Edge("alice", "bob", None)
+    assert parsed("bob,alice", columns) == Wrong("2 columns, expected 3")
+    assert read_header(a_line("alice,bob")) is None
+
+
+def test_a_header_with_other_columns_is_refused_before_anything_is_imported() -> None:
+    with pytest.raises(Rejected, match="weight"):
+        read_header(a_line("follower,followee,weight"))
+
+
+def test_lines_are_numbered_and_the_last_needs_no_newline() -> None:
+    long = b"x" * (3 * LONGEST_LINE)
+    text = b"a,b\r\n\n# comment\n" + long + b"\nc,d"
+    lines = list(read_lines(BytesIO(text)))
+    assert [line.number for line in lines] == [1, 2, 3, 4, 5]
+    assert [is_blank(line) for line in lines] == [False, True, True, False, False]
+    assert [line.whole for line in lines] == [True, True, True, False, True]
+    assert len(lines[3].raw) == LONGEST_LINE
+    assert (lines[0].raw, lines[4].raw, lines[4].end) == (b"a,b", b"c,d", len(text))
+    assert parse(lines[3], Columns(), latest_ms=0) == Wrong("longer than 4096 bytes")
+
+
+# --- the pace ------------------------------------------------------------------------------------------
+
+
+def test_a_batch_waits_while_the_worker_is_behind() -> None:
+    pace = Pace(max_lag=100)
+    assert not pace.may_append(10, now_s=0), "nobody has looked yet"
+    pace.observe(95, appended=0)
+    assert not pace.may_append(10, now_s=0)
+    pace.observe(90, appended=0)
+    assert pace.may_append(10, now_s=0)
+    pace.append(10, took_s=0, now_s=0)
+    assert pace.lag == 100
+    assert not pace.may_append(1, now_s=0)
+    pace.observe(0, appended=10)
+    assert pace.may_append(1000, now_s=0), "more than the bound, when nothing waits"
+
+
+def test_a_slow_log_is_left_alone_for_as_long_as_it_took() -> None:
+    pace = Pace(max_lag=100)
+    pace.observe(0, appended=0)
+    pace.append(1, took_s=2 * SLOW_APPEND_S, now_s=10)
+    assert not pace.may_append(1, now_s=10 + SLOW_APPEND_S)
+    assert pace.may_append(1, now_s=10 + 2 * SLOW_APPEND_S)
+
+
+def test_a_rate_is_not_exceeded() -> None:
+    pace = Pace(max_lag=100, rate=10)
+    pace.observe(0, appended=0)
+    pace.append(20, took_s=0.5, now_s=1)
+    assert not pace.may_append(1, now_s=2.4)
+    assert pace.may_append(1, now_s=2.5)
+
+
+# --- a whole import ------------------------------------------------------------------------------------
+
+
+async def test_an_import_registers_and_follows_and_keeps_what_it_refuses(tmp_path: Path) -> None:
+    path = a_list(
+        tmp_path,
+        ["follower,followee,time", "alice,bob,2026-01-31T12:00:00Z", "oops", "", "carol,bob,"],
+    )
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path, names={"bob": "Bob the Great"})
+        counts = await importing.run()
+        await pipeline.drain()
+
+        assert (counts.lines, counts.edges, counts.appended) == (5, 2, 2)
+        assert (counts.registered, counts.rejected) == (3, 1)
+        bob = await pipeline.user("bob")
+        assert (bob.display_name, bob.follower_count) == ("Bob the Great", 2)
+        assert (await pipeline.user("carol")).display_name == "carol"
+        follows = await pipeline.stores.graph.follows("alice")
+        assert follows["bob"].since_ms == AT_MS
+        assert importing.rejected.read_text() == "# line 3: 1 column, expected 3\noops\n"
+
+
+async def test_what_was_refused_can_be_mended_and_imported(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,alice", "carol,bob"])
+    async with a_pipeline() as pipeline:
+        first = Importing(pipeline, path)
+        await first.run()
+        mended = first.rejected.read_text().replace("alice,alice", "alice,bob")
+        second = Importing(pipeline, a_list(tmp_path / "mended", mended.splitlines()))
+        counts = await second.run()
+        assert (counts.appended, counts.rejected) == (1, 0)
+        assert await second.active() == {("alice", "bob"), ("carol", "bob")}
+
+
+async def test_a_gzip_file_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "edges.csv.gz"
+    path.write_bytes(gzip.compress(b"alice,bob\ncarol,bob"))
+    async with a_pipeline() as pipeline:
+        assert (await Importing(pipeline, path).run()).appended == 2
+
+
+async def test_a_damaged_gzip_file_is_refused_after_what_could_be_read(tmp_path: Path) -> None:
+    text = "".join(f"follower-{n:06},bob\n" for n in range(20_000)).encode()
+    path = tmp_path / "edges.csv.gz"
+    path.write_bytes(gzip.compress(text)[:-2000])
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path, rules={"max_lag": 10**6})
+        with pytest.raises(Rejected, match="damaged"):
+            await importing.run()
+        assert len(await importing.followed()) >= 500
+
+
+async def test_a_registered_user_keeps_the_name(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(
+            UserRegistered(user_id="bob", display_name="Bob", registered_at=datetime.now(UTC))
+        )
+        counts = await Importing(pipeline, path, names={"bob": "Robert"}).run()
+        await pipeline.drain()
+        assert counts.registered == 1
+        assert (await pipeline.user("bob")).display_name == "Bob"
+
+
+async def test_without_registering_only_follows_are_appended(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        counts = await Importing(pipeline, path, rules={"register": False}).run()
+        await pipeline.drain()
+        assert (counts.appended, counts.registered) == (1, 0)
+        assert (await pipeline.user("bob")).display_name is None
+
+
+async def test_nobody_comes_to_follow_more_than_the_limit(tmp_path: Path) -> None:
+    earlier, doubles = ["bob", "carol"], ["bob", "carol", "dave"]
+    lines = [f"alice,{each}" for each in [*doubles, *doubles, "erin", "dave", "frank"]]
+    path = a_list(tmp_path, [*lines, "bob,carol"])
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(
+            UserRegistered(user_id="alice", display_name="A", registered_at=datetime.now(UTC)),
+            *(a_follow("alice", each) for each in earlier),
+        )
+        importing = Importing(pipeline, path, rules={"max_following": 3})
+        counts = await importing.run()
+        assert await importing.active() == {
+            ("alice", "bob"),
+            ("alice", "carol"),
+            ("alice", "dave"),
+            ("bob", "carol"),
+        }
+        assert counts.rejected == 2, "erin and frank; a line that comes again is no further follow"
+        assert "alice follows 3 already" in importing.rejected.read_text()
+
+
+async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path) -> None:
+    path = a_list(tmp_path, (f"u{n},v{n % 7}" for n in range(5000)))
+    async with a_pipeline(Settings(take_events=200)) as pipeline:
+        behind = WorkerBehind(pipeline)
+        importing = Importing(pipeline, path, rules={"max_lag": 1500})
+        await importing.run(behind=behind)
+        assert max(behind.looks) <= 1500
+        assert any(moment.waiting == "the worker" for moment in importing.shown)
+        assert len(await importing.active()) == 5000
+
+
+async def test_an_import_outlives_a_log_that_is_away_for_a_while(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        behind, fails = WorkerBehind(pipeline), iter(range(3))
+
+        async def ends() -> list[int]:
+            if next(fails, None) is not None:
+                raise Unavailable("Kafka is away")
+            return [0]
+
+        behind.ends = ends  # type: ignore[method-assign]
+        importing = Importing(pipeline, path)
+        assert (await importing.run(behind=behind)).appended == 1
+        assert any(moment.waiting == "Kafka is away" for moment in importing.shown)
+
+        fails = iter(range(10**6))
+        path.write_text("carol,bob\n")
+        importing.checkpoint.unlink()
+        with pytest.raises(Unavailable):
+            await importing.run(behind=behind)
+
+
+# --- going on ------------------------------------------------------------------------------------------
+
+
+async def test_a_finished_import_does_nothing_again(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path)
+        first = await importing.run()
+        assert await importing.run() == first
+        assert await importing.followed() == [("alice", "bob")]
+
+
+async def test_a_checkpoint_of_another_file_or_log_is_refused(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path)
+        await importing.run()
+        elsewhere = Importing(pipeline, path, log_name="another log")
+        with pytest.raises(Rejected, match="into this log, this is another log"):
+            await elsewhere.run()
+        path.write_text("alice,eve\n")
+        with pytest.raises(Rejected, match=r"other content.*--start-over"):
+            await importing.run()
+        importing.checkpoint.write_text('{"version": 1')
+        with pytest.raises(Rejected, match="no checkpoint"):
+            await importing.run()
+
+
+async def test_a_half_written_checkpoint_beside_the_good_one_is_ignored(tmp_path: Path) -> None:
+    path = a_list(tmp_path, ["alice,bob"])
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path)
+        first = await importing.run()
+        importing.checkpoint.with_name("checkpoint.new").write_text('{"ver')
+        assert await importing.run() == first
+
+
+def test_two_imports_of_one_file_do_not_run_at_a_time(tmp_path: Path) -> None:
+    with Rejects(tmp_path / "rejected"), pytest.raises(Rejected, match="another import"):
+        Rejects(tmp_path / "rejected").__enter__()
+    assert not (tmp_path / "rejected").exists(), "nothing was rejected, so nothing stays behind"
+
+
+# --- the command ---------------------------------------------------------------------------------------
+
+
+def a_dry_run(path: Path, *, rejected: Path | None = None, as_json: bool = True) -> Request:
+    return Request(
+        path=path,
+        names=None,
+        checkpoint=None,
+        rejected=rejected,
+        rate=None,
+        max_lag=1,
+        register=True,
+        start_over=False,
+        dry_run=True,
+        as_json=as_json,
+    )
+
+
+def test_a_dry_run_only_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_list(tmp_path, ["alice,bob", "bob,bob"])
+    console = Console(stderr=True)
+    assert import_graph(Settings(), a_dry_run(path), console=console) == SOME_REJECTED
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["edges"], summary["appended"], summary["rejected"]) == (1, 0, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+    rejected = tmp_path / "bad"
+    import_graph(Settings(), a_dry_run(path, rejected=rejected, as_json=False), console=console)
+    assert "line 2: follows oneself" in capsys.readouterr().err
+    assert rejected.read_text() == "# line 2: follows oneself\nbob,bob\n"
+
+    path.write_text("alice,bob\n")
+    assert import_graph(Settings(), a_dry_run(path), console=console) == DONE
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="No such file"):
+        import_graph(Settings(), a_dry_run(tmp_path / "none"), console=Console(stderr=True))
+
+
+def test_names_are_checked_before_anything_is_imported(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text('user_id,display_name\nbob,"Bob, the ""Great"""\n')
+    assert read_display_names(path) == {"bob": 'Bob, the "Great"'}
+    for text, why in {
+        "bob\n": "line 1: 1 columns",
+        "alice,Alice\nbob, \n": "line 2: Write something",
+        "b/b,Bob\n": "line 1: the id",
+        '"bob': "line 1: unexpected end",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(Rejected, match=why):
+            read_display_names(path)
+
+
+async def test_follows_of_a_batch_stand_together_by_followee(tmp_path: Path) -> None:
+    path = a_list(tmp_path, (f"u{n},v{n % 3}" for n in range(9)))
+    async with a_pipeline() as pipeline:
+        importing = Importing(pipeline, path)
+        await importing.run()
+        followees = [followee for _, followee in await importing.followed()]
+        assert followees == ["v0"] * 3 + ["v1"] * 3 + ["v2"] * 3
