@@ -45,8 +45,9 @@ class Settings(BaseSettings):
 
     # Fan-out.
     bucket_followers: PositiveInt = Field(
-        4096,
-        description="Followers in a bucket, on average, before the next generation opens: a slice's size.",
+        6250,
+        description="Followers in a bucket, on average, before the next generation opens: a slice's size. "
+        "16 such buckets reach the default threshold, so no pushed author has the next 256, nearly empty ones.",
     )
     slices_in_flight: PositiveInt = Field(
         4, description="Slices one worker delivers at a time; bounds its memory."
