@@ -58,7 +58,9 @@ def _kafka(plan: Plan) -> list[str]:
         str(plan.data / "kafka"),
         _classpath("kafka"),
         *_JVM,
-        "-XX:+UseG1GC",
+        # It moves bytes: the optimising compiler would cost its start more than it gains.
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
         "-Xms256m",
         "-Xmx512m",
         "-Dorg.apache.logging.log4j.level=WARN",

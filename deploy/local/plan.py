@@ -20,8 +20,8 @@ _ENGINE_PORTS = {"kafka": 0, "controller": 1, "cassandra": 2, "storage": 3}
 _GATEWAY_ADMIN = 4
 _API_PORTS = {"post": 5, "graph": 6, "feed": 7}
 _WORKERS_AT = 10
-# A Unix socket's path has about 104 bytes on some systems.
-_LONGEST_SOCKET_PATH = 100
+# A Unix socket's path has 104 bytes on some systems, and supervisord first binds it with its pid behind.
+_LONGEST_SOCKET_PATH = 92
 
 ENGINES = ("kafka", "cassandra")
 APIS = tuple(_API_PORTS)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from deploy.local.commands import command, environment
-from deploy.local.plan import ENGINES, GATEWAY, Plan
+from deploy.local.plan import ENGINES, GATEWAY, ROOT, Plan
 from fanfold.errors import Fault
 from fanfold.operations.supervisor import Supervisor
 
@@ -55,7 +55,8 @@ redirect_stderr=true
 
 def write_configuration(plan: Plan) -> Path:
     """Write supervisord's configuration and everything that it names; idempotent. Raises `Fault`."""
-    refuse_unspeakable(plan.home)
+    for path in (plan.home, ROOT):
+        refuse_unspeakable(path)
     for directory in (plan.home, plan.configuration, plan.data, plan.home / "logs"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = plan.configuration / "supervisord.conf"

@@ -85,7 +85,7 @@ def _take_up_changes(supervisor: Supervisor) -> None:
 
 
 def _refuse_taken_ports(plan: Plan) -> None:
-    taken = {of: port for of, port in plan.ports.items() if not _is_free(port)}
+    taken = {of: port for of, port in plan.ports.items() if not is_free(port)}
     if "gateway" in taken:
         raise Fault(f"port {plan.gateway_port} is taken; choose another: make up PORT=8081")
     if taken:
@@ -93,7 +93,7 @@ def _refuse_taken_ports(plan: Plan) -> None:
         raise Fault(f"ports are taken: {listed}; choose another block: make up PORTS=19100")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as listener:
         # As servers do: a connection that has just ended is no obstacle.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

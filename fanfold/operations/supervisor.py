@@ -139,4 +139,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        made = _UnixConnection(self._path)
+        # Where `close` looks for it.
+        self._connection = host, made
+        return made

@@ -1,0 +1,241 @@
+"""`make up`, `make status` and `make down`: the system that a person starts, and what kill -9 does to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from fanfold.operations.supervisor import Supervisor
+from tests.support.engines import chosen_source
+from tests.support.eventually import eventually
+from tests.support.local_system import LocalSystem, a_local_system
+
+pytestmark = pytest.mark.real
+
+POSTS_A_KILL = 12
+# Not now: the gateway's or a service's own answer, or a request with this key that is still under way.
+RETRIED = {409, 502, 503, 504}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
+    if chosen_source() != "jars":
+        pytest.skip("`make up` starts the engines from their jars, and FANFOLD_ENGINES has others")
+    running = a_local_system(tmp_path_factory.mktemp("a system") / "of its own", workers=2)
+    running.up()
+    try:
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture
+async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=system.plan.system().gateway, timeout=15) as client:
+        yield client
+
+
+class Follower:
+    """One author, one follower, and every post that was acknowledged."""
+
+    def __init__(self, client: httpx2.AsyncClient, name: str) -> None:
+        self.client = client
+        self.author, self.reader = f"{name}-author", f"{name}-reader"
+        self.acknowledged: list[str] = []
+
+    async def follow(self) -> None:
+        for name in (self.author, self.reader):
+            await self.until(200, "PUT", f"/users/{name}", name, json={"display_name": name})
+        path = f"/users/{self.reader}/following/{self.author}"
+        # Until the author's registration is in the tables.
+        await self.until(204, "PUT", path, self.reader, retried=RETRIED | {404})
+
+    async def post(self, n: int) -> None:
+        answer = await self.until(
+            201,
+            "POST",
+            "/posts",
+            self.author,
+            headers={"Idempotency-Key": f"key-{n}"},
+            json={"content": f"post {n}"},
+        )
+        self.acknowledged.append(answer.json()["post_id"])
+
+    async def until(
+        self,
+        status: int,
+        method: str,
+        path: str,
+        actor: str,
+        *,
+        retried: Collection[int] = RETRIED,
+        **request: Any,
+    ) -> httpx2.Response:
+        """Ask again while the answer is "not now", as a client should."""
+        headers = {"X-User-Id": actor, **request.pop("headers", {})}
+        answers: list[httpx2.Response] = []
+
+        async def answered() -> bool:
+            try:
+                answers.append(await self.client.request(method, path, headers=headers, **request))
+            except httpx2.TransportError:
+                return False
+            assert answers[-1].status_code in {status, *retried}, answers[-1].text
+            return answers[-1].status_code == status
+
+        await eventually(answered, within_s=60, every_s=0.2, what=f"{method} {path}")
+        return answers[-1]
+
+    async def feed(self) -> list[str]:
+        """The whole chronological feed, page by page."""
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = (
+                await self.until(
+                    200,
+                    "GET",
+                    f"/users/{self.reader}/feed",
+                    self.reader,
+                    params={"ranking": "chronological", "limit": "100", **cursor},
+                )
+            ).json()
+            found += [item["post_id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+    async def has_everything_once(self) -> bool:
+        return Counter(await self.feed()) == Counter(self.acknowledged)
+
+
+def status(system: LocalSystem) -> dict[str, Any]:
+    shown = subprocess.run(
+        [Path(sys.executable).parent / "fanfold", "status", "--json", f"--data={system.plan.home}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(shown.stdout)
+    assert shown.returncode == (0 if found["healthy"] else 1)
+    return found
+
+
+async def settled(system: LocalSystem) -> bool:
+    found = await asyncio.to_thread(status, system)
+    return bool(found["healthy"] and found["work"]["lag"] == 0)
+
+
+async def test_every_process_comes_back_after_kill9_and_no_acknowledged_post_is_lost(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    bob = Follower(gateway, "killed")
+    await bob.follow()
+    for at, name in enumerate(system.plan.names):
+        posting = [
+            asyncio.create_task(bob.post(n))
+            for n in range(at * POSTS_A_KILL, (at + 1) * POSTS_A_KILL)
+        ]
+        started_s = time.monotonic()
+        pid = system.kill(name)
+
+        async def is_back(name: str = name, pid: int = pid) -> bool:
+            return await asyncio.to_thread(system.is_back, name, instead_of=pid)
+
+        await eventually(is_back, within_s=60, what=f"{name} is back")
+        print(f"{name} is back after {time.monotonic() - started_s:.1f} s")
+        await asyncio.gather(*posting)
+        print(f"   its posts are in after {time.monotonic() - started_s:.1f} s")
+
+    async def all_settled() -> bool:
+        return await settled(system)
+
+    await eventually(all_settled, within_s=60, every_s=0.5, what="healthy, and no lag")
+    assert len(set(bob.acknowledged)) == len(bob.acknowledged) == POSTS_A_KILL * 8
+    await eventually(bob.has_everything_once, within_s=5, what="each post once in the feed")
+    work = status(system)["work"]
+    assert (work["dead_letters"], work["posts_unplanned"], work["fanouts"]) == (0, 0, [])
+
+
+async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    headers = {"X-User-Id": "carol"}
+    registered = await gateway.put("/users/carol", json={"display_name": "C"}, headers=headers)
+    assert registered.status_code == 200
+    posted = await gateway.post("/posts", json={"content": "hi"}, headers=headers)
+    assert posted.status_code == 201
+    location = posted.headers["location"]
+
+    async def routed() -> bool:
+        found = [
+            await gateway.get(path, headers=headers)
+            for path in (
+                location,
+                f"{location}/fanout",
+                "/users/carol/posts",
+                "/users/carol/feed",
+                "/users/carol/followers",
+            )
+        ]
+        return [each.status_code for each in found] == [200] * 5
+
+    await eventually(routed, within_s=10, what="every path has its service")
+    documents = [
+        (await gateway.get(f"/openapi/{name}.json")).json()["info"]["title"]
+        for name in ("posts", "users", "feeds")
+    ]
+    assert documents == ["Fanfold: posts", "Fanfold: users and follows", "Fanfold: feeds"]
+    assert (await gateway.get("/docs")).headers["content-type"] == "text/html; charset=utf-8"
+    for path in ("/nothing", "/postscript", "/metrics", "/users"):
+        unknown = await gateway.get(path, headers=headers)
+        assert unknown.headers["content-type"].startswith("application/problem+json"), path
+        assert unknown.json()["status"] == unknown.status_code == 404
+        assert unknown.json()["type"] == "urn:fanfold:problem:no-such-route"
+    # Without the header it is the service that refuses, in its own words.
+    assert (await gateway.get("/users/carol/feed")).json()["status"] == 401
+
+
+async def test_a_second_up_changes_nothing(system: LocalSystem) -> None:
+    before = {name: each.pid for name, each in system.processes().items()}
+    assert "is up already" in system.up()
+    assert {name: each.pid for name, each in system.processes().items()} == before
+
+
+async def test_down_leaves_nothing_behind_and_the_next_up_finds_the_data(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    dora = Follower(gateway, "yesterday")
+    await dora.follow()
+    await dora.post(1)
+
+    assert "Fanfold is down" in system.down()
+    assert system.left() == []
+    assert not status(system)["healthy"]
+    assert "not up" in system.down()
+    system.up()
+
+    await eventually(dora.has_everything_once, within_s=20, what="yesterday's post")
+    await dora.post(2)
+    await eventually(dora.has_everything_once, within_s=20, what="today's post")
+
+
+async def test_without_its_supervisor_nothing_goes_on_unattended(system: LocalSystem) -> None:
+    os.kill(Supervisor(str(system.plan.socket)).pid(), signal.SIGKILL)
+
+    async def nothing_left() -> bool:
+        return await asyncio.to_thread(system.left) == []
+
+    await eventually(nothing_left, within_s=10, what="every process has ended")

@@ -1,0 +1,100 @@
+"""The system of `make up`, in a directory and on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from deploy.local.plan import ROOT, Plan
+from deploy.local.up import is_free
+from fanfold.operations.probes import READY, readiness_of
+from fanfold.operations.supervisor import ProcessState, Supervisor
+
+# Below the ports that Linux hands to outgoing connections.
+_FIRST_PORTS = range(15_000, 32_000)
+
+
+@dataclass(frozen=True)
+class LocalSystem:
+    """What a person does with it, and the power to fail it."""
+
+    plan: Plan
+
+    def up(self) -> str:
+        """`make up`. Returns what it printed."""
+        return _printed(
+            "deploy.local.up",
+            f"--data={self.plan.home}",
+            f"--port={self.plan.gateway_port}",
+            f"--ports={self.plan.first_port}",
+            f"--workers={self.plan.workers}",
+        )
+
+    def down(self) -> str:
+        """`make down`. Returns what it printed."""
+        return _printed("deploy.local.down", f"--data={self.plan.home}")
+
+    def processes(self) -> dict[str, ProcessState]:
+        return Supervisor(str(self.plan.socket)).processes()
+
+    def kill(self, name: str) -> int:
+        """SIGKILL. Returns the pid that it had."""
+        pid = self.processes()[name].pid
+        assert pid is not None, f"{name} is not running"
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def is_back(self, name: str, *, instead_of: int) -> bool:
+        """Whether it runs under another pid and is ready."""
+        now = self.processes()[name]
+        ready = self.plan.system().process(name).ready
+        return now.running and now.pid != instead_of and readiness_of(ready) == READY
+
+    def left(self) -> list[str]:
+        """The command lines of its processes that are alive: all name its directory or its broker."""
+        mine = (str(self.plan.home), str(self.plan.system().settings["kafka_bootstrap"]))
+        return [
+            text
+            for process in psutil.process_iter()
+            if process.pid != os.getpid()
+            and any(each in (text := _described(process)) for each in mine)
+        ]
+
+
+def a_local_system(home: Path, *, workers: int) -> LocalSystem:
+    """Not started yet."""
+    while True:
+        first = secrets.choice(_FIRST_PORTS)
+        plan = Plan(home, gateway_port=first + 9, first_port=first, workers=workers)
+        if all(is_free(port) for port in plan.ports.values()):
+            return LocalSystem(plan)
+
+
+def _described(process: psutil.Process) -> str:
+    try:
+        environment = " ".join(f"{key}={value}" for key, value in process.environ().items())
+        return f"{' '.join(process.cmdline())} {environment}"
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return ""
+
+
+def _printed(module: str, *arguments: str) -> str:
+    started_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(f"{module}: {time.monotonic() - started_s:.1f} s\n{done.stdout}")
+    return done.stdout
