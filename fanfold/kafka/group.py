@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from fanfold.errors import Unavailable
@@ -21,6 +21,7 @@ from fanfold.topics import load_topics
 
 _ANSWER_S = 10.0
 _READ_MS = 500
+_LOOK_AGAIN_S = 0.2
 
 
 class PartitionLag(NamedTuple):
@@ -98,8 +99,14 @@ async def _committed(settings: Settings) -> dict[TopicPartition, int]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
         await admin.start()
-        found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}.fanout")
-        return {at: max(0, each.offset) for at, each in found.items()}
+        while True:
+            try:
+                found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}.fanout")
+            except GroupCoordinatorNotAvailableError:
+                # A broker that has just started, or has never had a group: the caller bounds the waiting.
+                await asyncio.sleep(_LOOK_AGAIN_S)
+            else:
+                return {at: max(0, each.offset) for at, each in found.items()}
     finally:
         await admin.close()
 

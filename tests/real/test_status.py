@@ -1,0 +1,58 @@
+"""What the group has before it, read from Kafka without joining the group."""
+
+from __future__ import annotations
+
+import pytest
+
+from fanfold.clock import SystemClock
+from fanfold.events import DeliverSlice
+from fanfold.kafka.group import read_backlog
+from fanfold.kafka.log import KafkaLog
+from fanfold.log import Record
+from fanfold.operations.status import FanoutInProgress, read_status
+from fanfold.settings import Settings
+from tests.support.engines import RealEngines
+from tests.support.logs import a_post, own_topics
+from tests.support.probes import free_port
+
+pytestmark = pytest.mark.real
+
+
+async def test_what_nobody_has_acknowledged_is_counted_and_its_posts_named(
+    engines: RealEngines,
+) -> None:
+    async with own_topics(engines) as settings:
+        await leave_work(settings)
+
+        found = (await read_status(settings, None)).work
+        some = await read_backlog(settings, most_commands=1)
+
+    assert found is not None
+    assert len(found.lags) == 12 + 12 + 24
+    assert (found.posts_unplanned, found.dead_letters, found.lag) == (1, 1, 6)
+    assert found.all_fanouts
+    assert [(each.author_id, each.slices_left) for each in found.fanouts] == [("bob", 5)]
+    assert isinstance(found.fanouts[0], FanoutInProgress)
+    assert not some.all_commands
+
+
+async def leave_work(settings: Settings) -> None:
+    """A post, five slices of it, and a dead letter; nobody takes them."""
+    async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
+        post = a_post(by="bob")
+        await log.append(post)
+        await log.append_many(
+            [
+                DeliverSlice(post_id=post.post_id, author_id="bob", generation=1, bucket=n)
+                for n in range(5)
+            ]
+        )
+        await log.dead_letter(Record("posts.v1", 0, 0, b"k", b"{", {}, 0), "unreadable")
+
+
+async def test_without_kafka_the_status_says_so(engines: RealEngines) -> None:
+    nobody = Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}")
+    status = await read_status(nobody, None)
+    assert not status.healthy
+    assert status.work_unknown is not None
+    assert nobody.kafka_bootstrap in status.work_unknown

@@ -1,0 +1,114 @@
+"""The plan of `make up`, what supervisord is told of it, and where status finds it again."""
+
+from __future__ import annotations
+
+import shlex
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.local import supervisord
+from deploy.local.plan import MOST_WORKERS, ROOT, Plan
+from fanfold.errors import Fault, Unavailable
+from fanfold.operations.supervisor import Supervisor
+from fanfold.operations.system import read_system, write_system
+
+
+def a_plan(home: Path, *, workers: int = 2) -> Plan:
+    return Plan(home, gateway_port=8080, first_port=18100, workers=workers)
+
+
+def configured(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> dict[str, dict[str, str]]:
+    monkeypatch.setattr(supervisord, "command", lambda _plan, _name: command)
+    # As supervisord reads it.
+    parser = RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    parser.read_string(supervisord.configuration(plan, []))
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> None:
+    ports = list(a_plan(tmp_path, workers=MOST_WORKERS).ports.values())
+    assert len(ports) == len(set(ports)) == MOST_WORKERS + 9
+
+
+def test_another_number_of_workers_moves_nobody(tmp_path: Path) -> None:
+    few, many = a_plan(tmp_path, workers=1).ports, a_plan(tmp_path, workers=5).ports
+    assert few.items() <= many.items()
+
+
+def test_a_command_survives_spaces_and_percent_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = a_plan(tmp_path / "100 % mine")
+    command = ["/opt/with space/java", "-Dshare=50%", f"{plan.data}/*"]
+    section = configured(plan, monkeypatch, command)["program:kafka"]
+    assert shlex.split(section["command"].replace("%%", "%")) == command
+    assert section["stdout_logfile"].replace("%%", "%") == str(plan.log("kafka"))
+
+
+def test_every_process_is_brought_back_and_only_engines_start_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = a_plan(tmp_path)
+    sections = configured(plan, monkeypatch, ["true"])
+    programs = {name: sections[f"program:{name}"] for name in plan.names}
+    assert {each["autorestart"] for each in programs.values()} == {"true"}
+    started = {name for name, each in programs.items() if each["autostart"] == "true"}
+    assert started == {"kafka", "cassandra"}
+
+
+def test_each_worker_has_a_fixed_name_and_a_port_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = configured(a_plan(tmp_path), monkeypatch, ["true"])
+    assert [sections[f"program:fanout-{n}"]["environment"] for n in (1, 2)] == [
+        'FANFOLD_PORT="18111",FANFOLD_WORKER_ID="fanout-1"',
+        'FANFOLD_PORT="18112",FANFOLD_WORKER_ID="fanout-2"',
+    ]
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "a ;b", "a #b"])
+def test_a_directory_that_supervisord_cannot_name_is_refused(name: str) -> None:
+    with pytest.raises(Fault, match="in its name"):
+        supervisord.refuse_unspeakable(Path("/") / name)
+
+
+def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    long = a_plan(tmp_path / ("d" * 100))
+    assert len(str(long.socket)) < 100
+    assert long.socket != a_plan(tmp_path / ("e" * 100)).socket
+    assert a_plan(Path("/short")).socket == Path("/short/supervisor.sock")
+
+
+def test_status_finds_the_system_as_it_was_written(tmp_path: Path) -> None:
+    system = a_plan(tmp_path).system()
+    assert read_system(tmp_path) is None
+    write_system(tmp_path, system)
+    assert read_system(tmp_path) == system
+
+
+def test_a_broken_description_says_what_writes_it_again(tmp_path: Path) -> None:
+    (tmp_path / "system.json").write_text("{}")
+    with pytest.raises(Fault, match="make up"):
+        read_system(tmp_path)
+
+
+def test_a_supervisor_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    nobody = Supervisor(str(tmp_path / "no.sock"))
+    assert not nobody.alive()
+    with pytest.raises(Unavailable):
+        nobody.processes()
+
+
+def test_the_gateway_s_template_has_a_place_for_each_service() -> None:
+    text = (ROOT / "deploy" / "gateway" / "envoy.yaml").read_text()
+    for port in ("GATEWAY", "ADMIN", "POST", "GRAPH", "FEED"):
+        assert text.count(f"port_value: {port}_PORT ") == 1
+        text = text.replace(f"{port}_PORT", "1")
+    document = yaml.safe_load(text)
+    clusters = [each["name"] for each in document["static_resources"]["clusters"]]
+    assert clusters == ["post", "graph", "feed"]

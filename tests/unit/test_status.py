@@ -1,0 +1,101 @@
+"""What `fanfold status` makes of what it finds."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from fanfold.events import DeliverSlice, encode
+from fanfold.kafka.group import Backlog, PartitionLag
+from fanfold.log import Record
+from fanfold.operations.status import (
+    FanoutInProgress,
+    ProcessStatus,
+    Status,
+    fanouts_of,
+    work_of,
+)
+from fanfold.operations.status_report import as_json, print_status
+from tests.support.fanout import a_post
+
+BOBS, ANNS = a_post(by="bob"), a_post(by="ann")
+
+
+def a_process(*, state: str = "RUNNING", readiness: str = "ready") -> ProcessStatus:
+    return ProcessStatus("post", state, 17, 61, readiness, "/logs/post.log")
+
+
+def a_backlog(*lags: PartitionLag, commands: tuple[Record, ...] = ()) -> Backlog:
+    return Backlog(lags, dead_letters=3, commands=commands, all_commands=True)
+
+
+def a_command(post: object, bucket: int) -> Record:
+    assert hasattr(post, "post_id")
+    assert hasattr(post, "author_id")
+    encoded = encode(
+        DeliverSlice(post_id=post.post_id, author_id=post.author_id, generation=1, bucket=bucket),
+        source="test",
+        now_ms=0,
+    )
+    return Record(encoded.topic, 0, bucket, encoded.key, encoded.value, dict(encoded.headers), 0)
+
+
+def printed(status: Status) -> str:
+    out = io.StringIO()
+    print_status(status, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_fan_outs_in_progress_are_the_posts_of_the_commands_that_wait() -> None:
+    broken = Record("fanout.slices.v1", 0, 9, None, b"{", {}, 0)
+    commands = [a_command(ANNS, 0), *(a_command(BOBS, n) for n in range(3)), broken]
+    assert fanouts_of(commands) == (
+        FanoutInProgress(str(BOBS.post_id), "bob", 3),
+        FanoutInProgress(str(ANNS.post_id), "ann", 1),
+    )
+
+
+def test_lag_is_work_and_not_sickness() -> None:
+    behind = work_of(a_backlog(PartitionLag("posts.v1", 3, committed=5, end=12)))
+    assert (behind.lag, behind.posts_unplanned) == (7, 7)
+    assert Status((a_process(),), behind, None).healthy
+
+
+def test_a_process_that_does_not_run_or_is_not_ready_makes_the_system_unhealthy() -> None:
+    work = work_of(a_backlog())
+    for process in (a_process(state="BACKOFF"), a_process(readiness="No answer from the log.")):
+        assert not Status((process,), work, None).healthy
+    assert not Status((a_process(),), None, "Kafka does not answer").healthy
+
+
+def test_a_person_sees_health_lag_and_where_the_log_is() -> None:
+    work = work_of(
+        a_backlog(
+            PartitionLag("posts.v1", 0, 5, 5),
+            PartitionLag("posts.v1", 3, 5, 12),
+            commands=(a_command(BOBS, 1),),
+        )
+    )
+    shown = printed(Status((a_process(),), work, None))
+    assert "/logs/post.log" in shown
+    assert "0:01:01" in shown
+    assert "3:7" in shown
+    assert f"{BOBS.post_id} by bob: 1 slices left" in shown
+    assert shown.splitlines()[-1] == "healthy"
+
+
+def test_without_kafka_a_person_sees_why_nothing_is_known() -> None:
+    shown = printed(Status((a_process(),), None, "Kafka at [::1]:9092: away"))
+    assert "What waits is not known. Kafka at [::1]:9092: away" in shown
+    assert shown.splitlines()[-1] == "not healthy"
+
+
+def test_a_program_sees_the_same() -> None:
+    status = Status((a_process(),), work_of(a_backlog(PartitionLag("posts.v1", 0, 1, 2))), None)
+    document = json.loads(json.dumps(as_json(status)))
+    assert document["healthy"] is True
+    assert document["processes"][0]["healthy"] is True
+    assert document["work"]["lag"] == 1
+    assert document["work"]["dead_letters"] == 3
