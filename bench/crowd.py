@@ -7,12 +7,14 @@ would have put them, and every follow counts as backfilled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from fanfold.buckets import generation_for
+from fanfold.errors import Unavailable
 from fanfold.events import PostCreated
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.settings import Settings
@@ -21,6 +23,7 @@ from fanfold.stores import FollowerEdge, Graph, Mode, User
 T = TypeVar("T")
 _EDGES_AT_ONCE = 20_000
 _CALLS_AT_ONCE = 64
+_TRIES = 5
 
 
 def reader_id(number: int) -> str:
@@ -56,8 +59,19 @@ async def seed_author(
     await graph.write_standing(standing, at=0)
     rows = iter(edges(followers, settings, since_ms=1))
     while chunk := list(islice(rows, _EDGES_AT_ONCE)):
-        await graph.write_edges(author_id, chunk)
-        await graph.mark_materialised(author_id, [(edge.follower_id, 0) for edge in chunk])
+        marks = [(edge.follower_id, 0) for edge in chunk]
+        await patiently(partial(graph.write_edges, author_id, chunk))
+        await patiently(partial(graph.mark_materialised, author_id, marks))
+
+
+async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an idempotent write: a JVM that has just started on a busy machine times out now and then."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await write()
+        except Unavailable:
+            await asyncio.sleep(1)
+    return await write()
 
 
 def new_post(

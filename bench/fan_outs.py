@@ -50,7 +50,7 @@ async def fan_out(
         if delivered != audience:
             raise WrongResult(f"{delivered} deliveries to {audience} followers")
         rows += delivered
-        ended_ms = max(ended_ms, *(each.finished_at_ms for each in slices))
+        ended_ms = max([ended_ms, *(each.finished_at_ms for each in slices)])
     # The worker records whole milliseconds.
     return Fanned(rows, max(1.0, ended_ms - started_ms) / 1000, Costs.now(pids).since(before))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -77,7 +76,8 @@ async def running(
         for module in modules:
             names = [module] if workers == 1 else [f"{module}-{i + 1}" for i in range(workers)]
             for name in names if module == "fanout_service" else [module]:
-                named = settings.model_copy(update={"worker_id": f"{name}-{uuid.uuid4().hex[:6]}"})
+                # The same name whenever it is started again: the group gives it its partitions at once.
+                named = settings.model_copy(update={"worker_id": name})
                 started[name] = stack.enter_context(service(module, named, bench.directory))
         await asyncio.gather(*(ready(each) for each in started.values()))
         log = await stack.enter_async_context(KafkaLog(own, clock=clock, source="fanfold/bench"))

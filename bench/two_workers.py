@@ -13,13 +13,12 @@ from bench.fan_outs import WrongResult, fan_out, finished
 from bench.figures import figure, percentile, ratio
 from bench.report import Section
 from bench.stack import Bench, System, running
-from fanfold.events import PostCreated
 
 AUDIENCE = 99_999
 FOLLOWERS = 10
 SMALL_AUTHORS = 24
 EVERY_S = 0.1
-POLL_S = 0.003
+POLL_S = 0.1
 WORKERS = 2
 
 _SLICES = re.compile(r"^fanfold_fanout_slice_seconds_count (\S+)$", re.MULTILINE)
@@ -105,24 +104,21 @@ async def _small_posts(system: System, during: asyncio.Task[object]) -> list[flo
 
 
 async def _seen_after_ms(system: System, number: int, due: float) -> float:
-    """From when the post was to be appended until the last follower's timeline has it."""
+    """From when the post was to be appended until the last follower's timeline had it.
+
+    The worker's own record tells, because looking for it every few milliseconds would take CPU from what is measured.
+    """
+    due_ms = time.time() * 1000 - (time.perf_counter() - due) * 1000
     post = new_post(_small(number), now_ms=_now_ms())
     await system.log.append(post)
-    for reader in _their(number):
-        await _seen(system, reader, post)
-    passed_ms = (time.perf_counter() - due) * 1000
     slices = await finished(system.stores.jobs, post.post_id, poll_s=POLL_S)
     if sum(each.delivered for each in slices) != FOLLOWERS:
         raise WrongResult(f"{post.post_id} did not reach its {FOLLOWERS} followers")
-    return passed_ms
-
-
-async def _seen(system: System, reader: str, post: PostCreated) -> None:
-    while True:
-        newest = await system.stores.timelines.timeline(reader, before=None, since_ms=0, limit=5)
-        if any(pointer.post_id == post.post_id for pointer in newest):
-            return
-        await asyncio.sleep(POLL_S)
+    for reader in _their(number):
+        newest = await system.stores.timelines.timeline(reader, before=None, since_ms=0, limit=20)
+        if post.post_id not in {pointer.post_id for pointer in newest}:
+            raise WrongResult(f"{post.post_id} is not in the timeline of {reader}")
+    return max(each.finished_at_ms for each in slices) - due_ms
 
 
 async def _both_have_joined(system: System) -> None:
@@ -170,9 +166,9 @@ def _section(found: Measured, audience: int) -> Section:
             }
         )
     samples = " and ".join(str(sum(len(each) for each in rounds)) for rounds in arms.values())
+    lesser = figure([100 * share for share in found.shares])
     section.notes = [
-        f"{samples} small posts, one each {EVERY_S * 1000:.0f} ms, timed from when each was due, polled every {POLL_S * 1000:.0f} ms.",
-        f"The post to {audience:,} took {figure(found.big_s)} s; the lesser worker delivered "  # noqa: ISC004
-        f"{figure([share * 100 for share in found.shares])} % of the slices.",
+        f"{samples} small posts, one each {EVERY_S * 1000:.0f} ms, from when each was due to when the worker had written the last row.",
+        f"The post to {audience:,} took {figure(found.big_s)} s; the lesser worker delivered {lesser} % of the slices.",
     ]
     return section
