@@ -86,12 +86,17 @@ class Plan:
         return Path(tempfile.gettempdir()) / f"fanfold-{name}.sock"
 
     def system(self) -> System:
-        """The plan as `fanfold status` reads it."""
+        """The plan as `fanfold status` reads it. Its settings go before those of whoever types `make up`."""
         return System(
             settings={
                 "kafka_bootstrap": f"127.0.0.1:{self.port('kafka')}",
+                "kafka_replication": 1,
+                "topic_prefix": "fanfold",
                 "cassandra_hosts": "127.0.0.1",
                 "cassandra_port": self.port("cassandra"),
+                "cassandra_datacenter": "datacenter1",
+                "cassandra_keyspace": "fanfold",
+                "cassandra_replication": 1,
             },
             supervisor=str(self.socket),
             gateway=f"http://127.0.0.1:{self.gateway_port}",

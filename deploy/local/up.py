@@ -26,6 +26,7 @@ from fanfold.operations.system import System, read_system, write_system
 from fanfold.settings import Settings
 
 _READY_S = 120.0
+_PATIENT_S = 15.0
 STOPPED_S = 90.0
 """More than what supervisord grants an engine before it kills it."""
 _LOOK_AGAIN_S = 0.1
@@ -107,6 +108,7 @@ def is_free(port: int) -> bool:
 def _wait(system: System, names: Sequence[str], started_s: float) -> None:
     """Return when all of them are ready, telling of each."""
     deadline = time.monotonic() + _READY_S
+    patient_until = time.monotonic() + _PATIENT_S
     waiting = list(names)
     while waiting:
         answers = {name: readiness_of(system.process(name).ready) for name in waiting}
@@ -118,6 +120,11 @@ def _wait(system: System, names: Sequence[str], started_s: float) -> None:
                 f"{name}: {answers[name]}, log: {system.process(name).log}" for name in waiting
             )
             raise Fault(f"not ready within {_READY_S:.0f} s: {why}")
+        if waiting and time.monotonic() > patient_until:
+            patient_until += _PATIENT_S
+            _say(
+                f"still waiting for {waiting[0]}; log: {system.process(waiting[0]).log}", started_s
+            )
         time.sleep(_LOOK_AGAIN_S if waiting else 0)
 
 

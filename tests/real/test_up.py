@@ -232,10 +232,17 @@ async def test_down_leaves_nothing_behind_and_the_next_up_finds_the_data(
     await eventually(dora.has_everything_once, within_s=20, what="today's post")
 
 
-async def test_without_its_supervisor_nothing_goes_on_unattended(system: LocalSystem) -> None:
+async def test_without_its_supervisor_nothing_goes_on_unattended_and_up_starts_it_again(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    eve = Follower(gateway, "unattended")
+    await eve.follow()
+    await eve.post(1)
     os.kill(Supervisor(str(system.plan.socket)).pid(), signal.SIGKILL)
 
     async def nothing_left() -> bool:
         return await asyncio.to_thread(system.left) == []
 
     await eventually(nothing_left, within_s=10, what="every process has ended")
+    system.up()
+    await eventually(eve.has_everything_once, within_s=20, what="the post of before")
