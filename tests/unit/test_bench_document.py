@@ -1,0 +1,34 @@
+"""docs/performance.md quotes the committed sample, to the digit."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bench.__main__ import SECTIONS
+from bench.document import DOCUMENT, SAMPLE, filled
+from bench.report import markdown
+
+
+def test_the_tables_are_those_of_the_committed_sample() -> None:
+    text = DOCUMENT.read_text()
+    assert text == filled(text, json.loads(SAMPLE.read_text())), (
+        "write them with: python -m bench.document"
+    )
+
+
+def test_the_document_has_a_place_for_every_section() -> None:
+    sample = json.loads(SAMPLE.read_text())
+    assert not sample["quick"], "a smoke run's figures mean nothing"
+    assert {each["section"] for each in sample["sections"]} <= set(SECTIONS)
+    assert set(re.findall(r"^<!-- bench (\w) -->$", DOCUMENT.read_text(), re.MULTILINE)) == set(
+        SECTIONS
+    )
+
+
+def test_a_table_shows_a_figure_with_its_range() -> None:
+    figure = {"median": 2.0, "least": 1.0, "most": 3.0, "rounds": [2.0, 1.0, 3.0]}
+    section = {"rows": [{"what": "posts", "1/s": figure}, {"what": "feeds", "1/s": 1234.0}]}
+    assert markdown(section) == (
+        "| what | 1/s |\n|---|---|\n| posts | 2 (1 to 3) |\n| feeds | 1,234 |"
+    )
