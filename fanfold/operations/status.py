@@ -19,6 +19,7 @@ from fanfold.settings import Settings
 if TYPE_CHECKING:
     from fanfold.kafka.group import Backlog
 
+NOT_SUPERVISED = "NOT SUPERVISED"
 MOST_COMMANDS = 5_000
 """Commands read to name the fan-outs in progress; with more waiting, the list says that it is not whole."""
 
@@ -87,6 +88,11 @@ class Status:
     work_unknown: str | None
 
     @property
+    def up(self) -> bool:
+        """Whether anybody looks after the system, where one is described."""
+        return not self.processes or any(each.state != NOT_SUPERVISED for each in self.processes)
+
+    @property
     def healthy(self) -> bool:
         """Every process runs and is ready, and the log answers. Lag is work, not sickness."""
         return self.work is not None and all(each.healthy for each in self.processes)
@@ -114,7 +120,7 @@ async def _process(process: Process, state: ProcessState | None) -> ProcessStatu
     running = state is not None and state.running
     return ProcessStatus(
         name=process.name,
-        state=state.state if state else "NOT SUPERVISED",
+        state=state.state if state else NOT_SUPERVISED,
         pid=state.pid if state else None,
         uptime_s=state.uptime_s if state else None,
         readiness=await asyncio.to_thread(readiness_of, process.ready)

@@ -29,7 +29,10 @@ def as_json(status: Status) -> dict[str, Any]:
 
 
 def print_status(status: Status, console: Console) -> None:
-    """Print it; the last line is the verdict."""
+    """Print it; the last line is the verdict. Of a system that is down there is nothing else to say."""
+    if not status.up:
+        console.print("Fanfold is not up: `make up` starts it.")
+        return
     if status.processes:
         console.print(_processes(status.processes), "")
     if status.work is not None:

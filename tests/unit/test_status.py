@@ -11,6 +11,7 @@ from fanfold.events import DeliverSlice, encode
 from fanfold.kafka.group import Backlog, PartitionLag
 from fanfold.log import Record
 from fanfold.operations.status import (
+    NOT_SUPERVISED,
     FanoutInProgress,
     ProcessStatus,
     Status,
@@ -90,6 +91,11 @@ def test_without_kafka_a_person_sees_why_nothing_is_known() -> None:
     shown = printed(Status((a_process(),), None, "Kafka at [::1]:9092: away"))
     assert "What waits is not known. Kafka at [::1]:9092: away" in shown
     assert shown.splitlines()[-1] == "not healthy"
+
+
+def test_of_a_system_that_is_down_a_person_sees_only_that() -> None:
+    shown = printed(Status((a_process(state=NOT_SUPERVISED),), None, "Kafka is away"))
+    assert shown.splitlines() == ["Fanfold is not up: `make up` starts it."]
 
 
 def test_a_program_sees_the_same() -> None:
