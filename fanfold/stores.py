@@ -180,8 +180,16 @@ class Graph(Store, Protocol):
     ) -> dict[str, FollowerEdge]:
         """Those followers' edges that are in that generation, active or not."""
 
+    async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+        """Write each edge on its followee's side, with `at` = its `position`."""
+
+    async def write_following(
+        self, followee_id: str, edges: Sequence[FollowerEdge], *, materialised: Collection[str] = ()
+    ) -> None:
+        """Write each edge on its follower's side, likewise; those of the `materialised` followers with their mark."""
+
     async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        """Write each edge on both sides, the followee's first, with `at` = its `position`."""
+        """Write both, the followee's first: a delivery that finds a follow too soon costs a pointer, too late a post."""
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
         """Mark (follower id, follow position) pairs: that follow, and no later one, is backfilled."""

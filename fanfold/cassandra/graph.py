@@ -49,6 +49,11 @@ WRITE_FOLLOWING = """
 INSERT INTO following_by_user (user_id, followee_id, active, since_ms, follow_position, position)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
+WRITE_MATERIALISED = """
+INSERT INTO following_by_user
+(user_id, followee_id, materialised_follow, active, since_ms, follow_position, position)
+VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
 MARK_MATERIALISED = """
 INSERT INTO following_by_user (user_id, followee_id, materialised_follow) VALUES (?, ?, ?) USING TIMESTAMP ?
 """
@@ -73,6 +78,7 @@ class CassandraGraph:
         self._follows = session.statement(FOLLOWS)
         self._write_follower = session.statement(WRITE_FOLLOWER)
         self._write_following = session.statement(WRITE_FOLLOWING)
+        self._write_materialised = session.statement(WRITE_MATERIALISED)
         self._mark_materialised = session.statement(MARK_MATERIALISED)
 
     async def users(self, user_ids: Collection[str]) -> dict[str, User]:
@@ -116,12 +122,13 @@ class CassandraGraph:
         return {row[0]: _follower_edge(generation, row) for page in pages for row in page}
 
     async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        followers = Packing(self._session.prepared(self._write_follower))
-        following = Packing(self._session.prepared(self._write_following))
-        # All of the followee's side first: a delivery may then find a follow that its follower doesn't see yet,
-        # which only costs a pointer; the other way round a post would be missing.
+        await self.write_followers(followee_id, edges)
+        await self.write_following(followee_id, edges)
+
+    async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+        packing = Packing(self._session.prepared(self._write_follower))
         await self._batches.write(
-            followers.row(
+            packing.row(
                 followee_id,
                 edge.generation,
                 follower_bucket(edge.follower_id, edge.generation),
@@ -130,8 +137,21 @@ class CassandraGraph:
             )
             for edge in edges
         )
+
+    async def write_following(
+        self,
+        followee_id: str,
+        edges: Sequence[FollowerEdge],
+        *,
+        materialised: Collection[str] = (),
+    ) -> None:
+        plain = Packing(self._session.prepared(self._write_following))
+        marked = Packing(self._session.prepared(self._write_materialised))
         await self._batches.write(
-            following.row(edge.follower_id, followee_id, *_state(edge)) for edge in edges
+            marked.row(edge.follower_id, followee_id, edge.follow_position, *_state(edge))
+            if edge.follower_id in materialised
+            else plain.row(edge.follower_id, followee_id, *_state(edge))
+            for edge in edges
         )
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from fanfold.buckets import FollowerBucket, follower_bucket
 from fanfold.memory.cells import ClusteredTable, Row, Table
@@ -55,15 +56,30 @@ class MemoryGraph:
         return edges
 
     async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+        await self.write_followers(followee_id, edges)
+        await self.write_following(followee_id, edges)
+
+    async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
         for edge in edges:
             bucket = FollowerBucket(
                 edge.generation, follower_bucket(edge.follower_id, edge.generation)
             )
-            state = (edge.active, edge.since_ms, edge.follow_position, edge.position)
             self._followers.write(
-                (followee_id, bucket), edge.follower_id, edge.position, state=state
+                (followee_id, bucket), edge.follower_id, edge.position, state=_state(edge)
             )
-            self._following.write(edge.follower_id, followee_id, edge.position, state=state)
+
+    async def write_following(
+        self,
+        followee_id: str,
+        edges: Sequence[FollowerEdge],
+        *,
+        materialised: Collection[str] = (),
+    ) -> None:
+        for edge in edges:
+            row: dict[str, Any] = {"state": _state(edge)}
+            if edge.follower_id in materialised:
+                row["materialised_follow"] = edge.follow_position
+            self._following.write(edge.follower_id, followee_id, edge.position, **row)
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
         for follower_id, follow_position in follows:
@@ -109,6 +125,10 @@ class MemoryGraph:
                 position=position,
                 materialised=row.get("materialised_follow") == follow_position,
             )
+
+
+def _state(edge: FollowerEdge) -> tuple[bool, int, int, int]:
+    return (edge.active, edge.since_ms, edge.follow_position, edge.position)
 
 
 def _follower_edge(follower_id: str, generation: int, row: Row) -> FollowerEdge:

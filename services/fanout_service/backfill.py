@@ -27,9 +27,18 @@ class Backfill:
     retention_ms: int
     page: int = 100
 
-    async def begin(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
-        """Backfill at once if one page is all, else queue it. The edges must have been written before."""
-        page = await self._read(followee_id, before=None)
+    async def first_page(self, followee_id: str) -> Sequence[AuthoredPost]:
+        """What there is to backfill from. The followee's side of the edges must have been written before."""
+        return await self._read(followee_id, before=None)
+
+    def has_to_copy(self, page: Sequence[AuthoredPost]) -> bool:
+        """Whether a first page leaves anything to do before the follows are materialised."""
+        return len(page) == self.page or any(post.mode != "pull" for post in page)
+
+    async def begin(
+        self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
+    ) -> None:
+        """Backfill at once if the first page is all, else queue it. Both sides of the edges must have been written."""
         if len(page) == self.page:
             # A prolific author: the other events of this batch must not wait for the whole window.
             await self.log.append(BackfillFollow(followee_id=followee_id, follows=tuple(follows)))

@@ -49,8 +49,8 @@ class Follows:
         position = folded.followee.count_position
         if position is not None and position != followee.count_position:
             await self.graph.write_standing(folded.followee, at=position)
-        # 2. The edges: from here on a post that is planned sees the new followers.
-        await self.graph.write_edges(
+        # 2. The edges as their followee sees them: from here on a post that is planned sees the new followers.
+        await self.graph.write_followers(
             followee_id,
             [
                 replace(edge, generation=copy.generation)
@@ -58,9 +58,15 @@ class Follows:
                 for copy in copies.get(edge.follower_id, [edge])
             ],
         )
-        # 3. The backfill, which sees every post written before the edges: see `fan_out_post`.
-        if folded.to_backfill:
-            await self.backfill.begin(followee_id, folded.to_backfill)
+        # 3. What to backfill, which is every post written before that: see `fan_out_post`.
+        fresh = folded.to_backfill
+        page = await self.backfill.first_page(followee_id) if fresh else []
+        at_once = not self.backfill.has_to_copy(page)
+        # 4. The edges as their followers see them, with the mark if there is nothing to wait for.
+        marked = {follow.follower_id for follow in fresh} if at_once else ()
+        await self.graph.write_following(followee_id, folded.edges, materialised=marked)
+        if fresh and not at_once:
+            await self.backfill.begin(followee_id, fresh, page)
 
     async def _edges(
         self, followee: User, follower_ids: Collection[str]

@@ -129,6 +129,26 @@ async def test_a_follow_repeated_keeps_its_name_and_its_mark(stores: Stores) -> 
     assert (follow.follow_position, follow.position, follow.materialised) == (1, 5, True)
 
 
+async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores) -> None:
+    alice, carol, bob, graph = fresh("alice"), fresh("carol"), fresh("bob"), stores.graph
+    edges = [an_edge(alice, position=1), an_edge(carol, position=2)]
+    await graph.write_followers(bob, edges)
+    assert set(await graph.follower_edges(bob, 0, [alice, carol])) == {alice, carol}
+    assert await graph.follows(alice) == {}, "its own side is not written yet"
+
+    await graph.write_following(bob, edges, materialised={alice})
+    assert (await graph.follows(alice))[bob].materialised
+    assert not (await graph.follows(carol))[bob].materialised
+
+    again = an_edge(alice, position=5)
+    await graph.write_following(bob, [again])
+    assert not (await graph.follows(alice))[bob].materialised
+    await graph.write_following(bob, [again], materialised={alice})
+    await graph.write_following(bob, edges, materialised={alice})
+    follow = (await graph.follows(alice))[bob]
+    assert (follow.follow_position, follow.materialised) == (5, True)
+
+
 async def test_a_mark_before_its_edge_shows_nothing(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     await stores.graph.mark_materialised(bob, [(alice, 1)])

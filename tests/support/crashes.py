@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,21 +85,17 @@ def mortal(stores: Stores, life: Life) -> Stores:
 class MortalGraph(Mortal):
     """Dies between the two sides of an edge as well."""
 
-    async def write_edges(self, followee_id: str, edges: Sequence[Any]) -> None:
-        followers, following = self._port._followers, self._port._following
+    async def write_followers(self, followee_id: str, edges: Sequence[Any]) -> None:
         for edge in edges:
-            for table in (followers, following):
-                self._life.spend()
-                other = following if table is followers else followers
-                await self._write_one_side(followee_id, edge, silent=other)
+            self._life.spend()
+            await self._port.write_followers(followee_id, [edge])
 
-    async def _write_one_side(self, followee_id: str, edge: Any, *, silent: Any) -> None:
-        write = silent.write
-        silent.write = lambda *_, **__: None
-        try:
-            await self._port.write_edges(followee_id, [edge])
-        finally:
-            silent.write = write
+    async def write_following(
+        self, followee_id: str, edges: Sequence[Any], *, materialised: Collection[str] = ()
+    ) -> None:
+        for edge in edges:
+            self._life.spend()
+            await self._port.write_following(followee_id, [edge], materialised=materialised)
 
 
 # --- ordering ------------------------------------------------------------------------------------------

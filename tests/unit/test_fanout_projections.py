@@ -262,8 +262,8 @@ async def test_two_hundred_follows_of_one_author_cost_a_handful_of_reads() -> No
             "users": 1,
             "follower_edges": 1,
             "write_standing": 1,
-            "write_edges": 1,
-            "mark_materialised": 1,
+            "write_followers": 1,
+            "write_following": 1,
         }
         assert (await pipeline.user("alice")).follower_count == 200
 

@@ -36,10 +36,10 @@ class GraphInSteps:
         await self._pause("after the row")
         return rows
 
-    async def write_edges(self, followee_id: str, edges: list[FollowerEdge]) -> None:
-        await self._graph.write_edges(followee_id, edges[:1])
+    async def write_followers(self, followee_id: str, edges: list[FollowerEdge]) -> None:
+        await self._graph.write_followers(followee_id, edges[:1])
         await self._pause("between two edges")
-        await self._graph.write_edges(followee_id, edges[1:])
+        await self._graph.write_followers(followee_id, edges[1:])
 
     async def _pause(self, place: str) -> None:
         if place in self.reached and not self.go_on[place].is_set():
@@ -98,11 +98,11 @@ async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
         late: list[tuple[str, list[FollowerEdge]]] = []
 
         class TimesOutOnce(GraphInSteps):
-            async def write_edges(self, followee_id: str, edges: list[FollowerEdge]) -> None:
+            async def write_followers(self, followee_id: str, edges: list[FollowerEdge]) -> None:
                 if not late:
                     late.append((followee_id, edges))
                     raise Unavailable("timed out, and the server goes on")
-                await self._graph.write_edges(followee_id, edges)
+                await self._graph.write_followers(followee_id, edges)
 
         await pipeline.append(*[a_follow(f"f{n}") for n in range(3)])
         await pipeline.drain(a_worker(pipeline, TimesOutOnce(pipeline.stores.graph)))
