@@ -60,6 +60,10 @@ def status(
     logging.disable()
     system = read_system(data)
     settings = Settings(**system.settings) if system else Settings()
+    if system is None:
+        console.print(
+            f"No system in {data}: this is what Kafka at {settings.kafka_bootstrap} knows."
+        )
     found = asyncio.run(read_status(settings, system))
     if as_json:
         typer.echo(json.dumps(status_report.as_json(found), indent=2))
@@ -113,8 +117,9 @@ def import_(  # noqa: PLR0917 - typer calls it by name
         bool, typer.Option(help="Register users who are not, by their id or their name.")
     ] = True,
     max_lag: Annotated[
-        int, typer.Option(min=1, help="Pause while the workers are this many events behind.")
-    ] = 5000,
+        float,
+        typer.Option(min=0.1, help="Seconds that a live follow may wait behind imported ones."),
+    ] = 2.0,
     rate: Annotated[float | None, typer.Option(min=1, help="Most events a second.")] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Where to keep how far it has come; FILE.checkpoint.")
@@ -151,7 +156,7 @@ def import_(  # noqa: PLR0917 - typer calls it by name
         checkpoint=checkpoint,
         rejected=rejected,
         rate=rate,
-        max_lag=max_lag,
+        max_lag_s=max_lag,
         register=register,
         start_over=start_over,
         dry_run=dry_run,

@@ -40,7 +40,7 @@ class Request:
     checkpoint: Path | None
     rejected: Path | None
     rate: float | None
-    max_lag: int
+    max_lag_s: float
     register: bool
     start_over: bool
     dry_run: bool
@@ -136,7 +136,7 @@ class _Command:
                     backlog=backlog,
                     clock=self._clock,
                     rules=Rules(
-                        max_lag=request.max_lag,
+                        max_lag_s=request.max_lag_s,
                         max_following=settings.max_following,
                         rate=request.rate,
                         register=request.register,

@@ -58,9 +58,9 @@ Show = Callable[[Moment], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How to import. `rate` is in follows a second; `patience_s` how long an engine may be away."""
+    """How to import. `max_lag_s` and `rate` as in `Pace`; `patience_s` is how long an engine may be away."""
 
-    max_lag: int
+    max_lag_s: float
     max_following: int
     rate: float | None = None
     register: bool = True
@@ -93,7 +93,7 @@ class GraphImport:
         self._rules = rules
         self._names = names or {}
         self._show = show
-        self._pace = Pace(max_lag=rules.max_lag, rate=rules.rate)
+        self._pace = Pace(max_lag_s=rules.max_lag_s, rate=rules.rate)
         self._admission = Admission(
             graph,
             settled=self.settled,
@@ -135,9 +135,8 @@ class GraphImport:
 
     async def settled(self) -> None:
         """Return when the worker has handled everything that is in the log now."""
-        ends = await self._backlog.ends()
-        while (unhandled := await self._backlog.unhandled(ends)) > 0:
-            self._pace.observe(unhandled, appended=self._pace.appended)
+        appended, ends = self._pace.appended, await self._backlog.ends()
+        while await self._look_at(ends, appended=appended) > 0:
             self._tell(waiting="the worker")
             await self._clock.sleep(_WAIT_S)
 
@@ -190,10 +189,15 @@ class GraphImport:
         if self._looked_at_s is not None and now_s - self._looked_at_s < _LOOK_EVERY_S:
             return
         appended = self._pace.appended
-        self._pace.observe(
-            await self._backlog.unhandled(await self._backlog.ends()), appended=appended
-        )
+        await self._look_at(await self._backlog.ends(), appended=appended)
         self._looked_at_s = now_s
+
+    async def _look_at(self, ends: list[int], *, appended: int) -> int:
+        lag = await self._backlog.unhandled(ends)
+        self._pace.observe(
+            lag, handled=sum(ends) - lag, appended=appended, now_s=self._clock.monotonic_s()
+        )
+        return lag
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         gives_up_at_s: float | None = None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanfold.clock import rfc3339
-from fanfold.graph_import import importer
+from fanfold.graph_import import importer, pace
 from fanfold.graph_import.checkpoint import Counts
 from fanfold.graph_import.edge_batches import EdgeFile, read_batches
 from fanfold.graph_import.edge_list import (
@@ -96,7 +96,7 @@ def test_reading_goes_on_anywhere_as_if_it_had_never_stopped(
     lives=st.lists(st.integers(0, 12), max_size=4),
     packed=st.booleans(),
     max_following=st.sampled_from([2, 100]),
-    max_lag=st.sampled_from([4, 1000]),
+    least_lag=st.sampled_from([4, 1000]),
 )
 def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_is_kept_once(
     *,
@@ -105,7 +105,7 @@ def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_
     lives: list[int],
     packed: bool,
     max_following: int,
-    max_lag: int,
+    least_lag: int,
 ) -> None:
     edges = [
         (line.number, parse(line, Columns(), latest_ms=START_MS))
@@ -120,7 +120,7 @@ def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_
         path.write_bytes(gzip.compress(b"\n".join(text)) if packed else b"\n".join(text))
         async with a_pipeline(Settings(take_events=5)) as pipeline:
             importing = Importing(
-                pipeline, path, rules={"max_following": max_following, "max_lag": max_lag}
+                pipeline, path, rules={"max_following": max_following, "max_lag_s": 0.1}
             )
             for writes in lives:
                 try:
@@ -145,4 +145,5 @@ def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_
 
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(importer, "BATCH", batch)
+        patch.setattr(pace, "LEAST_LAG", least_lag)
         asyncio.run(scenario(Path(directory)))

@@ -81,7 +81,7 @@ class Importing:
     async def run(self, *, life: Life | None = None, behind: WorkerBehind | None = None) -> Counts:
         """One process's life: to the end, or until `life` has done its writes."""
         log: EventLog = Mortal(self.pipeline.log, life) if life else self.pipeline.log
-        rules = {"max_lag": 1000, "max_following": 5000, **self.rules}
+        rules = {"max_lag_s": 1, "max_following": 5000, **self.rules}
         with Rejects(self.rejected) as rejects:
             return await GraphImport(
                 self.path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -26,7 +27,7 @@ from fanfold.graph_import.edge_list import (
     read_header,
     read_lines,
 )
-from fanfold.graph_import.pace import SLOW_APPEND_S, Pace
+from fanfold.graph_import.pace import LEAST_LAG, SLOW_APPEND_S, Pace
 from fanfold.graph_import.rejects import Rejects
 from fanfold.settings import Settings
 from tests.support.clock import START_MS
@@ -133,31 +134,46 @@ def test_lines_are_numbered_and_the_last_needs_no_newline() -> None:
 # --- the pace ------------------------------------------------------------------------------------------
 
 
+def looked_at(pace: Pace, lag: int, *, handled: int = 0, at_s: float = 0) -> None:
+    pace.observe(lag, handled=handled, appended=pace.appended, now_s=at_s)
+
+
 def test_a_batch_waits_while_the_worker_is_behind() -> None:
-    pace = Pace(max_lag=100)
+    pace = Pace(max_lag_s=2)
     assert not pace.may_append(10, now_s=0), "nobody has looked yet"
-    pace.observe(95, appended=0)
+    looked_at(pace, LEAST_LAG - 5)
     assert not pace.may_append(10, now_s=0)
-    pace.observe(90, appended=0)
+    looked_at(pace, LEAST_LAG - 10)
     assert pace.may_append(10, now_s=0)
     pace.append(10, took_s=0, now_s=0)
-    assert pace.lag == 100
+    assert pace.lag == LEAST_LAG
     assert not pace.may_append(1, now_s=0)
-    pace.observe(0, appended=10)
-    assert pace.may_append(1000, now_s=0), "more than the bound, when nothing waits"
+    looked_at(pace, 0)
+    assert pace.may_append(2 * LEAST_LAG, now_s=0), "more than the bound, when nothing waits"
+
+
+def test_as_much_may_wait_as_the_worker_handles_in_the_time_given() -> None:
+    pace = Pace(max_lag_s=2)
+    for second in range(5):
+        looked_at(pace, 3999, handled=2000 * second, at_s=second)
+    assert pace.may_append(1, now_s=5)
+    assert not pace.may_append(2, now_s=5)
+    for second in range(5, 9):
+        looked_at(pace, 999, handled=8000, at_s=second)
+    assert pace.most_lag == LEAST_LAG, "it has stopped"
 
 
 def test_a_slow_log_is_left_alone_for_as_long_as_it_took() -> None:
-    pace = Pace(max_lag=100)
-    pace.observe(0, appended=0)
+    pace = Pace(max_lag_s=2)
+    looked_at(pace, 0)
     pace.append(1, took_s=2 * SLOW_APPEND_S, now_s=10)
     assert not pace.may_append(1, now_s=10 + SLOW_APPEND_S)
     assert pace.may_append(1, now_s=10 + 2 * SLOW_APPEND_S)
 
 
 def test_a_rate_is_not_exceeded() -> None:
-    pace = Pace(max_lag=100, rate=10)
-    pace.observe(0, appended=0)
+    pace = Pace(max_lag_s=2, rate=10)
+    looked_at(pace, 0)
     pace.append(20, took_s=0.5, now_s=1)
     assert not pace.may_append(1, now_s=2.4)
     assert pace.may_append(1, now_s=2.5)
@@ -206,11 +222,11 @@ async def test_a_gzip_file_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_gzip_file_is_refused_after_what_could_be_read(tmp_path: Path) -> None:
-    text = "".join(f"follower-{n:06},bob\n" for n in range(20_000)).encode()
+    text = "".join(f"{random.Random(n).randbytes(20).hex()},bob\n" for n in range(1500)).encode()
     path = tmp_path / "edges.csv.gz"
-    path.write_bytes(gzip.compress(text)[:-2000])
-    async with a_pipeline() as pipeline:
-        importing = Importing(pipeline, path, rules={"max_lag": 10**6})
+    path.write_bytes(gzip.compress(text)[:-500])
+    async with a_pipeline(Settings(take_events=500)) as pipeline:
+        importing = Importing(pipeline, path)
         with pytest.raises(Rejected, match="damaged"):
             await importing.run()
         assert len(await importing.followed()) >= 500
@@ -259,14 +275,14 @@ async def test_nobody_comes_to_follow_more_than_the_limit(tmp_path: Path) -> Non
 
 
 async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path) -> None:
-    path = a_list(tmp_path, (f"u{n},v{n % 7}" for n in range(5000)))
+    path = a_list(tmp_path, (f"u{n},v{n % 7}" for n in range(3000)))
     async with a_pipeline(Settings(take_events=200)) as pipeline:
-        behind = WorkerBehind(pipeline)
-        importing = Importing(pipeline, path, rules={"max_lag": 1500})
+        behind = WorkerBehind(pipeline)  # 400 a second, by the clock of the looks
+        importing = Importing(pipeline, path, rules={"max_lag_s": 5})
         await importing.run(behind=behind)
-        assert max(behind.looks) <= 1500
+        assert LEAST_LAG / 2 < max(behind.looks) <= 2000
         assert any(moment.waiting == "the worker" for moment in importing.shown)
-        assert len(await importing.active()) == 5000
+        assert len(await importing.active()) == 3000
 
 
 async def test_an_import_outlives_a_log_that_is_away_for_a_while(tmp_path: Path) -> None:
@@ -344,7 +360,7 @@ def a_dry_run(path: Path, *, rejected: Path | None = None, as_json: bool = True)
         checkpoint=None,
         rejected=rejected,
         rate=None,
-        max_lag=1,
+        max_lag_s=1,
         register=True,
         start_over=False,
         dry_run=True,
