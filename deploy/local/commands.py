@@ -48,8 +48,10 @@ def _kafka(plan: Plan) -> list[str]:
         "-ec",
         (
             'java=$1 config=$2 data=$3; export CLASSPATH="$4"; shift 4; '
+            # 16 bytes in base64: another log is another cluster, to whoever remembers how far it has come.
+            "id=A$(head -c 15 /dev/urandom | base64 | tr +/ -_)Q; "
             '[ -e "$data/meta.properties" ] || "$java" "$@" kafka.tools.StorageTool format'
-            ' --ignore-formatted -t fanfoldfanfoldfanfoldQ -c "$config"; '
+            ' --ignore-formatted -t "$id" -c "$config"; '
             'exec "$java" "$@" kafka.Kafka "$config"'
         ),
         "kafka",
