@@ -119,7 +119,7 @@ def import_(  # noqa: PLR0917 - typer calls it by name
     max_lag: Annotated[
         float,
         typer.Option(min=0.1, help="Seconds that a live follow may wait behind imported ones."),
-    ] = 2.0,
+    ] = 1.0,
     rate: Annotated[float | None, typer.Option(min=1, help="Most events a second.")] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Where to keep how far it has come; FILE.checkpoint.")

@@ -10,6 +10,8 @@ SLOW_APPEND_S = 0.5
 """An append that takes longer means a log that others wait for too."""
 LEAST_LAG = 1000
 """Events that may wait whatever the rate: the workers acknowledge once a second, so less would leave them idle."""
+UNSEEN_S = 1.5
+"""The workers acknowledge once a second and are looked at twice: of what seems to wait, so much may be done already."""
 _WINDOW_S = 3.0
 _SHORTEST_S = 0.5
 
@@ -57,7 +59,7 @@ class Pace:
 
     @property
     def most_lag(self) -> float:
-        """How many events may wait: what the workers handled lately, for as long as a live event may wait.
+        """How many events may seem to wait: what the workers handled lately, for as long as a live event may wait.
 
         Workers that had too little to do count as slow, so this begins low and grows until they are busy.
         """
@@ -65,7 +67,7 @@ class Pace:
             return LEAST_LAG
         first, last = self._looks[0], self._looks[-1]
         per_s = (last.handled - first.handled) / max(last.at_s - first.at_s, _SHORTEST_S)
-        return max(LEAST_LAG, per_s * self.max_lag_s)
+        return max(LEAST_LAG, per_s * (self.max_lag_s + UNSEEN_S))
 
     def may_append(self, events: int, *, now_s: float) -> bool:
         """Whether a batch may go now. When nothing waits for the workers one may, however large."""

@@ -155,7 +155,7 @@ def test_a_batch_waits_while_the_worker_is_behind() -> None:
 def test_as_much_may_wait_as_the_worker_handles_in_the_time_given() -> None:
     pace = Pace(max_lag_s=2)
     for second in range(5):
-        looked_at(pace, 3999, handled=2000 * second, at_s=second)
+        looked_at(pace, 6999, handled=2000 * second, at_s=second)  # 3.5 s of work, 1.5 of it unseen
     assert pace.may_append(1, now_s=5)
     assert not pace.may_append(2, now_s=5)
     for second in range(5, 9):
@@ -280,7 +280,7 @@ async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path)
         behind = WorkerBehind(pipeline)  # 400 a second, by the clock of the looks
         importing = Importing(pipeline, path, rules={"max_lag_s": 5})
         await importing.run(behind=behind)
-        assert LEAST_LAG / 2 < max(behind.looks) <= 2000
+        assert LEAST_LAG / 2 < max(behind.looks) <= 2600
         assert any(moment.waiting == "the worker" for moment in importing.shown)
         assert len(await importing.active()) == 3000
 
