@@ -154,7 +154,7 @@ async def test_every_process_comes_back_after_kill9_and_no_acknowledged_post_is_
         async def is_back(name: str = name, pid: int = pid) -> bool:
             return await asyncio.to_thread(system.is_back, name, instead_of=pid)
 
-        await eventually(is_back, within_s=60, what=f"{name} is back")
+        await eventually(is_back, within_s=90, what=f"{name} is back")
         print(f"{name} is back after {time.monotonic() - started_s:.1f} s")
         await asyncio.gather(*posting)
         print(f"   its posts are in after {time.monotonic() - started_s:.1f} s")
