@@ -139,7 +139,7 @@ def _section(found: Samples, sizes: list[int]) -> Section:
             }
         )
     section.notes = [
-        f"Feeds are polled over HTTP every {POLL_S * 1000:.0f} ms; one post at a time on an otherwise idle system.",
+        f"Feeds are polled over HTTP every {POLL_S * 1000:.0f} ms; one post at a time, and nothing else in the system.",
         "The last follower is the last of the slice that finished last; their feed is read once every slice is recorded as done.",
         "With fewer than 100 posts the p99 is the worst of them. Samples of all rounds together.",
     ]
