@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 from datetime import UTC, datetime
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fanfold.errors import Rejected, Unavailable
 from fanfold.events import UserRegistered, to_ms
+from fanfold.graph_import.checkpoint import Counts
 from fanfold.graph_import.command import DONE, SOME_REJECTED, Request, import_graph
 from fanfold.graph_import.display_names import read_display_names
 from fanfold.graph_import.edge_list import (
@@ -27,10 +28,12 @@ from fanfold.graph_import.edge_list import (
     read_header,
     read_lines,
 )
+from fanfold.graph_import.importer import Moment
 from fanfold.graph_import.pace import LEAST_LAG, SLOW_APPEND_S, Pace
+from fanfold.graph_import.progress import showing
 from fanfold.graph_import.rejects import Rejects
 from fanfold.settings import Settings
-from tests.support.clock import START_MS
+from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import a_follow, a_pipeline
 from tests.support.graph_import import Importing, WorkerBehind, a_list
 
@@ -348,6 +351,29 @@ def test_two_imports_of_one_file_do_not_run_at_a_time(tmp_path: Path) -> None:
     with Rejects(tmp_path / "rejected"), pytest.raises(Rejected, match="another import"):
         Rejects(tmp_path / "rejected").__enter__()
     assert not (tmp_path / "rejected").exists(), "nothing was rejected, so nothing stays behind"
+
+
+# --- what it shows -------------------------------------------------------------------------------------
+
+
+def shown(*, terminal: bool) -> str:
+    console = Console(file=StringIO(), force_terminal=terminal, width=200, highlight=False)
+    clock, counts = ManualClock(), Counts(appended=1234, rejected=5)
+    with showing(console, clock, total_bytes=200) as show:
+        for read_bytes in range(0, 101, 10):
+            clock.advance(1)
+            show(Moment(counts, read_bytes, lag=70, waiting="[the worker]"))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_without_a_terminal_a_line_comes_every_few_seconds() -> None:
+    said = "1,234 follows, 5 rejected, worker 70 events behind, waiting for [the worker]"
+    assert shown(terminal=False) == f"20 %, {said}\n45 %, {said}\n"
+
+
+def test_on_a_terminal_a_bar_moves() -> None:
+    assert "waiting for [the worker]" in shown(terminal=True)
 
 
 # --- the command ---------------------------------------------------------------------------------------
