@@ -19,7 +19,7 @@ from fanout_service.metrics import DELIVERIES, SLICE_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slices:
-    """Slices of all posts. `free` bounds those in delivery, and so the followers in this worker's memory."""
+    """Slices that take turns. `free` bounds those in delivery, and so the followers in this worker's memory."""
 
     stores: Stores
     clock: Clock

@@ -39,11 +39,14 @@ class Worker:
             retry_budget_s=settings.retry_budget_s,
             dead_letter_limit=settings.dead_letter_limit,
         )
-        self._slices = Slices(
-            stores=stores,
-            clock=clock,
-            free=asyncio.Semaphore(settings.slices_in_flight),
-        )
+
+        def slices() -> Slices:
+            free = asyncio.Semaphore(settings.slices_in_flight)
+            return Slices(stores=stores, clock=clock, free=free)
+
+        # Those of large audiences, and those delivered at once: apart, so that a small post never queues for its
+        # turn behind the slices of a large one.
+        self._slices = slices()
         self._backfill = Backfill(
             stores=stores,
             log=log,
@@ -54,7 +57,7 @@ class Worker:
             stores=stores,
             log=log,
             clock=clock,
-            slices=self._slices,
+            slices=slices(),
             overlap_ms=int(settings.overlap_s * 1000),
             retention_ms=settings.retention_ms,
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fanfold.errors import Unavailable
-from fanfold.events import GRAPH
+from fanfold.events import GRAPH, POSTS, SLICES
 from fanfold.log import Record
 from fanfold.settings import Settings
 from fanfold.stores import FollowerEdge
@@ -91,6 +91,35 @@ async def test_a_count_is_exact_when_a_replaced_worker_reads_half_of_its_success
         await successor
         assert (await pipeline.user("alice")).follower_count == 3
         assert await pipeline.followers("alice") == ["f2", "f3", "f4"]
+
+
+async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() -> None:
+    settings = Settings(bucket_followers=2, slices_in_flight=2)
+    async with a_pipeline(settings) as pipeline:
+        await pipeline.handle(*[a_follow(f"f{n}", "large") for n in range(30)])
+        await pipeline.handle(a_follow("f0", "small"))
+        stuck = asyncio.Event()
+
+        class LargeIsSlow(GraphInSteps):
+            async def audience(self, followee_id: str, bucket: Any) -> list[str]:
+                if followee_id == "large":
+                    await stuck.wait()
+                readers: list[str] = await self._graph.audience(followee_id, bucket)
+                return readers
+
+        worker = a_worker(pipeline, LargeIsSlow(pipeline.stores.graph)).handlers()
+        large, small = a_post(by="large"), a_post(by="small")
+        await pipeline.append(large, small)
+        rows = await pipeline.log.rows([POSTS], after=0, limit=10)
+        await worker[POSTS]([row.record for row in rows[:1]])
+        commands = await pipeline.log.rows([SLICES], after=0, limit=100)
+        assert len(commands) > settings.slices_in_flight
+        slices = asyncio.create_task(worker[SLICES]([row.record for row in commands]))
+        async with asyncio.timeout(5):
+            await worker[POSTS]([row.record for row in rows[1:]])
+        assert not slices.done()
+        stuck.set()
+        await slices
 
 
 async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
