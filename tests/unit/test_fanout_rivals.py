@@ -98,11 +98,12 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
     async with a_pipeline(settings) as pipeline:
         await pipeline.handle(*[a_follow(f"f{n}", "large") for n in range(30)])
         await pipeline.handle(a_follow("f0", "small"))
-        stuck = asyncio.Event()
+        waiting, stuck = asyncio.Semaphore(0), asyncio.Event()
 
         class LargeIsSlow(GraphInSteps):
             async def audience(self, followee_id: str, bucket: Any) -> list[str]:
                 if followee_id == "large":
+                    waiting.release()
                     await stuck.wait()
                 readers: list[str] = await self._graph.audience(followee_id, bucket)
                 return readers
@@ -115,6 +116,8 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         commands = await pipeline.log.rows([SLICES], after=0, limit=100)
         assert len(commands) > settings.slices_in_flight
         slices = asyncio.create_task(worker[SLICES]([row.record for row in commands]))
+        for _ in range(settings.slices_in_flight):
+            await waiting.acquire()
         async with asyncio.timeout(5):
             await worker[POSTS]([row.record for row in rows[1:]])
         assert not slices.done()
