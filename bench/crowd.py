@@ -19,6 +19,7 @@ from fanfold.events import PostCreated
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.settings import Settings
 from fanfold.stores import FollowerEdge, Graph, Mode, User
+from tests.support.stores import write_edges
 
 T = TypeVar("T")
 _EDGES_AT_ONCE = 20_000
@@ -60,7 +61,7 @@ async def seed_author(
     rows = iter(edges(followers, settings, since_ms=1))
     while chunk := list(islice(rows, _EDGES_AT_ONCE)):
         marks = [(edge.follower_id, 0) for edge in chunk]
-        await patiently(partial(graph.write_edges, author_id, chunk))
+        await patiently(partial(write_edges, graph, author_id, chunk))
         await patiently(partial(graph.mark_materialised, author_id, marks))
 
 

@@ -22,7 +22,7 @@ class Topic:
     partitions: int
     retention_ms: int
     events: tuple[str, ...]
-    producer: str
+    producers: tuple[str, ...]
     consumers: tuple[str, ...]
 
 
@@ -32,7 +32,7 @@ def load_topics() -> dict[str, Topic]:
     return {
         name: Topic(
             name=name,
-            **{**entry, "events": tuple(entry["events"]), "consumers": tuple(entry["consumers"])},
+            **{**entry, **{key: tuple(entry[key]) for key in ("events", "producers", "consumers")}},
         )
         for name, entry in declared.items()
     }

@@ -8,13 +8,17 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fanfold.buckets import FollowerBucket, follower_bucket
 from fanfold.cassandra.batches import BatchWriter
+from fanfold.cassandra.everyone import Everyone, user_of
 from fanfold.cassandra.packed import Packing
 from fanfold.cassandra.session import CassandraSession, Row
+from fanfold.cassandra.sleepers import Sleepers
+from fanfold.cassandra.ties import Ties
 from fanfold.cassandra.timestamps import at_offset
-from fanfold.stores import Follow, FollowerEdge, User
+from fanfold.stores import Audience, Follow, FollowerEdge, User
 
 GET_USER = """
-SELECT display_name, follower_count, generation, delivery, pull_since_ms, count_position
+SELECT display_name, follower_count, generation, delivery, pull_since_ms, count_position,
+asleep, asleep_position, has_left
 FROM users WHERE user_id = ?
 """
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
@@ -34,7 +38,7 @@ WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ?
 FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
 # What a delivery needs and no more: it is read once a delivery.
 AUDIENCE = """
-SELECT follower_id, active FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
+SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
 """
 FOLLOWS = """
 SELECT followee_id, active, since_ms, follow_position, position, materialised_follow
@@ -62,10 +66,13 @@ INSERT INTO following_by_user (user_id, followee_id, materialised_follow) VALUES
 IDS_IN_A_READ = 500
 
 
-class CassandraGraph:
+class CassandraGraph(Ties, Sleepers, Everyone):
     """See `fanfold.stores.Graph`."""
 
     def __init__(self, session: CassandraSession, *, batches: BatchWriter) -> None:
+        Ties.__init__(self, session)
+        Sleepers.__init__(self, session, batches=batches)
+        Everyone.__init__(self, session)
         self._session = session
         self._batches = batches
         self._get_user = session.statement(GET_USER)
@@ -85,7 +92,7 @@ class CassandraGraph:
         ids = list(dict.fromkeys(user_ids))
         rows = await asyncio.gather(*(self._session.row(self._get_user, each) for each in ids))
         return {
-            user_id: _user(user_id, row)
+            user_id: user_of(user_id, row)
             for user_id, row in zip(ids, rows, strict=True)
             if row is not None
         }
@@ -119,11 +126,12 @@ class CassandraGraph:
             for i in range(0, len(ids), IDS_IN_A_READ)
         ]
         pages = await asyncio.gather(*reads)
-        return {row[0]: _follower_edge(generation, row) for page in pages for row in page}
-
-    async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        await self.write_followers(followee_id, edges)
-        await self.write_following(followee_id, edges)
+        return {
+            row[0]: _follower_edge(generation, row)
+            for page in pages
+            for row in page
+            if _is_edge(row)
+        }
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
         packing = Packing(self._session.prepared(self._write_follower))
@@ -169,16 +177,22 @@ class CassandraGraph:
         after: str | None = None,
         limit: int | None = None,
     ) -> list[FollowerEdge]:
-        where = (followee_id, *bucket, after or "")
-        if limit is None:
-            rows = await self._session.rows(self._followers, *where)
-        else:
-            rows = await self._session.rows(self._followers_page, *where, limit)
-        return [_follower_edge(bucket.generation, row) for row in rows]
+        edges: list[FollowerEdge] = []
+        while True:
+            where = (followee_id, *bucket, after or "")
+            if limit is None:
+                rows = await self._session.rows(self._followers, *where)
+            else:
+                rows = await self._session.rows(self._followers_page, *where, limit - len(edges))
+            edges += [_follower_edge(bucket.generation, row) for row in rows if _is_edge(row)]
+            if limit is None or not rows or len(edges) == limit:
+                return edges
+            after = rows[-1][0]  # there were marks without an edge among them: read on
 
-    async def audience(self, followee_id: str, bucket: FollowerBucket) -> list[str]:
+    async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
         rows = await self._session.rows(self._audience, followee_id, *bucket)
-        return [follower_id for follower_id, active in rows if active]
+        awake = [follower_id for follower_id, active, asleep in rows if active and not asleep]
+        return Audience(awake, sum(bool(active and asleep) for _, active, asleep in rows))
 
     async def follows(self, user_id: str) -> dict[str, Follow]:
         rows = await self._session.rows(self._follows, user_id)
@@ -198,17 +212,8 @@ def _state(edge: FollowerEdge) -> tuple[bool, int, int, int, int]:
     )
 
 
-def _user(user_id: str, row: Row) -> User:
-    display_name, follower_count, generation, delivery, pull_since_ms, count_position = row
-    return User(
-        user_id=user_id,
-        display_name=display_name,
-        follower_count=follower_count or 0,
-        generation=generation or 0,
-        delivery=delivery or "push",
-        pull_since_ms=pull_since_ms or None,
-        count_position=count_position,
-    )
+def _is_edge(row: Row) -> bool:
+    return row[4] is not None  # a mark of sleep may stand in a row of its own
 
 
 def _follower_edge(generation: int, row: Row) -> FollowerEdge:

@@ -29,7 +29,8 @@ UPDATE posts USING TIMESTAMP ? SET edited_content = ?, edited_at_ms = ?, positio
 NOTE_POSITION = "UPDATE posts USING TIMESTAMP ? SET position = ? WHERE post_id = ?"
 DELETE = "UPDATE posts USING TIMESTAMP ? SET deleted = true, position = ? WHERE post_id = ?"
 GET = """
-SELECT author_id, content, edited_content, edited_at_ms, deleted, position FROM posts WHERE post_id = ?
+SELECT author_id, content, edited_content, edited_at_ms, deleted, position, like_count, like_position
+FROM posts WHERE post_id = ?
 """
 SET_MODE = """
 UPDATE posts_by_author USING TIMESTAMP ? SET mode = ?
@@ -103,9 +104,9 @@ class CassandraPosts(IdempotencyKeys):
 
 
 def _post(post_id: UUID, row: Row) -> Post | None:
-    author_id, content, edited_content, edited_at_ms, deleted, position = row
+    author_id, content, edited_content, edited_at_ms, deleted, position, likes, like_position = row
     if author_id is None:
-        return None  # an edit or a deletion came before the post itself
+        return None  # an edit, a deletion or a like came before the post itself
     return Post(
         post_id=post_id,
         author_id=author_id,
@@ -113,4 +114,6 @@ def _post(post_id: UUID, row: Row) -> Post | None:
         edited_at_ms=edited_at_ms,
         deleted=bool(deleted),
         position=position,
+        like_count=likes or 0,
+        like_position=like_position,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -98,11 +98,15 @@ class CassandraSession:
         call = await self._started(statement, values)
         rows: list[Row] = await call.settled or []
         while call.response.has_more_pages:
-            call.settled = self._loop.create_future()
-            await self._enter()
-            call.response.start_fetching_next_page()
-            rows.extend(await call.settled)
+            rows.extend(await self._next_page(call))
         return rows
+
+    async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
+        """Run a statement and read its result page by page: for a whole table."""
+        call = await self._started(statement, values)
+        yield await call.settled or []
+        while call.response.has_more_pages:
+            yield await self._next_page(call)
 
     async def row(self, statement: Statement, *values: Any) -> Row | None:
         """Run a statement whose result is at most one row."""
@@ -135,6 +139,12 @@ class CassandraSession:
         if self._session is None:
             raise Unavailable(f"Cassandra: {self._why_not}")
         return self._session.cluster.metadata
+
+    async def _next_page(self, call: _Call) -> list[Row]:
+        call.settled = self._loop.create_future()
+        await self._enter()
+        call.response.start_fetching_next_page()
+        return await call.settled or []
 
     async def _started(self, statement: Statement, values: Sequence[Any]) -> _Call:
         prepared = self.prepared(statement)

@@ -1,13 +1,15 @@
-"""The four stores over one session."""
+"""The stores over one session."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fanfold.cassandra.activity import CassandraActivity
 from fanfold.cassandra.batches import BatchWriter
 from fanfold.cassandra.graph import CassandraGraph
 from fanfold.cassandra.jobs import CassandraJobs
+from fanfold.cassandra.likes import CassandraLikes
 from fanfold.cassandra.posts import CassandraPosts
 from fanfold.cassandra.session import CassandraSession
 from fanfold.cassandra.timelines import CassandraTimelines
@@ -29,6 +31,8 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         graph=CassandraGraph(session, batches=batches),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
         jobs=CassandraJobs(session),
+        likes=CassandraLikes(session, batches=batches),
+        activity=CassandraActivity(session),
     )
     async with session:
         yield stores

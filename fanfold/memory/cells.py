@@ -66,6 +66,10 @@ class ClusteredTable(Generic[P, C]):
         cells = self._partitions.get(partition, {}).get(clustering)
         return None if cells is None else _read(cells)
 
+    def partitions(self) -> list[P]:
+        """The key of every partition with a row."""
+        return list(self._partitions)
+
     def rows(
         self,
         partition: P,

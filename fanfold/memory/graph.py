@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from fanfold.buckets import FollowerBucket, follower_bucket
 from fanfold.memory.cells import ClusteredTable, Row, Table
-from fanfold.stores import Follow, FollowerEdge, User
+from fanfold.memory.ties import MemoryTies
+from fanfold.stores import Audience, Follow, FollowerEdge, User
 
 
-class MemoryGraph:
+class MemoryGraph(MemoryTies):
     """See `fanfold.stores.Graph`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._users: Table[str] = Table()
         # An edge's columns are always written together, so they share one cell.
         self._followers: ClusteredTable[tuple[str, FollowerBucket], str] = ClusteredTable()
@@ -22,13 +24,7 @@ class MemoryGraph:
 
     async def users(self, user_ids: Collection[str]) -> dict[str, User]:
         found = {user_id: self._users.row(user_id) for user_id in user_ids}
-        return {
-            user_id: User(
-                **{**row, "user_id": user_id, "pull_since_ms": row.get("pull_since_ms") or None}
-            )
-            for user_id, row in found.items()
-            if row is not None
-        }
+        return {user_id: _user(user_id, row) for user_id, row in found.items() if row is not None}
 
     async def register(self, user_id: str, display_name: str, *, at: int) -> None:
         self._users.write(user_id, at, display_name=display_name)
@@ -51,13 +47,9 @@ class MemoryGraph:
         for follower_id in follower_ids:
             bucket = FollowerBucket(generation, follower_bucket(follower_id, generation))
             row = self._followers.row((followee_id, bucket), follower_id)
-            if row is not None:
+            if row is not None and "state" in row:
                 edges[follower_id] = _follower_edge(follower_id, generation, row)
         return edges
-
-    async def write_edges(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        await self.write_followers(followee_id, edges)
-        await self.write_following(followee_id, edges)
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
         for edge in edges:
@@ -96,18 +88,45 @@ class MemoryGraph:
         limit: int | None = None,
     ) -> list[FollowerEdge]:
         rows = self._followers.rows((followee_id, bucket), above=after)
-        return [
+        edges = (
             _follower_edge(follower_id, bucket.generation, row)
-            for follower_id, row in islice(rows, limit)
-        ]
+            for follower_id, row in rows
+            if "state" in row
+        )
+        return list(islice(edges, limit))
 
-    async def audience(self, followee_id: str, bucket: FollowerBucket) -> list[str]:
-        return [
-            edge.follower_id for edge in await self.followers(followee_id, bucket) if edge.active
+    async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
+        active = [
+            (follower_id, row.get("asleep", False))
+            for follower_id, row in self._followers.rows((followee_id, bucket))
+            if "state" in row and row["state"][0]
         ]
+        awake = [follower_id for follower_id, asleep in active if not asleep]
+        return Audience(awake, len(active) - len(awake))
 
     async def follows(self, user_id: str) -> dict[str, Follow]:
         return {follow.followee_id: follow for follow in self._follows(user_id)}
+
+    async def set_asleep(self, user_id: str, *, asleep: bool, at: int) -> None:
+        self._users.write(user_id, at, asleep=asleep, asleep_position=at)
+
+    async def mark_asleep(
+        self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, at: int
+    ) -> None:
+        for followee_id, generation in edges:
+            bucket = FollowerBucket(generation, follower_bucket(follower_id, generation))
+            self._followers.write((followee_id, bucket), follower_id, at, asleep=asleep)
+
+    async def leave(self, user_id: str, *, at: int) -> None:
+        self._users.write(user_id, at, left=True)
+
+    async def everyone(self) -> AsyncIterator[User]:
+        for user_id, row in list(self._users.items()):
+            yield _user(user_id, row)
+
+    async def everyone_who_follows(self) -> AsyncIterator[str]:
+        for user_id in self._following.partitions():
+            yield user_id
 
     async def ping(self) -> None:
         return
@@ -141,3 +160,7 @@ def _follower_edge(follower_id: str, generation: int, row: Row) -> FollowerEdge:
         follow_position=follow_position,
         position=position,
     )
+
+
+def _user(user_id: str, row: Row) -> User:
+    return User(**{**row, "user_id": user_id, "pull_since_ms": row.get("pull_since_ms") or None})

@@ -16,11 +16,11 @@ KEY_TTL_MS = 24 * 3600 * 1000
 
 
 class MemoryPosts:
-    """See `fanfold.stores.Posts`."""
+    """See `fanfold.stores.Posts`. The table of posts is handed in, for likes are counted in the same rows."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, posts: Table[UUID], *, clock: Clock) -> None:
         self._clock = clock
-        self._posts: Table[UUID] = Table()
+        self._posts = posts
         self._by_author: ClusteredTable[str, UUID] = ClusteredTable()
         self._keys: dict[tuple[str, str], tuple[int, KeyReservation]] = {}
 
@@ -48,6 +48,8 @@ class MemoryPosts:
                 edited_at_ms=row.get("edited_at"),
                 deleted=row.get("deleted", False),
                 position=row.get("position"),
+                like_count=row.get("like_count", 0),
+                like_position=row.get("like_position"),
             )
             for post_id, row in found.items()
             if row is not None and "author_id" in row

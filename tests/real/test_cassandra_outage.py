@@ -12,7 +12,14 @@ from fanfold.stores import Pointer, Stores
 from tests.support.clock import ManualClock
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
-from tests.support.stores import a_post_id, an_edge, fresh, migrated, stores_in_cassandra
+from tests.support.stores import (
+    a_post_id,
+    an_edge,
+    fresh,
+    migrated,
+    stores_in_cassandra,
+    write_edges,
+)
 
 pytestmark = pytest.mark.real
 TIMEOUT_S = 2.0
@@ -37,7 +44,7 @@ async def test_a_killed_cassandra_is_unavailable_in_time_and_serves_again_when_i
     bob, pointer = fresh("bob"), Pointer(a_post_id(), "author")
     readers = [fresh("reader") for _ in range(1000)]
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
-        await stores.graph.write_edges(bob, [an_edge("alice", position=1)])
+        await write_edges(stores.graph, bob, [an_edge("alice", position=1)])
         await asyncio.to_thread(engines.kill_cassandra)
         try:
             for call in (

@@ -9,7 +9,14 @@ from fanfold.stores import Pointer
 from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
-from tests.support.stores import a_post_id, an_edge, fresh, migrated, stores_in_cassandra
+from tests.support.stores import (
+    a_post_id,
+    an_edge,
+    fresh,
+    migrated,
+    stores_in_cassandra,
+    write_edges,
+)
 
 pytestmark = pytest.mark.real
 
@@ -63,5 +70,5 @@ async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -
     bob = fresh("bob")
     edges = [an_edge(f"f{number:05}", position=number) for number in range(12_000)]
     async with stores_in_cassandra(settings, clock=SystemClock()) as stores:
-        await stores.graph.write_edges(bob, edges)
+        await write_edges(stores.graph, bob, edges)
         assert await stores.graph.followers(bob, FollowerBucket(0, 0)) == edges

@@ -19,6 +19,7 @@ from fanfold.stores import FollowerEdge, Pointer
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
+from tests.support.stores import write_edges
 
 pytestmark = pytest.mark.real
 
@@ -90,7 +91,7 @@ async def opened(engines: RealEngines) -> AsyncIterator[Opened]:
             )
             assert position is not None
             edge = FollowerEdge("alice", 0, True, now_ms, position.offset, position.offset)
-            await stores.graph.write_edges(author, [edge])
+            await write_edges(stores.graph, author, [edge])
             await stores.graph.mark_materialised(author, [("alice", position.offset)])
             await stores.posts.create(post_id, author, f"by {author}")
         await stores.timelines.push([Pointer(by_bob, "bob")], ["alice"])
@@ -114,7 +115,7 @@ async def test_an_edit_and_an_unfollow_show_in_warm_feeds_within_a_second(
         )
         assert position is not None
         gone = FollowerEdge("alice", 0, False, now_ms, position.offset, position.offset)
-        await it.engines.stores.graph.write_edges("star", [gone])
+        await write_edges(it.engines.stores.graph, "star", [gone])
         await it.shows("edited", within_s=STALE_S)
 
 

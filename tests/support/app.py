@@ -29,7 +29,7 @@ class Tables:
     def __init__(self, stores: Stores) -> None:
         self.away = False
         self.away_after_reserving = False
-        ports = ("posts", "graph", "timelines", "jobs")
+        ports = Stores.__dataclass_fields__
         self.stores = Stores(**{name: _Port(getattr(stores, name), self) for name in ports})
 
 

@@ -34,6 +34,15 @@ class Life:
 WRITES = {
     *("create", "edit", "note_position", "delete", "set_mode", "register", "write_standing"),
     *("add_pulled", "write_plan", "finish_slice", "append", "dead_letter"),
+    *(
+        "write_mute",
+        "write_block",
+        "set_asleep",
+        "leave",
+        "write_count",
+        "write_recent",
+        "note_read",
+    ),
 }
 
 
@@ -67,6 +76,11 @@ class Mortal:
             self._life.spend()
             await self._port.mark_materialised(followee_id, [follow])
 
+    async def write(self, likes: Sequence[Any]) -> None:
+        for like in likes:
+            self._life.spend()
+            await self._port.write([like])
+
     async def append_many(self, batch: Sequence[Event]) -> None:
         for event in batch:
             self._life.spend()
@@ -79,6 +93,8 @@ def mortal(stores: Stores, life: Life) -> Stores:
         graph=MortalGraph(stores.graph, life),
         timelines=Mortal(stores.timelines, life),
         jobs=Mortal(stores.jobs, life),
+        likes=Mortal(stores.likes, life),
+        activity=Mortal(stores.activity, life),
     )
 
 
@@ -96,6 +112,13 @@ class MortalGraph(Mortal):
         for edge in edges:
             self._life.spend()
             await self._port.write_following(followee_id, [edge], materialised=materialised)
+
+    async def mark_asleep(
+        self, follower_id: str, edges: Sequence[Any], *, asleep: bool, at: int
+    ) -> None:
+        for edge in edges:
+            self._life.spend()
+            await self._port.mark_asleep(follower_id, [edge], asleep=asleep, at=at)
 
 
 # --- ordering ------------------------------------------------------------------------------------------

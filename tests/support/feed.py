@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from fanfold.http.app import make_app
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.memory import memory_stores
 from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge, Mode, Pointer, Stores
+from fanfold.stores import FollowerEdge, Mode, Pointer
 from feed_service import http as feed
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
@@ -39,6 +39,7 @@ from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_posts import ReadPosts
 from feed_service.sources import Sources
 from tests.support.clock import ManualClock
+from tests.support.stores import write_edges
 
 BUDGET_S = 5.0
 
@@ -125,8 +126,14 @@ class World:
     def __post_init__(self) -> None:
         memory = memory_stores(self.settings, clock=self.clock)
         self.posts, self.graph = Door(memory.posts), Door(memory.graph)
-        self.timelines = Door(memory.timelines)
-        self.stores = Stores(self.posts, self.graph, self.timelines, memory.jobs)  # type: ignore[arg-type]
+        self.timelines, self.likes = Door(memory.timelines), Door(memory.likes)
+        self.stores = replace(
+            memory,
+            posts=self.posts,  # type: ignore[arg-type]
+            graph=self.graph,  # type: ignore[arg-type]
+            timelines=self.timelines,  # type: ignore[arg-type]
+            likes=self.likes,  # type: ignore[arg-type]
+        )
         self.followers: dict[str, dict[str, FollowerEdge]] = {}
 
     def tell(self, change: Change) -> None:
@@ -247,7 +254,7 @@ class World:
 
     async def _write_edge(self, followee: str, edge: FollowerEdge) -> None:
         self.followers.setdefault(followee, {})[edge.follower_id] = edge
-        await self.stores.graph.write_edges(followee, [edge])
+        await write_edges(self.stores.graph, followee, [edge])
 
     def _next_offset(self) -> int:
         self.offset += 1

@@ -21,7 +21,7 @@ from fanfold.clock import Clock
 from fanfold.ids import new_post_id
 from fanfold.memory import memory_stores
 from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge, Stores
+from fanfold.stores import FollowerEdge, Graph, Stores
 from tests.support.clock import START_MS
 from tests.support.engines import RealEngines, settings_for
 
@@ -116,3 +116,9 @@ async def all_pages(
         if len(page) < limit:
             return found
         after = cursor(page[-1])
+
+
+async def write_edges(graph: Graph, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+    """Both sides of edges, as a projection leaves them."""
+    await graph.write_followers(followee_id, edges)
+    await graph.write_following(followee_id, edges)

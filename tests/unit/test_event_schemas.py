@@ -23,6 +23,22 @@ EXAMPLES: list[events.Event] = [
     events.UserRegistered(user_id="bob", display_name="Bob", registered_at=AT),
     events.UserFollowed(follower_id="alice", followee_id="bob", followed_at=AT),
     events.UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT),
+    events.PostLiked(post_id=POST_ID, author_id="bob", user_id="alice", liked_at=AT),
+    events.PostUnliked(post_id=POST_ID, author_id="bob", user_id="alice", unliked_at=AT),
+    events.UserLeft(user_id="bob", left_at=AT),
+    events.UserMuted(user_id="alice", target_id="bob", muted_at=AT),
+    events.UserUnmuted(user_id="alice", target_id="bob", unmuted_at=AT),
+    events.UserBlocked(user_id="alice", target_id="bob", blocked_at=AT),
+    events.UserUnblocked(user_id="alice", target_id="bob", unblocked_at=AT),
+    events.AuthorModeChanged(
+        author_id="bob", delivery="pull", follower_count=100_000, changed_at=AT, caused_by=7
+    ),
+    events.ModeReviewRequested(author_id="bob", requested_at=AT),
+    events.UserFellAsleep(user_id="alice", fell_asleep_at=AT),
+    events.UserWoke(user_id="alice", woke_at=AT),
+    events.MaterialiseTimeline(user_id="alice", woke_position=7, after="bob"),
+    events.EndFollowing(user_id="alice", after="bob"),
+    events.EndFollowers(user_id="bob", generation=1, bucket=15, after="alice"),
     events.DeliverSlice(post_id=POST_ID, author_id="bob", generation=1, bucket=15),
     events.BackfillFollow(
         followee_id="bob", follows=(events.NewFollow("alice", 7),), before=POST_ID

@@ -23,6 +23,7 @@ from tests.support.fanout import (
     an_unfollow,
     at,
 )
+from tests.support.stores import write_edges
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000})
 """Everybody is pushed, in buckets of two."""
@@ -289,7 +290,7 @@ async def test_an_edge_left_in_two_generations_by_a_replaced_worker_is_healed() 
         await pipeline.handle(*(a_follow(f"user-{n}") for n in range(3)))  # generation 1
         await pipeline.handle(a_follow("bob"))
         zombies = FollowerEdge("bob", 0, True, START_MS, follow_position=1, position=1)
-        await pipeline.stores.graph.write_edges("alice", [zombies])
+        await write_edges(pipeline.stores.graph, "alice", [zombies])
         await pipeline.handle(an_unfollow("bob"))
         assert await pipeline.followers("alice") == ["user-0", "user-1", "user-2"]
         assert (await pipeline.user("alice")).follower_count == 3

@@ -10,9 +10,10 @@ from fanfold.errors import Unavailable
 from fanfold.events import GRAPH, POSTS, SLICES
 from fanfold.log import Record
 from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge
+from fanfold.stores import Audience, FollowerEdge
 from fanout_service.worker import Worker
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow
+from tests.support.stores import write_edges
 
 ONE_BUCKET = Settings(bucket_followers=1000)
 
@@ -101,12 +102,12 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         waiting, stuck = asyncio.Semaphore(0), asyncio.Event()
 
         class LargeIsSlow(GraphInSteps):
-            async def audience(self, followee_id: str, bucket: Any) -> list[str]:
+            async def audience(self, followee_id: str, bucket: Any) -> Audience:
                 if followee_id == "large":
                     waiting.release()
                     await stuck.wait()
-                readers: list[str] = await self._graph.audience(followee_id, bucket)
-                return readers
+                audience: Audience = await self._graph.audience(followee_id, bucket)
+                return audience
 
         worker = a_worker(pipeline, LargeIsSlow(pipeline.stores.graph)).handlers()
         large, small = a_post(by="large"), a_post(by="small")
@@ -138,7 +139,7 @@ async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
 
         await pipeline.append(*[a_follow(f"f{n}") for n in range(3)])
         await pipeline.drain(a_worker(pipeline, TimesOutOnce(pipeline.stores.graph)))
-        await pipeline.stores.graph.write_edges(*late[0])
+        await write_edges(pipeline.stores.graph, *late[0])
         assert await pipeline.followers("alice") == ["f0", "f1", "f2"]
         post = a_post()
         await pipeline.handle(post)

@@ -1,0 +1,51 @@
+"""Who sleeps and who is gone, in Cassandra: the part of `Graph` that concerns users who don't read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fanfold.buckets import follower_bucket
+from fanfold.cassandra.batches import BatchWriter
+from fanfold.cassandra.packed import Packing
+from fanfold.cassandra.session import CassandraSession
+from fanfold.cassandra.timestamps import at_offset
+
+SET_ASLEEP = "UPDATE users USING TIMESTAMP ? SET asleep = ?, asleep_position = ? WHERE user_id = ?"
+MARK_ASLEEP = """
+INSERT INTO followers_by_user (user_id, generation, bucket, follower_id, asleep)
+VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+LEAVE = "UPDATE users USING TIMESTAMP ? SET has_left = true WHERE user_id = ?"
+
+
+class Sleepers:
+    """See `fanfold.stores.Graph`."""
+
+    def __init__(self, session: CassandraSession, *, batches: BatchWriter) -> None:
+        self._session = session
+        self._batches = batches
+        self._set_asleep = session.statement(SET_ASLEEP)
+        self._mark_asleep = session.statement(MARK_ASLEEP)
+        self._leave = session.statement(LEAVE)
+
+    async def set_asleep(self, user_id: str, *, asleep: bool, at: int) -> None:
+        await self._session.run(self._set_asleep, at_offset(at), asleep, at, user_id)
+
+    async def mark_asleep(
+        self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, at: int
+    ) -> None:
+        packing = Packing(self._session.prepared(self._mark_asleep))
+        await self._batches.write(
+            packing.row(
+                followee_id,
+                generation,
+                follower_bucket(follower_id, generation),
+                follower_id,
+                asleep,
+                at_offset(at),
+            )
+            for followee_id, generation in edges
+        )
+
+    async def leave(self, user_id: str, *, at: int) -> None:
+        await self._session.run(self._leave, at_offset(at), user_id)

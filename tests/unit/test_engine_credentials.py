@@ -1,0 +1,64 @@
+"""Credentials for the engines: whole, over TLS only, and not shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from fanfold.errors import Fault
+from fanfold.kafka.security import client_security
+from fanfold.settings import Settings
+from fanfold.tls import client_context
+
+
+@pytest.mark.parametrize("engine", ["kafka", "cassandra"])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"ca": "ca.pem", "cert": "c.pem"}, "_CERT and FANFOLD_"),
+        ({"ca": "ca.pem", "key": "k.pem"}, "_CERT and FANFOLD_"),
+        ({"ca": "ca.pem", "user": "alice"}, "_USER and FANFOLD_"),
+        ({"ca": "ca.pem", "password": "s"}, "_USER and FANFOLD_"),
+        ({"user": "alice", "password": "s"}, "only sent over TLS"),
+        ({"cert": "c.pem", "key": "k.pem"}, "only sent over TLS"),
+    ],
+)
+def test_credentials_that_are_not_whole_or_would_go_in_the_clear_are_refused(
+    engine: str, given: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings(**{f"{engine}_{part}": value for part, value in given.items()})
+
+
+def test_a_password_is_not_shown_where_settings_are() -> None:
+    settings = Settings(
+        kafka_ca="ca.pem",
+        kafka_user="alice",
+        kafka_password="open sesame",
+        cassandra_ca="ca.pem",
+        cassandra_user="alice",
+        cassandra_password="open sesame",
+    )
+
+    assert "sesame" not in f"{settings!r} {settings.model_dump()}"
+
+
+def test_without_a_ca_kafka_is_spoken_to_in_the_clear() -> None:
+    assert client_security(Settings()) == {"security_protocol": "PLAINTEXT"}
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+
+    with pytest.raises(Fault, match=str(missing)):
+        client_context(missing, cert=None, key=None, check_hostname=True)
+
+
+def test_a_file_that_holds_no_certificate_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_text("nothing")
+
+    with pytest.raises(Fault, match=str(empty)):
+        client_context(empty, cert=None, key=None, check_hostname=True)
