@@ -37,10 +37,18 @@ class EmbeddedEngines(Engines):
 
 @asynccontextmanager
 async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterator[Engines]:
-    """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends."""
+    """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends.
+
+    Opening waits for neither. Raises `Fault` when a certificate or key can't be used.
+    """
+    from fanfold.cassandra.connect import client_tls
     from fanfold.cassandra.stores import cassandra_stores
     from fanfold.kafka.log import KafkaLog
+    from fanfold.kafka.security import client_security
 
+    # A wrong path is a mistake of the installation and no outage, for which whoever connects would wait.
+    client_tls(settings)
+    client_security(settings)
     async with (
         KafkaLog(settings, clock=clock, source=source) as log,
         cassandra_stores(settings, clock=clock) as stores,

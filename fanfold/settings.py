@@ -5,9 +5,10 @@ Only composition roots read them; everything else is handed what it needs.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MS_PER_DAY = 24 * 3600 * 1000
@@ -112,6 +113,17 @@ class Settings(BaseSettings):
     kafka_replication: PositiveInt = Field(
         1, description="Replicas of each topic that `topics apply` creates; 3 in production."
     )
+    kafka_ca: Path | None = Field(
+        None, description="CA certificates (PEM) that Kafka's is checked against; with it, TLS."
+    )
+    kafka_cert: Path | None = Field(
+        None, description="Certificate (PEM) that this process shows Kafka; with its key."
+    )
+    kafka_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
+    kafka_user: str | None = Field(
+        None, description="User at Kafka, by SCRAM-SHA-512; with a password, over TLS."
+    )
+    kafka_password: SecretStr | None = Field(None, description="Password of that user.")
     topic_prefix: str = Field(
         "fanfold", description="Before each topic and group name: `fanfold.posts.v1`."
     )
@@ -124,11 +136,40 @@ class Settings(BaseSettings):
     cassandra_replication: PositiveInt = Field(
         1, description="Replicas that `schema migrate` creates the keyspace with; 3 in production."
     )
+    cassandra_ca: Path | None = Field(
+        None,
+        description="CA certificates (PEM) that a node's is checked against; with it, TLS. The name in it is not "
+        "looked at: nodes are found by address.",
+    )
+    cassandra_cert: Path | None = Field(
+        None, description="Certificate (PEM) that this process shows a node; with its key."
+    )
+    cassandra_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
+    cassandra_user: str | None = Field(
+        None, description="Role at Cassandra; with a password, over TLS."
+    )
+    cassandra_password: SecretStr | None = Field(None, description="Password of that role.")
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged, as JSON on stderr."
     )
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        for engine in ("kafka", "cassandra"):
+            ca, cert, key, user, password = (
+                getattr(self, f"{engine}_{part}")
+                for part in ("ca", "cert", "key", "user", "password")
+            )
+            name = f"FANFOLD_{engine.upper()}"
+            if (cert is None) != (key is None):
+                raise ValueError(f"{name}_CERT and {name}_KEY go together")
+            if (user is None) != (password is None):
+                raise ValueError(f"{name}_USER and {name}_PASSWORD go together")
+            if ca is None and (cert, user) != (None, None):
+                raise ValueError(f"set {name}_CA too: credentials are only sent over TLS")
+        return self
 
     @property
     def retention_ms(self) -> int:

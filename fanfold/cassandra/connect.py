@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 
 from cassandra import ConsistencyLevel, DriverException
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
     Cluster,
@@ -19,6 +21,7 @@ from cassandra.query import tuple_factory
 
 from fanfold.cassandra.packed import PROTOCOL_VERSION, PackingProtocolHandler
 from fanfold.settings import Settings
+from fanfold.tls import client_context
 
 RECONNECT_S = 1.0
 HEARTBEAT_S = 10
@@ -61,6 +64,8 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         control_connection_timeout=settings.cassandra_timeout_s,
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
+        auth_provider=_password(settings),
+        ssl_context=client_tls(settings),
         # Pointers are too short to be worth a CPU second on both sides.
         compression=False,
     )
@@ -73,6 +78,28 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
     # Every statement brings its own timestamp; a client's clock must never decide.
     session.use_client_timestamp = False
     return session
+
+
+def _password(settings: Settings) -> PlainTextAuthProvider | None:
+    if settings.cassandra_user is None or settings.cassandra_password is None:
+        return None
+    return PlainTextAuthProvider(
+        settings.cassandra_user, settings.cassandra_password.get_secret_value()
+    )
+
+
+def client_tls(settings: Settings) -> ssl.SSLContext | None:
+    """None without TLS. Raises `Fault` when a file can't be used."""
+    if settings.cassandra_ca is None:
+        return None
+    # The driver goes to the addresses that the ring tells it, and those come and go: no certificate can name them.
+    # What vouches for a node is that this CA signs nothing but nodes and their clients.
+    return client_context(
+        settings.cassandra_ca,
+        cert=settings.cassandra_cert,
+        key=settings.cassandra_key,
+        check_hostname=False,
+    )
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

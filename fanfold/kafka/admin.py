@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from fanfold.errors import Fault, Unavailable
+from fanfold.kafka.security import client_security
 from fanfold.settings import Settings
 from fanfold.topics import Topic, load_topics
 
@@ -49,7 +50,9 @@ async def partition_counts(settings: Settings) -> dict[str, int]:
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
+    )
     try:
         await admin.start()
         yield admin

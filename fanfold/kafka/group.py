@@ -15,6 +15,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from fanfold.errors import Unavailable
 from fanfold.events import DEAD_LETTERS, GRAPH, POSTS, SLICES
+from fanfold.kafka.security import client_security
 from fanfold.log import Record
 from fanfold.settings import Settings
 from fanfold.topics import load_topics
@@ -83,7 +84,9 @@ async def read_backlog(settings: Settings, *, most_commands: int) -> Backlog:
 @asynccontextmanager
 async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        **client_security(settings),
     )
     try:
         async with asyncio.timeout(_ANSWER_S):
@@ -96,7 +99,9 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def _committed(settings: Settings) -> dict[TopicPartition, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
+    )
     try:
         await admin.start()
         while True:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from fanfold.errors import Unavailable
+from fanfold.kafka.security import client_security
 from fanfold.settings import Settings
 from fanfold.topics import load_topics
 
@@ -30,8 +31,11 @@ class GroupLag:
 
     async def __aenter__(self) -> Self:
         bootstrap = self._settings.kafka_bootstrap
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+        security = client_security(self._settings)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **security)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, enable_auto_commit=False, **security
+        )
         try:
             with self._translated():
                 async with self._timeout():

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from fanfold.clock import Clock
+from fanfold.kafka.security import client_security
 from fanfold.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class _Producer:
             acks="all",
             request_timeout_ms=timeout_ms,
             max_batch_size=_MAX_BATCH_BYTES,
+            **client_security(settings),
         )
         self._requests: set[asyncio.Task[Any]] = set()
         self._send_request = self.kafka._sender._send_produce_req  # noqa: SLF001

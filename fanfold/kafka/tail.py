@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from fanfold.clock import Clock
 from fanfold.errors import Unavailable
+from fanfold.kafka.security import client_security
 from fanfold.log import Record
 from fanfold.settings import Settings
 from fanfold.topics import load_topics
@@ -83,6 +84,7 @@ class KafkaTail:
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             retry_backoff_ms=_WAIT_MS,
+            **client_security(self._settings),
         )
         try:
             await consumer.start()

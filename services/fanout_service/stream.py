@@ -21,6 +21,7 @@ from faust.exceptions import ConsumerNotStarted
 from fanfold.errors import Fault
 from fanfold.events import SLICES
 from fanfold.kafka.admin import partition_counts
+from fanfold.kafka.security import client_security
 from fanfold.log import BatchHandler, Record
 from fanfold.settings import Settings
 
@@ -129,6 +130,7 @@ class FaustConsumer:
         app = _App(
             f"{settings.topic_prefix}.fanout",
             broker=f"kafka://{brokers}",
+            broker_credentials=_credentials(settings),
             store="memory://",
             processing_guarantee="at_least_once",
             consumer_auto_offset_reset="earliest",
@@ -201,6 +203,22 @@ class FaustConsumer:
 class _App(faust.App):
     def _create_directories(self) -> None:
         """Not Faust's directories in the current one: without tables nothing would be in them."""
+
+
+def _credentials(settings: Settings) -> Any:
+    """What `client_security` says, in Faust's words."""
+    security = client_security(settings)
+    match security["security_protocol"]:
+        case "PLAINTEXT":
+            return None
+        case "SSL":
+            return faust.SSLCredentials(security["ssl_context"])
+    return faust.SASLCredentials(
+        username=security["sasl_plain_username"],
+        password=security["sasl_plain_password"],
+        mechanism=security["sasl_mechanism"],
+        ssl_context=security["ssl_context"],
+    )
 
 
 def _record(topic: str, message: Any) -> Record:
