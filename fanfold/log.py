@@ -7,6 +7,7 @@ contract suite over both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Protocol
 
 from fanfold import events
 from fanfold.events import Event
+
+_POSITION = re.compile(r"([a-z0-9.-]{1,100})/(0|[1-9][0-9]{0,8})/(0|[1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,14 @@ class Position:
     def __str__(self) -> str:
         """The form of the `Fanfold-Position` header."""
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """The position of that form. Raises `ValueError`."""
+        found = _POSITION.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not topic/partition/offset")
+        return cls(found[1], int(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,10 @@ class EventLog(Protocol):
 
         Headers added: `ff_topic`, `ff_partition`, `ff_offset`, `ff_reason`.
         """
+        ...
+
+    async def read(self, position: Position) -> Record | None:
+        """The record of a public topic at that position; None when the log doesn't hold it. Raises `Unavailable`."""
         ...
 
     def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:

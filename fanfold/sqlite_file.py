@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -32,6 +32,7 @@ _SELECT = """
 SELECT * FROM records NOT INDEXED
 WHERE seq > ? AND topic IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?
 """
+_SELECT_AT = 'SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
 _FIRST_SINCE = """
 SELECT MIN(seq) FROM records NOT INDEXED
 WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
@@ -90,11 +91,15 @@ class SqliteFile:
             self._connection.executemany(_INSERT, rows)
 
     def rows(self, topics: Collection[str], after: int, limit: int) -> list[Row]:
-        rows = self._connection.execute(_SELECT, (after, _json(topics), limit))
         return [
-            Row(seq, Record(topic, partition, offset, key, value, _unpacked(headers), at_ms))
-            for seq, topic, partition, offset, key, value, headers, at_ms in rows
+            _row(row) for row in self._connection.execute(_SELECT, (after, _json(topics), limit))
         ]
+
+    def at(self, position: Position) -> Record | None:
+        """The record at that position, or None."""
+        where = (position.topic, position.partition, position.offset)
+        found = self._connection.execute(_SELECT_AT, where).fetchone()
+        return None if found is None else _row(found).record
 
     def first_since(self, topics: Collection[str], since_ms: int) -> int | None:
         """The place of the first record appended at or after that time, or None."""
@@ -111,6 +116,12 @@ class SqliteFile:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    seq, topic, partition, offset, key, value, headers, appended_at_ms = row
+    record = Record(topic, partition, offset, key, value, _unpacked(headers), appended_at_ms)
+    return Row(seq, record)
 
 
 def _json(topics: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from fanfold.dead_letters import as_dead_letter
 from fanfold.errors import Rejected, Unavailable
 from fanfold.events import Encoded, Event, encode
 from fanfold.kafka.producer import RenewedProducer
+from fanfold.kafka.reader import RecordReader
 from fanfold.kafka.tail import KafkaTail
 from fanfold.log import Position, Record, Tail
 from fanfold.settings import Settings
@@ -44,11 +45,13 @@ class KafkaLog:
         self._source = source
         self._timeout_s = settings.request_timeout_s * _SHARE_OF_REQUEST
         self._producer = RenewedProducer(settings, clock=clock, timeout_s=self._timeout_s)
+        self._reader = RecordReader(settings)
         self._skew: _Skew | None = None
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self._producer)
+        await self._open.enter_async_context(self._reader)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,6 +70,9 @@ class KafkaLog:
 
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._append([as_dead_letter(record, reason)])
+
+    async def read(self, position: Position) -> Record | None:
+        return await self._reader.read(position)
 
     def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:
         return KafkaTail(self._settings, topics, since_ms=since_ms, clock=self._clock)

@@ -7,10 +7,11 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from fanfold.clock import Clock
 from fanfold.errors import Unavailable
+from fanfold.kafka.records import record_of
 from fanfold.kafka.security import client_security
 from fanfold.log import Record
 from fanfold.settings import Settings
@@ -63,7 +64,11 @@ class KafkaTail:
         for partition, records in fetched.items():
             self._next[partition] = records[-1].offset + 1
         self._note_level(consumer)
-        return [self._record(record) for records in fetched.values() for record in records]
+        return [
+            record_of(record, self._logical[partition.topic])
+            for partition, records in fetched.items()
+            for record in records
+        ]
 
     def behind_s(self) -> float:
         if self._consumer is not None:
@@ -110,14 +115,3 @@ class KafkaTail:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop()
-
-    def _record(self, record: ConsumerRecord[bytes, bytes]) -> Record:
-        return Record(
-            self._logical[record.topic],
-            record.partition,
-            record.offset,
-            record.key,
-            record.value,
-            dict(record.headers),
-            record.timestamp,
-        )

@@ -17,7 +17,7 @@ from fanfold.events import PUBLIC_TOPICS
 from fanfold.http.app import make_app
 from fanfold.http.readiness import readiness
 from fanfold.settings import Settings
-from fanfold.sqlite_log import SqliteConsumer
+from fanfold.sqlite_consumer import SqliteConsumer
 from fanout_service.worker import Worker
 from feed_service import http as feed
 from feed_service.feed_reader import feed_reader

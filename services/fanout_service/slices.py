@@ -29,7 +29,7 @@ class Slices:
         """Push to the bucket's followers as they are now, then record the slice as done."""
         async with self.free:
             started_s = self.clock.monotonic_s()
-            readers, asleep = await self.stores.graph.audience(pointer.author_id, bucket)
+            readers, _ = await self.stores.graph.audience(pointer.author_id, bucket)
             rows = await self.stores.timelines.push([pointer], readers) if readers else 0
             # Only after the push: a slice that is done is never delivered again.
             done = SliceDone(rows, self.clock.now_ms())

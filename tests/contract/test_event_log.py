@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,34 @@ async def test_a_closed_log_is_unavailable(
         await log.append(a_follow())
     with pytest.raises(Unavailable):
         await log.ping()
+
+
+async def test_a_record_is_read_by_its_position(log: EventLog) -> None:
+    events = [a_follow(of="bob", by=f"u{n}") for n in range(3)]
+    positions = [await log.append(event) for event in events]
+    for event, position in zip(events, positions, strict=True):
+        assert position is not None
+        record = await log.read(Position.parse(str(position)))
+        assert record is not None
+        assert (record.event(), record.position) == (event, position)
+
+
+async def test_a_position_that_the_log_does_not_hold_is_none(log: EventLog) -> None:
+    position = await log.append(a_post(by="bob"))
+    assert position is not None
+    beyond = (
+        replace(position, offset=position.offset + 1),
+        replace(position, offset=10**17),
+        replace(position, partition=10_000),
+        Position("no.such.topic", 0, 0),
+    )
+    assert [await log.read(each) for each in beyond] == [None] * len(beyond)
+    assert await log.read(position) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "posts.v1", "posts.v1/0", "posts.v1/0/-1", "posts.v1/00/1", "a/0/1/2", "A/0/1"]
+)
+def test_what_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="topic/partition/offset"):
+        Position.parse(text)

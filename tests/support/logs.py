@@ -17,7 +17,8 @@ from fanfold.events import GRAPH, PostCreated, UserFollowed
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.log import BatchHandler, Consumer, EventLog, Record, Tail
 from fanfold.settings import Settings
-from fanfold.sqlite_log import SqliteConsumer, SqliteLog
+from fanfold.sqlite_consumer import SqliteConsumer
+from fanfold.sqlite_log import SqliteLog
 from tests.support.engines import RealEngines, settings_for
 
 STACKS = ["sqlite", pytest.param("kafka", marks=pytest.mark.real)]

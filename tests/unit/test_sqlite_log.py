@@ -12,7 +12,8 @@ import pytest
 from fanfold.errors import Fault
 from fanfold.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
 from fanfold.log import Record
-from fanfold.sqlite_log import SqliteConsumer, SqliteLog
+from fanfold.sqlite_consumer import SqliteConsumer
+from fanfold.sqlite_log import SqliteLog
 from tests.support.clock import ManualClock
 from tests.support.logs import Seen, a_follow, a_post, everything, followers, running
 
