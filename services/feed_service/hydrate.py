@@ -25,15 +25,15 @@ async def hydrate(
 
     While the posts are unavailable, only those in memory, and `posts` is noted as missing.
     """
-    post_ids = [candidate.post_id for candidate in candidates]
-    posts = await coverage.ask("posts", reads.posts(post_ids))
+    numbers = [-candidate.order for candidate in candidates]
+    posts = await coverage.ask("posts", reads.posts(numbers))
     if posts is None:
         coverage.without_content = True
-        posts = reads.posts_held(post_ids)
+        posts = reads.posts_held(numbers)
     return [
         Hydrated(post, candidate.source)
-        for candidate, post in zip(candidates, posts, strict=True)
-        if post is not None and not post.deleted
+        for candidate in candidates
+        if (post := posts.get(-candidate.order)) is not None and not post.deleted
     ]
 
 

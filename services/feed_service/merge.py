@@ -20,17 +20,23 @@ from fanfold.stores import Mode
 
 
 class Candidate(NamedTuple):
-    """A post that may be in the feed. `order` is its place: ascending is newest first."""
+    """A post that may be in the feed. `order` is its place, the negative integer in its id: ascending is newest first.
+
+    Of a hundred candidates ten are shown, and integers are made and compared several times faster than UUIDs.
+    """
 
     order: int
-    post_id: UUID
     author_id: str
     source: Mode
 
+    @property
+    def post_id(self) -> UUID:
+        return UUID(int=-self.order)
+
 
 def candidate(post_id: UUID, author_id: str, source: Mode) -> Candidate:
-    """A candidate in its place. Integers compare several times faster than UUIDs."""
-    return Candidate(-post_id.int, post_id, author_id, source)
+    """A candidate in its place."""
+    return Candidate(-post_id.int, author_id, source)
 
 
 class Page(NamedTuple):
@@ -50,6 +56,9 @@ class Head:
         self.orders = [each.order for each in candidates]
         self.more = more
 
+
+_OLDEST = 1
+"""Behind every candidate's order: they are all negative."""
 
 FetchPage = Callable[[UUID | None], Awaitable[Page]]
 """The page that follows a post (exclusive; None: the newest)."""
@@ -74,9 +83,11 @@ class Source:
     ) -> Source:
         """The part of a head that is older than `before`, and what follows it."""
         start = 0 if before is None else bisect_right(head.orders, -before.int)
+        if not head.more:
+            return cls(head.candidates, None, None, start, author_id)
         if start < len(head.candidates):
             before = head.candidates[-1].post_id
-        return cls(head.candidates, fetch if head.more else None, before, start, author_id)
+        return cls(head.candidates, fetch, before, start, author_id)
 
 
 class Merge:
@@ -86,7 +97,7 @@ class Merge:
         self._sources = sources
         self._heads: list[tuple[int, int]] = []
         self._without_head: list[int] = []
-        self._emitted = 1  # no candidate's order: they are all negative
+        self._emitted = _OLDEST
         for rank, source in enumerate(sources):
             if source.next < len(source.loaded):
                 self._heads.append((source.loaded[source.next].order, rank))
@@ -117,20 +128,39 @@ class Merge:
         """Emit until there are enough or a source has to show its next head."""
         heads, sources = self._heads, self._sources
         while heads and len(taken) < count and not self._without_head:
-            order, rank = heads[0]
+            rank = heads[0][1]
             source = sources[rank]
-            newest = source.loaded[source.next]
-            source.next += 1
+            self._emit_run(source, _second(heads), taken, count, keep)
             if source.next < len(source.loaded):
                 heapreplace(heads, (source.loaded[source.next].order, rank))
             else:
                 heappop(heads)
                 if source.fetch is not None:
                     self._without_head.append(rank)
-            if order != self._emitted:
-                self._emitted = order
+
+    def _emit_run(
+        self,
+        source: Source,
+        rival: int,
+        taken: list[Candidate],
+        count: int,
+        keep: Callable[[Candidate], bool],
+    ) -> None:
+        """Emit the source's head, and what follows it as long as that is before every other head."""
+        loaded, at, end, emitted = source.loaded, source.next, len(source.loaded), self._emitted
+        newest = loaded[at]
+        while True:
+            at += 1
+            if newest.order != emitted:
+                emitted = newest.order
                 if keep(newest):
                     taken.append(newest)
+            if at == end or len(taken) == count:
+                break
+            newest = loaded[at]
+            if newest.order >= rival:
+                break
+        source.next, self._emitted = at, emitted
 
     async def _fetch_heads(self) -> None:
         ranks, self._without_head = self._without_head, []
@@ -150,3 +180,10 @@ class Merge:
                 source.before = page.candidates[-1].post_id
                 heappush(self._heads, (page.candidates[0].order, rank))
                 return
+
+
+def _second(heads: list[tuple[int, int]]) -> int:
+    """The order of the newest head but one: in a heap it is a child of the root."""
+    if len(heads) > 2:
+        return min(heads[1][0], heads[2][0])
+    return heads[1][0] if len(heads) > 1 else _OLDEST

@@ -41,7 +41,8 @@ def relevance(
     `age_ms` below zero (a clock ahead) counts as zero. `affinity_share` is the author's share, 0 to 1, of what the
     reader has lately liked.
     """
-    hours = max(0, age_ms) / _MS_PER_HOUR
+    hours = age_ms / _MS_PER_HOUR if age_ms > 0 else 0.0
     engagement = 1 + log1p(like_count)
     affinity = 1 + rule.affinity_weight * affinity_share
-    return float(engagement * affinity / (hours + rule.head_start_h) ** rule.gravity)
+    score: float = engagement * affinity / (hours + rule.head_start_h) ** rule.gravity
+    return score

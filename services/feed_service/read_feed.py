@@ -11,7 +11,7 @@ from prometheus_client import Counter as Metric
 
 from fanfold.clock import Clock
 from fanfold.errors import Unavailable
-from fanfold.ids import first_post_id_at
+from fanfold.ids import created_at_ms, first_post_id_at
 from fanfold.settings import Settings
 from feed_service.cached_reads import CachedReads
 from feed_service.coverage import Coverage, SourceName
@@ -157,7 +157,7 @@ class ReadFeed:
         visible = _visible(skeleton.visible, span)
 
         def keep(each: Candidate) -> bool:
-            return (each.source == "push" or pulled[each.author_id] < most) and visible(each)
+            return visible(each) and (each.source == "push" or pulled[each.author_id] < most)
 
         while len(window) < self._rules.window:
             missing = self._rules.window - len(window)
@@ -179,7 +179,7 @@ class ReadFeed:
         # Stable: of equals the newer stays first.
         return sorted(
             window,
-            key=lambda each: relevance(rule, age_ms=now_ms - each.post.created_at_ms),
+            key=lambda each: relevance(rule, age_ms=now_ms - created_at_ms(each.post.post_id)),
             reverse=True,
         )
 

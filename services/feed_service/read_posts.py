@@ -53,8 +53,9 @@ class ReadPosts:
                 self._budget_s,
                 self._stores.posts.by_author(author_id, before=before, since_ms=0, limit=rows),
             )
-            posts = await self._reads.posts([pointer.post_id for pointer in pointers])
-            live += [post for post in posts if post is not None and not post.deleted]
+            numbers = [pointer.post_id.int for pointer in pointers]
+            posts = await self._reads.posts(numbers)
+            live += [posts[n] for n in numbers if n in posts and not posts[n].deleted]
             if len(pointers) < rows:
                 break
             before = pointers[-1].post_id

@@ -86,10 +86,7 @@ class Sources:
             pointers = await coverage.ask("timeline", within(self._budget_s, asked))
             if pointers is None:
                 return Page((), more=False)
-            found = [
-                Candidate(-post_id.int, post_id, author_id, "push")
-                for post_id, author_id in pointers
-            ]
+            found = [Candidate(-post_id.int, author_id, "push") for post_id, author_id in pointers]
             return Page(found, more=len(found) == rows)
 
         first = await fetch(span.before)
