@@ -14,7 +14,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from fanfold.errors import Unavailable
-from fanfold.events import DEAD_LETTERS, GRAPH, POSTS, SLICES
+from fanfold.events import DEAD_LETTERS, SLICES
 from fanfold.kafka.security import client_security
 from fanfold.log import Record
 from fanfold.settings import Settings
@@ -51,11 +51,11 @@ class Backlog:
 
 async def read_backlog(settings: Settings, *, most_commands: int) -> Backlog:
     """Look at the group `<topic_prefix>.fanout` without joining it. Raises `Unavailable`."""
-    declared = load_topics()
     at = {
-        TopicPartition(f"{settings.topic_prefix}.{topic}", n): topic
-        for topic in (POSTS, GRAPH, SLICES, DEAD_LETTERS)
-        for n in range(declared[topic].partitions)
+        TopicPartition(f"{settings.topic_prefix}.{topic.name}", n): topic.name
+        for topic in load_topics().values()
+        if "fanout_service" in topic.consumers or topic.name == DEAD_LETTERS
+        for n in range(topic.partitions)
     }
     async with _consumer(settings) as consumer:
         consumer.assign(list(at))

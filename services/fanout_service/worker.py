@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from fanfold.clock import Clock
 from fanfold.events import (
+    ACTIVITY,
+    ENGAGEMENT,
     GRAPH,
     POSTS,
     SLICES,
@@ -80,6 +82,8 @@ class Worker:
         routes = {
             POSTS: Route(self._project_post, _key, together=False),
             GRAPH: Route(self._follows.project, _key, together=True),
+            ENGAGEMENT: Route(self._project_likes, _key, together=True),
+            ACTIVITY: Route(self._project_activity, _key, together=True),
             SLICES: Route(self._project_commands, _command_group, together=True),
         }
         return {topic: self._handler(route) for topic, route in routes.items()}
@@ -99,6 +103,12 @@ class Worker:
                     await self._edits.edit(event, record)
                 case PostDeleted():
                     await self._edits.delete(event, record)
+
+    async def _project_likes(self, entries: Sequence[Entry]) -> None:
+        pass
+
+    async def _project_activity(self, entries: Sequence[Entry]) -> None:
+        pass
 
     async def _project_commands(self, entries: Sequence[Entry]) -> None:
         await self._slices.project(entries)

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from fanfold.buckets import buckets_up_to
 from fanfold.events import (
+    ACTIVITY,
+    ENGAGEMENT,
     GRAPH,
     POSTS,
     SLICES,
@@ -32,7 +34,7 @@ from fanout_service.worker import Worker
 from tests.support.clock import START_MS, ManualClock
 from tests.support.crashes import Life, Mortal, mortal
 
-TOPICS = (POSTS, GRAPH, SLICES)
+TOPICS = (POSTS, GRAPH, ENGAGEMENT, ACTIVITY, SLICES)
 SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5)
 """So that three followers make a celebrity, and three more open the next generation of buckets."""
 
