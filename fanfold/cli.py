@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import runpy
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,19 @@ app.add_typer(schema, name="schema")
 app.add_typer(topics, name="topics")
 app.add_typer(graph, name="graph")
 console = Console(stderr=True, highlight=False)
+
+
+class Service(StrEnum):
+    POST = "post"
+    GRAPH = "graph"
+    FANOUT = "fanout"
+    FEED = "feed"
+
+
+@app.command()
+def serve(service: Annotated[Service, typer.Argument(help="Which one.")]) -> None:
+    """Run one service on Kafka and Cassandra until SIGTERM: the same as `python -m post_service`."""
+    runpy.run_module(f"{service}_service", run_name="__main__")
 
 
 @app.command()

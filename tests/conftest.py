@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.engines import RealEngines, running_engines
 
-TIERS = ("unit", "property", "contract", "api", "fuzz", "architecture", "real", "e2e")
+TIERS = ("unit", "property", "contract", "api", "fuzz", "architecture", "real", "e2e", "deploy")
 HERE = Path(__file__).parent
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Coroutine
 
@@ -16,10 +18,28 @@ logger = logging.getLogger(__name__)
 
 
 def run_service(serving: Coroutine[None, None, None], settings: Settings) -> None:
-    """Run until told to stop. Exits with 1, having logged why, when the service can't start or go on."""
+    """Run until told to stop.
+
+    Exits with 1, having logged why, when the service can't start or go on, and with 143 when SIGTERM came before it
+    served, or once more while it was stopping.
+    """
     configure_logging(settings)
     try:
-        uvloop.run(serving)
+        uvloop.run(_cancelled_by_sigterm(serving))
     except FanfoldError as error:
         logger.critical("stopped: %s", error)
         sys.exit(1)
+    except asyncio.CancelledError:
+        logger.warning("stopped on SIGTERM, not serving")
+        sys.exit(128 + signal.SIGTERM)
+
+
+async def _cancelled_by_sigterm(serving: Coroutine[None, None, None]) -> None:
+    """While it serves, `serve` handles the signal; before and after that it cancels what is under way.
+
+    The default would not do: the first process of a container has none, and would be deaf until it is killed.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(serving)
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(task.cancel))
+    await task

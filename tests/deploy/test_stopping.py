@@ -1,0 +1,67 @@
+"""SIGTERM at any moment: what runs as a container's first process has no default to fall back on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from fanfold.__main__ import TERMINATED
+
+STARTS_WITHIN_S = 30
+STOPS_WITHIN_S = 10
+
+
+@pytest.fixture
+def silent_engine() -> Iterator[socket.socket]:
+    """One that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(STARTS_WITHIN_S)
+        yield listener
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fanfold serve post",
+        "fanfold serve graph",
+        "fanfold serve fanout",
+        "fanfold serve feed",
+        "fanfold topics apply",
+        "post_service",
+    ],
+)
+def test_what_still_waits_for_an_engine_stops_on_sigterm(
+    command: str, silent_engine: socket.socket
+) -> None:
+    port = silent_engine.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command.split()],
+        env={
+            **os.environ,  # noqa: TID251 - handed on
+            "FANFOLD_KAFKA_BOOTSTRAP": f"127.0.0.1:{port}",
+            "FANFOLD_CASSANDRA_PORT": str(port),
+            "FANFOLD_PORT": "0",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        connection, _ = silent_engine.accept()
+        with connection:
+            process.terminate()
+            _, said = process.communicate(timeout=STOPS_WITHIN_S)
+    assert process.returncode == TERMINATED, said
+
+
+def test_sigterm_is_handled_before_the_first_import_of_the_command_line() -> None:
+    script = (
+        "import signal, sys, fanfold.__main__ as entry;"
+        "sys.modules['fanfold.cli'] = type(sys)('fanfold.cli');"
+        "sys.modules['fanfold.cli'].main = lambda: signal.raise_signal(signal.SIGTERM);"
+        "entry.main()"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == TERMINATED
