@@ -10,6 +10,7 @@ WRITE_MUTE = """
 INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, position) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 MUTES = "SELECT target_id, active, since_ms, position FROM mutes_by_user WHERE user_id = ?"
+MUTE_OF = MUTES + " AND target_id = ?"
 WRITE_BLOCK = """
 INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, position)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
@@ -25,6 +26,7 @@ class Ties:
         self._session = session
         self._write_mute = session.statement(WRITE_MUTE)
         self._mutes = session.statement(MUTES)
+        self._mute_of = session.statement(MUTE_OF)
         self._write_block = session.statement(WRITE_BLOCK)
         self._blocks = session.statement(BLOCKS)
         self._blocks_between = session.statement(BLOCKS_BETWEEN)
@@ -39,6 +41,10 @@ class Ties:
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         rows = await self._session.rows(self._mutes, user_id)
         return {row[0]: _tie(row) for row in rows}
+
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        rows = await self._session.rows(self._mute_of, user_id, target_id)
+        return _tie(rows[0]) if rows else None
 
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int

@@ -24,6 +24,10 @@ class MemoryTies:
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         return {target_id: _tie(target_id, row) for target_id, row in self._mutes.rows(user_id)}
 
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        row = self._mutes.row(user_id, target_id)
+        return None if row is None else _tie(target_id, row)
+
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
     ) -> None:

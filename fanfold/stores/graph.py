@@ -136,6 +136,9 @@ class Graph(Store, Protocol):
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         """A user's mutes by target, active or not, in order of target id."""
 
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        """A user's mute of one target, active or not; None if there never was one."""
+
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
     ) -> None:

@@ -11,22 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
-from fanfold.http.openapi import POSITION_HEADER, WRITTEN
+from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import Cursor, Limit, UserIdPath
-from fanfold.http.problems import Forbidden, needs
+from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
-from fanfold.log import Position
 from fanfold.settings import Settings
 from fanfold.stores import User
+from graph_service.acting import refuse_others, say_where
 from graph_service.follow import follow, unfollow
 from graph_service.lists import Connections, list_followers, list_following
 from graph_service.profile import Profile, UserNotFound, read_profile, register
-
-
-class NotYourself(Forbidden):
-    kind = "not-yourself"
-    title = "Someone else's"
 
 
 class NameGiven(BaseModel):
@@ -53,7 +48,7 @@ class GraphRoutes:
         self, user_id: UserIdPath, actor: Actor, body: NameGiven, response: Response
     ) -> Profile:
         """Register oneself, or change one's display name. The name shows on older posts too."""
-        _refuse_others(user_id, actor)
+        refuse_others(user_id, actor)
         check_display_name(body.display_name)
         self._refuse_clock_skew()
         profile, position = await register(
@@ -63,7 +58,7 @@ class GraphRoutes:
             graph=self.engines.stores.graph,
             clock=self.clock,
         )
-        _say_where(position, response)
+        say_where(response, position)
         return profile
 
     async def read_user(self, user_id: UserIdPath, actor: Actor) -> Profile:
@@ -74,7 +69,7 @@ class GraphRoutes:
         self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
     ) -> None:
         """Follow a user. A second follow changes nothing."""
-        _refuse_others(user_id, actor)
+        refuse_others(user_id, actor)
         self._refuse_clock_skew()
         position = await follow(
             user_id,
@@ -84,13 +79,13 @@ class GraphRoutes:
             clock=self.clock,
             max_following=self.settings.max_following,
         )
-        _say_where(position, response)
+        say_where(response, position)
 
     async def unfollow_user(
         self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
     ) -> None:
         """Unfollow a user, whether followed or not."""
-        _refuse_others(user_id, actor)
+        refuse_others(user_id, actor)
         self._refuse_clock_skew()
         position = await unfollow(
             user_id,
@@ -99,7 +94,7 @@ class GraphRoutes:
             graph=self.engines.stores.graph,
             clock=self.clock,
         )
-        _say_where(position, response)
+        say_where(response, position)
 
     async def read_following(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
@@ -129,16 +124,6 @@ class GraphRoutes:
 
     def _refuse_clock_skew(self) -> None:
         refuse_clock_skew(self.engines.log, max_skew_s=self.settings.max_clock_skew_s)
-
-
-def _refuse_others(user_id: str, actor: str) -> None:
-    if user_id != actor:
-        raise NotYourself("Users may do this only for themselves.")
-
-
-def _say_where(position: Position | None, response: Response) -> None:
-    if position is not None:
-        response.headers[POSITION_HEADER] = str(position)
 
 
 def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:

@@ -1,0 +1,24 @@
+"""Blocks between two users: what every service refuses across one, in the same words."""
+
+from __future__ import annotations
+
+from fanfold.http.problems import Forbidden, needs
+from fanfold.stores import Graph
+
+
+class Blocked(Forbidden):
+    kind = "blocked"
+    title = "Blocked"
+
+
+async def blocked_between(user_id: str, other_id: str, *, graph: Graph) -> bool:
+    """Whether either blocks the other now."""
+    with needs("the tables"):
+        ties = await graph.blocks_between(user_id, other_id)
+    return any(tie.active for tie in ties)
+
+
+async def refuse_blocked(user_id: str, other_id: str, *, graph: Graph) -> None:
+    """Answer 403 across a block. It doesn't say whose: that is for the one who made it to know."""
+    if await blocked_between(user_id, other_id, graph=graph):
+        raise Blocked("There is a block between you and this user.")
