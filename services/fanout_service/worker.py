@@ -27,6 +27,7 @@ from fanout_service.entries import Entry
 from fanout_service.fan_out_post import FanOutPost
 from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
+from fanout_service.likes import CountLikes
 from fanout_service.settle import Route, Settler
 from fanout_service.slices import Slices
 
@@ -64,6 +65,7 @@ class Worker:
             retention_ms=settings.retention_ms,
         )
         self._edits = Edits(posts=stores.posts)
+        self._likes = CountLikes(likes=stores.likes)
         self._follows = Follows(
             graph=stores.graph,
             backfill=self._backfill,
@@ -82,7 +84,7 @@ class Worker:
         routes = {
             POSTS: Route(self._project_post, _key, together=False),
             GRAPH: Route(self._follows.project, _key, together=True),
-            ENGAGEMENT: Route(self._project_likes, _key, together=True),
+            ENGAGEMENT: Route(self._likes.project, _key, together=True),
             ACTIVITY: Route(self._project_activity, _key, together=True),
             SLICES: Route(self._project_commands, _command_group, together=True),
         }
@@ -103,9 +105,6 @@ class Worker:
                     await self._edits.edit(event, record)
                 case PostDeleted():
                     await self._edits.delete(event, record)
-
-    async def _project_likes(self, entries: Sequence[Entry]) -> None:
-        pass
 
     async def _project_activity(self, entries: Sequence[Entry]) -> None:
         pass

@@ -20,6 +20,8 @@ from fanfold.events import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    PostLiked,
+    PostUnliked,
     UserFollowed,
     UserUnfollowed,
     encode,
@@ -67,6 +69,14 @@ def a_follow(follower: str, followee: str = "alice") -> UserFollowed:
 
 def an_unfollow(follower: str, followee: str = "alice") -> UserUnfollowed:
     return UserUnfollowed(follower_id=follower, followee_id=followee, unfollowed_at=at(START_MS))
+
+
+def a_like(of: PostCreated, by: str, *, ms: int = START_MS) -> PostLiked:
+    return PostLiked(post_id=of.post_id, author_id=of.author_id, user_id=by, liked_at=at(ms))
+
+
+def an_unlike(of: PostCreated, by: str, *, ms: int = START_MS) -> PostUnliked:
+    return PostUnliked(post_id=of.post_id, author_id=of.author_id, user_id=by, unliked_at=at(ms))
 
 
 def a_record(

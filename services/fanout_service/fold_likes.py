@@ -1,0 +1,94 @@
+"""What a run of like events does to one post: pure, so that every cut of the run can be tried.
+
+Replays are told from news by two positions, as in `fold_follows`: a like's says which events the like has seen, the
+count's which events the count has seen. The count is written first, so an event may be counted and not yet placed,
+but never placed and not counted. A like is written last of all: one that has seen an event needs nothing more of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+from uuid import UUID
+
+from fanfold.events import PostLiked, PostUnliked, to_ms
+from fanfold.stores import Like, LikeCount, RecentLike
+
+
+class LikeChange(NamedTuple):
+    """A like (`active`) or its end, at a log offset."""
+
+    user_id: str
+    post_id: UUID
+    author_id: str
+    active: bool
+    happened_at_ms: int
+    offset: int
+
+
+class ListEntry(NamedTuple):
+    """One entry to write in a user's list by time; not `active` where it ends."""
+
+    user_id: str
+    like: RecentLike
+    active: bool
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedLikes:
+    """What to write, in this order: the count, the lists by time, the likes touched."""
+
+    count: LikeCount
+    entries: list[ListEntry]
+    likes: list[Like]
+
+
+def like_change(event: PostLiked | PostUnliked, offset: int) -> LikeChange:
+    """The event at that offset."""
+    active = isinstance(event, PostLiked)
+    at = event.liked_at if isinstance(event, PostLiked) else event.unliked_at
+    return LikeChange(event.user_id, event.post_id, event.author_id, active, to_ms(at), offset)
+
+
+def fold_likes(
+    count: LikeCount, likes: Mapping[str, Like], changes: Sequence[LikeChange]
+) -> FoldedLikes:
+    """Apply changes to one post, in the order of their offsets, to its count and its likes by user."""
+    current = dict(likes)
+    entries: list[ListEntry] = []
+    touched: dict[str, None] = {}  # in the log's order
+    for change in changes:
+        like = current.get(change.user_id)
+        if like is not None and like.position >= change.offset:
+            continue
+        was_active = like is not None and like.active
+        if change.offset > seen_by_count(count):
+            count = LikeCount(count.likes + change.active - was_active, change.offset)
+        placed = _place(like, change)
+        if placed.active != was_active:
+            entry = RecentLike(placed.liked_at_ms, placed.post_id, placed.author_id)
+            entries.append(ListEntry(placed.user_id, entry, placed.active, change.offset))
+        current[change.user_id] = placed
+        touched[change.user_id] = None
+    return FoldedLikes(count, entries, [current[user_id] for user_id in touched])
+
+
+def seen_by_count(count: LikeCount) -> int:
+    """The offset of the last event that the count has seen; -1 before the first."""
+    return -1 if count.position is None else count.position
+
+
+def _place(like: Like | None, change: LikeChange) -> Like:
+    if like is None or (change.active and not like.active):
+        # The end of a like that never was leaves an inactive one: caches wait for its position.
+        return Like(
+            user_id=change.user_id,
+            post_id=change.post_id,
+            author_id=change.author_id,
+            active=change.active,
+            liked_at_ms=change.happened_at_ms,
+            position=change.offset,
+        )
+    return replace(like, active=change.active, position=change.offset)
