@@ -9,7 +9,7 @@ from fanfold.stores import User
 
 EVERYONE = """
 SELECT user_id, display_name, follower_count, generation, delivery, pull_since_ms, count_position,
-asleep, asleep_position, has_left FROM users
+asleep, asleep_position, woke_position, has_left FROM users
 """
 EVERYONE_WHO_FOLLOWS = "SELECT DISTINCT user_id FROM following_by_user"
 
@@ -44,6 +44,7 @@ def user_of(user_id: str, row: Row) -> User:
         count_position,
         asleep,
         asleep_position,
+        woke_position,
         has_left,
     ) = row
     return User(
@@ -56,5 +57,6 @@ def user_of(user_id: str, row: Row) -> User:
         count_position=count_position,
         asleep=bool(asleep),
         asleep_position=asleep_position,
+        woke_position=woke_position,
         left=bool(has_left),
     )

@@ -18,7 +18,7 @@ from fanfold.stores import Audience, Follow, FollowerEdge, User
 
 GET_USER = """
 SELECT display_name, follower_count, generation, delivery, pull_since_ms, count_position,
-asleep, asleep_position, has_left
+asleep, asleep_position, woke_position, has_left
 FROM users WHERE user_id = ?
 """
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"

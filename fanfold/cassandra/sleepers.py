@@ -11,6 +11,7 @@ from fanfold.cassandra.session import CassandraSession
 from fanfold.cassandra.timestamps import at_offset
 
 SET_ASLEEP = "UPDATE users USING TIMESTAMP ? SET asleep = ?, asleep_position = ? WHERE user_id = ?"
+BEGIN_WAKING = "UPDATE users USING TIMESTAMP ? SET woke_position = ? WHERE user_id = ?"
 MARK_ASLEEP = """
 INSERT INTO followers_by_user (user_id, generation, bucket, follower_id, asleep)
 VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
@@ -25,11 +26,15 @@ class Sleepers:
         self._session = session
         self._batches = batches
         self._set_asleep = session.statement(SET_ASLEEP)
+        self._begin_waking = session.statement(BEGIN_WAKING)
         self._mark_asleep = session.statement(MARK_ASLEEP)
         self._leave = session.statement(LEAVE)
 
     async def set_asleep(self, user_id: str, *, asleep: bool, at: int) -> None:
         await self._session.run(self._set_asleep, at_offset(at), asleep, at, user_id)
+
+    async def begin_waking(self, user_id: str, *, at: int) -> None:
+        await self._session.run(self._begin_waking, at_offset(at), at, user_id)
 
     async def mark_asleep(
         self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, at: int

@@ -51,14 +51,16 @@ class BackfillFollow(Event):
 class MaterialiseTimeline(Event):
     """Copy the pushed posts of some of a woken user's followees into the timeline, those after `after`.
 
-    Each step appends the next; the last one marks the user as awake. `woke_position` is the offset of the `UserWoke`
-    behind it, so that the end of an old awakening can't undo a later sleep.
+    With `before`, first the rest of `after`: what that followee posted before that post. Each step appends the next; the
+    last one marks the user as awake. `woke_position` is the offset of the `UserWoke` behind it, so that the end of an
+    old awakening can't undo a later sleep.
     """
 
     topic = SLICES
     user_id: UserId
     woke_position: int = Field(ge=0)
     after: UserId | None = None
+    before: PostId | None = None
 
     @property
     def key(self) -> str:

@@ -110,6 +110,9 @@ class MemoryGraph(MemoryTies):
     async def set_asleep(self, user_id: str, *, asleep: bool, at: int) -> None:
         self._users.write(user_id, at, asleep=asleep, asleep_position=at)
 
+    async def begin_waking(self, user_id: str, *, at: int) -> None:
+        self._users.write(user_id, at, woke_position=at)
+
     async def mark_asleep(
         self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, at: int
     ) -> None:

@@ -16,7 +16,8 @@ class User:
 
     `generation` is the newest generation of follower buckets. `pull_since_ms` is when the author last crossed
     to pull (log time). `count_position` is the offset of the last follow event counted; None before the first.
-    `asleep_position` is that of the last sleep or awakening applied, in the topic of activity.
+    `asleep_position` is that of the last sleep or awakening applied, in the topic of activity, and `woke_position`
+    that of the last awakening begun.
     """
 
     user_id: str
@@ -28,6 +29,7 @@ class User:
     count_position: int | None = None
     asleep: bool = False
     asleep_position: int | None = None
+    woke_position: int | None = None
     left: bool = False
 
 
@@ -152,6 +154,9 @@ class Graph(Store, Protocol):
 
     async def set_asleep(self, user_id: str, *, asleep: bool, at: int) -> None:
         """Write whether the user sleeps, with `asleep_position = at`."""
+
+    async def begin_waking(self, user_id: str, *, at: int) -> None:
+        """Write that an awakening has begun, with `woke_position = at`. The user sleeps on until `set_asleep`."""
 
     async def mark_asleep(
         self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, at: int

@@ -38,6 +38,7 @@ WRITES = {
         "write_mute",
         "write_block",
         "set_asleep",
+        "begin_waking",
         "leave",
         "write_count",
         "write_recent",
