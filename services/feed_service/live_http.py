@@ -1,0 +1,92 @@
+"""The route of a live feed: server-sent events, as FastAPI writes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from fanfold.http.auth import Actor
+from fanfold.http.params import UserIdPath
+from feed_service.access import refuse_others
+from feed_service.live import LiveFeed, LiveFeeds, removed_id
+from feed_service.live_window import MOST_ITEMS, State, state_id, state_of_id
+
+RECONNECT_MS = 2000
+
+Held = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="Where the stream goes on; sent by browsers by themselves.",
+    ),
+]
+Items = Annotated[
+    int, Query(ge=1, le=MOST_ITEMS, description="Posts that the client holds: the newest so many.")
+]
+
+_ANSWER: dict[str, Any] = {
+    "description": "`post`: insert the item, or replace the one with its `post_id`. `removed`: drop the post of "
+    "`post_id`. `level`: the client now holds the newest posts of the feed, newest `post_id` first; its `id` resumes here.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRoutes:
+    """What the route does."""
+
+    live: LiveFeeds
+
+    async def place(self, user_id: UserIdPath, actor: Actor) -> AsyncIterator[LiveFeed]:
+        """A place for the stream, given back when it ends. Before the answer starts, for then it can't be refused."""
+        refuse_others(user_id, actor)
+        with self.live.opened(user_id) as feed:
+            yield feed
+
+    async def held(self, user_id: UserIdPath, last_event_id: Held = None) -> State:
+        """What the client has from an earlier stream."""
+        return state_of_id(last_event_id, scope=_scope(user_id)) if last_event_id else {}
+
+    async def events(
+        self, feed: LiveFeed, held: State, limit: int
+    ) -> AsyncIterator[ServerSentEvent]:
+        """The events of one stream. Only the last of a change carries an id: cut in between, all of it comes again."""
+        yield ServerSentEvent(comment="the feed follows", retry=RECONNECT_MS)
+        async for change, state in self.live.changes(feed, held, limit=limit):
+            for post_id in change.removed:
+                yield ServerSentEvent(event="removed", data=removed_id(post_id))
+            for item in change.shown:
+                yield ServerSentEvent(event="post", raw_data=orjson.dumps(item).decode())
+            event_id = state_id(state, scope=_scope(feed.viewer))
+            yield ServerSentEvent(event="level", data={"posts": len(state)}, id=event_id)
+
+
+def _scope(user_id: str) -> str:
+    return f"stream/{user_id}"
+
+
+def router(live: LiveFeeds) -> APIRouter:
+    """The route over the live feeds of this process."""
+    do = LiveRoutes(live)
+    api = APIRouter(tags=["feeds"])
+
+    @api.get(
+        "/users/{user_id}/feed/stream",
+        response_class=EventSourceResponse,
+        responses={200: _ANSWER, 403: {"description": "Someone else's feed."}},
+    )
+    async def stream_feed(
+        feed: Annotated[LiveFeed, Depends(do.place)],
+        held: Annotated[State, Depends(do.held)],
+        limit: Items = 20,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Follow one's own feed as it changes. It ends equal to the chronological feed, whatever happens meanwhile."""
+        async for event in do.events(feed, held, limit):
+            yield event
+
+    return api

@@ -1,0 +1,277 @@
+"""Live feeds: what is sent turns what a client holds into the feed, in whichever pieces it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfold.errors import Unavailable
+from fanfold.events import Event, PostCreated, PostDeleted, PostLiked, UserFollowed, from_ms
+from fanfold.http.problems import Invalid
+from fanfold.ids import new_post_id
+from feed_service.items import FeedItem
+from feed_service.live import (
+    APART_S,
+    IN_ANY_CASE_S,
+    LIKES_S,
+    SOON_S,
+    LiveFeed,
+    LiveFeeds,
+    Newest,
+    TooManyStreams,
+)
+from feed_service.live_window import MOST_ITEMS, Change, change, state_id, state_of, state_of_id
+from tests.support.clock import START_MS, ManualClock
+
+AT = from_ms(START_MS)
+
+
+def an_item(n: int, content: str = "hello") -> FeedItem:
+    post_id = new_post_id(START_MS + n)
+    return FeedItem(
+        post_id, "bob", "Bob", content, "2027-01-15T08:00:00.000Z", None, 0, False, "push"
+    )
+
+
+ITEMS = [an_item(n) for n in range(12)]
+
+
+# --- the difference ------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11))), max_size=5),
+)
+def test_a_client_that_applies_every_change_holds_the_feed(
+    feeds: list[tuple[set[int], set[int]]],
+) -> None:
+    held: dict[UUID, FeedItem] = {}
+    state = state_of([])
+    for shown, edited in feeds:
+        feed = [
+            replace(ITEMS[n], content="edited") if n in edited else ITEMS[n]
+            for n in sorted(shown, reverse=True)
+        ]
+        found = change(state, feed)
+        for post_id in found.removed:
+            del held[post_id]
+        held.update({item.post_id: item for item in found.shown})
+        assert sorted(held.values(), key=lambda item: item.post_id, reverse=True) == feed
+        state = state_of_id(state_id(state_of(feed), scope="s"), scope="s")
+
+
+def test_what_a_client_holds_already_is_not_sent_again() -> None:
+    assert change(state_of(ITEMS), ITEMS) == Change([], [])
+
+
+def test_new_items_come_oldest_first() -> None:
+    newest_first = ITEMS[::-1]
+    assert change({}, newest_first).shown == ITEMS
+
+
+def test_an_id_of_another_stream_or_of_nothing_is_refused() -> None:
+    event_id = state_id(state_of(ITEMS), scope="stream/alice")
+    for refused in (event_id, "", "nonsense", event_id[:-2]):
+        with pytest.raises(Invalid):
+            state_of_id(refused, scope="stream/bob")
+
+
+def test_the_longest_state_is_an_id_that_a_header_can_carry() -> None:
+    items = [an_item(n) for n in range(MOST_ITEMS)]
+    event_id = state_id(state_of(items), scope="stream/alice")
+    assert len(event_id) < 2048
+    with pytest.raises(Invalid):
+        state_of_id(state_id(state_of([*items, an_item(99)]), scope="s"), scope="s")
+
+
+# --- when it is looked at ------------------------------------------------------------------------------
+
+
+@dataclass
+class Feed:
+    """A feed that the test changes, and how often it was read."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    items: list[FeedItem] = field(default_factory=lambda: [ITEMS[0]])
+    complete: bool = True
+    away: bool = False
+    reads: int = 0
+    pulled: frozenset[str] = frozenset()
+
+    async def newest(self, viewer: str, limit: int, pulled: frozenset[str]) -> Newest:
+        self.reads += 1
+        self.pulled = pulled
+        if self.away:
+            raise Unavailable("away")
+        return Newest(self.items[:limit], frozenset({viewer, "bob"}), self.complete)
+
+
+@dataclass
+class Client:
+    feed: Feed
+    live: LiveFeeds
+    place: LiveFeed
+    changes: list[Change] = field(default_factory=list)
+    ended: bool = False
+
+    async def after(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.1)):
+            self.feed.clock.advance(0.1)
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    async def follow(self) -> None:
+        async for found, _ in self.live.changes(self.place, {}, limit=20):
+            self.changes.append(found)
+        self.ended = True
+
+
+@asynccontextmanager
+async def a_client(feed: Feed, live: LiveFeeds | None = None) -> AsyncIterator[Client]:
+    live = live or LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    with live.opened("alice") as place:
+        client = Client(feed, live, place)
+        tasks = [asyncio.create_task(live.tick_forever()), asyncio.create_task(client.follow())]
+        await client.after(0.1)
+        try:
+            yield client
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def created(by: str = "bob", n: int = 1) -> PostCreated:
+    return PostCreated(
+        post_id=new_post_id(START_MS + n), author_id=by, content="new", created_at=AT
+    )
+
+
+async def test_the_first_change_is_the_feed_as_it_is() -> None:
+    async with a_client(Feed()) as client:
+        assert client.changes == [Change(client.feed.items, [])]
+
+
+async def test_an_empty_feed_is_told_too() -> None:
+    async with a_client(Feed(items=[])) as client:
+        assert client.changes == [Change([], [])]
+
+
+async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan_out_is_there() -> (
+    None
+):
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        client.feed.items = [ITEMS[1], *client.feed.items]
+        client.live.hint(created())
+        await client.after(SOON_S + 0.1)
+        assert client.changes[1:] == [Change([ITEMS[1]], [])]
+        assert client.feed.pulled == {"bob"}
+        await client.after(70)
+        assert client.feed.pulled == frozenset()
+
+
+async def test_a_stranger_s_post_costs_nothing() -> None:
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        reads = client.feed.reads
+        client.live.hint(created(by="stranger"))
+        await client.after(2)
+        assert client.feed.reads == reads
+
+
+async def test_a_removal_is_sent() -> None:
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        (gone,) = client.feed.items
+        client.feed.items = []
+        client.live.hint(PostDeleted(post_id=gone.post_id, author_id="bob", deleted_at=AT))
+        await client.after(SOON_S + 0.1)
+        assert client.changes[1:] == [Change([], [gone.post_id])]
+
+
+async def test_a_source_that_is_away_removes_nothing() -> None:
+    async with a_client(Feed()) as client:
+        client.feed.items, client.feed.complete = [], False
+        await client.after(15)
+        client.feed.away = True
+        await client.after(15)
+        assert len(client.changes) == 1
+        client.feed.away, client.feed.complete = False, True
+        await client.after(2)
+        assert client.changes[1:] == [Change([], [ITEMS[0].post_id])]
+
+
+async def test_what_no_event_tells_is_found_within_seconds() -> None:
+    async with a_client(Feed()) as client:
+        client.feed.items = [ITEMS[1], *client.feed.items]
+        await client.after(IN_ANY_CASE_S + 0.2)
+        assert client.changes[1:] == [Change([ITEMS[1]], [])]
+
+
+async def test_a_storm_of_events_costs_two_looks_a_second() -> None:
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        reads = client.feed.reads
+        for n in range(50):
+            client.live.hint(created(n=n))
+            await client.after(0.1)
+        assert client.feed.reads - reads <= 5 / APART_S + 1
+
+
+async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
+    post_id = ITEMS[0].post_id
+
+    def liked(by: str) -> Event:
+        return PostLiked(post_id=post_id, author_id="bob", user_id=by, liked_at=AT)
+
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        reads = client.feed.reads
+        client.live.hint(liked("carol"))
+        await client.after(LIKES_S - 1)
+        assert client.feed.reads == reads
+        await client.after(1.2)
+        assert client.feed.reads == reads + 1
+        client.live.hint(liked("alice"))
+        await client.after(APART_S + 0.1)
+        assert client.feed.reads == reads + 2
+
+
+async def test_a_follow_of_one_s_own_is_looked_at_and_another_s_is_not() -> None:
+    async with a_client(Feed()) as client:
+        await client.after(APART_S)
+        reads = client.feed.reads
+        client.live.hint(UserFollowed(follower_id="carol", followee_id="bob", followed_at=AT))
+        await client.after(0.3)
+        assert client.feed.reads == reads
+        client.live.hint(UserFollowed(follower_id="alice", followee_id="zoe", followed_at=AT))
+        await client.after(0.3)
+        assert client.feed.reads == reads + 1
+
+
+async def test_streams_are_bounded_and_a_place_is_given_back() -> None:
+    feed = Feed()
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    async with a_client(feed, live):
+        with pytest.raises(TooManyStreams), live.opened("bob"):
+            pass
+    with live.opened("bob"):
+        pass
+
+
+async def test_closing_ends_every_stream_and_lets_nobody_in() -> None:
+    async with a_client(Feed()) as client:
+        client.live.close()
+        await client.after(0.1)
+        assert client.ended
+        with pytest.raises(TooManyStreams), client.live.opened("bob"):
+            pass
