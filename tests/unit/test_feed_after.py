@@ -1,0 +1,209 @@
+"""Reads that must see given writes: which rows are asked, for how long, and what is said when they aren't there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from fanfold.errors import Unavailable
+from fanfold.events import (
+    GRAPH,
+    POSTS,
+    Event,
+    PostLiked,
+    UserBlocked,
+    UserFellAsleep,
+    UserLeft,
+    UserMuted,
+    UserUnblocked,
+    UserUnmuted,
+    UserWoke,
+    encode,
+    from_ms,
+)
+from fanfold.ids import new_post_id
+from fanfold.log import Position, Record
+from fanfold.stores import FollowerEdge, Like, RecentLike
+from feed_service.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
+from tests.support.clock import START_MS, ManualClock
+from tests.support.feed import Change, World
+from tests.support.stores import write_edges
+
+AT = from_ms(START_MS)
+SEEN = Awaited(frozenset(), behind=False)
+BEHIND = Awaited(frozenset(), behind=True)
+
+
+@dataclass
+class Records:
+    """A log that answers single records."""
+
+    held: dict[Position, Record] = field(default_factory=dict)
+    away: bool = False
+
+    async def read(self, position: Position) -> Record | None:
+        if self.away:
+            raise Unavailable("away")
+        return self.held.get(position)
+
+    def keep(self, event: Event, offset: int) -> Position:
+        topic, key, value, headers = encode(event, source="test", now_ms=START_MS)
+        position = Position(topic, 0, offset)
+        self.held[position] = Record(topic, 0, offset, key, value, dict(headers), START_MS)
+        return position
+
+
+@dataclass
+class Waiting:
+    """The use case over a world whose changes the test projects when it likes."""
+
+    world: World = field(default_factory=lambda: World(clock=ManualClock(autojump=True)))
+    log: Records = field(default_factory=Records)
+    applied: list[tuple[Event, int]] = field(default_factory=list)
+
+    async def after(self, *positions: Position, viewer: str = "alice") -> Awaited:
+        wait = AfterWrites(
+            log=self.log,  # type: ignore[arg-type]
+            stores=self.world.stores,
+            clock=self.world.clock,
+            apply=lambda event, offset: self.applied.append((event, offset)),
+        )
+        return await wait(viewer, positions)
+
+    async def check(self, change: Change, *, authors: frozenset[str] = frozenset()) -> None:
+        """Behind before the change is projected, seen after it, and the caches are told then and only then."""
+        position = self.log.keep(change.event, change.offset)
+        assert await self.after(position) == Awaited(frozenset(), behind=True)
+        assert self.applied == []
+        await change.project()
+        assert await self.after(position) == Awaited(authors, behind=False)
+        assert self.applied == [(change.event, change.offset)]
+        self.applied.clear()
+
+
+@pytest.fixture
+def it() -> Waiting:
+    return Waiting()
+
+
+async def test_nothing_is_asked_when_nothing_is_awaited(it: Waiting) -> None:
+    it.log.away = True
+    assert await it.after() == NOTHING_AWAITED
+
+
+async def test_a_post_is_seen_once_it_is_listed_and_its_author_is_pulled(it: Waiting) -> None:
+    await it.check(it.world.a_post("bob", mode=None), authors=frozenset({"bob"}))
+
+
+async def test_an_edit_and_a_deletion_are_seen_once_the_post_s_row_holds_them(it: Waiting) -> None:
+    post_id = await it.world.post("bob")
+    await it.check(it.world.an_edit(post_id, "edited"))
+    await it.check(it.world.a_deletion(post_id))
+
+
+async def test_a_follow_and_an_unfollow_are_seen_by_their_follower(it: Waiting) -> None:
+    await it.check(it.world.a_follow("alice", "bob"))
+    await it.check(it.world.an_unfollow("alice", "bob"))
+
+
+def _change(event: Event, offset: int, project: Callable[[], Awaitable[None]]) -> Change:
+    return Change(event, offset, project)
+
+
+async def test_mutes_and_blocks_are_seen_by_both_whom_they_concern(it: Waiting) -> None:
+    graph = it.world.stores.graph
+
+    def tie(method: str, a: str, b: str, *, active: bool, at: int) -> Callable[[], Awaitable[None]]:
+        return lambda: getattr(graph, method)(a, b, active=active, since_ms=START_MS, at=at)
+
+    mute = UserMuted(user_id="alice", target_id="bob", muted_at=AT)
+    unmute = UserUnmuted(user_id="alice", target_id="bob", unmuted_at=AT)
+    block = UserBlocked(user_id="bob", target_id="alice", blocked_at=AT)
+    unblock = UserUnblocked(user_id="bob", target_id="alice", unblocked_at=AT)
+    await it.check(_change(mute, 1, tie("write_mute", "alice", "bob", active=True, at=1)))
+    await it.check(_change(unmute, 2, tie("write_mute", "alice", "bob", active=False, at=2)))
+    await it.check(_change(block, 3, tie("write_block", "bob", "alice", active=True, at=3)))
+    await it.check(_change(unblock, 4, tie("write_block", "bob", "alice", active=False, at=4)))
+
+
+async def test_a_like_is_seen_once_the_liker_s_row_holds_it(it: Waiting) -> None:
+    likes, post_id = it.world.stores.likes, new_post_id(START_MS)
+    event = PostLiked(post_id=post_id, author_id="bob", user_id="alice", liked_at=AT)
+
+    async def project() -> None:
+        await likes.write_count(post_id, 1, at=7)
+        await likes.write_recent("alice", RecentLike(START_MS, post_id, "bob"), active=True, at=7)
+        assert await it.after(it.log.keep(event, 7)) == BEHIND
+        await likes.write([Like("alice", post_id, "bob", True, START_MS, 7)])
+
+    await it.check(_change(event, 7, project))
+
+
+async def test_a_departure_and_a_sleep_are_seen_in_the_user_s_row(it: Waiting) -> None:
+    graph = it.world.stores.graph
+    left = UserLeft(user_id="bob", left_at=AT)
+    asleep = UserFellAsleep(user_id="alice", fell_asleep_at=AT)
+    await it.check(_change(left, 1, lambda: graph.leave("bob", at=1)))
+    await it.check(_change(asleep, 9, lambda: graph.set_asleep("alice", asleep=True, at=9)))
+
+
+async def test_nobody_waits_for_what_is_not_theirs_or_changes_no_row_of_theirs(it: Waiting) -> None:
+    follow = it.world.a_follow("carol", "bob")
+    mute = UserMuted(user_id="carol", target_id="alice", muted_at=AT)
+    woke = UserWoke(user_id="alice", woke_at=AT)
+    positions = [it.log.keep(event, n) for n, event in enumerate((follow.event, mute, woke))]
+    assert await it.after(*positions) == SEEN
+
+
+async def test_a_write_that_is_projected_meanwhile_is_waited_for(it: Waiting) -> None:
+    clock = it.world.clock = ManualClock()
+    change = it.world.a_follow("alice", "bob")
+    reading = asyncio.create_task(it.after(it.log.keep(change.event, change.offset)))
+    while not clock.sleeping:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await change.project()
+    clock.advance(0.1)
+    assert await reading == SEEN
+
+
+async def test_one_that_is_late_makes_the_whole_behind_and_the_others_are_still_seen(
+    it: Waiting,
+) -> None:
+    post, follow = it.world.a_post("bob"), it.world.a_follow("alice", "bob")
+    await post.project()
+    positions = [it.log.keep(change.event, change.offset) for change in (post, follow)]
+    assert await it.after(*positions) == Awaited(frozenset({"bob"}), behind=True)
+    assert sum(it.world.clock.slept_s) <= WITHIN_S
+
+
+@pytest.mark.parametrize("topic", [POSTS, GRAPH, "fanout.slices.v1", "dead-letters.v1", "nonsense"])
+async def test_a_position_that_holds_nothing_is_behind(it: Waiting, topic: str) -> None:
+    assert await it.after(Position(topic, 0, 10**9)) == BEHIND
+
+
+async def test_engines_that_are_away_are_behind_and_no_error(it: Waiting) -> None:
+    change = it.world.a_follow("alice", "bob")
+    position = it.log.keep(change.event, change.offset)
+    await change.project()
+    it.log.away = True
+    assert await it.after(position) == BEHIND
+    it.log.away = False
+    it.world.graph.away.add("follows")
+    assert await it.after(position) == BEHIND
+
+
+async def test_what_is_no_event_is_behind_at_once(it: Waiting) -> None:
+    position = Position(POSTS, 0, 3)
+    it.log.held[position] = Record(POSTS, 0, 3, b"bob", b"{", {}, START_MS)
+    assert await it.after(position) == BEHIND
+    assert it.world.clock.slept_s == []
+
+
+async def test_an_edge_from_an_earlier_life_is_not_mistaken_for_a_later_follow(it: Waiting) -> None:
+    edge = FollowerEdge("alice", 0, True, START_MS, 1, 1)
+    await write_edges(it.world.stores.graph, "bob", [edge])
+    it.world.offset = 5
+    await it.check(it.world.a_follow("alice", "bob"))
