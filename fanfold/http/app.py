@@ -188,6 +188,8 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        # Nothing here asks who the client is or by which scheme it came; so nobody is believed about it either.
+        proxy_headers=False,
         timeout_graceful_shutdown=_STOP_GRACE_S,
     )
     await _Server(config).serve()
