@@ -113,6 +113,7 @@ def _gateway(plan: Plan) -> list[str]:
         GATEWAY_PORT=plan.port(GATEWAY),
         ADMIN_PORT=plan.port("gateway-admin"),
         **{f"{name.upper()}_PORT": plan.port(name) for name in APIS},
+        **{f"{name.upper()}_HOST": "127.0.0.1" for name in (GATEWAY, *APIS)},
     )
     # Without hot restarts two systems on one machine do not share memory.
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")

@@ -109,6 +109,8 @@ def test_the_gateway_s_template_has_a_place_for_each_service() -> None:
     for port in ("GATEWAY", "ADMIN", "POST", "GRAPH", "FEED"):
         assert text.count(f"port_value: {port}_PORT ") == 1
         text = text.replace(f"{port}_PORT", "1")
+    for host in ("GATEWAY", "POST", "GRAPH", "FEED"):
+        assert text.count(f"address: {host}_HOST,") == 1
     document = yaml.safe_load(text)
     clusters = [each["name"] for each in document["static_resources"]["clusters"]]
     assert clusters == ["post", "graph", "feed"]
