@@ -13,6 +13,7 @@ from fanfold.events.commands import (
     EndFollowing,
     MaterialiseTimeline,
     NewFollow,
+    UnderWay,
 )
 from fanfold.events.model import (
     ACTIVITY,
@@ -80,6 +81,7 @@ __all__ = [
     "PostLiked",
     "PostUnliked",
     "Time",
+    "UnderWay",
     "UserBlocked",
     "UserFellAsleep",
     "UserFollowed",

@@ -48,19 +48,26 @@ class BackfillFollow(Event):
         return f"{self.followee_id}:{self.follows[0].follower_id}"
 
 
-class MaterialiseTimeline(Event):
-    """Copy the pushed posts of some of a woken user's followees into the timeline, those after `after`.
+class UnderWay(NamedTuple):
+    """A followee whose newest posts are copied: those before that post are not."""
 
-    With `before`, first the rest of `after`: what that followee posted before that post. Each step appends the next; the
-    last one marks the user as awake. `woke_position` is the offset of the `UserWoke` behind it, so that the end of an
-    old awakening can't undo a later sleep.
+    followee_id: UserId
+    before: PostId
+
+
+class MaterialiseTimeline(Event):
+    """Copy a page of pushed posts of some of a woken user's followees into the timeline.
+
+    They are those under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
+    awake. `woke_position` is the offset of the `UserWoke` behind it, so that the end of an old awakening can't undo a
+    later sleep.
     """
 
     topic = SLICES
     user_id: UserId
     woke_position: int = Field(ge=0)
     after: UserId | None = None
-    before: PostId | None = None
+    under_way: tuple[UnderWay, ...] = ()
 
     @property
     def key(self) -> str:

@@ -29,50 +29,65 @@ class Backfill:
 
     async def first_page(self, followee_id: str) -> Sequence[AuthoredPost]:
         """What there is to backfill from. The followee's side of the edges must have been written before."""
-        return await self._read(followee_id, before=None)
+        return await self.page_of(followee_id, before=None)
 
     def has_to_copy(self, page: Sequence[AuthoredPost]) -> bool:
         """Whether a first page leaves anything to do before the follows are materialised."""
-        return len(page) == self.page or any(post.mode != "pull" for post in page)
+        return not self.is_last(page) or any(post.mode != "pull" for post in page)
 
     async def begin(
         self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
     ) -> None:
         """Backfill at once if the first page is all, else queue it. Both sides of the edges must have been written."""
-        if len(page) == self.page:
+        if not self.is_last(page):
             # A prolific author: the other events of this batch must not wait for the whole window.
             await self.log.append(BackfillFollow(followee_id=followee_id, follows=tuple(follows)))
             return
-        await self._copy(followee_id, follows, page)
+        await self.copy(followee_id, page, _readers(follows), cause="backfill")
         await self._finish(followee_id, follows)
 
     async def project(self, event: BackfillFollow) -> None:
         """One step. Repeated, it copies the same again and may queue the rest twice: neither changes a timeline."""
-        page = await self._read(event.followee_id, before=event.before)
+        page = await self.page_of(event.followee_id, before=event.before)
         # Copy before the next step is queued: the last step marks the follows on behalf of all before it.
-        await self._copy(event.followee_id, event.follows, page)
-        if len(page) == self.page:
-            await self.log.append(event.model_copy(update={"before": page[-1].post_id}))
-        else:
+        await self.copy(event.followee_id, page, _readers(event.follows), cause="backfill")
+        if self.is_last(page):
             await self._finish(event.followee_id, event.follows)
+        else:
+            await self.log.append(event.model_copy(update={"before": page[-1].post_id}))
 
-    async def _read(self, followee_id: str, *, before: UUID | None) -> list[AuthoredPost]:
+    async def page_of(self, followee_id: str, *, before: UUID | None) -> list[AuthoredPost]:
+        """A step's worth of the followee's posts in the retention window, newest first."""
         since_ms = self.clock.now_ms() - self.retention_ms
         return await self.stores.posts.by_author(
             followee_id, before=before, since_ms=since_ms, limit=self.page
         )
 
-    async def _copy(
-        self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
+    def is_last(self, page: Sequence[AuthoredPost]) -> bool:
+        """Whether no page follows this one."""
+        return len(page) < self.page
+
+    async def copy(
+        self,
+        followee_id: str,
+        page: Sequence[AuthoredPost],
+        reader_ids: Sequence[str],
+        *,
+        cause: str,
     ) -> None:
+        """Put what is pushed of a page into those timelines."""
         # A pulled post reaches its readers by pull. One that is not planned yet may have read its followers before
         # these edges were written, so it counts as pushed.
         pointers = [Pointer(post.post_id, followee_id) for post in page if post.mode != "pull"]
         if pointers:
-            readers = [follow.follower_id for follow in follows]
-            DELIVERIES.labels("backfill").inc(await self.stores.timelines.push(pointers, readers))
+            rows = await self.stores.timelines.push(pointers, reader_ids)
+            DELIVERIES.labels(cause).inc(rows)
 
     async def _finish(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
         await self.stores.graph.mark_materialised(
             followee_id, [(follow.follower_id, follow.follow_position) for follow in follows]
         )
+
+
+def _readers(follows: Sequence[NewFollow]) -> list[str]:
+    return [follow.follower_id for follow in follows]

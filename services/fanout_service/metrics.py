@@ -16,8 +16,12 @@ RETRIES = Counter(
 )
 DELIVERIES = Counter(
     "fanfold_fanout_deliveries",
-    "Pointers written into timelines, by cause: fanout or backfill.",
+    "Pointers written into timelines, by cause: fanout, backfill or awakening.",
     ["cause"],
+)
+SAVED_DELIVERIES = Counter(
+    "fanfold_fanout_saved_deliveries",
+    "Pointers that a fan-out did not write because their readers are asleep.",
 )
 POSTS_PLANNED = Counter(
     "fanfold_fanout_posts_planned",

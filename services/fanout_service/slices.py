@@ -14,7 +14,7 @@ from fanfold.events import DeliverSlice
 from fanfold.stores import Pointer, SliceDone, Stores
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry
-from fanout_service.metrics import DELIVERIES, SLICE_SECONDS
+from fanout_service.metrics import DELIVERIES, SAVED_DELIVERIES, SLICE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,13 @@ class Slices:
         """Push to the bucket's followers as they are now, then record the slice as done."""
         async with self.free:
             started_s = self.clock.monotonic_s()
-            readers, _ = await self.stores.graph.audience(pointer.author_id, bucket)
+            readers, asleep = await self.stores.graph.audience(pointer.author_id, bucket)
             rows = await self.stores.timelines.push([pointer], readers) if readers else 0
             # Only after the push: a slice that is done is never delivered again.
             done = SliceDone(rows, self.clock.now_ms())
             await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, at=at)
             DELIVERIES.labels("fanout").inc(rows)
+            SAVED_DELIVERIES.inc(asleep)
             SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
 
     async def project(self, entries: Sequence[Entry]) -> None:

@@ -14,6 +14,7 @@ from fanfold.events import (
     SLICES,
     BackfillFollow,
     DeliverSlice,
+    MaterialiseTimeline,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -29,6 +30,7 @@ from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
 from fanout_service.likes import CountLikes
 from fanout_service.settle import Route, Settler
+from fanout_service.sleeping import Sleeping
 from fanout_service.slices import Slices
 
 
@@ -64,6 +66,7 @@ class Worker:
             overlap_ms=int(settings.overlap_s * 1000),
             retention_ms=settings.retention_ms,
         )
+        self._sleeping = Sleeping(graph=stores.graph, log=log, backfill=self._backfill)
         self._edits = Edits(posts=stores.posts)
         self._likes = CountLikes(likes=stores.likes)
         self._follows = Follows(
@@ -85,7 +88,7 @@ class Worker:
             POSTS: Route(self._project_post, _key, together=False),
             GRAPH: Route(self._follows.project, _key, together=True),
             ENGAGEMENT: Route(self._likes.project, _key, together=True),
-            ACTIVITY: Route(self._project_activity, _key, together=True),
+            ACTIVITY: Route(self._sleeping.project, _key, together=True),
             SLICES: Route(self._project_commands, _command_group, together=True),
         }
         return {topic: self._handler(route) for topic, route in routes.items()}
@@ -106,14 +109,14 @@ class Worker:
                 case PostDeleted():
                     await self._edits.delete(event, record)
 
-    async def _project_activity(self, entries: Sequence[Entry]) -> None:
-        pass
-
     async def _project_commands(self, entries: Sequence[Entry]) -> None:
         await self._slices.project(entries)
         for _, event in entries:
-            if isinstance(event, BackfillFollow):
-                await self._backfill.project(event)
+            match event:
+                case BackfillFollow():
+                    await self._backfill.project(event)
+                case MaterialiseTimeline():
+                    await self._sleeping.materialise(event)
 
 
 def _key(entry: Entry) -> Hashable:

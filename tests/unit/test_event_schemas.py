@@ -36,7 +36,9 @@ EXAMPLES: list[events.Event] = [
     events.ModeReviewRequested(author_id="bob", requested_at=AT),
     events.UserFellAsleep(user_id="alice", fell_asleep_at=AT),
     events.UserWoke(user_id="alice", woke_at=AT),
-    events.MaterialiseTimeline(user_id="alice", woke_position=7, after="bob", before=POST_ID),
+    events.MaterialiseTimeline(
+        user_id="alice", woke_position=7, after="bob", under_way=(events.UnderWay("bob", POST_ID),)
+    ),
     events.EndFollowing(user_id="alice", after="bob"),
     events.EndFollowers(user_id="bob", generation=1, bucket=15, after="alice"),
     events.DeliverSlice(post_id=POST_ID, author_id="bob", generation=1, bucket=15),

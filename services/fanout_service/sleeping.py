@@ -1,0 +1,130 @@
+"""Users who read nothing: no post is delivered to them, and once they are back their timeline is filled again.
+
+While a user sleeps the reader pulls every followee, so the timeline may lack posts. Why it lacks none when it is
+vouched for again: a fan-out writes its post's pointer first and reads the marks second; an awakening clears the marks
+first and reads the posts second. So of a post and an awakening that race, either the delivery finds no mark or the copy
+finds the post. All rows of follows take part, active or not: one that is followed again at that moment would be
+skipped by a delivery for its old mark, and copied by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fanfold.events import MaterialiseTimeline, UnderWay, UserFellAsleep, UserWoke
+from fanfold.log import EventLog
+from fanfold.stores import Graph, User
+from fanout_service.backfill import Backfill
+from fanout_service.concurrently import concurrently
+from fanout_service.entries import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeping:
+    """The projection of the activity topic, and the steps that follow from an awakening.
+
+    `followees` is how many are copied from in a step, `marked` how many are marked at a time.
+    """
+
+    graph: Graph
+    log: EventLog
+    backfill: Backfill
+    followees: int = 20
+    marked: int = 100
+
+    async def project(self, entries: Sequence[Entry]) -> None:
+        """Project a run of events of one user."""
+        for record, event in entries:
+            match event:
+                case UserFellAsleep():
+                    await self._fall_asleep(event.user_id, at=record.offset)
+                case UserWoke():
+                    await self._wake(event.user_id, at=record.offset)
+
+    async def _fall_asleep(self, user_id: str, *, at: int) -> None:
+        if _superseded(await self._user(user_id), at):
+            return
+        # The state first: from the first mark on, nobody may trust the timeline.
+        await self.graph.set_asleep(user_id, asleep=True, at=at)
+        await self._mark(user_id, asleep=True, at=at)
+
+    async def _wake(self, user_id: str, *, at: int) -> None:
+        user = await self._user(user_id)
+        if _superseded(user, at):
+            return
+        if not user.asleep:
+            await self.graph.set_asleep(user_id, asleep=False, at=at)
+            return
+        # Before the follows are read, and so are the marks to clear: see `_mark`.
+        await self.graph.begin_waking(user_id, at=at)
+        await self._mark(user_id, asleep=False, at=at)
+        # The marks before the posts: see the top.
+        await self.log.append(MaterialiseTimeline(user_id=user_id, woke_position=at))
+
+    async def _mark(self, user_id: str, *, asleep: bool, at: int) -> None:
+        """Mark the edges to all followees, in every generation: a mark where there is no edge is none."""
+        followee_ids = list(await self.graph.follows(user_id))
+        for start in range(0, len(followee_ids), self.marked):
+            some = followee_ids[start : start + self.marked]
+            followees = await self.graph.users(some)
+            edges = [
+                (followee_id, generation)
+                for followee_id in some
+                for generation in range(_generation(followees.get(followee_id)) + 1)
+            ]
+            if asleep and _superseded(await self._user(user_id), at):
+                # Another worker has taken this one's place and woken the user. What it clears are the marks of the
+                # follows that it found, and ours may be of later ones: those nobody would ever clear.
+                return
+            await self.graph.mark_asleep(user_id, edges, asleep=asleep, at=at)
+
+    async def materialise(self, event: MaterialiseTimeline) -> None:
+        """One step of an awakening. Repeated, it copies the same again and may queue the rest twice."""
+        user = await self._user(event.user_id)
+        if _position(user.asleep_position) > event.woke_position:
+            return  # asleep again, or woken once more
+        if user.asleep:
+            follows = await self.graph.follows(event.user_id)
+            ahead = [each for each in follows if event.after is None or each > event.after]
+            begun = ahead[: max(0, self.followees - len(event.under_way))]
+            under_way = await self._copy(event, begun)
+            if under_way or len(begun) < len(ahead):
+                after = begun[-1] if begun else event.after
+                await self.log.append(
+                    event.model_copy(update={"after": after, "under_way": under_way})
+                )
+                return
+        # Its offset decides: if the user has fallen asleep again meanwhile, that stays.
+        await self.graph.set_asleep(event.user_id, asleep=False, at=event.woke_position)
+
+    async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
+        """Copy a page of each followee's posts, those under way and those begun; returns who has more."""
+        more: dict[str, UUID] = {}
+
+        async def copy(followee_id: str, before: UUID | None) -> None:
+            page = await self.backfill.page_of(followee_id, before=before)
+            await self.backfill.copy(followee_id, page, [event.user_id], cause="awakening")
+            if not self.backfill.is_last(page):
+                more[followee_id] = page[-1].post_id
+
+        places = {**dict(event.under_way), **dict.fromkeys(begun)}
+        await concurrently(copy(*place) for place in places.items())
+        return tuple(UnderWay(*each) for each in sorted(more.items()))
+
+    async def _user(self, user_id: str) -> User:
+        return (await self.graph.users([user_id])).get(user_id, User(user_id))
+
+
+def _superseded(user: User, at: int) -> bool:
+    """Whether a later sleep or awakening has been applied, or begun."""
+    return max(_position(user.asleep_position), _position(user.woke_position)) > at
+
+
+def _position(offset: int | None) -> int:
+    return -1 if offset is None else offset
+
+
+def _generation(followee: User | None) -> int:
+    return 0 if followee is None else followee.generation
