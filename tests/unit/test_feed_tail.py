@@ -154,6 +154,8 @@ async def test_a_tail_that_can_not_be_opened_is_opened_again_from_the_same_time(
         await it.catch_up()
         assert it.tail.trusted()
     assert it.tail.behind_s() == float("inf")
+    # At once, however long the last answer would have been good for.
+    assert not it.tail.trusted()
 
 
 async def test_the_read_side_follows_a_real_log_and_leaves_nothing_running(tmp_path: Path) -> None:
