@@ -9,6 +9,7 @@ from fanfold.errors import Rejected
 from fanfold.events import (
     BackfillFollow,
     DeliverSlice,
+    EndFollowers,
     Event,
     PostCreated,
     UserFollowed,
@@ -49,7 +50,7 @@ def _check_fields(event: Event) -> None:
         case BackfillFollow():
             if not event.follows:
                 raise Rejected("a backfill of no follows")
-        case DeliverSlice():
+        case DeliverSlice() | EndFollowers():
             if (
                 event.generation >= len(BUCKETS_IN_GENERATION)
                 or event.bucket >= BUCKETS_IN_GENERATION[event.generation]

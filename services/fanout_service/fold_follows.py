@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fanfold.buckets import generation_for
-from fanfold.events import NewFollow
+from fanfold.delivery import side_after
+from fanfold.events import AuthorModeChanged, NewFollow, from_ms
 from fanfold.stores import FollowerEdge, User
-from fanout_service.push_or_pull import side_after
 
 
 class Change(NamedTuple):
-    """A follow (`active`) or an unfollow, at a log offset."""
+    """A follow (`active`) or an unfollow, at a log offset; of nobody (None): only judge the side again."""
 
-    follower_id: str
+    follower_id: str | None
     active: bool
     happened_at_ms: int
     appended_at_ms: int
@@ -38,11 +38,12 @@ class Rules:
 
 
 class Folded(NamedTuple):
-    """What to write: the followee's standing, the edges touched, and the follows to backfill."""
+    """What to write: the followee's standing, the edges touched, the follows to backfill, and the crossings."""
 
     followee: User
     edges: list[FollowerEdge]
     to_backfill: list[NewFollow]
+    crossings: list[AuthorModeChanged]
 
 
 def fold_follows(
@@ -50,36 +51,37 @@ def fold_follows(
 ) -> Folded:
     """Apply changes, in the order of their offsets, to what is stored."""
     current = dict(edges)
-    touched: dict[
-        str, None
-    ] = {}  # a dict, not a set: the order of the writes stays that of the log
+    # Dicts, not sets: the order of the writes stays that of the log.
+    touched: dict[str, None] = {}
     fresh: set[str] = set()
+    crossings: list[AuthorModeChanged] = []
     for change in changes:
-        edge = current.get(change.follower_id)
+        follower_id = change.follower_id
+        edge = current.get(follower_id) if follower_id is not None else None
         if edge is not None and edge.position > change.offset:
             continue  # superseded: a later event has been applied, and it comes again as well
-        touched[change.follower_id] = None
-        if edge is not None and edge.position == change.offset:
-            # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
-            fresh.add(change.follower_id)
-            continue
-        followee = _stand(followee, change, edge is not None and edge.active, rules)
-        current[change.follower_id] = _place(edge, change)
-        if change.active and not (edge is not None and edge.active):
-            fresh.add(change.follower_id)
+        if follower_id is not None:
+            touched[follower_id] = None
+            if edge is not None and edge.position == change.offset:
+                # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
+                fresh.add(follower_id)
+                continue
+            current[follower_id] = _place(follower_id, edge, change)
+            if change.active and not (edge is not None and edge.active):
+                fresh.add(follower_id)
+        before, followee = followee, _stand(followee, edge, change, rules)
+        if followee.delivery != before.delivery:
+            crossings.append(_crossing(followee, change))
     for follower_id in touched.keys() - edges.keys():
         # The newest generation after the whole run, which the row will say: a retry of the run then finds the same
         # place for a new edge, wherever the first try was cut off.
         current[follower_id] = replace(current[follower_id], generation=followee.generation)
-    return Folded(
-        followee,
-        [current[follower_id] for follower_id in touched],
-        [
-            NewFollow(follower_id, current[follower_id].follow_position)
-            for follower_id in touched
-            if follower_id in fresh and current[follower_id].active
-        ],
-    )
+    to_backfill = [
+        NewFollow(follower_id, current[follower_id].follow_position)
+        for follower_id in touched
+        if follower_id in fresh and current[follower_id].active
+    ]
+    return Folded(followee, [current[each] for each in touched], to_backfill, crossings)
 
 
 def seen_by_count(followee: User) -> int:
@@ -87,10 +89,10 @@ def seen_by_count(followee: User) -> int:
     return -1 if followee.count_position is None else followee.count_position
 
 
-def _stand(followee: User, change: Change, was_active: bool, rules: Rules) -> User:
+def _stand(followee: User, edge: FollowerEdge | None, change: Change, rules: Rules) -> User:
     if seen_by_count(followee) >= change.offset:
         return followee
-    count = followee.follower_count + change.active - was_active
+    count = followee.follower_count + change.active - (edge is not None and edge.active)
     side = side_after(
         count,
         followee.delivery,
@@ -108,11 +110,22 @@ def _stand(followee: User, change: Change, was_active: bool, rules: Rules) -> Us
     )
 
 
-def _place(edge: FollowerEdge | None, change: Change) -> FollowerEdge:
+def _crossing(author: User, change: Change) -> AuthorModeChanged:
+    # All of it from the log, so that a worker which folds this again says the same.
+    return AuthorModeChanged(
+        author_id=author.user_id,
+        delivery=author.delivery,
+        follower_count=author.follower_count,
+        changed_at=from_ms(change.appended_at_ms),
+        caused_by=change.offset,
+    )
+
+
+def _place(follower_id: str, edge: FollowerEdge | None, change: Change) -> FollowerEdge:
     if edge is None:
         # An unfollow of someone never followed leaves an inactive edge: caches wait for its position.
         return FollowerEdge(
-            follower_id=change.follower_id,
+            follower_id=follower_id,
             generation=0,  # until the run is through
             active=change.active,
             since_ms=change.happened_at_ms,

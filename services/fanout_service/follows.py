@@ -1,24 +1,32 @@
-"""Follows and unfollows of one followee, as a group: the count, then the edges, then the backfill."""
+"""Follows and unfollows of one followee, as a group: the crossings, the count, the edges, the backfill."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fanfold.errors import Unavailable
-from fanfold.events import UserFollowed, UserRegistered, UserUnfollowed, to_ms
+from fanfold.events import (
+    ModeReviewRequested,
+    UserFollowed,
+    UserRegistered,
+    UserUnfollowed,
+    to_ms,
+)
+from fanfold.log import EventLog
 from fanfold.stores import FollowerEdge, Graph, User
 from fanout_service.backfill import Backfill
 from fanout_service.entries import Entry
-from fanout_service.fold_follows import Change, Rules, fold_follows, seen_by_count
+from fanout_service.fold_follows import Change, Folded, Rules, fold_follows, seen_by_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follows:
-    """The projection of the graph topic."""
+    """The projection of registrations and follows, and the judge of each author's side."""
 
     graph: Graph
+    log: EventLog
     backfill: Backfill
     rules: Rules
 
@@ -34,7 +42,8 @@ class Follows:
     async def _follow(self, followee_id: str, changes: Sequence[Change]) -> None:
         users = await self.graph.users([followee_id])
         followee = users.get(followee_id, User(followee_id))
-        copies = await self._edges(followee, {change.follower_id for change in changes})
+        follower_ids = {change.follower_id for change in changes if change.follower_id is not None}
+        copies = await self._edges(followee, follower_ids)
         newest = {
             follower_id: max(edges, key=lambda edge: edge.position)
             for follower_id, edges in copies.items()
@@ -44,12 +53,23 @@ class Follows:
             # meanwhile. Folding that would skip an edge as placed, and count it never.
             raise Unavailable("the edges are ahead of the count: another worker is writing them")
         folded = fold_follows(followee, newest, changes, self.rules)
-        # 1. The count, with its position: dying here, an event is counted and known to be. The same row carries
-        #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
         position = folded.followee.count_position
         if position is not None and position != followee.count_position:
+            # 1. The crossings, before the row that knows of them: dying in between they are found, and appended
+            #    under the same ids, again. The other way round they would be lost.
+            if folded.crossings:
+                await self.log.append_many(folded.crossings)
+            # 2. The count, with its position: dying here, an event is counted and known to be. The same row carries
+            #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
             await self.graph.write_standing(folded.followee, at=position)
-        # 2. The edges as their followee sees them: from here on a post that is planned sees the new followers.
+        if folded.edges:
+            await self._write_edges(folded, copies)
+
+    async def _write_edges(
+        self, folded: Folded, copies: Mapping[str, Sequence[FollowerEdge]]
+    ) -> None:
+        followee_id = folded.followee.user_id
+        # 3. The edges as their followee sees them: from here on a post that is planned sees the new followers.
         await self.graph.write_followers(
             followee_id,
             [
@@ -58,11 +78,11 @@ class Follows:
                 for copy in copies.get(edge.follower_id, [edge])
             ],
         )
-        # 3. What to backfill, which is every post written before that: see `fan_out_post`.
+        # 4. What to backfill, which is every post written before that: see `fan_out_post`.
         fresh = folded.to_backfill
         page = await self.backfill.first_page(followee_id) if fresh else []
         at_once = not self.backfill.has_to_copy(page)
-        # 4. The edges as their followers see them, with the mark if there is nothing to wait for.
+        # 5. The edges as their followers see them, with the mark if there is nothing to wait for.
         marked = {follow.follower_id for follow in fresh} if at_once else ()
         await self.graph.write_following(followee_id, folded.edges, materialised=marked)
         if fresh and not at_once:
@@ -85,11 +105,14 @@ class Follows:
 
 
 def _change(entry: Entry) -> Change | None:
+    follower_id: str | None
     match entry.event:
         case UserFollowed(follower_id=follower_id, followed_at=at):
             active = True
         case UserUnfollowed(follower_id=follower_id, unfollowed_at=at):
             active = False
+        case ModeReviewRequested(requested_at=at):
+            follower_id, active = None, False
         case _:
             return None
     record = entry.record

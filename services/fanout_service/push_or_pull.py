@@ -1,25 +1,12 @@
-"""Is an author pushed or pulled, and how is one post fanned out? Pure decisions."""
+"""How one post is fanned out: a pure decision. On which side its author is: `fanfold.delivery`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from fanfold.stores import Mode, User
+from fanfold.stores import User
 
 Strategy = Literal["push", "pull", "both"]
-
-
-def side_after(follower_count: int, side: Mode, *, threshold: int, hysteresis: float) -> Mode:
-    """The author's side once the count is `follower_count`, coming from `side`.
-
-    Pulled from `threshold` on; back to push only below `hysteresis * threshold`, so that an author whose count
-    hovers around the threshold doesn't flutter.
-    """
-    if follower_count >= threshold:
-        return "pull"
-    if follower_count < hysteresis * threshold:
-        return "push"
-    return side
 
 
 def strategy(author: User, *, posted_at_ms: int, overlap_ms: int) -> Strategy:

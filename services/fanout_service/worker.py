@@ -14,6 +14,8 @@ from fanfold.events import (
     SLICES,
     BackfillFollow,
     DeliverSlice,
+    EndFollowers,
+    EndFollowing,
     MaterialiseTimeline,
     PostCreated,
     PostDeleted,
@@ -28,6 +30,7 @@ from fanout_service.entries import Entry
 from fanout_service.fan_out_post import FanOutPost
 from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
+from fanout_service.leaving import Leaving
 from fanout_service.likes import CountLikes
 from fanout_service.settle import Route, Settler
 from fanout_service.sleeping import Sleeping
@@ -71,6 +74,7 @@ class Worker:
         self._likes = CountLikes(likes=stores.likes)
         self._follows = Follows(
             graph=stores.graph,
+            log=log,
             backfill=self._backfill,
             rules=Rules(
                 pull_threshold=settings.pull_threshold,
@@ -78,6 +82,7 @@ class Worker:
                 bucket_followers=settings.bucket_followers,
             ),
         )
+        self._leaving = Leaving(graph=stores.graph, log=log, clock=clock)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
         """A handler for each topic the worker consumes, by logical name.
@@ -86,7 +91,7 @@ class Worker:
         """
         routes = {
             POSTS: Route(self._project_post, _key, together=False),
-            GRAPH: Route(self._follows.project, _key, together=True),
+            GRAPH: Route(self._project_graph, _key, together=True),
             ENGAGEMENT: Route(self._likes.project, _key, together=True),
             ACTIVITY: Route(self._sleeping.project, _key, together=True),
             SLICES: Route(self._project_commands, _command_group, together=True),
@@ -109,6 +114,11 @@ class Worker:
                 case PostDeleted():
                     await self._edits.delete(event, record)
 
+    async def _project_graph(self, entries: Sequence[Entry]) -> None:
+        # Each takes its own events of the group. Follows first: when a block shows, the follows it ended don't.
+        await self._follows.project(entries)
+        await self._leaving.project(entries)
+
     async def _project_commands(self, entries: Sequence[Entry]) -> None:
         await self._slices.project(entries)
         for _, event in entries:
@@ -117,6 +127,10 @@ class Worker:
                     await self._backfill.project(event)
                 case MaterialiseTimeline():
                     await self._sleeping.materialise(event)
+                case EndFollowing():
+                    await self._leaving.end_following(event)
+                case EndFollowers():
+                    await self._leaving.end_followers(event)
 
 
 def _key(entry: Entry) -> Hashable:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from fanfold.delivery import side_after
 from fanfold.stores import Mode, User
-from fanout_service.push_or_pull import side_after, strategy
+from fanout_service.push_or_pull import strategy
 
 CROSSED_MS = 1_000_000
 

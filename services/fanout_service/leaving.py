@@ -1,0 +1,96 @@
+"""Users who leave: hidden at once, and then their follows ended both ways, a page at a time.
+
+Ending a follow is an ordinary unfollow in the log, so counts, lists and caches learn of it as of any other. A follow that
+races with the leave, or that its own partition is late to project, is ended by whoever projects it: here the row that
+says `left` is written first and the edges are read second, there the edge is written first and that row read second,
+so one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from fanfold.buckets import FollowerBucket, buckets_up_to
+from fanfold.clock import Clock
+from fanfold.events import (
+    EndFollowers,
+    EndFollowing,
+    UserFollowed,
+    UserLeft,
+    UserUnfollowed,
+    from_ms,
+)
+from fanfold.log import EventLog
+from fanfold.stores import Graph, User
+from fanout_service.entries import Entry
+
+COMMANDS_AT_ONCE = 1000
+"""A celebrity has up to 70,000 buckets: their commands are appended in steps, not held all at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """The projection of `UserLeft`, and the steps that follow from it. `page` is the number of edges in a step."""
+
+    graph: Graph
+    log: EventLog
+    clock: Clock
+    page: int = 500
+
+    async def project(self, entries: Sequence[Entry]) -> None:
+        """Project a run of one user's graph events, of which `Follows` has written the edges."""
+        for record, event in entries:
+            if isinstance(event, UserLeft):
+                await self._leave(event.user_id, at=record.offset)
+        await self._end_late([event for _, event in entries if isinstance(event, UserFollowed)])
+
+    async def end_following(self, event: EndFollowing) -> None:
+        """One step. Repeated, it ends what is left of the page, or the same again, which changes nothing."""
+        follows = await self.graph.follows(event.user_id)
+        rest = (each for each in follows.values() if each.followee_id > (event.after or ""))
+        page = list(islice((each.followee_id for each in rest if each.active), self.page))
+        await self._end((event.user_id, followee_id) for followee_id in page)
+        if len(page) == self.page:
+            await self.log.append(event.model_copy(update={"after": page[-1]}))
+
+    async def end_followers(self, event: EndFollowers) -> None:
+        """One step, likewise."""
+        bucket = FollowerBucket(event.generation, event.bucket)
+        page = await self.graph.followers(event.user_id, bucket, after=event.after, limit=self.page)
+        await self._end((edge.follower_id, event.user_id) for edge in page if edge.active)
+        if len(page) == self.page:
+            await self.log.append(event.model_copy(update={"after": page[-1].follower_id}))
+
+    async def _leave(self, user_id: str, *, at: int) -> None:
+        # First of all: from here on readers show nothing of theirs, and late follows are ended.
+        await self.graph.leave(user_id, at=at)
+        await self.log.append(EndFollowing(user_id=user_id))
+        users = await self.graph.users([user_id])
+        buckets = buckets_up_to(users.get(user_id, User(user_id)).generation)
+        while commands := [
+            EndFollowers(user_id=user_id, generation=generation, bucket=bucket)
+            for generation, bucket in islice(buckets, COMMANDS_AT_ONCE)
+        ]:
+            await self.log.append_many(commands)
+
+    async def _end_late(self, follows: Sequence[UserFollowed]) -> None:
+        if not follows:
+            return
+        users = await self.graph.users(
+            {follows[0].followee_id, *(follow.follower_id for follow in follows)}
+        )
+        gone = {user_id for user_id, user in users.items() if user.left}
+        late = ((each.follower_id, each.followee_id) for each in follows)
+        await self._end(dict.fromkeys(pair for pair in late if not gone.isdisjoint(pair)))
+
+    async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
+        """Append an unfollow for each (follower, followee)."""
+        now = from_ms(self.clock.now_ms())
+        unfollows = [
+            UserUnfollowed(follower_id=follower_id, followee_id=followee_id, unfollowed_at=now)
+            for follower_id, followee_id in follows
+        ]
+        if unfollows:
+            await self.log.append_many(unfollows)
