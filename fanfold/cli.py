@@ -97,6 +97,25 @@ def migrate() -> None:
         console.print(line)
 
 
+@schema.command("grant")
+def grant_(
+    read: Annotated[
+        list[str] | None, typer.Option(help="A role that may read the tables; repeatable.")
+    ] = None,
+    write: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A role that may write them too, or role:table for one table; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Let roles of Cassandra use the tables. Safe to repeat; takes nothing away."""
+    from fanfold.cassandra.grants import grant
+
+    for line in asyncio.run(grant(Settings(), read=read or [], write=write or [])):
+        console.print(line)
+
+
 @schema.command()
 def export(directory: Path = Path("schemas/events")) -> None:
     """Write the JSON Schema of every event."""

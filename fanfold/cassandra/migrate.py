@@ -87,7 +87,7 @@ async def migrate(settings: Settings, migrations: list[Migration] | None = None)
     keyspace = settings.cassandra_keyspace
     if not KEYSPACE_NAME.fullmatch(keyspace):
         raise Fault(f"keyspace {keyspace!r}: expected lower-case letters, digits and _")
-    async with _session(settings, keyspace=None) as cql:
+    async with operator_session(settings, keyspace=None) as cql:
         await cql.change(
             CREATE_KEYSPACE.format(
                 keyspace=keyspace,
@@ -105,7 +105,7 @@ async def migrate(settings: Settings, migrations: list[Migration] | None = None)
 
 async def record_partitions(settings: Settings, counts: dict[str, int]) -> None:
     """Record each topic's partition count for life. Raises `Fault` if another count is recorded; idempotent."""
-    async with _session(settings, keyspace=settings.cassandra_keyspace) as cql:
+    async with operator_session(settings, keyspace=settings.cassandra_keyspace) as cql:
         for topic, partitions in counts.items():
             applied, *existing = (await cql.run(RECORD_PARTITIONS, topic, partitions))[0]
             if not applied and existing != [topic, partitions]:
@@ -117,11 +117,11 @@ async def record_partitions(settings: Settings, counts: dict[str, int]) -> None:
 
 async def recorded_partitions(settings: Settings) -> dict[str, int]:
     """The recorded partition count of every topic, by physical name."""
-    async with _session(settings, keyspace=settings.cassandra_keyspace) as cql:
+    async with operator_session(settings, keyspace=settings.cassandra_keyspace) as cql:
         return dict(await cql.run(RECORDED_PARTITIONS))
 
 
-class _Cql:
+class Cql:
     """A session for an operator's few statements, each in a thread."""
 
     def __init__(self, session: Session) -> None:
@@ -141,18 +141,19 @@ class _Cql:
 
 
 @asynccontextmanager
-async def _session(settings: Settings, *, keyspace: str | None) -> AsyncIterator[_Cql]:
+async def operator_session(settings: Settings, *, keyspace: str | None) -> AsyncIterator[Cql]:
+    """A session for an operator's few statements. Raises `Unavailable`, and `Fault` for what no retry can heal."""
     try:
         session = await asyncio.to_thread(connect, settings, keyspace=keyspace)
         try:
-            yield _Cql(session)
+            yield Cql(session)
         finally:
             await asyncio.to_thread(session.cluster.shutdown)
     except DRIVER_ERRORS as error:
         raise translated(error) from error
 
 
-async def _applied_now(cql: _Cql, migration: Migration) -> bool:
+async def _applied_now(cql: Cql, migration: Migration) -> bool:
     """Apply it unless it is applied. False if it was, or if another runner has done it meanwhile."""
     runner = uuid.uuid4()
     row = (migration.name, migration.checksum)
