@@ -23,15 +23,22 @@ Rfc3339 = Annotated[
 
 POSITION_HEADER = "Fanfold-Position"
 
-WRITTEN: dict[str, Any] = {
-    "headers": {
-        POSITION_HEADER: {
-            "description": "Where the event lies in the log: `topic/partition/offset`.",
-            "schema": {"type": "string", "pattern": "^[a-z0-9.-]+/[0-9]+/[0-9]+$"},
-        }
-    }
-}
+_POSITION = "[a-z0-9.-]+/[0-9]+/[0-9]+"
+
+
+def _positions(description: str, pattern: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return {"headers": {POSITION_HEADER: {"description": description, "schema": schema}}}
+
+
+WRITTEN = _positions("Where the event lies in the log: `topic/partition/offset`.", _POSITION)
 """What `responses` says of every answer to a write."""
+
+ALL_WRITTEN = _positions(
+    "Where the events of this write lie in the log: `topic/partition/offset`, several separated by commas.",
+    f"{_POSITION}(, {_POSITION})*",
+)
+"""The same of a write that appends more than one."""
 
 _SECONDS = {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _HEADERS = {

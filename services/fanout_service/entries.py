@@ -12,8 +12,12 @@ from fanfold.events import (
     EndFollowers,
     Event,
     PostCreated,
+    UserBlocked,
     UserFollowed,
+    UserMuted,
+    UserUnblocked,
     UserUnfollowed,
+    UserUnmuted,
     to_ms,
 )
 from fanfold.ids import created_at_ms
@@ -47,6 +51,9 @@ def _check_fields(event: Event) -> None:
         case UserFollowed() | UserUnfollowed():
             if event.follower_id == event.followee_id:
                 raise Rejected("nobody follows oneself")
+        case UserMuted() | UserUnmuted() | UserBlocked() | UserUnblocked():
+            if event.user_id == event.target_id:
+                raise Rejected("nobody mutes or blocks oneself")
         case BackfillFollow():
             if not event.follows:
                 raise Rejected("a backfill of no follows")

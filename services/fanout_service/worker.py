@@ -35,6 +35,7 @@ from fanout_service.likes import CountLikes
 from fanout_service.settle import Route, Settler
 from fanout_service.sleeping import Sleeping
 from fanout_service.slices import Slices
+from fanout_service.ties import Ties
 
 
 class Worker:
@@ -56,10 +57,7 @@ class Worker:
         # turn behind the slices of a large one.
         self._slices = slices()
         self._backfill = Backfill(
-            stores=stores,
-            log=log,
-            clock=clock,
-            retention_ms=settings.retention_ms,
+            stores=stores, log=log, clock=clock, retention_ms=settings.retention_ms
         )
         self._fan_out = FanOutPost(
             stores=stores,
@@ -83,6 +81,8 @@ class Worker:
             ),
         )
         self._leaving = Leaving(graph=stores.graph, log=log, clock=clock)
+
+        self._ties = Ties(graph=stores.graph)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
         """A handler for each topic the worker consumes, by logical name.

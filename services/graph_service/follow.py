@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fanfold.clock import Clock
 from fanfold.events import UserFollowed, UserUnfollowed, from_ms
+from fanfold.http.blocks import refuse_blocked
 from fanfold.http.problems import Conflict, Invalid, needs
 from fanfold.log import EventLog, Position
 from fanfold.stores import Graph
@@ -29,11 +30,12 @@ async def follow(
     clock: Clock,
     max_following: int,
 ) -> Position | None:
-    """Follow a registered user. Idempotent: a second follow leaves `since` as it was.
+    """Follow a registered user, across no block. Idempotent: a second follow leaves `since` as it was.
 
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
     """
     await _refuse_target(follower_id, followee_id, graph=graph)
+    await refuse_blocked(follower_id, followee_id, graph=graph)
     with needs("the tables"):
         follows = await graph.follows(follower_id)
     others = sum(each.active for each in follows.values() if each.followee_id != followee_id)

@@ -1,4 +1,4 @@
-"""The routes of users and of who follows whom."""
+"""The routes of users and of who follows whom; with those of the service's other modules."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
 from fanfold.settings import Settings
 from fanfold.stores import User
+from graph_service import ties_http
 from graph_service.acting import refuse_others, say_where
 from graph_service.follow import follow, unfollow
 from graph_service.lists import Connections, list_followers, list_following
@@ -131,6 +132,9 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     do = GraphRoutes(engines, clock, settings)
     api = APIRouter(tags=["graph"])
     own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's."}}
+    no_follow: dict[int | str, dict[str, Any]] = {
+        403: {"description": "Someone else's, or there is a block between the two."}
+    }
     too_many = {"description": f"Following {settings.max_following} already."}
     user, target = "/users/{user_id}", "/users/{user_id}/following/{target_id}"
     api.add_api_route(user, do.register_user, methods=["PUT"], responses={200: WRITTEN, **own})
@@ -140,7 +144,7 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
         do.follow_user,
         methods=["PUT"],
         status_code=204,
-        responses={204: WRITTEN, 409: too_many, **own},
+        responses={204: WRITTEN, 409: too_many, **no_follow},
     )
     api.add_api_route(
         target,
@@ -151,6 +155,7 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     )
     api.add_api_route("/users/{user_id}/following", do.read_following, methods=["GET"])
     api.add_api_route("/users/{user_id}/followers", do.read_followers, methods=["GET"])
+    api.include_router(ties_http.router(engines, clock=clock, settings=settings))
     return api
 
 

@@ -1,9 +1,9 @@
-"""Pages of those whom a user follows, and of those who follow a user: full unless the list ends."""
+"""Pages of those whom a user follows, mutes and blocks, and of those who follow a user: full unless the list ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ _WIDEST = 64
 
 
 class Connection(BaseModel):
-    """One end of a follow."""
+    """The other end of a follow, a mute or a block."""
 
     user_id: str
     since: Rfc3339
@@ -38,13 +38,37 @@ async def list_following(
     user_id: str, *, cursor: str | None, limit: int, graph: Graph
 ) -> Connections:
     """Whom the user follows, in order of their ids."""
-    scope = f"following:{user_id}"
-    after = decode_cursor(cursor, scope=scope).decode(errors="replace") if cursor else ""
     with needs("the tables"):
         follows = await graph.follows(user_id)
-    rest = (each for each in follows.values() if each.active and each.followee_id > after)
-    page = list(islice(rest, limit + 1))
-    items = [Connection(user_id=f.followee_id, since=rfc3339(f.since_ms)) for f in page[:limit]]
+    active = ((each.followee_id, each.since_ms) for each in follows.values() if each.active)
+    return _page(active, cursor=cursor, limit=limit, scope=f"following:{user_id}")
+
+
+async def list_muted(user_id: str, *, cursor: str | None, limit: int, graph: Graph) -> Connections:
+    """Whom the user mutes, in order of their ids."""
+    with needs("the tables"):
+        mutes = await graph.mutes(user_id)
+    active = ((each.other_id, each.since_ms) for each in mutes.values() if each.active)
+    return _page(active, cursor=cursor, limit=limit, scope=f"muted:{user_id}")
+
+
+async def list_blocked(
+    user_id: str, *, cursor: str | None, limit: int, graph: Graph
+) -> Connections:
+    """Whom the user blocks, in order of their ids."""
+    with needs("the tables"):
+        blocks = await graph.blocks(user_id)
+    active = ((each.other_id, each.since_ms) for each in blocks if each.active and each.mine)
+    return _page(active, cursor=cursor, limit=limit, scope=f"blocked:{user_id}")
+
+
+def _page(
+    active: Iterable[tuple[str, int]], *, cursor: str | None, limit: int, scope: str
+) -> Connections:
+    """The page after the cursor, of (user id, since) in order of id."""
+    after = decode_cursor(cursor, scope=scope).decode(errors="replace") if cursor else ""
+    page = list(islice((each for each in active if each[0] > after), limit + 1))
+    items = [Connection(user_id=user_id, since=rfc3339(since)) for user_id, since in page[:limit]]
     more = len(page) > limit
     next_cursor = encode_cursor(items[-1].user_id.encode(), scope=scope) if more else None
     return Connections(items=items, next_cursor=next_cursor)

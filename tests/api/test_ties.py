@@ -1,0 +1,327 @@
+"""Muting and blocking: who may, what it appends, what it refuses, and one's own lists of both."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from fanfold.clock import rfc3339
+from fanfold.events import UserBlocked, UserUnfollowed
+from fanfold.log import Position
+from tests.support.app import WriteSide
+
+SIDES = ("muted", "blocked")
+on_each_side = pytest.mark.parametrize("side", SIDES)
+either_way = pytest.mark.parametrize("method", ["PUT", "DELETE"])
+
+
+async def tie(api: WriteSide, side: str, user: str, target: str) -> httpx2.Response:
+    return await api("PUT", f"/users/{user}/{side}/{target}", actor=user)
+
+
+async def untie(api: WriteSide, side: str, user: str, target: str) -> httpx2.Response:
+    return await api("DELETE", f"/users/{user}/{side}/{target}", actor=user)
+
+
+async def follow(api: WriteSide, follower: str, followee: str) -> httpx2.Response:
+    return await api("PUT", f"/users/{follower}/following/{followee}", actor=follower)
+
+
+async def listed(api: WriteSide, side: str, user: str = "alice") -> list[str]:
+    page = await api("GET", f"/users/{user}/{side}", actor=user, params={"limit": 100})
+    assert page.status_code == 200, page.text
+    return [item["user_id"] for item in page.json()["items"]]
+
+
+async def kinds(api: WriteSide) -> list[str]:
+    """The events so far but the registrations, by their types."""
+    names = [type(event).__name__ for event in await api.events()]
+    return [name for name in names if name != "UserRegistered"]
+
+
+@on_each_side
+async def test_a_tie_is_in_the_log_and_then_on_ones_list(api: WriteSide, side: str) -> None:
+    await api.registered("alice", "bob")
+    at = rfc3339(api.clock.now_ms())
+    made = await tie(api, side, "alice", "bob")
+    assert (made.status_code, made.content) == (204, b"")
+    assert made.headers["fanfold-position"].startswith("graph.v1/")
+    await api.project()
+    page = (await api("GET", f"/users/alice/{side}")).json()
+    assert page == {"items": [{"user_id": "bob", "since": at}], "next_cursor": None}
+    assert await listed(api, side, "bob") == [], "whom it concerns isn't told"
+
+
+@on_each_side
+async def test_a_second_one_does_not_renew_since(api: WriteSide, side: str) -> None:
+    await api.registered("bob")
+    await tie(api, side, "alice", "bob")
+    await api.project()
+    first = (await api("GET", f"/users/alice/{side}")).json()
+    api.clock.advance(10)
+    assert (await tie(api, side, "alice", "bob")).status_code == 204
+    await api.project()
+    assert (await api("GET", f"/users/alice/{side}")).json() == first
+
+
+@on_each_side
+async def test_it_can_be_ended_again_and_again_and_made_anew(api: WriteSide, side: str) -> None:
+    await api.registered("bob")
+    await tie(api, side, "alice", "bob")
+    for _ in range(2):
+        ended = await untie(api, side, "alice", "bob")
+        assert (ended.status_code, ended.content) == (204, b"")
+        assert "fanfold-position" in ended.headers
+        await api.project()
+        assert await listed(api, side) == []
+    await tie(api, side, "alice", "bob")
+    await api.project()
+    assert await listed(api, side) == ["bob"]
+
+
+@on_each_side
+async def test_one_made_while_its_end_is_on_its_way_is_not_swallowed(
+    api: WriteSide, side: str
+) -> None:
+    await api.registered("bob")
+    await tie(api, side, "alice", "bob")
+    await api.project()
+    await untie(api, side, "alice", "bob")  # the tables still show it
+    await tie(api, side, "alice", "bob")
+    await api.project()
+    assert await listed(api, side) == ["bob"]
+
+
+async def test_mutes_and_blocks_are_two_things(api: WriteSide) -> None:
+    await api.registered("bob", "carol")
+    await tie(api, "muted", "alice", "bob")
+    await tie(api, "blocked", "alice", "carol")
+    await api.project()
+    assert (await listed(api, "muted"), await listed(api, "blocked")) == (["bob"], ["carol"])
+    assert await kinds(api) == ["UserMuted", "UserUnfollowed", "UserUnfollowed", "UserBlocked"]
+    await untie(api, "blocked", "alice", "bob")
+    await untie(api, "muted", "alice", "carol")
+    await api.project()
+    assert (await listed(api, "muted"), await listed(api, "blocked")) == (["bob"], ["carol"])
+    assert (await kinds(api))[-2:] == ["UserUnblocked", "UserUnmuted"]
+
+
+async def test_a_block_ends_the_follows_of_both_before_it_is_made(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    await follow(api, "alice", "bob")
+    await follow(api, "bob", "alice")
+    await api.project()
+    before = len(await api.events())
+    blocked = await tie(api, "blocked", "alice", "bob")
+    first, second, third = (await api.events())[before:]
+    assert isinstance(first, UserUnfollowed)
+    assert isinstance(second, UserUnfollowed)
+    assert {(each.follower_id, each.followee_id) for each in (first, second)} == {
+        ("alice", "bob"),
+        ("bob", "alice"),
+    }
+    assert isinstance(third, UserBlocked)
+    assert (third.user_id, third.target_id) == ("alice", "bob")
+    await api.project()
+    for user in ("alice", "bob"):
+        assert (await api("GET", f"/users/{user}")).json()["follower_count"] == 0
+        assert (await api("GET", f"/users/{user}/following")).json()["items"] == []
+        assert (await api("GET", f"/users/{user}/followers")).json()["items"] == []
+    # All three are named, so that a read that waits for them waits for the whole block.
+    named = [Position.parse(each) for each in blocked.headers["fanfold-position"].split(", ")]
+    records = [await api.pipeline.log.read(position) for position in named]
+    assert [record.event() for record in records if record] == [first, second, third]
+
+
+@pytest.mark.parametrize(("by", "of"), [("alice", "bob"), ("bob", "alice")])
+async def test_nobody_follows_across_a_block_until_it_is_ended(
+    api: WriteSide, by: str, of: str
+) -> None:
+    await api.registered("alice", "bob", "carol")
+    await tie(api, "blocked", by, of)
+    await api.project()
+    before = await kinds(api)
+    for follower, followee in (("alice", "bob"), ("bob", "alice")):
+        refused = await follow(api, follower, followee)
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:fanfold:problem:blocked"
+        assert (await follow(api, follower, "carol")).status_code == 204, "others can be followed"
+    assert await kinds(api) == [*before, "UserFollowed", "UserFollowed"]
+    await untie(api, "blocked", by, of)
+    await api.project()
+    assert (await api("GET", "/users/alice/following")).json()["items"][0]["user_id"] == "carol"
+    assert (await follow(api, "alice", "bob")).status_code == 204
+    assert (await follow(api, "bob", "alice")).status_code == 204
+
+
+async def test_of_two_blocks_each_is_ended_by_its_maker(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    await tie(api, "blocked", "alice", "bob")
+    await tie(api, "blocked", "bob", "alice")
+    await untie(api, "blocked", "alice", "bob")
+    await api.project()
+    assert (await listed(api, "blocked"), await listed(api, "blocked", "bob")) == ([], ["alice"])
+    assert (await follow(api, "alice", "bob")).status_code == 403
+
+
+async def test_across_a_block_a_profile_is_visible_and_an_unfollow_possible(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    await tie(api, "blocked", "alice", "bob")
+    await api.project()
+    assert (await api("GET", "/users/alice", actor="bob")).status_code == 200
+    assert (await api("DELETE", "/users/bob/following/alice", actor="bob")).status_code == 204
+
+
+async def test_a_mute_ends_no_follow_and_refuses_none(api: WriteSide) -> None:
+    await api.registered("alice", "bob")
+    await follow(api, "alice", "bob")
+    await tie(api, "muted", "alice", "bob")
+    await api.project()
+    assert (await api("GET", "/users/bob")).json()["follower_count"] == 1
+    assert (await follow(api, "alice", "bob")).status_code == 204
+    assert (await follow(api, "bob", "alice")).status_code == 204
+
+
+@on_each_side
+async def test_nobody_ties_for_someone_else_or_sees_their_list(api: WriteSide, side: str) -> None:
+    await api.registered("alice", "bob")
+    for method, path in (
+        ("PUT", f"/users/alice/{side}/bob"),
+        ("DELETE", f"/users/alice/{side}/bob"),
+        ("GET", f"/users/alice/{side}"),
+    ):
+        refused = await api(method, path, actor="bob")
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:fanfold:problem:not-yourself"
+    assert await kinds(api) == []
+
+
+@on_each_side
+@either_way
+async def test_nobody_ties_themselves(api: WriteSide, side: str, method: str) -> None:
+    await api.registered("alice")
+    refused = await api(method, f"/users/alice/{side}/alice")
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "target_id"
+    assert await kinds(api) == []
+
+
+@on_each_side
+@either_way
+async def test_an_unregistered_target_is_404(api: WriteSide, side: str, method: str) -> None:
+    # An unregistered user can act, and so have a row; registered they are not.
+    await api("PUT", "/users/bob", actor="bob", json={"display_name": "Bob"})
+    await tie(api, side, "ghost", "bob")
+    await api.project()
+    refused = await api(method, f"/users/alice/{side}/ghost")
+    assert refused.status_code == 404
+    assert refused.json()["type"] == "urn:fanfold:problem:user-not-found"
+
+
+@on_each_side
+async def test_one_who_is_on_the_list_can_be_taken_off_it_registered_or_not(
+    api: WriteSide, side: str
+) -> None:
+    graph = api.pipeline.stores.graph
+    write = {"muted": graph.write_mute, "blocked": graph.write_block}[side]
+    await write("alice", "ghost", active=True, since_ms=0, at=0)
+    assert (await untie(api, side, "alice", "ghost")).status_code == 204
+    # Whom the other one blocks is on the other one's list only.
+    assert (await untie(api, side, "ghost", "alice")).status_code == 404
+
+
+@on_each_side
+async def test_pages_of_a_list_are_full_although_many_were_taken_off_it(
+    api: WriteSide, side: str
+) -> None:
+    targets = [f"t{n:02}" for n in range(12)]
+    await api.registered(*targets)
+    for target in targets:
+        await tie(api, side, "alice", target)
+    for target in targets[::3]:
+        await untie(api, side, "alice", target)
+    await tie(api, side, targets[0], "alice")
+    await api.project()
+    found: list[str] = []
+    sizes: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        params = {"limit": 3, "cursor": cursor}
+        page = (await api("GET", f"/users/alice/{side}", params=params)).json()
+        found += [item["user_id"] for item in page["items"]]
+        sizes.append(len(page["items"]))
+        cursor = page["next_cursor"]
+    assert found == [target for n, target in enumerate(targets) if n % 3]
+    assert sizes == [3, 3, 2]
+
+
+async def test_a_cursor_of_one_list_is_refused_by_the_other_and_by_another_user(
+    api: WriteSide,
+) -> None:
+    await api.registered("bob", "carol")
+    for target in ("bob", "carol"):
+        await tie(api, "muted", "alice", target)
+    await api.project()
+    page = (await api("GET", "/users/alice/muted", params={"limit": 1})).json()
+    for user, side in (("alice", "blocked"), ("bob", "muted"), ("alice", "following")):
+        refused = await api(
+            "GET", f"/users/{user}/{side}", actor=user, params={"cursor": page["next_cursor"]}
+        )
+        assert refused.status_code == 422
+
+
+@on_each_side
+async def test_without_the_log_nothing_is_promised(api: WriteSide, side: str) -> None:
+    await api.registered("bob")
+    api.log.away = True
+    for refused in (await tie(api, side, "alice", "bob"), await untie(api, side, "alice", "bob")):
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "the log" in refused.json()["detail"]
+    assert await kinds(api) == []
+
+
+@on_each_side
+async def test_without_the_tables_nobody_knows_the_target(api: WriteSide, side: str) -> None:
+    await api.registered("bob")
+    api.tables.away = True
+    for refused in (
+        await tie(api, side, "alice", "bob"),
+        await untie(api, side, "alice", "bob"),
+        await api("GET", f"/users/alice/{side}"),
+    ):
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "the tables" in refused.json()["detail"]
+    assert await kinds(api) == []
+
+
+async def test_a_block_that_failed_half_way_is_whole_when_repeated(api: WriteSide) -> None:
+    await api.registered("bob")
+    api.log.acknowledges = False  # the first unfollow is in the log, and nobody knows
+    assert (await tie(api, "blocked", "alice", "bob")).status_code == 503
+    assert await kinds(api) == ["UserUnfollowed"]
+    await api.project()
+    assert await listed(api, "blocked") == []
+    api.log.acknowledges = True
+    assert (await tie(api, "blocked", "alice", "bob")).status_code == 204
+    await api.project()
+    assert await listed(api, "blocked") == ["bob"]
+
+
+async def test_a_position_that_the_log_cannot_tell_is_not_made_up(api: WriteSide) -> None:
+    await api.registered("bob")
+    api.log.knows_positions = False
+    for side in SIDES:
+        made = await tie(api, side, "alice", "bob")
+        assert made.status_code == 204
+        assert "fanfold-position" not in made.headers
+    await api.project()
+    assert [await listed(api, side) for side in SIDES] == [["bob"], ["bob"]]
+
+
+async def test_a_service_whose_clock_is_off_makes_no_ties(api: WriteSide) -> None:
+    await api.registered("bob")
+    api.log.skew_ms = 2500
+    for side in SIDES:
+        assert (await tie(api, side, "alice", "bob")).status_code == 503
+        assert (await untie(api, side, "alice", "bob")).status_code == 503
+    assert await kinds(api) == []
