@@ -80,9 +80,8 @@ class Worker:
                 bucket_followers=settings.bucket_followers,
             ),
         )
-        self._leaving = Leaving(graph=stores.graph, log=log, clock=clock)
-
         self._ties = Ties(graph=stores.graph)
+        self._leaving = Leaving(graph=stores.graph, log=log, clock=clock)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
         """A handler for each topic the worker consumes, by logical name.
@@ -117,6 +116,7 @@ class Worker:
     async def _project_graph(self, entries: Sequence[Entry]) -> None:
         # Each takes its own events of the group. Follows first: when a block shows, the follows it ended don't.
         await self._follows.project(entries)
+        await self._ties.project(entries)
         await self._leaving.project(entries)
 
     async def _project_commands(self, entries: Sequence[Entry]) -> None:
