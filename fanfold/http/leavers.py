@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastapi import Depends
+
+from fanfold.http.auth import Actor
 from fanfold.http.problems import Forbidden, needs
 from fanfold.stores import Graph, User
 
@@ -17,8 +22,12 @@ def refuse_left(actor: User | None) -> None:
         raise HasLeft("You have left, for good: nothing can be written under this id any more.")
 
 
-async def refuse_writes_of_left(user_id: str, *, graph: Graph) -> None:
-    """The same where nothing else needs the row: one read of it."""
-    with needs("the tables"):
-        users = await graph.users([user_id])
-    refuse_left(users.get(user_id))
+def no_leavers(graph: Graph) -> Any:
+    """A dependency for routes that write: they answer 403 to someone who has left, at the cost of one read."""
+
+    async def refuse(actor: Actor) -> None:
+        with needs("the tables"):
+            users = await graph.users([actor])
+        refuse_left(users.get(actor))
+
+    return Depends(refuse)

@@ -11,13 +11,15 @@ from uuid import UUID
 from fanfold.clock import Clock
 from fanfold.errors import Transient
 from fanfold.events import PostCreated, from_ms
+from fanfold.http.leavers import refuse_left
+from fanfold.http.leavers import refuse_left
 from fanfold.http.problems import Conflict, EngineAway, Invalid, needs
 from fanfold.http.write_through import best_effort
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.log import EventLog
 from fanfold.settings import Settings
-from fanfold.stores import Graph, KeyReservation, Post, Posts
-from post_service.post_answer import PostAnswer, author_name, post_answer
+from fanfold.stores import Graph, KeyReservation, Post, Posts, User, User
+from post_service.post_answer import PostAnswer, author_of, post_answer
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,11 @@ class CreatePost:
 
     async def __call__(self, author_id: str, content: str, *, key: str | None) -> Created:
         """Publish a post, once for each key."""
+        # Without the tables posts are taken all the same: readers hide those of an author who has left anyway.
+        author = await best_effort(author_of(author_id, graph=self.graph)) or User(author_id)
+        refuse_left(author)
         if key is None:
-            return await self._publish(new_post_id(self.clock.now_ms()), author_id, content)
+            return await self._publish(new_post_id(self.clock.now_ms()), author, content)
         try:
             held = await self._hold(author_id, key, content)
         except Transient as error:
@@ -63,7 +68,7 @@ class CreatePost:
         if held.answer is not None:
             return _from_json(held.answer)
         try:
-            created = await self._publish(held.post_id, author_id, content)
+            created = await self._publish(held.post_id, author, content)
         except EngineAway:
             # Whether the log has it is unknown, so the next try must publish under the same id.
             await best_effort(self.posts.release_key(author_id, key, held))
@@ -91,10 +96,11 @@ class CreatePost:
             raise _in_flight()
         return replace(held, reserved_at_ms=now_ms)
 
-    async def _publish(self, post_id: UUID, author_id: str, content: str) -> Created:
+    async def _publish(self, post_id: UUID, author: User, content: str) -> Created:
+        author_id = author.user_id
         event = PostCreated(
             post_id=post_id,
-            author_id=author_id,
+            author_id=author.user_id,
             content=content,
             created_at=from_ms(created_at_ms(post_id)),
         )
@@ -102,8 +108,7 @@ class CreatePost:
             position = await self.log.append(event)
         if position is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
-        name = await best_effort(author_name(author_id, graph=self.graph))
-        answer = post_answer(Post(post_id, author_id, content), name or author_id)
+        answer = post_answer(Post(post_id, author_id, content), author)
         return Created(answer, None if position is None else str(position))
 
 

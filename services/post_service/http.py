@@ -11,19 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
+from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import PostIdPath
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import POST_PATTERN, check_post_text
 from fanfold.settings import Settings
-from fanfold.stores import Post
+from fanfold.stores import Post, User
 from post_service.create_post import CreatePost
 from post_service.delete_post import delete_post
 from post_service.edit_post import EditPost
-from post_service.existing_post import existing_post, refuse_deleted, refuse_others
+from post_service.existing_post import (
+    existing_post,
+    refuse_deleted,
+    refuse_of_left,
+    refuse_others,
+)
 from post_service.fanout_status import FanoutStatus, read_fanout_status
-from post_service.post_answer import PostAnswer, author_name, post_answer
+from post_service.post_answer import PostAnswer, author_of, post_answer
 
 
 class PostText(BaseModel):
@@ -82,32 +88,28 @@ class PostRoutes:
 
     async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
         """Read a post."""
-        post = await self._existing(post_id)
-        refuse_deleted(post)
-        return await self._answer(post)
+        return post_answer(*await self._shown(post_id))
 
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
     ) -> PostAnswer:
         """Replace the text of an own post."""
         self._refuse_writes_now(body)
-        post = await self._existing(post_id)
-        refuse_deleted(post)
+        post, author = await self._shown(post_id)
         refuse_others(post, actor)
-        before = await self._answer(post)
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
         if position is not None:
             response.headers[POSITION_HEADER] = str(position)
-        return post_answer(edited, before.author)
+        return post_answer(edited, author)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Delete an own post, for good. Deleting it again changes nothing."""
         self._refuse_writes_now()
         post = await self._existing(post_id)
         if post.author_id != actor:
-            refuse_deleted(post)
+            await self._shown(post_id)
         refuse_others(post, actor)
         position = await delete_post(
             post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
@@ -117,8 +119,7 @@ class PostRoutes:
 
     async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
         """See how far the fan-out of an own post has come."""
-        post = await self._existing(post_id)
-        refuse_deleted(post)
+        post, _ = await self._shown(post_id)
         refuse_others(post, actor)
         return await read_fanout_status(post_id, jobs=self.engines.stores.jobs)
 
@@ -127,10 +128,14 @@ class PostRoutes:
             post_id, posts=self.engines.stores.posts, clock=self.clock, settings=self.settings
         )
 
-    async def _answer(self, post: Post) -> PostAnswer:
+    async def _shown(self, post_id: PostIdPath) -> tuple[Post, User]:
+        """A post that is there to be seen, and its author's row. Answers 404 for what was deleted, or hidden by leaving."""
+        post = await self._existing(post_id)
+        refuse_deleted(post)
         with needs("the tables"):
-            name = await author_name(post.author_id, graph=self.engines.stores.graph)
-        return post_answer(post, name)
+            author = await author_of(post.author_id, graph=self.engines.stores.graph)
+        refuse_of_left(author)
+        return post, author
 
     def _refuse_writes_now(self, body: PostText | None = None) -> None:
         if body is not None:
@@ -142,7 +147,9 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     """The routes over these engines."""
     do = PostRoutes(engines, clock, settings)
     api = APIRouter(tags=["posts"])
+    staying = [no_leavers(engines.stores.graph)]
     own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's post."}}
+    left: dict[int | str, dict[str, Any]] = {403: {"description": "The acting user has left."}}
     location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
     created = {"headers": {**WRITTEN["headers"], **location}}
     in_flight = {"description": "A request with this Idempotency-Key is under way."}
@@ -151,11 +158,15 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
         do.create_post,
         methods=["POST"],
         status_code=201,
-        responses={201: created, 409: in_flight},
+        responses={201: created, 409: in_flight, **left},
     )
     api.add_api_route("/posts/{post_id}", do.read_post, methods=["GET"])
     api.add_api_route(
-        "/posts/{post_id}", do.edit_post, methods=["PATCH"], responses={200: WRITTEN, **own}
+        "/posts/{post_id}",
+        do.edit_post,
+        methods=["PATCH"],
+        responses={200: WRITTEN, **own},
+        dependencies=staying,
     )
     api.add_api_route(
         "/posts/{post_id}",
@@ -163,6 +174,7 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
         methods=["DELETE"],
         status_code=204,
         responses={204: WRITTEN, **own},
+        dependencies=staying,
     )
     api.add_api_route("/posts/{post_id}/fanout", do.read_fanout, methods=["GET"], responses=own)
     return api
