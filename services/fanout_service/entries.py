@@ -11,6 +11,7 @@ from fanfold.events import (
     DeliverSlice,
     EndFollowers,
     Event,
+    MaterialiseTimeline,
     PostCreated,
     UserBlocked,
     UserFollowed,
@@ -57,6 +58,9 @@ def _check_fields(event: Event) -> None:
         case BackfillFollow():
             if not event.follows:
                 raise Rejected("a backfill of no follows")
+        case MaterialiseTimeline():
+            if any(each.followee_id > (event.after or "") for each in event.under_way):
+                raise Rejected("a followee is under way that was not reached yet")
         case DeliverSlice() | EndFollowers():
             if (
                 event.generation >= len(BUCKETS_IN_GENERATION)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -129,12 +130,18 @@ _actor: ContextVar[str] = ContextVar("_actor")
 
 @dataclass
 class Turns:
-    """Lets named actors take their store calls in a given order; who has ended gives up the rest of its turns."""
+    """Lets named actors take their store calls in a given order; who has ended gives up the rest of its turns.
+
+    An actor makes one call at a time: what it would do concurrently takes turns of the same actor.
+    """
 
     order: Iterator[str]
     actors: set[str]
     taken: list[str] = field(default_factory=list)
     _waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    _calling: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
 
     async def run(self, name: str, work: Awaitable[Any]) -> None:
         _actor.set(name)
@@ -146,10 +153,10 @@ class Turns:
 
     async def turn(self) -> None:
         name = _actor.get()
-        assert name not in self._waiting, "an actor makes one call at a time"
-        mine = self._waiting[name] = asyncio.get_running_loop().create_future()
-        self._next()
-        await mine
+        async with self._calling[name]:
+            mine = self._waiting[name] = asyncio.get_running_loop().create_future()
+            self._next()
+            await mine
 
     def _next(self) -> None:
         if not self.actors or self._waiting.keys() != self.actors:
