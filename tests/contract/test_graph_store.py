@@ -218,5 +218,43 @@ async def test_pages_of_a_bucket_are_the_whole_bucket(
     assert found == sorted(edges, key=lambda edge: edge.follower_id)
 
 
+async def test_leaving_is_for_good_and_leaves_name_and_standing_alone(stores: Stores) -> None:
+    bob, ghost, graph = fresh("bob"), fresh("ghost"), stores.graph
+    await graph.register(bob, "Bob", at=1)
+    await graph.leave(bob, at=5)
+    await graph.leave(bob, at=2)
+    await graph.register(bob, "Bobby", at=7)
+    await graph.write_standing(User(bob, follower_count=2), at=8)
+    await graph.leave(ghost, at=0)
+    assert await graph.users([bob, ghost]) == {
+        bob: User(bob, display_name="Bobby", follower_count=2, count_position=8, left=True),
+        ghost: User(ghost, left=True),
+    }
+
+
+async def test_everyone_with_a_row_is_walked_once_as_a_look_finds_them(stores: Stores) -> None:
+    users = [fresh("u") for _ in range(30)]
+    for at, user in enumerate(users):
+        match at % 4:
+            case 0:
+                await stores.graph.register(user, f"Name {at}", at=at)
+            case 1:
+                standing = User(user, follower_count=at, delivery="pull", pull_since_ms=START_MS)
+                await stores.graph.write_standing(standing, at=at)
+            case 2:
+                await stores.graph.set_asleep(user, asleep=True, at=at)
+            case _:
+                await stores.graph.leave(user, at=at)
+    stranger = fresh("stranger")
+    await write_edges(stores.graph, stranger, [an_edge(stranger, position=0)])
+    found = [user async for user in stores.graph.everyone()]
+    ids = [user.user_id for user in found]
+    assert len(ids) == len(set(ids))
+    assert stranger not in ids, "who has edges only has no row"
+    walked = {user.user_id: user for user in found if user.user_id in users}
+    assert walked == await stores.graph.users(users)
+    assert set(walked) == set(users)
+
+
 async def test_the_graph_answers_a_ping(stores: Stores) -> None:
     await stores.graph.ping()

@@ -22,8 +22,12 @@ from fanfold.events import (
     PostEdited,
     PostLiked,
     PostUnliked,
+    UserBlocked,
     UserFollowed,
+    UserMuted,
+    UserUnblocked,
     UserUnfollowed,
+    UserUnmuted,
     encode,
 )
 from fanfold.ids import created_at_ms, new_post_id
@@ -69,6 +73,23 @@ def a_follow(follower: str, followee: str = "alice") -> UserFollowed:
 
 def an_unfollow(follower: str, followee: str = "alice") -> UserUnfollowed:
     return UserUnfollowed(follower_id=follower, followee_id=followee, unfollowed_at=at(START_MS))
+
+
+def a_mute(by: str, of: str = "alice", *, ms: int = START_MS) -> UserMuted:
+    return UserMuted(user_id=by, target_id=of, muted_at=at(ms))
+
+
+def an_unmute(by: str, of: str = "alice", *, ms: int = START_MS) -> UserUnmuted:
+    return UserUnmuted(user_id=by, target_id=of, unmuted_at=at(ms))
+
+
+def a_block(by: str, of: str = "alice", *, ms: int = START_MS) -> UserBlocked:
+    """The event alone. The API appends the unfollows of both before it."""
+    return UserBlocked(user_id=by, target_id=of, blocked_at=at(ms))
+
+
+def an_unblock(by: str, of: str = "alice", *, ms: int = START_MS) -> UserUnblocked:
+    return UserUnblocked(user_id=by, target_id=of, unblocked_at=at(ms))
 
 
 def a_like(of: PostCreated, by: str, *, ms: int = START_MS) -> PostLiked:
