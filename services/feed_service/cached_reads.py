@@ -6,9 +6,7 @@ raise `Unavailable`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from fanfold.clock import Clock
@@ -17,36 +15,27 @@ from fanfold.events import (
     PostCreated,
     PostDeleted,
     PostEdited,
-    UserFollowed,
     UserRegistered,
-    UserUnfollowed,
 )
 from fanfold.settings import Settings
 from fanfold.stores import AuthoredPost, Post, Stores
 from feed_service.caches import Cache, Freshness, Loaded
 from feed_service.coverage import each_within, within
 from feed_service.merge import Head, Page, candidate
-from feed_service.pending import Pending
+from feed_service.pending import Held, Pending
+from feed_service.sight import Sight, changed_sights, read_sight
 
 OWN_POSTS = 20
 """Newest own posts kept of a reader. Rarely do more of them stand on one page."""
 
 _BACKFILLING_S = (
-    1.0  # no event tells that a backfill has finished, so such a follow set is soon read again
+    1.0  # no event tells that a backfill has finished, so such a sight is soon read again
 )
 _AS_LONG_AS_POSSIBLE = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class FollowSet:
-    """Whose posts a reader sees (the followed and the reader), and who of them is not in the timeline yet."""
-
-    visible: frozenset[str]
-    unmaterialised: tuple[str, ...] = ()
-
-
 class CachedReads:
-    """Follow sets, authors' newest posts, post content and display names."""
+    """Readers' sights, authors' newest posts, post content and display names."""
 
     def __init__(
         self,
@@ -66,8 +55,8 @@ class CachedReads:
 
         freshness = Freshness(settings.cache_ttl_s, clock, trusted)
         readers = settings.cached_follow_sets
-        self._follows: Cache[str, FollowSet] = Cache(
-            "follow_sets", self._load_follows, size=readers, freshness=freshness
+        self._sights: Cache[str, Sight] = Cache(
+            "follow_sets", self._load_sight, size=readers, freshness=freshness
         )
         self._authored: Cache[str, Head] = Cache(
             "authored_posts", self._load_authored, size=readers, freshness=freshness
@@ -80,13 +69,13 @@ class CachedReads:
             "names", self._load_names, size=settings.cached_names, freshness=freshness
         )
 
-    async def follow_set(self, user_id: str) -> FollowSet:
-        """Whom a user follows."""
-        return (await self._follows.get((user_id,)))[user_id]
+    async def sight(self, user_id: str) -> Sight:
+        """Whose posts a user sees."""
+        return (await self._sights.get((user_id,)))[user_id]
 
-    def follow_set_held(self, user_id: str) -> FollowSet | None:
+    def sight_held(self, user_id: str) -> Sight | None:
         """The same, if it needs no store."""
-        return self._follows.held((user_id,)).get(user_id)
+        return self._sights.held((user_id,)).get(user_id)
 
     async def authored(self, author_ids: Collection[str]) -> dict[str, Head]:
         """The newest posts of authors within the retention window; an author who is unavailable is absent."""
@@ -118,38 +107,27 @@ class CachedReads:
             case PostEdited() | PostDeleted():
                 self._pending.post_changed(event.post_id, offset)
                 self._posts.drop(event.post_id.int)
-            case UserFollowed() | UserUnfollowed():
-                self._pending.follow_changed(
-                    event.follower_id,
-                    event.followee_id,
-                    offset,
-                    active=isinstance(event, UserFollowed),
-                )
-                self._follows.drop(event.follower_id)
             case UserRegistered():
                 self._pending.renamed(event.user_id, event.display_name)
                 self._names.drop(event.user_id)
             case _:
-                pass
+                for user_id, cell, active in changed_sights(event):
+                    self._pending.sight_changed(user_id, cell, Held(active, offset))
+                    self._sights.drop(user_id)
 
     async def close(self) -> None:
         """Stop what is loading."""
-        for cache in (self._follows, self._authored, self._posts, self._names):
+        for cache in (self._sights, self._authored, self._posts, self._names):
             await cache.close()
 
-    async def _load_follows(self, user_ids: Collection[str]) -> Mapping[str, Loaded[FollowSet]]:
+    async def _load_sight(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Sight]]:
         (user_id,) = user_ids
-        follows = await within(self._budget_s, self._stores.graph.follows(user_id))
-        # Interned, for the same popular authors are in thousands of sets.
-        active = [follow for follow in follows.values() if follow.active]
-        visible = frozenset([user_id, *(sys.intern(follow.followee_id) for follow in active)])
-        unmaterialised = tuple(
-            sys.intern(follow.followee_id) for follow in active if not follow.materialised
-        )
+        asked = read_sight(user_id, graph=self._stores.graph)
+        sight, cells = await within(self._budget_s, asked)
         keep_s = 0.0
-        if self._pending.shows_follows(user_id, follows):
-            keep_s = _BACKFILLING_S if unmaterialised else _AS_LONG_AS_POSSIBLE
-        return {user_id: Loaded(FollowSet(visible, unmaterialised), keep_s)}
+        if self._pending.shows_sight(user_id, cells):
+            keep_s = _BACKFILLING_S if sight.unmaterialised else _AS_LONG_AS_POSSIBLE
+        return {user_id: Loaded(sight, keep_s)}
 
     async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Head]]:
         since_ms = self._clock.now_ms() - self._retention_ms

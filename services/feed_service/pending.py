@@ -8,13 +8,13 @@ if it shows the change. It stays pending afterwards too, because a load that beg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from cachetools import TTLCache
 
 from fanfold.clock import Clock
-from fanfold.stores import AuthoredPost, Follow, Post
+from fanfold.stores import AuthoredPost, Post
 
 PENDING_S = 300.0
 """How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds what a cache adds to that."""
@@ -22,9 +22,18 @@ PENDING_S = 300.0
 _MOST_PENDING = 200_000  # cells of a kind changed within those minutes; the oldest beyond are bounded like that too
 
 
-class _Edge(NamedTuple):
-    offset: int
+class Cell(NamedTuple):
+    """One of the cells that decide whose posts a reader sees: which of them, and about whom."""
+
+    kind: Literal["follow", "mute", "block", "blocked_by", "asleep"]
+    other_id: str = ""
+
+
+class Held(NamedTuple):
+    """What a cell holds, or will: whether it is on, and the offset of the event that made it so."""
+
     active: bool
+    position: int
 
 
 class Pending:
@@ -33,7 +42,7 @@ class Pending:
     def __init__(self, clock: Clock) -> None:
         self._posts: TTLCache[UUID, int] = _cells(clock)
         self._newest_of: TTLCache[str, UUID] = _cells(clock)
-        self._edges_of: TTLCache[str, dict[str, _Edge]] = _cells(clock)
+        self._seen_by: TTLCache[str, dict[Cell, Held]] = _cells(clock)
         self._names: TTLCache[str, str] = _cells(clock)
 
     def post_changed(self, post_id: UUID, offset: int) -> None:
@@ -45,13 +54,11 @@ class Pending:
         """An author's list grew; called in the order of the log."""
         self._newest_of[author_id] = post_id
 
-    def follow_changed(
-        self, follower_id: str, followee_id: str, offset: int, *, active: bool
-    ) -> None:
-        """A user followed or unfollowed somebody."""
-        edges = self._edges_of.get(follower_id, {})
-        edges[followee_id] = _Edge(offset, active)
-        self._edges_of[follower_id] = edges  # set again, for a new lifetime
+    def sight_changed(self, user_id: str, cell: Cell, held: Held) -> None:
+        """Something changed about whose posts a user sees."""
+        cells = self._seen_by.get(user_id, {})
+        cells[cell] = held
+        self._seen_by[user_id] = cells  # set again, for a new lifetime
 
     def renamed(self, user_id: str, display_name: str) -> None:
         """A user registered or changed the display name."""
@@ -73,12 +80,10 @@ class Pending:
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last for pointer in newest)
 
-    def shows_follows(self, user_id: str, follows: Mapping[str, Follow]) -> bool:
-        """Whether a user's follows hold every change known."""
-        return all(
-            _shows(follows.get(followee_id), edge)
-            for followee_id, edge in self._edges_of.get(user_id, {}).items()
-        )
+    def shows_sight(self, user_id: str, rows: Mapping[Cell, Held]) -> bool:
+        """Whether the rows about whose posts a user sees hold every change known."""
+        changed = self._seen_by.get(user_id, {})
+        return all(_shows(rows.get(cell), held) for cell, held in changed.items())
 
     def name_of(self, user_id: str) -> str | None:
         """The display name last set, if lately: the log's word counts before the table's."""
@@ -89,8 +94,8 @@ def _cells(clock: Clock) -> TTLCache[Any, Any]:
     return TTLCache(_MOST_PENDING, PENDING_S, timer=clock.monotonic_s)
 
 
-def _shows(follow: Follow | None, edge: _Edge) -> bool:
-    if follow is None or not follow.active:
-        # Not following is what an unfollow leaves, whichever of its rows we see.
-        return not edge.active or (follow is not None and follow.position >= edge.offset)
-    return follow.position >= edge.offset
+def _shows(row: Held | None, change: Held) -> bool:
+    if row is None or not row.active:
+        # Off is what an end leaves, whichever of its rows we see.
+        return not change.active or (row is not None and row.position >= change.position)
+    return row.position >= change.position

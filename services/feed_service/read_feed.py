@@ -130,8 +130,8 @@ class ReadFeed:
         coverage: Coverage,
     ) -> tuple[list[Hydrated], str | None]:
         """The next page of a frozen ranking, without what was deleted or is no longer followed."""
-        follow_set = await coverage.ask("graph", self._reads.follow_set(viewer))
-        authors = follow_set.visible if follow_set else frozenset((viewer,))
+        sight = await coverage.ask("graph", self._reads.sight(viewer))
+        authors = sight.visible if sight else frozenset((viewer,))
         visible = _visible(authors, self._span(None))
         candidates = [candidate(post_id, "", source) for post_id, source in remaining]
         live = [

@@ -55,23 +55,23 @@ class Sources:
 
         Without the graph only the own posts remain: pointers of others can't be told from leftovers.
         """
-        # The timeline after the follow set, never beside its load: a backfill that ends between the two would be
-        # missed by a timeline that was read before it, and vouched for by a follow set that was read after it.
-        if (follow_set := self._reads.follow_set_held(viewer)) is not None:
+        # The timeline after the sight, never beside its load: a backfill that ends between the two would be
+        # missed by a timeline that was read before it, and vouched for by a sight that was read after it.
+        if (sight := self._reads.sight_held(viewer)) is not None:
             coverage.answered.add("graph")
         else:
-            follow_set = await coverage.ask("graph", self._reads.follow_set(viewer))
+            sight = await coverage.ask("graph", self._reads.sight(viewer))
         own_posts = self._authored((viewer,), span, coverage)
-        if follow_set is None:
+        if sight is None:
             return Skeleton(await own_posts, frozenset((viewer,)))
         own, timeline = await asyncio.gather(
             own_posts, self._timeline(viewer, span, wanted, coverage)
         )
         sources = [timeline, *own]
-        if follow_set.unmaterialised:
-            sources += await self._authored(follow_set.unmaterialised, span, coverage)
-        sources += await self._pulled(follow_set.visible, span, coverage)
-        return Skeleton(sources, follow_set.visible)
+        if sight.unmaterialised:
+            sources += await self._authored(sight.unmaterialised, span, coverage)
+        sources += await self._pulled(sight.visible, span, coverage)
+        return Skeleton(sources, sight.visible)
 
     async def _timeline(self, viewer: str, span: Span, wanted: int, coverage: Coverage) -> Source:
         # A few more than wanted: some will turn out deleted or no longer followed. Who needs another page has many

@@ -19,9 +19,13 @@ from fanfold.events import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    UserBlocked,
     UserFollowed,
+    UserMuted,
     UserRegistered,
+    UserUnblocked,
     UserUnfollowed,
+    UserUnmuted,
     from_ms,
 )
 from fanfold.http.app import make_app
@@ -239,6 +243,26 @@ class World:
             follower_id=follower, followee_id=followee, unfollowed_at=from_ms(now_ms)
         )
         return Change(event, at, project)
+
+    def a_tie(self, kind: str, user_id: str, target_id: str) -> Change:
+        """A mute, an unmute, a block or an unblock."""
+        at, now_ms = self._next_offset(), self.clock.now_ms()
+        event, time = {
+            "mute": (UserMuted, "muted_at"),
+            "unmute": (UserUnmuted, "unmuted_at"),
+            "block": (UserBlocked, "blocked_at"),
+            "unblock": (UserUnblocked, "unblocked_at"),
+        }[kind]
+        write = (
+            self.stores.graph.write_mute if kind.endswith("mute") else self.stores.graph.write_block
+        )
+
+        async def project() -> None:
+            active = not kind.startswith("un")
+            await write(user_id, target_id, active=active, since_ms=now_ms, at=at)
+
+        times = {time: from_ms(now_ms)}
+        return Change(event(user_id=user_id, target_id=target_id, **times), at, project)
 
     async def follow(self, follower: str, *followees: str, backfilled: bool = True) -> None:
         for followee in followees:

@@ -298,7 +298,9 @@ AWAY = [
     Away("timelines", "pulled", "celebrities", {"alice", "bob"}),
     Away("timelines", "pulled_authors", "celebrities", {"alice", "bob"}),
     Away("graph", "follows", "graph", {"alice"}),
-    Away("graph", "users", "graph", {"alice", "bob", "star"}),
+    Away("graph", "mutes", "graph", {"alice"}),
+    Away("graph", "blocks", "graph", {"alice"}),
+    Away("graph", "users", "graph", {"alice"}),
     Away("posts", "by_author", "posts", {"bob", "star"}),
 ]
 
