@@ -7,6 +7,8 @@ the author's posts; so of a post and a follow that race, one always sees the oth
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,16 +41,21 @@ class FanOutPost:
         """Idempotent: a plan that was recorded is kept, and only what is not done of it is done."""
         await self.stores.posts.create(event.post_id, event.author_id, event.content)
         pointer = Pointer(event.post_id, event.author_id)
-        plan = await self.stores.jobs.plan(event.post_id)
+        # Together, uncached, and both after the post's row and pointer: see the top.
+        plan, users = await asyncio.gather(
+            self.stores.jobs.plan(event.post_id), self.stores.graph.users([event.author_id])
+        )
+        done: Collection[FollowerBucket] = ()
         if plan is None:
-            plan = await self._plan(pointer, record)
+            author = users.get(event.author_id, User(event.author_id))
+            plan = await self._plan(pointer, author, record)
+        elif plan.generation is not None:
+            # Slices are delivered only after a plan: one that was written just now has none that are done.
+            done = await self.stores.jobs.slices_done(event.post_id)
         if plan.generation is not None:
-            await self._deliver(pointer, plan.generation, at=record.offset)
+            await self._deliver(pointer, plan.generation, done, at=record.offset)
 
-    async def _plan(self, pointer: Pointer, record: Record) -> Plan:
-        # Uncached, and after the post's row and pointer: see the top.
-        users = await self.stores.graph.users([pointer.author_id])
-        author = users.get(pointer.author_id, User(pointer.author_id))
+    async def _plan(self, pointer: Pointer, author: User, record: Record) -> Plan:
         chosen = strategy(author, posted_at_ms=record.appended_at_ms, overlap_ms=self.overlap_ms)
         if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
             # In no feed any more (old history is being replayed): an author's own list is all that shows it.
@@ -82,8 +89,14 @@ class FanOutPost:
             started_at_ms=self.clock.now_ms(),
         )
 
-    async def _deliver(self, pointer: Pointer, newest_generation: int, *, at: int) -> None:
-        done = await self.stores.jobs.slices_done(pointer.post_id)
+    async def _deliver(
+        self,
+        pointer: Pointer,
+        newest_generation: int,
+        done: Collection[FollowerBucket],
+        *,
+        at: int,
+    ) -> None:
         missing = (slice_ for slice_ in buckets_up_to(newest_generation) if slice_ not in done)
         if slices_total(newest_generation) == 1:
             for bucket in missing:
