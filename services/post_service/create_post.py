@@ -12,13 +12,12 @@ from fanfold.clock import Clock
 from fanfold.errors import Transient
 from fanfold.events import PostCreated, from_ms
 from fanfold.http.leavers import refuse_left
-from fanfold.http.leavers import refuse_left
 from fanfold.http.problems import Conflict, EngineAway, Invalid, needs
 from fanfold.http.write_through import best_effort
 from fanfold.ids import created_at_ms, new_post_id
 from fanfold.log import EventLog
 from fanfold.settings import Settings
-from fanfold.stores import Graph, KeyReservation, Post, Posts, User, User
+from fanfold.stores import Graph, KeyReservation, Post, Posts, User
 from post_service.post_answer import PostAnswer, author_of, post_answer
 
 logger = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class CreatePost:
         author_id = author.user_id
         event = PostCreated(
             post_id=post_id,
-            author_id=author.user_id,
+            author_id=author_id,
             content=content,
             created_at=from_ms(created_at_ms(post_id)),
         )
@@ -108,7 +107,7 @@ class CreatePost:
             position = await self.log.append(event)
         if position is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
-        answer = post_answer(Post(post_id, author_id, content), author)
+        answer = post_answer(Post(post_id, author_id, content), author, liked_by_me=False)
         return Created(answer, None if position is None else str(position))
 
 

@@ -8,7 +8,7 @@ from fanfold.clock import Clock
 from fanfold.http.problems import Forbidden, NotFound, NotNow, needs
 from fanfold.ids import created_at_ms
 from fanfold.settings import Settings
-from fanfold.stores import Post, Posts, User, User
+from fanfold.stores import Post, Posts, User
 
 # Longer than any worker's restart, so that a post which was acknowledged is never called absent.
 MAY_BE_UNPROJECTED_MS = 60_000
@@ -53,12 +53,6 @@ def refuse_deleted(post: Post) -> None:
 def refuse_of_left(author: User) -> None:
     """Answer 404 for a post whose author has left: all of theirs are hidden."""
     if author.left:
-        raise PostNotFound("There is no post with this id.")
-
-
-def refuse_posts_of_left(author: User | None) -> None:
-    """Answer 404 for a post of an author who has left."""
-    if author is not None and author.left:
         raise PostNotFound("There is no post with this id.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
+from fanfold.http.blocks import blocked_between
 from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import PostIdPath
@@ -23,12 +25,14 @@ from post_service.create_post import CreatePost
 from post_service.delete_post import delete_post
 from post_service.edit_post import EditPost
 from post_service.existing_post import (
+    PostNotFound,
     existing_post,
     refuse_deleted,
     refuse_of_left,
     refuse_others,
 )
 from post_service.fanout_status import FanoutStatus, read_fanout_status
+from post_service.likes_http import likes_router
 from post_service.post_answer import PostAnswer, author_of, post_answer
 
 
@@ -88,7 +92,14 @@ class PostRoutes:
 
     async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
         """Read a post."""
-        return post_answer(*await self._shown(post_id))
+        post, author = await self._shown(post_id)
+        blocked, liked = await asyncio.gather(
+            blocked_between(actor, post.author_id, graph=self.engines.stores.graph),
+            self._liked_by(actor, post),
+        )
+        if blocked:
+            raise PostNotFound("There is no post with this id.")
+        return post_answer(post, author, liked_by_me=liked)
 
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
@@ -97,12 +108,13 @@ class PostRoutes:
         self._refuse_writes_now(body)
         post, author = await self._shown(post_id)
         refuse_others(post, actor)
+        liked = await self._liked_by(actor, post)
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
         if position is not None:
             response.headers[POSITION_HEADER] = str(position)
-        return post_answer(edited, author)
+        return post_answer(edited, author, liked_by_me=liked)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Delete an own post, for good. Deleting it again changes nothing."""
@@ -136,6 +148,10 @@ class PostRoutes:
             author = await author_of(post.author_id, graph=self.engines.stores.graph)
         refuse_of_left(author)
         return post, author
+
+    async def _liked_by(self, user_id: str, post: Post) -> bool:
+        with needs("the tables"):
+            return bool(await self.engines.stores.likes.of_user(user_id, [post.post_id]))
 
     def _refuse_writes_now(self, body: PostText | None = None) -> None:
         if body is not None:
@@ -177,6 +193,7 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
         dependencies=staying,
     )
     api.add_api_route("/posts/{post_id}/fanout", do.read_fanout, methods=["GET"], responses=own)
+    api.include_router(likes_router(engines, clock=clock, settings=settings))
     return api
 
 

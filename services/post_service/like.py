@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fanfold.clock import Clock
 from fanfold.events import PostLiked, PostUnliked, from_ms
 from fanfold.http.blocks import refuse_blocked
-from fanfold.http.leavers import refuse_left
 from fanfold.http.problems import needs
 from fanfold.log import EventLog, Position
 from fanfold.stores import Graph, Post
-from post_service.existing_post import refuse_deleted, refuse_posts_of_left
+from post_service.existing_post import refuse_deleted, refuse_of_left
+from post_service.post_answer import author_of
 
 
 async def like(
@@ -21,10 +19,8 @@ async def like(
 
     The event is appended even if the tables show the like already: its end may be on its way to them.
     """
-    await asyncio.gather(
-        _refuse_gone(user_id, post, graph=graph),
-        refuse_blocked(user_id, post.author_id, graph=graph),
-    )
+    await _refuse_gone(post, graph=graph)
+    await refuse_blocked(user_id, post.author_id, graph=graph)
     event = PostLiked(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -39,7 +35,7 @@ async def unlike(
     user_id: str, post: Post, *, log: EventLog, graph: Graph, clock: Clock
 ) -> Position | None:
     """Take a like back, if there is one. Idempotent. Also across a block: it is the user's own."""
-    await _refuse_gone(user_id, post, graph=graph)
+    await _refuse_gone(post, graph=graph)
     event = PostUnliked(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -50,10 +46,9 @@ async def unlike(
         return await log.append(event)
 
 
-async def _refuse_gone(user_id: str, post: Post, *, graph: Graph) -> None:
-    """Answer 404 for a post that is gone, alone or with its author, and 403 to a user who is."""
+async def _refuse_gone(post: Post, *, graph: Graph) -> None:
+    """Answer 404 for a post that is gone, alone or with its author."""
     refuse_deleted(post)
     with needs("the tables"):
-        users = await graph.users([user_id, post.author_id])
-    refuse_left(users.get(user_id))
-    refuse_posts_of_left(users.get(post.author_id))
+        author = await author_of(post.author_id, graph=graph)
+    refuse_of_left(author)

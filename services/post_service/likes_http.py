@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
+from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import PostIdPath
 from fanfold.http.readiness import refuse_clock_skew
@@ -79,5 +80,6 @@ def likes_router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRo
             methods=[method],
             status_code=204,
             responses={204: WRITTEN, **no},
+            dependencies=[no_leavers(engines.stores.graph)],
         )
     return api

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from fanfold.clock import rfc3339
-from fanfold.http.blocks import blocked_between
 from fanfold.http.openapi import Rfc3339
-from fanfold.http.problems import needs
-from fanfold.stores import Post, Stores, User
-from post_service.existing_post import PostNotFound, refuse_posts_of_left
+from fanfold.stores import Graph, Post, User
 
 
 class PostAnswer(BaseModel):
@@ -29,11 +25,12 @@ class PostAnswer(BaseModel):
     liked_by_me: bool = Field(False, description="Whether the acting user does.")
 
 
-def post_answer(post: Post, author: str, *, liked_by_me: bool) -> PostAnswer:
+def post_answer(post: Post, author: User, *, liked_by_me: bool) -> PostAnswer:
+    """The answer; `author` is the author's row."""
     return PostAnswer(
         post_id=post.post_id,
         author_id=post.author_id,
-        author=author,
+        author=author.display_name or post.author_id,
         content=post.content,
         created_at=rfc3339(post.created_at_ms),
         edited_at=None if post.edited_at_ms is None else rfc3339(post.edited_at_ms),
@@ -42,21 +39,6 @@ def post_answer(post: Post, author: str, *, liked_by_me: bool) -> PostAnswer:
     )
 
 
-async def answer_to(viewer: str, post: Post, *, stores: Stores) -> PostAnswer:
-    """The answer about a post that isn't deleted; 404 where its author has left or there is a block."""
-    with needs("the tables"):
-        users, liked, blocked = await asyncio.gather(
-            stores.graph.users([post.author_id]),
-            stores.likes.of_user(viewer, [post.post_id]),
-            blocked_between(viewer, post.author_id, graph=stores.graph),
-        )
-    author = users.get(post.author_id)
-    refuse_posts_of_left(author)
-    if blocked:
-        raise PostNotFound("There is no post with this id.")
-    return post_answer(post, name_of(author, post.author_id), liked_by_me=post.post_id in liked)
-
-
-def name_of(user: User | None, user_id: str) -> str:
-    """The display name, or the id of one who never registered."""
-    return (user and user.display_name) or user_id
+async def author_of(author_id: str, *, graph: Graph) -> User:
+    """The author's row; without a display name for one who never registered. Raises `Unavailable`."""
+    return (await graph.users([author_id])).get(author_id, User(author_id))

@@ -27,6 +27,8 @@ async def test_a_post_is_answered_as_it_was_sent_and_is_in_the_log(api: WriteSid
         "content": text,
         "created_at": rfc3339(created_at_ms(post_id)),
         "edited_at": None,
+        "like_count": 0,
+        "liked_by_me": False,
     }
     assert created.headers["location"] == f"/posts/{post_id}"
     event = (await api.events())[-1]
