@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
+from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.problems import needs
@@ -18,7 +19,7 @@ from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
 from fanfold.settings import Settings
 from fanfold.stores import User
-from graph_service import ties_http
+from graph_service import leaving_http, ties_http
 from graph_service.acting import refuse_others, say_where
 from graph_service.follow import follow, unfollow
 from graph_service.lists import Connections, list_followers, list_following
@@ -119,7 +120,7 @@ class GraphRoutes:
         """The user's row. Whoever acts is known, registered or not: they can follow without being so."""
         with needs("the tables"):
             user = (await self.engines.stores.graph.users([user_id])).get(user_id, User(user_id))
-        if user.display_name is None and user_id != actor:
+        if user.left or (user.display_name is None and user_id != actor):
             raise UserNotFound("There is no registered user with this id.")
         return user
 
@@ -130,8 +131,10 @@ class GraphRoutes:
 def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     """The routes over these engines."""
     do = GraphRoutes(engines, clock, settings)
-    api = APIRouter(tags=["graph"])
-    own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's."}}
+    api = APIRouter(tags=["graph"], dependencies=[no_leavers(engines.stores.graph)])
+    own: dict[int | str, dict[str, Any]] = {
+        403: {"description": "Someone else's, or one has left."}
+    }
     no_follow: dict[int | str, dict[str, Any]] = {
         403: {"description": "Someone else's, or there is a block between the two."}
     }
@@ -156,7 +159,11 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     api.add_api_route("/users/{user_id}/following", do.read_following, methods=["GET"])
     api.add_api_route("/users/{user_id}/followers", do.read_followers, methods=["GET"])
     api.include_router(ties_http.router(engines, clock=clock, settings=settings))
-    return api
+    whole = APIRouter()
+    whole.include_router(api)
+    # Apart: who has left may say so again, and take along what is still held.
+    whole.include_router(leaving_http.router(engines, clock=clock, settings=settings))
+    return whole
 
 
 def ready(engines: Engines, settings: Settings) -> Check:

@@ -28,10 +28,10 @@ class Profile(BaseModel):
 
 
 async def registered(user_id: str, *, graph: Graph) -> User:
-    """The user's row. Answers 404 for one who never registered."""
+    """The user's row. Answers 404 for one who never registered, or has left."""
     with needs("the tables"):
         user = (await graph.users([user_id])).get(user_id)
-    if user is None or user.display_name is None:
+    if user is None or user.display_name is None or user.left:
         raise UserNotFound("There is no registered user with this id.")
     return user
 

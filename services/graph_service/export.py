@@ -1,0 +1,160 @@
+"""What the tables hold about a user, as lines of JSON: read a page at a time, so that its length needs no memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from fanfold.buckets import buckets_up_to
+from fanfold.clock import Clock, rfc3339
+from fanfold.errors import Transient
+from fanfold.stores import FollowerEdge, RecentLike, Stores, User
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Exports of all users. `page` is the number of rows read, and answered, at a time."""
+
+    stores: Stores
+    clock: Clock
+    page: int = 100
+
+    async def begin(self, user_id: str) -> tuple[User, bytes]:
+        """The user's row and the first line. Raises `Unavailable`, while an answer can still say so."""
+        users = await self.stores.graph.users([user_id])
+        reads = await self.stores.activity.last_reads([user_id])
+        user = users.get(user_id, User(user_id))
+        profile = {
+            "kind": "profile",
+            "user_id": user_id,
+            "display_name": user.display_name,
+            "follower_count": user.follower_count,
+            "delivery": user.delivery,
+            "asleep": user.asleep,
+            "left": user.left,
+            "last_read_at": rfc3339(reads[user_id]) if user_id in reads else None,
+            "exported_at": rfc3339(self.clock.now_ms()),
+        }
+        return user, _lines([profile])
+
+    async def rest(self, user: User) -> AsyncIterator[bytes]:
+        """All other lines, some at a time; the last one is `end`, or `incomplete` where a store stopped answering.
+
+        What changes meanwhile may be in it as it was or as it became.
+        """
+        items = 1
+        try:
+            for part in (
+                self._posts,
+                self._following,
+                self._followers,
+                self._ties,
+                self._likes,
+            ):
+                async for lines in part(user):
+                    items += len(lines)
+                    if lines:
+                        yield _lines(lines)
+        except Transient:
+            detail = "The tables did not answer in time. Ask again for the whole."
+            yield _lines([{"kind": "incomplete", "items": items, "detail": detail}])
+        else:
+            yield _lines([{"kind": "end", "items": items}])
+
+    async def _posts(self, user: User) -> AsyncIterator[list[Line]]:
+        """All posts, newest first, deleted ones too."""
+        before: UUID | None = None
+        while True:
+            page = await self.stores.posts.by_author(
+                user.user_id, before=before, since_ms=0, limit=self.page
+            )
+            posts = await self.stores.posts.get([each.post_id for each in page])
+            yield [
+                {
+                    "kind": "post",
+                    "post_id": str(post.post_id),
+                    "content": post.content,
+                    "created_at": rfc3339(post.created_at_ms),
+                    "edited_at": _time(post.edited_at_ms),
+                    "deleted": post.deleted,
+                    "like_count": post.like_count,
+                }
+                for each in page
+                if (post := posts.get(each.post_id)) is not None
+            ]
+            if len(page) < self.page:
+                return
+            before = page[-1].post_id
+
+    async def _following(self, user: User) -> AsyncIterator[list[Line]]:
+        follows = await self.stores.graph.follows(user.user_id)
+        yield [
+            _tie("following", each.followee_id, each.since_ms, active=each.active)
+            for each in follows.values()
+        ]
+
+    async def _followers(self, user: User) -> AsyncIterator[list[Line]]:
+        for bucket in buckets_up_to(user.generation):
+            page: list[FollowerEdge] = []
+            while True:
+                after = page[-1].follower_id if page else None
+                page = await self.stores.graph.followers(
+                    user.user_id, bucket, after=after, limit=self.page
+                )
+                yield [
+                    _tie("follower", edge.follower_id, edge.since_ms, active=edge.active)
+                    for edge in page
+                ]
+                if len(page) < self.page:
+                    break
+
+    async def _ties(self, user: User) -> AsyncIterator[list[Line]]:
+        """Mutes, and the blocks that the user made: those suffered are what another said about them."""
+        mutes = await self.stores.graph.mutes(user.user_id)
+        yield [
+            _tie("mute", each.other_id, each.since_ms, active=each.active)
+            for each in mutes.values()
+        ]
+        blocks = await self.stores.graph.blocks(user.user_id)
+        yield [
+            _tie("block", each.other_id, each.since_ms, active=each.active)
+            for each in blocks
+            if each.mine
+        ]
+
+    async def _likes(self, user: User) -> AsyncIterator[list[Line]]:
+        page: list[RecentLike] = []
+        while True:
+            page = await self.stores.likes.recent(
+                user.user_id, before=page[-1] if page else None, limit=self.page
+            )
+            yield [
+                {
+                    "kind": "like",
+                    "post_id": str(like.post_id),
+                    "author_id": like.author_id,
+                    "liked_at": rfc3339(like.liked_at_ms),
+                }
+                for like in page
+            ]
+            if len(page) < self.page:
+                return
+
+
+def _tie(kind: str, other_id: str, since_ms: int, *, active: bool) -> Line:
+    """An ended one is held too, with the time at which it had begun."""
+    return {"kind": kind, "user_id": other_id, "since": rfc3339(since_ms), "active": active}
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def _lines(lines: Iterable[Line]) -> bytes:
+    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)

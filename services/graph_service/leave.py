@@ -1,0 +1,27 @@
+"""Leaving, for good: one event, and everything of the user's is hidden."""
+
+from __future__ import annotations
+
+from fanfold.clock import Clock
+from fanfold.events import UserLeft, from_ms
+from fanfold.http.problems import needs
+from fanfold.http.write_through import best_effort
+from fanfold.log import EventLog, Position
+from fanfold.stores import Graph, User
+
+
+async def leave(user_id: str, *, log: EventLog, graph: Graph, clock: Clock) -> Position | None:
+    """Leave, registered or not.
+
+    Idempotent: who has left already has, and nothing is appended. The follows end a moment later.
+    """
+    with needs("the tables"):
+        user = (await graph.users([user_id])).get(user_id, User(user_id))
+    if user.left:
+        return None
+    event = UserLeft(user_id=user_id, left_at=from_ms(clock.now_ms()))
+    with needs("the log"):
+        position = await log.append(event)
+    if position is not None:
+        await best_effort(graph.leave(user_id, at=position.offset))
+    return position
