@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -16,14 +16,19 @@ from tests.support.fanout import (
     SMALL,
     TOPICS,
     Pipeline,
+    a_block,
     a_deletion,
     a_follow,
+    a_mute,
     a_pipeline,
     a_post,
     an_edit,
+    an_unblock,
     an_unfollow,
+    an_unmute,
 )
 
+Tied = Callable[[str, str], Event]
 AUTHORS = ("alice", "zoe")
 READERS = ("bob", "carl", "dave", "erin", "frank", "gina", "hugo")
 
@@ -36,6 +41,8 @@ class Model:
     following: dict[str, set[str]] = field(
         default_factory=lambda: {name: set() for name in AUTHORS}
     )
+    muted: set[tuple[str, str]] = field(default_factory=set)
+    blocked: set[tuple[str, str]] = field(default_factory=set)
     posts: list[PostCreated] = field(default_factory=list)
     text: dict[UUID, tuple[str, bool]] = field(default_factory=dict)
     deleted: set[UUID] = field(default_factory=set)
@@ -47,6 +54,11 @@ class Model:
     def unfollow(self, reader: str, author: str) -> None:
         self.events.append(an_unfollow(reader, author))
         self.following[author].discard(reader)
+
+    def tie(self, make: Tied, user: str, target: str) -> None:
+        self.events.append(make(user, target))
+        ties = self.muted if make in (a_mute, an_unmute) else self.blocked
+        (ties.add if make in (a_mute, a_block) else ties.discard)((user, target))
 
     def post(self, author: str) -> None:
         post = a_post(by=author, content="as posted", ms=START_MS - 1000 + len(self.posts))
@@ -72,10 +84,14 @@ class Model:
 def histories(draw: st.DrawFn) -> Model:
     model = Model()
     for _ in range(draw(st.integers(1, 30))):
-        kind = draw(st.sampled_from(["follow", "follow", "unfollow", "post", "change"]))
+        kind = draw(st.sampled_from(["follow", "follow", "unfollow", "tie", "post", "change"]))
         author = draw(st.sampled_from(AUTHORS))
         if kind == "post":
             model.post(author)
+        elif kind == "tie":
+            make = draw(st.sampled_from([a_mute, an_unmute, a_block, an_unblock]))
+            pair = draw(st.permutations([author, *READERS[:2]]))[:2]
+            model.tie(make, *pair)
         elif kind == "change" and model.posts:
             post = draw(st.sampled_from(model.posts))
             match draw(st.sampled_from(["edit", "delete", "repeat"])):
@@ -138,6 +154,7 @@ async def test_the_tables_say_what_the_log_says(
                 worker = pipeline.worker()
         await pipeline.drain(worker)
         await check_graph(pipeline, model)
+        await check_ties(pipeline, model)
         await check_posts(pipeline, model)
         await check_coverage(pipeline, model)
 
@@ -153,6 +170,20 @@ async def check_graph(pipeline: Pipeline, model: Model) -> None:
             assert follow is None or not follow.active or follow.materialised
         # Between 2.4 and 3 followers the side depends on the way there, but whole numbers leave no between.
         assert row.delivery == ("pull" if len(readers) >= 3 else "push")
+
+
+async def check_ties(pipeline: Pipeline, model: Model) -> None:
+    graph = pipeline.stores.graph
+    for user in (*AUTHORS, *READERS):
+        muted = {tie.other_id for tie in (await graph.mutes(user)).values() if tie.active}
+        assert muted == {target for muter, target in model.muted if muter == user}
+        blocks = [tie for tie in await graph.blocks(user) if tie.active]
+        assert {tie.other_id for tie in blocks if tie.mine} == {
+            target for blocker, target in model.blocked if blocker == user
+        }
+        assert {tie.other_id for tie in blocks if not tie.mine} == {
+            blocker for blocker, target in model.blocked if target == user
+        }
 
 
 async def check_posts(pipeline: Pipeline, model: Model) -> None:

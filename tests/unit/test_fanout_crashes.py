@@ -16,12 +16,16 @@ from tests.support.crashes import Killed, Life
 from tests.support.fanout import (
     SMALL,
     Pipeline,
+    a_block,
     a_deletion,
     a_follow,
+    a_mute,
     a_pipeline,
     a_post,
     an_edit,
+    an_unblock,
     an_unfollow,
+    an_unmute,
 )
 
 NAMES = ("bob", "carl", "dave", "erin", "frank", "gina")
@@ -42,6 +46,8 @@ async def tables(pipeline: Pipeline, posts: Sequence[Any]) -> dict[str, Any]:
         "alice": alice,
         "edges": sorted(edges),
         "follows": {name: await pipeline.stores.graph.follows(name) for name in NAMES},
+        "mutes": {name: await pipeline.stores.graph.mutes(name) for name in NAMES},
+        "blocks": {name: await pipeline.stores.graph.blocks(name) for name in ("alice", *NAMES)},
         "timelines": {name: await pipeline.timeline(name) for name in NAMES},
         "pulled": await pipeline.pulled("alice"),
         "posts": await pipeline.stores.posts.get([post.post_id for post in posts]),
@@ -73,6 +79,14 @@ def an_edit_and_a_deletion() -> tuple[list[Event], list[Event]]:
     return [], [edited, an_edit(edited, "better"), deleted, a_deletion(deleted)]
 
 
+def mutes_and_blocks_made_and_ended() -> tuple[list[Event], list[Event]]:
+    later = START_MS + 5000
+    blocked = [an_unfollow("bob"), an_unfollow("alice", "bob"), a_block("alice", "bob")]
+    again = [an_unmute("bob"), a_mute("bob", ms=later), a_block("alice", "bob", ms=later)]
+    ended = [an_unblock("carl", ms=later), a_mute("bob", "carl"), a_block("bob", "alice")]
+    return [a_follow("bob"), a_mute("bob"), a_block("carl")], [*blocked, *again, *ended]
+
+
 @pytest.mark.parametrize(
     ("story", "settings"),
     [
@@ -83,6 +97,8 @@ def an_edit_and_a_deletion() -> tuple[list[Event], list[Event]]:
         (a_group_of_follows, OVERLAPPING),
         (a_backfill_in_steps, STEPWISE),
         (an_edit_and_a_deletion, SMALL),
+        (mutes_and_blocks_made_and_ended, SMALL),
+        (mutes_and_blocks_made_and_ended, STEPWISE),
     ],
 )
 async def test_a_worker_that_dies_anywhere_leaves_what_one_that_lives_does(

@@ -16,7 +16,17 @@ from fanfold.events import (
 )
 from fanout_service.entries import read_entry
 from tests.support.clock import START_MS
-from tests.support.fanout import a_follow, a_post, a_record, an_unfollow, at
+from tests.support.fanout import (
+    a_block,
+    a_follow,
+    a_mute,
+    a_post,
+    a_record,
+    an_unblock,
+    an_unfollow,
+    an_unmute,
+    at,
+)
 
 
 def a_slice(**changes: Any) -> DeliverSlice:
@@ -31,6 +41,10 @@ def a_slice(**changes: Any) -> DeliverSlice:
         a_post(),
         a_follow("bob"),
         an_unfollow("bob"),
+        a_mute("bob"),
+        an_unmute("bob"),
+        a_block("bob"),
+        an_unblock("bob"),
         a_slice(generation=1, bucket=15),
         BackfillFollow(followee_id="alice", follows=(NewFollow("bob", 3),)),
     ],
@@ -49,6 +63,10 @@ def a_late_post() -> PostCreated:
     [
         (a_follow("bob", "bob"), "oneself"),
         (an_unfollow("bob", "bob"), "oneself"),
+        (a_mute("bob", "bob"), "oneself"),
+        (an_unmute("bob", "bob"), "oneself"),
+        (a_block("bob", "bob"), "oneself"),
+        (an_unblock("bob", "bob"), "oneself"),
         (a_late_post(), "created_at"),
         (a_slice(generation=5), "no such bucket"),
         (a_slice(generation=1, bucket=16), "no such bucket"),

@@ -1,0 +1,194 @@
+"""Mutes and blocks: what the worker makes of their events, whatever comes twice, late, or half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfold.cassandra.ties import Ties as CassandraTies
+from fanfold.events import GRAPH, Event
+from fanfold.stores import Tie
+from fanout_service.ties import TieChange, fold_tie
+from tests.support.clock import START_MS
+from tests.support.crashes import Killed, Life
+from tests.support.fanout import (
+    Pipeline,
+    a_block,
+    a_follow,
+    a_mute,
+    a_pipeline,
+    a_record,
+    an_unblock,
+    an_unfollow,
+    an_unmute,
+)
+
+LATER_MS = START_MS + 5000
+
+
+async def mute_of(pipeline: Pipeline, user: str, target: str) -> tuple[bool, int]:
+    """(active, since)."""
+    tie = await pipeline.stores.graph.mute_of(user, target)
+    assert tie is not None
+    return tie.active, tie.since_ms
+
+
+async def block_of(pipeline: Pipeline, user: str, target: str) -> tuple[bool, int]:
+    """The same of a block, as both its sides have it."""
+    graph = pipeline.stores.graph
+    [own] = [tie for tie in await graph.blocks_between(user, target) if tie.mine]
+    [suffered] = [tie for tie in await graph.blocks_between(target, user) if not tie.mine]
+    assert (own.active, own.since_ms, own.position) == (
+        suffered.active,
+        suffered.since_ms,
+        suffered.position,
+    )
+    return own.active, own.since_ms
+
+
+@pytest.mark.parametrize(
+    ("make", "end", "read"), [(a_mute, an_unmute, mute_of), (a_block, an_unblock, block_of)]
+)
+async def test_a_tie_is_made_kept_ended_and_made_anew(make: Any, end: Any, read: Any) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(make("bob"))
+        assert await read(pipeline, "bob", "alice") == (True, START_MS)
+        await pipeline.handle(make("bob", ms=LATER_MS))
+        assert await read(pipeline, "bob", "alice") == (True, START_MS)
+        await pipeline.handle(end("bob", ms=LATER_MS), end("bob", ms=LATER_MS))
+        assert await read(pipeline, "bob", "alice") == (False, START_MS)
+        await pipeline.handle(make("bob", ms=LATER_MS))
+        assert await read(pipeline, "bob", "alice") == (True, LATER_MS)
+
+
+@pytest.mark.parametrize(("make", "read"), [(a_mute, mute_of), (a_block, block_of)])
+async def test_a_tie_made_again_moves_its_position_for_the_caches_that_wait_for_it(
+    make: Any, read: Any
+) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(make("bob"), make("bob", ms=LATER_MS))
+        assert await read(pipeline, "bob", "alice") == (True, START_MS)
+        graph = pipeline.stores.graph
+        ties = [*(await graph.mutes("bob")).values(), *await graph.blocks("bob")]
+        assert [tie.position for tie in ties] == [1]
+
+
+@pytest.mark.parametrize(("end", "read"), [(an_unmute, mute_of), (an_unblock, block_of)])
+async def test_the_end_of_what_never_was_leaves_a_trace(end: Any, read: Any) -> None:
+    """A cache or a reader that saw the event waits until the row shows it."""
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(end("bob"))
+        assert await read(pipeline, "bob", "alice") == (False, START_MS)
+
+
+async def test_two_who_block_each_other_end_only_their_own() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_block("bob", "alice"), a_block("alice", "bob"))
+        await pipeline.handle(an_unblock("bob", "alice", ms=LATER_MS))
+        assert await block_of(pipeline, "bob", "alice") == (False, START_MS)
+        assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
+
+
+async def test_follows_and_ties_of_one_group_are_all_projected() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob", "alice"), a_follow("alice", "bob"))
+        # As the API appends a block by Alice; her key has all but the second.
+        events = [an_unfollow("bob", "alice"), an_unfollow("alice", "bob"), a_block("alice", "bob")]
+        await pipeline.handle(*events, a_mute("alice", "carl"))
+        assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
+        assert await mute_of(pipeline, "alice", "carl") == (True, START_MS)
+        assert [(await pipeline.user(name)).follower_count for name in ("alice", "bob")] == [0, 0]
+        assert not (await pipeline.stores.graph.follows("alice"))["bob"].active
+
+
+async def test_nobody_muting_themselves_stops_a_neighbour() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_mute("bob", "bob"), a_block("bob", "bob"), a_mute("bob", "alice"))
+        assert await mute_of(pipeline, "bob", "alice") == (True, START_MS)
+        assert list(await pipeline.stores.graph.mutes("bob")) == ["alice"]
+        assert await pipeline.stores.graph.blocks("bob") == []
+        assert len(await pipeline.dead_letters()) == 2
+
+
+async def test_what_comes_again_changes_nothing() -> None:
+    async with a_pipeline() as pipeline:
+        history: list[Event] = [a_block("bob"), an_unblock("bob"), a_mute("bob"), an_unmute("bob")]
+        history += [a_mute("bob", ms=LATER_MS)]
+        await pipeline.handle(*history)
+        zombie = pipeline.worker().handlers()[GRAPH]
+        for length in range(1, len(history) + 1):
+            records = [a_record(event, offset=n) for n, event in enumerate(history[:length])]
+            await zombie(records)
+            await zombie(records[-1:])
+            assert await block_of(pipeline, "bob", "alice") == (False, START_MS)
+            assert await mute_of(pipeline, "bob", "alice") == (True, LATER_MS)
+
+
+# --- the fold ------------------------------------------------------------------------------------------
+
+histories = st.lists(st.booleans(), min_size=1, max_size=8)
+
+
+def changes(history: Sequence[bool]) -> list[TieChange]:
+    return [TieChange(active, START_MS + n, 10 * n) for n, active in enumerate(history)]
+
+
+@given(histories, st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=6))
+def test_a_fold_comes_to_the_same_in_whatever_batches_and_however_often(
+    history: list[bool], batches: list[tuple[int, int]]
+) -> None:
+    whole = fold_tie("alice", None, changes(history))
+    held: Tie | None = None
+    applied = 0
+    for wanted, length in [*batches, (0, len(history))]:
+        start = min(wanted, applied)  # a consumer may go back, but never leaves anything out
+        batch = changes(history)[start : start + length]
+        held = fold_tie("alice", held, batch) or held
+        applied = max(applied, start + len(batch))
+    assert held == whole
+
+
+@given(histories)
+def test_since_is_when_the_last_unbroken_run_began(history: list[bool]) -> None:
+    tie = fold_tie("alice", None, changes(history))
+    assert tie is not None
+    assert (tie.active, tie.position) == (history[-1], 10 * (len(history) - 1))
+    if tie.active:
+        run = list(reversed(history)).index(False) if False in history else len(history)
+        assert tie.since_ms == START_MS + len(history) - run
+
+
+def test_nothing_new_is_nothing_to_write() -> None:
+    held = Tie("alice", active=True, since_ms=START_MS, position=20)
+    assert fold_tie("alice", held, changes([True, False, True])) is None
+
+
+# --- a block is two rows -------------------------------------------------------------------------------
+
+
+class TwoRows:
+    """A session that keeps the rows of blocks and dies with its worker."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self.rows_written: dict[tuple[str, str, bool], tuple[Any, ...]] = {}
+
+    def statement(self, text: str) -> str:
+        return text
+
+    async def run(self, _statement: str, user: str, other: str, mine: bool, *state: Any) -> None:
+        self._life.spend()
+        self.rows_written[user, other, mine] = state
+
+
+async def test_a_worker_that_dies_between_the_rows_of_a_block_leaves_the_makers_unwritten() -> None:
+    """The next one judges by the maker's row: were it first, the target would never learn of the block."""
+    session = TwoRows(Life(1))
+    ties = CassandraTies(session)  # type: ignore[arg-type]
+    with pytest.raises(Killed):
+        await ties.write_block("alice", "bob", active=True, since_ms=START_MS, at=4)
+    assert list(session.rows_written) == [("bob", "alice", False)]
