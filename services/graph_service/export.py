@@ -148,7 +148,7 @@ class Export:
 
 
 def _tie(kind: str, other_id: str, since_ms: int, *, active: bool) -> Line:
-    """An ended one is held too, with the time at which it had begun."""
+    """A row stays when the tie ends, and there is one where an end came without a beginning."""
     return {"kind": kind, "user_id": other_id, "since": rfc3339(since_ms), "active": active}
 
 

@@ -47,8 +47,8 @@ class LeavingRoutes:
     async def export_user(self, user_id: UserIdPath, actor: Actor) -> StreamingResponse:
         """All that the tables hold about oneself, one JSON object a line, each with its `kind`.
 
-        First `profile`, then `post` (deleted ones too), `following`, `follower`, `mute`, `block`, `like`; last `end`, or
-        `incomplete` if the tables stopped answering on the way. Also after leaving.
+        First `profile`, then `post` (deleted ones too), `following`, `follower`, `mute`, `block` (`active: false` where
+        it has ended) and `like`; last `end`, or `incomplete` if the tables stopped answering. Also after leaving.
         """
         refuse_others(user_id, actor)
         export = Export(stores=self.engines.stores, clock=self.clock)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fanfold.events import UserLeft, UserUnfollowed
@@ -75,7 +77,7 @@ async def test_their_posts_are_404_to_everyone(api: WriteSide) -> None:
         for path in (f"/posts/{post_id}", f"/posts/{post_id}/fanout"):
             assert (await api("GET", path, actor=actor)).status_code == 404
     for method, body in (("PATCH", {"content": "mine"}), ("DELETE", None)):
-        kwargs = {"json": body} if body else {}
+        kwargs: dict[str, Any] = {"json": body} if body else {}
         answer = await api(method, f"/posts/{post_id}", actor="bob", **kwargs)
         assert answer.status_code == 404
 
@@ -102,7 +104,7 @@ async def test_who_has_left_writes_nothing_any_more(
     post_id = await api.posted(by="alice")
     await left(api, "alice")
     before = len(await api.events())
-    kwargs = {"json": body} if body else {}
+    kwargs: dict[str, Any] = {"json": body} if body else {}
     refused = await api(method, path.format(post=post_id), **kwargs)
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:fanfold:problem:has-left")
     assert len(await api.events()) == before
@@ -135,7 +137,7 @@ async def test_every_write_that_the_services_know_is_refused_to_who_has_left(
                 continue
             url = path.format(user_id="alice", target_id="bob", post_id=post_id)
             body = {"display_name": "A"} if path == "/users/{user_id}" else {"content": "x"}
-            kwargs = {"json": body} if "requestBody" in operation else {}
+            kwargs: dict[str, Any] = {"json": body} if "requestBody" in operation else {}
             refused = await api(method.upper(), url, **kwargs)
             assert refused.status_code == 403, (method, path)
             assert refused.json()["type"] == "urn:fanfold:problem:has-left"
