@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
 from deploy.local.plan import ENGINES, GATEWAY
-from deploy.local.up import STOPPED_S, alone
-from fanfold.errors import FanfoldError, Fault
+from fanfold.errors import Fault
 from fanfold.operations.supervisor import Supervisor
 from fanfold.operations.system import read_system
 
 _LOOK_AGAIN_S = 0.1
-
-console = Console(highlight=False)
 
 
 def down(home: Path) -> None:
@@ -71,15 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make down", description=__doc__)
     parser.add_argument("--data", default=".fanfold", help="as it was given to `make up`")
     home = Path(parser.parse_args().data).absolute()
-    try:
-        with alone(home):
-            down(home)
-    except FanfoldError as error:
-        console.print(f"make down: {error}", style="red", markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("Interrupted; `make down` again goes on.")
-        sys.exit(130)
+    in_one_go(home, lambda: down(home), "make down", interrupted="`make down` again goes on.")
 
 
 if __name__ == "__main__":

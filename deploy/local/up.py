@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import socket
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
 from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, Plan
 from deploy.local.supervisord import start_supervisord, write_configuration
 from fanfold.cassandra.migrate import migrate, record_partitions
-from fanfold.errors import FanfoldError, Fault, Unavailable
+from fanfold.errors import Fault, Unavailable
 from fanfold.kafka.admin import apply_topics, partition_counts
 from fanfold.operations.probes import READY, readiness_of
 from fanfold.operations.supervisor import Supervisor
@@ -27,11 +24,7 @@ from fanfold.settings import Settings
 
 _READY_S = 120.0
 _PATIENT_S = 15.0
-STOPPED_S = 90.0
-"""More than what supervisord grants an engine before it kills it."""
 _LOOK_AGAIN_S = 0.1
-
-console = Console(highlight=False)
 
 
 def up(wanted: Plan) -> None:
@@ -163,15 +156,6 @@ def _from_here(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """One `make up` or `make down` at a time for a directory; the second waits."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _plan(arguments: argparse.Namespace) -> Plan:
     home = Path(arguments.data).absolute()
     running = read_system(home)
@@ -201,15 +185,12 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     plan = _plan(arguments)
-    try:
-        with alone(plan.home):
-            up(plan)
-    except FanfoldError as error:
-        console.print(f"make up: {error}", style="red", markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("Interrupted; what was started goes on: `make up` again, or `make down`.")
-        sys.exit(130)
+    in_one_go(
+        plan.home,
+        lambda: up(plan),
+        "make up",
+        interrupted="what was started goes on: `make up` again, or `make down`.",
+    )
 
 
 if __name__ == "__main__":
