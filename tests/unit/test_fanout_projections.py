@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from fanfold.buckets import FollowerBucket
 from fanfold.events import GRAPH, SLICES, BackfillFollow, DeliverSlice, UserRegistered
 from fanfold.log import Record
-from fanfold.stores import FollowerEdge, User
+from fanfold.stores import FollowerEdge, SliceDone, User
 from tests.support.clock import A_DAY_MS, START_MS, ManualClock
 from tests.support.fanout import (
     SMALL,
@@ -100,6 +102,27 @@ async def test_a_slice_that_is_done_is_not_delivered_again() -> None:
         rows = await pipeline.log.rows([SLICES], after=0, limit=100)
         await pipeline.worker().handlers()[SLICES]([row.record for row in rows])
         assert await pipeline.stores.jobs.slices_done(post.post_id) == before
+
+
+async def test_only_a_post_that_comes_again_asks_which_of_its_slices_are_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        asked: list[UUID] = []
+        slices_done = pipeline.stores.jobs.slices_done
+
+        async def counted(post_id: UUID) -> dict[FollowerBucket, SliceDone]:
+            asked.append(post_id)
+            return await slices_done(post_id)
+
+        monkeypatch.setattr(pipeline.stores.jobs, "slices_done", counted)
+        post = a_post()
+        await pipeline.handle(post)
+        assert asked == []
+        assert await pipeline.timeline("bob") == [post.post_id]
+        await pipeline.handle(post)
+        assert asked == [post.post_id]
 
 
 async def test_a_replayed_post_keeps_its_plan() -> None:
