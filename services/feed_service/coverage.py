@@ -1,9 +1,13 @@
-"""Which sources a request could ask, so that no feed is ever silently short."""
+"""Which sources a request could ask, so that no feed is ever silently short.
+
+`rebuilding`: the reader slept, and the feed could not be pulled together in time. `behind`: a write that the request
+had to see is not in the tables yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sized
 from contextlib import suppress
 from typing import Literal, TypeVar
 
@@ -12,7 +16,7 @@ from fanfold.errors import Transient, Unavailable
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-SourceName = Literal["timeline", "celebrities", "graph", "posts"]
+SourceName = Literal["timeline", "celebrities", "graph", "posts", "rebuilding", "behind"]
 
 _ASKED_AT_ONCE = 64  # queries that one request may have in flight when everything is cold
 
@@ -66,3 +70,9 @@ class Coverage:
             return None
         self.answered.add(source)
         return result
+
+    def refuse_nothing(self, found: Sized) -> None:
+        """Raise `Unavailable` where nothing was found because nobody was there to say so."""
+        nobody = bool(self.missing) and not self.answered - {"graph"}
+        if not found and (nobody or self.without_content):
+            raise Unavailable("no source of the feed could be asked")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -49,6 +49,23 @@ class PostPage:
 
     items: list[PostItem]
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
+
+
+class Newest(NamedTuple):
+    """The head of a feed. `authors` are those whose posts it shows; incomplete: a source could not be asked."""
+
+    items: list[FeedItem]
+    authors: frozenset[str]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewPosts:
+    """How many posts have come."""
+
+    count: Annotated[int, Field(description="Newer posts, at most 100 counted.")]
+    more: Annotated[bool, Field(description="Whether there are more than were counted.")]
+    complete: Annotated[bool, Field(description="False when a source could not be asked.")]
 
 
 def post_item(post: Post, author: str) -> PostItem:

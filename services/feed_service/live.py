@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from uuid import UUID
 
 from prometheus_client import Gauge
@@ -36,7 +35,7 @@ from fanfold.events import (
     UserUnmuted,
 )
 from fanfold.http.problems import NotNow
-from feed_service.items import FeedItem
+from feed_service.items import Newest
 from feed_service.live_window import Change, State, change, state_of
 
 logger = logging.getLogger(__name__)
@@ -61,14 +60,6 @@ _OPEN = Gauge("fanfold_feed_streams", "Live feeds open in this process.")
 class TooManyStreams(NotNow):
     kind = "too-many-streams"
     title = "Too many live feeds"
-
-
-class Newest(NamedTuple):
-    """The head of a feed. `authors` are those whose posts it shows; incomplete: a source could not be asked."""
-
-    items: list[FeedItem]
-    authors: frozenset[str]
-    complete: bool
 
 
 ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]

@@ -91,10 +91,14 @@ class Source:
 
 
 class Merge:
-    """One reader's merge. Of equal candidates the one of the first source (in the order given) is kept."""
+    """One reader's merge. Of equal candidates the one of the first source (in the order given) is kept.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    It ends before the order `until`; candidates from there on may still be offered, but no page is fetched for them.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, until: int = _OLDEST) -> None:
         self._sources = sources
+        self._until = until
         self._heads: list[tuple[int, int]] = []
         self._without_head: list[int] = []
         self._emitted = _OLDEST
@@ -128,7 +132,10 @@ class Merge:
         """Emit until there are enough or a source has to show its next head."""
         heads, sources = self._heads, self._sources
         while heads and len(taken) < count and not self._without_head:
-            rank = heads[0][1]
+            newest, rank = heads[0]
+            if newest >= self._until:
+                heads.clear()
+                return
             source = sources[rank]
             self._emit_run(source, _second(heads), taken, count, keep)
             if source.next < len(source.loaded):

@@ -40,7 +40,10 @@ class ReadPosts:
         shown = found[:limit]
         next_cursor = None
         if len(found) > limit:
-            end = Place(shown[-1].post_id, served=0)  # this list has no depth to keep count of
+            last = shown[
+                -1
+            ].post_id  # nothing else: this list has no depth, and nobody counts its news
+            end = Place(last, served=0, newest=last)
             next_cursor = place_cursor(end, scope=scope)
         return PostPage([post_item(post, name) for post in shown], next_cursor)
 

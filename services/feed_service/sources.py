@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, repeat
 from uuid import UUID
 
+from fanfold.ids import first_post_id_at
 from fanfold.stores import Timelines
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
@@ -32,6 +34,12 @@ class Span:
     since_ms: int
 
 
+def visible(authors: frozenset[str], span: Span) -> Callable[[Candidate], bool]:
+    """Whether a candidate may be shown: by one of these authors, and not older than the span."""
+    oldest = -first_post_id_at(max(0, span.since_ms)).int
+    return lambda each: each.author_id in authors and each.order <= oldest
+
+
 class Sources:
     """Opens a reader's sources: own posts, the timeline, followees under backfill, celebrities."""
 
@@ -49,9 +57,17 @@ class Sources:
         self._budget_s = budget_s
 
     async def skeleton(
-        self, viewer: str, span: Span, *, wanted: int, coverage: Coverage
+        self,
+        viewer: str,
+        span: Span,
+        *,
+        wanted: int,
+        coverage: Coverage,
+        pull_too: frozenset[str] = frozenset(),
     ) -> Skeleton:
         """What a feed read of about `wanted` posts merges. Sources that are unavailable are left out and noted.
+
+        The authors of `pull_too`, if visible, are pulled whether their posts are in the timeline or not.
 
         Without the graph only the own posts remain: pointers of others can't be told from leftovers.
         """
@@ -68,8 +84,9 @@ class Sources:
             own_posts, self._timeline(viewer, span, wanted, coverage)
         )
         sources = [timeline, *own]
-        if sight.unmaterialised:
-            sources += await self._authored(sight.unmaterialised, span, coverage)
+        pulled_too = (pull_too & sight.visible).difference(sight.unmaterialised, (viewer,))
+        if sight.unmaterialised or pulled_too:
+            sources += await self._authored((*sight.unmaterialised, *pulled_too), span, coverage)
         sources += await self._pulled(sight.visible, span, coverage)
         return Skeleton(sources, sight.visible)
 

@@ -13,9 +13,11 @@ from fanfold.http.cursors import decode_cursor, encode_cursor
 from fanfold.http.problems import Invalid
 from fanfold.ids import new_post_id
 from feed_service.cursor import (
+    Frozen,
     Place,
     Ranked,
     Ranking,
+    newest_of,
     place_cursor,
     place_of,
     ranked_cursor,
@@ -30,32 +32,38 @@ rankings = st.lists(
 
 
 @settings(deadline=None)
-@given(post_ids, st.integers(0, 1000))
-def test_a_place_comes_back(post_id: UUID, served: int) -> None:
-    cursor = place_cursor(Place(post_id, served), scope="s")
-    assert place_of(cursor, scope="s") == Place(post_id, served)
+@given(post_ids, st.integers(0, 1000), post_ids)
+def test_a_place_comes_back(post_id: UUID, served: int, newest: UUID) -> None:
+    place = Place(post_id, served, newest)
+    cursor = place_cursor(place, scope="feed/chronological/alice")
+    assert place_of(cursor, scope="feed/chronological/alice") == place
+    assert newest_of(cursor, viewer="alice") == newest
 
 
 @settings(deadline=None)
-@given(rankings)
-def test_a_ranking_comes_back_in_its_order(ranking: list[Ranked]) -> None:
-    assert ranked_of(ranked_cursor(ranking, scope="s"), scope="s") == ranking
+@given(rankings, post_ids)
+def test_a_ranking_comes_back_in_its_order(ranking: list[Ranked], newest: UUID) -> None:
+    cursor = ranked_cursor(Frozen(ranking, newest), scope="feed/relevance/alice")
+    assert ranked_of(cursor, scope="feed/relevance/alice") == Frozen(ranking, newest)
+    assert newest_of(cursor, viewer="alice") == newest
 
 
 def test_the_longest_cursor_fits_into_any_url() -> None:
     ranking = [Ranked(new_post_id(n), "pull") for n in range(99)]
-    assert len(ranked_cursor(ranking, scope="s")) < 2300
+    assert len(ranked_cursor(Frozen(ranking, new_post_id(99)), scope="s")) < 2300
 
 
 ID = new_post_id(1).bytes
 NONSENSE = [
     b"",
     b"\0",
-    b"\1\0" + ID[:-1],
-    b"\1\0" + ID + b"\0",
-    b"\2\0" + ID + ID,
-    b"\1\0" + uuid4().bytes,
-    struct.pack(">16sI", uuid4().bytes, 1),
+    ID + b"\1\0" + ID[:-1],
+    ID + b"\1\0" + ID + b"\0",
+    ID + b"\2\0" + ID + ID,
+    ID + b"\1\0" + uuid4().bytes,
+    uuid4().bytes + b"\1\0" + ID,
+    struct.pack(">16s16sI", uuid4().bytes, ID, 1),
+    struct.pack(">16s16sI", ID, uuid4().bytes, 1),
     ID,
 ]
 
@@ -69,17 +77,24 @@ def test_nonsense_with_a_valid_checksum_is_refused(payload: bytes) -> None:
 
 
 def test_a_cursor_of_another_scope_is_refused() -> None:
-    cursor = place_cursor(Place(new_post_id(1), 10), scope="feed/chronological/alice")
+    one = new_post_id(1)
+    cursor = place_cursor(Place(one, 10, one), scope="feed/chronological/alice")
     with pytest.raises(Invalid):
         place_of(cursor, scope="feed/chronological/bob")
+    with pytest.raises(Invalid):
+        newest_of(cursor, viewer="bob")
 
 
 @settings(deadline=None)
 @given(
     payload=st.one_of(
         st.binary(max_size=100),
-        st.tuples(post_ids, st.binary(min_size=4, max_size=4)).map(lambda it: it[0].bytes + it[1]),
-        rankings.map(lambda them: decode_cursor(ranked_cursor(them, scope=""), scope="")),
+        st.tuples(post_ids, post_ids, st.binary(min_size=4, max_size=4)).map(
+            lambda it: it[0].bytes + it[1].bytes + it[2]
+        ),
+        st.builds(Frozen, rankings, post_ids).map(
+            lambda them: decode_cursor(ranked_cursor(them, scope=""), scope="")
+        ),
     ),
     ranking=st.sampled_from(["relevance", "chronological"]),
 )

@@ -16,7 +16,7 @@ from fanfold.errors import Unavailable
 from fanfold.events import Event, PostCreated, PostDeleted, PostLiked, UserFollowed, from_ms
 from fanfold.http.problems import Invalid
 from fanfold.ids import new_post_id
-from feed_service.items import FeedItem
+from feed_service.items import FeedItem, Newest
 from feed_service.live import (
     APART_S,
     IN_ANY_CASE_S,
@@ -24,7 +24,6 @@ from feed_service.live import (
     SOON_S,
     LiveFeed,
     LiveFeeds,
-    Newest,
     TooManyStreams,
 )
 from feed_service.live_window import MOST_ITEMS, Change, change, state_id, state_of, state_of_id
