@@ -1,0 +1,127 @@
+"""Crossing the threshold: each crossing is an event, and a changed setting finds everyone it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from fanfold.events import GRAPH, AuthorModeChanged, Event, ModeReviewRequested, from_ms
+from tests.support.clock import START_MS
+from tests.support.crashes import Killed, Life
+from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline, an_unfollow
+
+UP = [a_follow(name) for name in ("bob", "carl", "dave")]
+DOWN = [an_unfollow("bob")]
+AGAIN = [a_follow("bob")]
+THERE_AND_BACK = [*UP, *DOWN, *AGAIN, *DOWN]
+
+
+def a_review(author: str = "alice") -> ModeReviewRequested:
+    return ModeReviewRequested(author_id=author, requested_at=from_ms(START_MS))
+
+
+async def crossings(pipeline: Pipeline) -> list[tuple[str, str, int]]:
+    """(ce_id, side, followers) of each as it lies in the log."""
+    rows = await pipeline.log.rows([GRAPH], after=0, limit=1000)
+    return [
+        (row.record.headers["ce_id"].decode(), event.delivery, event.follower_count)
+        for row in rows
+        if isinstance(event := row.record.event(), AuthorModeChanged)
+    ]
+
+
+def told(found: Sequence[tuple[str, str, int]]) -> list[tuple[str, int]]:
+    return [(side, followers) for _, side, followers in found]
+
+
+@pytest.mark.parametrize("take_events", [1, 2, 100])
+async def test_every_crossing_is_told_once_in_whatever_batches(take_events: int) -> None:
+    async with a_pipeline(SMALL.model_copy(update={"take_events": take_events})) as pipeline:
+        await pipeline.handle(*THERE_AND_BACK)
+        found = await crossings(pipeline)
+        assert told(found) == [("pull", 3), ("push", 2), ("pull", 3), ("push", 2)]
+        assert len({ce_id for ce_id, _, _ in found}) == 4
+
+
+async def test_a_crossing_says_when_the_log_took_what_caused_it() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.append(*UP[:2])
+        pipeline.clock.advance(7)
+        await pipeline.append(UP[2])
+        pipeline.clock.advance(60)
+        await pipeline.drain()
+        rows = await pipeline.log.rows([GRAPH], after=0, limit=10)
+        crossing = rows[-1].record.event()
+        assert isinstance(crossing, AuthorModeChanged)
+        assert (crossing.changed_at, crossing.caused_by) == (from_ms(START_MS + 7000), 2)
+
+
+async def test_what_is_delivered_again_crosses_no_second_time() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.append(*THERE_AND_BACK)
+        worker = pipeline.worker()
+        for _ in range(3):
+            await pipeline.step(worker, GRAPH, limit=100, redelivers=100)
+        await pipeline.drain()
+        assert len(await crossings(pipeline)) == 4
+
+
+async def test_after_a_crash_anywhere_no_crossing_is_lost_and_a_repeated_one_is_recognised() -> (
+    None
+):
+    lived = Life()
+    async with a_pipeline() as pipeline:
+        await pipeline.append(*THERE_AND_BACK)
+        await pipeline.drain(pipeline.worker(lived))
+        expected = await crossings(pipeline)
+
+    repeated = 0
+    for writes in range(lived.written):
+        async with a_pipeline() as pipeline:
+            await pipeline.append(*THERE_AND_BACK)
+            with pytest.raises(Killed):
+                await pipeline.drain(pipeline.worker(Life(writes)))
+            await pipeline.drain()
+            found = await crossings(pipeline)
+            assert list(dict.fromkeys(found)) == expected, f"after {writes} writes"
+            repeated += len(found) - len(expected)
+    assert repeated > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "side"),
+    [(100, 2, "pull"), (2, 100, "push"), (2, 3, "pull"), (100, 3, "push")],
+)
+@pytest.mark.parametrize("event", [a_review(), a_follow("bob"), an_unfollow("nobody")])
+async def test_a_changed_threshold_is_applied_by_a_review_or_at_the_next_graph_event(
+    before: int, after: int, side: str, event: Event
+) -> None:
+    """An author of 2 is between 0.6 of a threshold of 3 and that threshold: the hysteresis holds here too."""
+    was = SMALL.model_copy(update={"pull_threshold": before, "pull_hysteresis": 0.6})
+    async with a_pipeline(was) as pipeline:
+        await pipeline.handle(a_follow("bob"), a_follow("carl"))
+        first = await crossings(pipeline)
+        pipeline.settings = was.model_copy(update={"pull_threshold": after})
+        await pipeline.handle(event)
+        alice = await pipeline.user("alice")
+        assert (alice.delivery, alice.follower_count) == (side, 2)
+        changed = (side == "pull") != (before == 2)
+        assert told((await crossings(pipeline))[len(first) :]) == [(side, 2)] * changed
+
+
+async def test_a_review_of_who_is_on_the_right_side_tells_nothing() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*UP[:2], a_review(), a_review("nobody"))
+        assert await crossings(pipeline) == []
+        assert (await pipeline.user("alice")).follower_count == 2
+
+
+async def test_a_review_delivered_again_under_other_settings_changes_nothing() -> None:
+    """The row has seen it: only an event that is new judges anyone."""
+    async with a_pipeline() as pipeline:
+        await pipeline.append(*UP[:2], a_review())
+        await pipeline.step(pipeline.worker(), GRAPH, limit=100, redelivers=100)
+        pipeline.settings = SMALL.model_copy(update={"pull_threshold": 1})
+        await pipeline.drain()
+        assert await crossings(pipeline) == []
