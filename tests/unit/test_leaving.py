@@ -1,0 +1,210 @@
+"""Users who leave: their follows end both ways, whatever races with it and wherever the worker dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fanfold.buckets import buckets_up_to
+from fanfold.events import (
+    GRAPH,
+    SLICES,
+    EndFollowers,
+    Event,
+    UserLeft,
+    UserRegistered,
+    UserUnfollowed,
+    from_ms,
+)
+from fanout_service.leaving import Leaving
+from tests.support.clock import START_MS
+from tests.support.crashes import Killed, Life
+from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline, a_post, an_unfollow
+
+FANS = ("bob", "carl", "dave", "erin", "frank", "gina")
+IDOLS = ("zoe", "yann", "xena")
+BEFORE: list[Event] = [
+    *(a_follow(name) for name in FANS),
+    *(a_follow("alice", name) for name in IDOLS),
+    an_unfollow("gina"),
+    an_unfollow("alice", "xena"),
+    a_follow("bob", "zoe"),  # no one's business but theirs
+]
+
+
+def a_leave(user_id: str = "alice") -> UserLeft:
+    return UserLeft(user_id=user_id, left_at=from_ms(START_MS))
+
+
+def a_registration(user_id: str = "alice") -> UserRegistered:
+    return UserRegistered(
+        user_id=user_id, display_name=user_id.capitalize(), registered_at=from_ms(START_MS)
+    )
+
+
+async def tables(pipeline: Pipeline) -> dict[str, Any]:
+    names = ("alice", *FANS, *IDOLS)
+    users = {name: await pipeline.user(name) for name in names}
+    return {
+        "left": {name for name in names if users[name].left},
+        "counts": {name: users[name].follower_count for name in names},
+        "followers": {name: await pipeline.followers(name) for name in names},
+        "following": {
+            name: [f.followee_id for f in (await follows(pipeline, name)) if f.active]
+            for name in names
+        },
+        "dead letters": await pipeline.dead_letters(),
+    }
+
+
+async def follows(pipeline: Pipeline, name: str) -> list[Any]:
+    return list((await pipeline.stores.graph.follows(name)).values())
+
+
+EXPECTED = {
+    "left": {"alice"},
+    "counts": dict.fromkeys(("alice", *FANS, *IDOLS), 0) | {"zoe": 1},
+    "followers": {name: [] for name in ("alice", *FANS, *IDOLS)} | {"zoe": ["bob"]},
+    "following": {name: [] for name in ("alice", *FANS, *IDOLS)} | {"bob": ["zoe"]},
+    "dead letters": [],
+}
+
+
+async def unfollows(pipeline: Pipeline) -> list[tuple[str, str]]:
+    rows = await pipeline.log.rows([GRAPH], after=0, limit=1000)
+    return [
+        (event.follower_id, event.followee_id)
+        for row in rows
+        if isinstance(event := row.record.event(), UserUnfollowed)
+    ]
+
+
+async def test_who_leaves_is_marked_and_follows_nobody_and_is_followed_by_nobody() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*BEFORE)
+        given = len(await unfollows(pipeline))
+        await pipeline.handle(a_leave())
+        assert await tables(pipeline) == EXPECTED
+        ended = (await unfollows(pipeline))[given:]
+        assert len(ended) == len(set(ended)) == 7  # those that were active, once each
+
+
+async def test_the_row_keeps_its_name_and_a_registration_on_its_way_brings_nobody_back() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_registration(), a_leave(), a_registration())
+        alice = await pipeline.user("alice")
+        assert (alice.display_name, alice.left) == ("Alice", True)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 500])
+async def test_follows_are_ended_a_page_at_a_time(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*BEFORE)
+        monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", {"page": page})
+        longest = await longest_append(pipeline, a_leave())
+        assert await tables(pipeline) == EXPECTED
+        assert longest <= page
+
+
+async def longest_append(pipeline: Pipeline, event: Event) -> int:
+    """Of the unfollows in one append while the event is handled."""
+    longest = 0
+    append_many = pipeline.log.append_many
+
+    async def counted(batch: Any) -> None:
+        nonlocal longest
+        if isinstance(batch[0], UserUnfollowed):
+            longest = max(longest, len(batch))
+        await append_many(batch)
+
+    pipeline.log.append_many = counted  # type: ignore[method-assign]
+    await pipeline.handle(event)
+    return longest
+
+
+@pytest.mark.parametrize("take_events", [1, 5, 200])
+async def test_a_worker_that_dies_anywhere_ends_them_all_the_same(
+    take_events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", {"page": 2})
+    settings = SMALL.model_copy(update={"take_events": take_events})
+    lived = Life()
+    async with a_pipeline(settings) as pipeline:
+        await pipeline.handle(*BEFORE)
+        await pipeline.append(a_leave())
+        await pipeline.drain(pipeline.worker(lived))
+        assert await tables(pipeline) == EXPECTED
+    assert lived.written > 20
+    for writes in range(lived.written):
+        async with a_pipeline(settings) as pipeline:
+            await pipeline.handle(*BEFORE)
+            await pipeline.append(a_leave())
+            with pytest.raises(Killed):
+                await pipeline.drain(pipeline.worker(Life(writes)))
+            await pipeline.drain()
+            assert await tables(pipeline) == EXPECTED, f"after {writes} writes"
+
+
+@pytest.mark.parametrize("take_events", [1, 2, 200])
+@pytest.mark.parametrize(
+    "late", [a_follow("bob"), a_follow("alice", "zoe"), a_follow("alice", "new")]
+)
+async def test_a_follow_that_the_log_took_after_the_leave_is_ended(
+    late: Event, take_events: int
+) -> None:
+    """An API that had not yet seen the leave may still append one, either way round."""
+    async with a_pipeline(SMALL.model_copy(update={"take_events": take_events})) as pipeline:
+        await pipeline.handle(a_leave())
+        await pipeline.handle(late)
+        assert await pipeline.followers("alice") == []
+        assert [each for each in await follows(pipeline, "alice") if each.active] == []
+    async with a_pipeline(SMALL.model_copy(update={"take_events": take_events})) as pipeline:
+        await pipeline.handle(a_leave(), late)
+        assert await pipeline.followers("alice") == []
+        assert [each for each in await follows(pipeline, "alice") if each.active] == []
+
+
+async def test_a_follow_that_its_own_partition_is_late_to_project_is_ended() -> None:
+    """The steps of the leave find no edge yet, so whoever writes it later ends it."""
+    async with a_pipeline() as pipeline:
+        await pipeline.append(a_leave(), a_follow("alice", "zoe"))
+        worker = pipeline.worker()
+        await pipeline.step(worker, GRAPH, limit=1)
+        while await pipeline.step(worker, SLICES, limit=100):
+            pass
+        await pipeline.drain(worker)
+        assert (await pipeline.user("zoe")).follower_count == 0
+        assert await unfollows(pipeline) == [("alice", "zoe")]
+
+
+async def test_a_celebrity_who_leaves_crosses_back_and_every_bucket_is_emptied() -> None:
+    async with a_pipeline(SMALL.model_copy(update={"take_events": 50})) as pipeline:
+        fans = [f"fan-{n:03}" for n in range(90)]
+        await pipeline.handle(*(a_follow(name) for name in fans))
+        alice = await pipeline.user("alice")
+        assert (alice.delivery, alice.generation) == ("pull", 2)
+        await pipeline.handle(a_leave())
+        alice = await pipeline.user("alice")
+        assert (alice.follower_count, alice.delivery, alice.left) == (0, "push", True)
+        rows = await pipeline.log.rows([SLICES], after=0, limit=10_000)
+        steps = [row.record.event() for row in rows]
+        asked = {(e.generation, e.bucket) for e in steps if isinstance(e, EndFollowers)}
+        assert asked == set(buckets_up_to(2))
+
+
+async def test_a_post_on_its_way_when_its_author_left_is_kept_and_stays_hidden() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(a_leave(), post)
+        assert post.post_id in await pipeline.stores.posts.get([post.post_id])
+        assert (await pipeline.user("alice")).left
+
+
+async def test_a_command_about_a_bucket_that_does_not_exist_is_buried() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(EndFollowers(user_id="alice", generation=1, bucket=16))
+        [(_, reason)] = await pipeline.dead_letters()
+        assert "no such bucket" in reason
