@@ -17,7 +17,8 @@ from tests.support.clock import START_MS
 POST_ID = new_post_id(START_MS)
 WITH_TEXT = [("POST", "/posts", "content"), ("PUT", "/users/alice", "display_name")]
 """Routes that need nothing to exist before; PATCH is added by `text_route` with a post."""
-LISTS = ["/users/alice/following", "/users/alice/followers"]
+TIES = ("muted", "blocked")
+LISTS = [f"/users/alice/{side}" for side in ("following", "followers", *TIES)]
 JSON = {"content-type": "application/json"}
 
 ROUTES_OF_POSTS = [
@@ -35,6 +36,9 @@ ROUTES_OF_USERS = [
     ("DELETE", "/users/alice/following/{}"),
     ("GET", "/users/{}/following"),
     ("GET", "/users/{}/followers"),
+    *((method, f"/users/{{}}/{side}/alice") for side in TIES for method in ("PUT", "DELETE")),
+    *((method, f"/users/alice/{side}/{{}}") for side in TIES for method in ("PUT", "DELETE")),
+    *(("GET", f"/users/{{}}/{side}") for side in TIES),
 ]
 BODIES = {"PATCH": {"content": "x"}, "PUT": {"display_name": "x"}, "POST": {"content": "x"}}
 
@@ -334,10 +338,13 @@ async def test_a_limit_outside_1_to_100_is_422(api: WriteSide, limit: str) -> No
 
 async def test_a_broken_foreign_or_forged_cursor_is_422(api: WriteSide) -> None:
     followers = ["bob", "carol"]
-    await api.registered(*followers)
+    await api.registered(*followers, "dave", "erin")
     for follower in followers:
         await api("PUT", f"/users/{follower}/following/alice", actor=follower)
         await api("PUT", f"/users/alice/following/{follower}")
+    for other in ("dave", "erin"):
+        await api("PUT", f"/users/alice/muted/{other}")
+        await api("PUT", f"/users/alice/blocked/{other}")
     await api.project()
     for path in LISTS:
         cursor = (await api("GET", path, params={"limit": 1})).json()["next_cursor"]

@@ -72,10 +72,12 @@ async def fanout_service() -> AsyncIterator[FastAPI]:
 async def a_populated_write_side() -> AsyncIterator[WriteSide]:
     async with a_write_side() as api:
         others = ["bob", "carol", "dave"]
-        await api.registered(ACTOR, *others)
+        await api.registered(ACTOR, *others, "erin", "frank")
         for other in others:
             await api("PUT", f"/users/{ACTOR}/following/{other}", actor=ACTOR)
             await api("PUT", f"/users/{other}/following/{ACTOR}", actor=other)
+        await api("PUT", f"/users/{ACTOR}/muted/erin", actor=ACTOR)
+        await api("PUT", f"/users/{ACTOR}/blocked/frank", actor=ACTOR)
         await api.project()
         await api.tables.stores.posts.create(POST_ID, ACTOR, "something to find")
         yield api
