@@ -356,7 +356,7 @@ async def test_a_broken_foreign_or_forged_cursor_is_422(api: WriteSide) -> None:
             document = await refused(api, "GET", path, 422, params={"cursor": wrong})
             assert document["errors"][0]["pointer"] == "cursor"
         others = path.replace("alice", "bob")
-        await refused(api, "GET", others, 422, params={"cursor": cursor})
+        await refused(api, "GET", others, 422, actor="bob", params={"cursor": cursor})
 
 
 @pytest.mark.parametrize(
