@@ -104,16 +104,25 @@ async def _committed(settings: Settings) -> dict[TopicPartition, int]:
     )
     try:
         await admin.start()
-        while True:
-            try:
-                found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}.fanout")
-            except GroupCoordinatorNotAvailableError:
-                # A broker that has just started, or has never had a group: the caller bounds the waiting.
-                await asyncio.sleep(_LOOK_AGAIN_S)
-            else:
-                return {at: max(0, each.offset) for at, each in found.items()}
+        return await acknowledged(admin, settings)
     finally:
         await admin.close()
+
+
+async def acknowledged(admin: AIOKafkaAdminClient, settings: Settings) -> dict[TopicPartition, int]:
+    """The next offset that the group would be given, by partition; none of one that it never acknowledged.
+
+    Waits for a coordinator for as long as the caller does.
+    """
+    while True:
+        try:
+            found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}.fanout")
+        except GroupCoordinatorNotAvailableError:
+            # A broker that has just started, or has never had a group.
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        else:
+            # A partition without acknowledgement says -1, or is missing.
+            return {at: max(0, each.offset) for at, each in found.items()}
 
 
 async def _read(

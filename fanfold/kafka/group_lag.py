@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from fanfold.errors import Unavailable
+from fanfold.kafka.group import acknowledged
 from fanfold.kafka.security import client_security
 from fanfold.settings import Settings
 from fanfold.topics import load_topics
@@ -23,7 +24,6 @@ class GroupLag:
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
-        self._group = f"{settings.topic_prefix}.fanout"
         self._partitions = [
             TopicPartition(f"{settings.topic_prefix}.{topic}", n)
             for n in range(load_topics()[topic].partitions)
@@ -66,13 +66,11 @@ class GroupLag:
         """How many records before these ends the group has not acknowledged."""
         with self._translated():
             async with self._timeout():
-                committed = await self._admin.list_consumer_group_offsets(self._group)
-        # What was never acknowledged is read from the beginning. A group without acknowledgement says -1, or nothing.
-        done = [
-            max(0, committed[partition].offset) if partition in committed else 0
-            for partition in self._partitions
-        ]
-        return sum(max(0, end - offset) for end, offset in zip(ends, done, strict=True))
+                done = await acknowledged(self._admin, self._settings)
+        return sum(
+            max(0, end - done.get(partition, 0))
+            for end, partition in zip(ends, self._partitions, strict=True)
+        )
 
     def _timeout(self) -> asyncio.Timeout:
         return asyncio.timeout(self._settings.request_timeout_s)

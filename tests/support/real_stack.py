@@ -15,11 +15,10 @@ from subprocess import Popen, TimeoutExpired
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from fanfold.clock import SystemClock
-from fanfold.events import POSTS, PUBLIC_TOPICS, SLICES
+from fanfold.events import POSTS, PUBLIC_TOPICS
+from fanfold.kafka.group import read_backlog
 from fanfold.kafka.log import KafkaLog
 from fanfold.log import EventLog
 from fanfold.settings import Settings
@@ -121,10 +120,7 @@ class RealStack:
 
     async def _no_lag(self) -> bool:
         """No lag twice in a row: what a handler appends is appended before it acknowledges."""
-        try:
-            return await lag(self.settings) == 0 and await lag(self.settings) == 0
-        except GroupCoordinatorNotAvailableError:
-            return False  # a new broker, whose first group is only just being made
+        return await lag(self.settings) == 0 and await lag(self.settings) == 0
 
     async def raw_records(self) -> list[RawRecord]:
         return await read_kafka(self.settings)
@@ -151,26 +147,8 @@ async def real_stack(settings: Settings, directory: Path) -> AsyncIterator[RealS
 
 async def lag(settings: Settings) -> int:
     """Records that the worker's group has not acknowledged, over all topics."""
-    topics = [f"{settings.topic_prefix}.{name}" for name in (*PUBLIC_TOPICS, SLICES)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await consumer.start()
-    await admin.start()
-    try:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in topics
-            for partition in await _partitions(consumer, topic)
-        ]
-        ends = await consumer.end_offsets(partitions)
-        committed = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}.fanout")
-        return sum(
-            end - max(0, committed[partition].offset if partition in committed else 0)
-            for partition, end in ends.items()
-        )
-    finally:
-        await consumer.stop()
-        await admin.close()
+    backlog = await read_backlog(settings, most_commands=0)
+    return sum(each.records for each in backlog.lags)
 
 
 async def read_kafka(settings: Settings) -> list[RawRecord]:
