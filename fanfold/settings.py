@@ -96,6 +96,11 @@ class Settings(BaseSettings):
     cached_posts: PositiveInt = Field(100_000, description="Posts whose content is cached.")
     cached_names: PositiveInt = Field(100_000, description="Users whose display name is cached.")
 
+    live_feeds: PositiveInt = Field(
+        1000,
+        description="Live feeds (`GET …/feed/stream`) open in one process; each looks at its feed at most twice a second.",
+    )
+
     # HTTP.
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")

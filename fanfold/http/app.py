@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import FrameType
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -48,11 +49,13 @@ def make_app(
     ready: Callable[[], Awaitable[None]],
     alive: Callable[[], None] | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """An application with these routes, health, metrics and documentation.
 
     Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
-    can't do its work. `alive` raises a `Problem` once only a restart would help.
+    can't do its work. `alive` raises a `Problem` once only a restart would help. `on_stop` is called when `serve` is told
+    to stop, before it waits for the answers in flight: to end those that would go on for ever.
     """
     app = DocumentedApp(
         title=title,
@@ -63,6 +66,7 @@ def make_app(
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
+    app.state.on_stop = on_stop
     # The last one added is the outermost: refused bodies are counted too.
     app.add_middleware(BodyLimits)
     app.add_middleware(Metrics)
@@ -166,6 +170,14 @@ def _methods(routes: Sequence[BaseRoute], path: str) -> set[str]:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._on_stop()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop on SIGINT and SIGTERM, once: uvicorn's own raises the signal again, before engines are closed."""
@@ -192,4 +204,4 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_GRACE_S,
     )
-    await _Server(config).serve()
+    await _Server(config, on_stop=app.state.on_stop).serve()

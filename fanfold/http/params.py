@@ -15,12 +15,12 @@ from fanfold.ids import UserId
 POST_ID_PATTERN = (
     r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
 )
-_POST_ID = re.compile(POST_ID_PATTERN)
+POST_ID = re.compile(POST_ID_PATTERN)
 _DECIMAL = re.compile(r"-?[0-9]{1,9}")
 
 
 def _canonical_uuid7(text: str) -> str:
-    if len(text) != 36 or _POST_ID.fullmatch(text) is None:
+    if len(text) != 36 or POST_ID.fullmatch(text) is None:
         raise ValueError("Send a post id: a UUIDv7 in its canonical form.")
     return text
 

@@ -71,6 +71,7 @@ async def all_in_one(
                     feed.router(reader),
                 ],
                 ready=readiness({"the log": log.ping}),
+                on_stop=reader.live.close,
             )
             yield System(app, engines, consumer, replayed)
         consuming.cancel()

@@ -17,7 +17,12 @@ async def serving(settings: Settings) -> None:
         real(settings, clock=clock, source="fanfold/feed_service") as engines,
         feed_reader(settings, engines, clock=clock) as reader,
     ):
-        app = make_app(title="Fanfold: feeds", routers=[router(reader)], ready=ready(engines))
+        app = make_app(
+            title="Fanfold: feeds",
+            routers=[router(reader)],
+            ready=ready(engines),
+            on_stop=reader.live.close,
+        )
         await serve(app, settings)
 
 

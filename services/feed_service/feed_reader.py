@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from fanfold.clock import Clock
 from fanfold.engines import Engines
+from fanfold.events import Event
 from fanfold.settings import Settings
+from feed_service.after import AfterWrites
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
+from feed_service.live import LiveFeeds
 from feed_service.read_feed import FeedRules, ReadFeed
+from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
 from feed_service.sources import Sources
 from feed_service.tail import LogTail
@@ -29,7 +33,10 @@ class FeedReader:
     """What the routes need."""
 
     read_feed: ReadFeed
+    read_head: ReadHead
     read_posts: ReadPosts
+    after_writes: AfterWrites
+    live: LiveFeeds
 
 
 @asynccontextmanager
@@ -48,8 +55,16 @@ async def feed_reader(
     )
     celebrities = Celebrities(stores.timelines, settings=settings, clock=clock, budget_s=budget_s)
     sources = Sources(reads, celebrities, stores.timelines, budget_s=budget_s)
+    head = ReadHead(sources, reads, retention_ms=settings.retention_ms, clock=clock)
+    live = LiveFeeds(head.newest, clock=clock, most=settings.live_feeds)
+
+    def told(event: Event, offset: int) -> None:
+        reads.apply(event, offset)
+        live.hint(event)
+
     background = [
-        asyncio.create_task(tail.follow(reads.apply), name="tail"),
+        asyncio.create_task(tail.follow(told), name="tail"),
+        asyncio.create_task(live.tick_forever(), name="live feeds"),
         asyncio.create_task(celebrities.refresh_forever(), name="pulled authors"),
     ]
     for task in background:
@@ -57,9 +72,13 @@ async def feed_reader(
     try:
         yield FeedReader(
             ReadFeed(sources, reads, rules=FeedRules.of(settings), clock=clock),
+            head,
             ReadPosts(stores, reads, budget_s=budget_s),
+            AfterWrites(log=engines.log, stores=stores, clock=clock, apply=reads.apply),
+            live,
         )
     finally:
+        live.close()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

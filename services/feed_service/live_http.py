@@ -73,6 +73,8 @@ def _scope(user_id: str) -> str:
 def router(live: LiveFeeds) -> APIRouter:
     """The route over the live feeds of this process."""
     do = LiveRoutes(live)
+    # As defaults, not in the annotations: those are read as text, where `do` means nothing.
+    place, held_before = Depends(do.place), Depends(do.held)
     api = APIRouter(tags=["feeds"])
 
     @api.get(
@@ -81,8 +83,8 @@ def router(live: LiveFeeds) -> APIRouter:
         responses={200: _ANSWER, 403: {"description": "Someone else's feed."}},
     )
     async def stream_feed(
-        feed: Annotated[LiveFeed, Depends(do.place)],
-        held: Annotated[State, Depends(do.held)],
+        feed: LiveFeed = place,
+        held: State = held_before,
         limit: Items = 20,
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow one's own feed as it changes. It ends equal to the chronological feed, whatever happens meanwhile."""

@@ -26,20 +26,25 @@ from fanfold.events import (
     UserUnblocked,
     UserUnfollowed,
     UserUnmuted,
+    encode,
     from_ms,
 )
 from fanfold.http.app import make_app
 from fanfold.ids import created_at_ms, new_post_id
+from fanfold.log import Position, Record
 from fanfold.memory import memory_stores
 from fanfold.settings import Settings
 from fanfold.stores import FollowerEdge, Mode, Pointer
 from feed_service import http as feed
+from feed_service.after import AfterWrites
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
 from feed_service.cursor import Ranking
 from feed_service.feed_reader import FeedReader
 from feed_service.items import FeedItem, FeedPage
+from feed_service.live import LiveFeeds
 from feed_service.read_feed import FeedRules, ReadFeed
+from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
 from feed_service.sources import Sources
 from tests.support.clock import ManualClock
@@ -285,6 +290,25 @@ class World:
         return self.offset
 
 
+@dataclass
+class Records:
+    """A log that answers single records, which a test has kept there."""
+
+    held: dict[Position, Record] = field(default_factory=dict)
+    away: bool = False
+
+    async def read(self, position: Position) -> Record | None:
+        if self.away:
+            raise Unavailable("away")
+        return self.held.get(position)
+
+    def keep(self, event: Event, offset: int) -> Position:
+        topic, key, value, headers = encode(event, source="test", now_ms=0)
+        position = Position(topic, 0, offset)
+        self.held[position] = Record(topic, 0, offset, key, value, dict(headers), 0)
+        return position
+
+
 class Reader:
     """The read side over a world, as one process has it; `trusted` says what its tail would."""
 
@@ -305,7 +329,22 @@ class Reader:
         rules = FeedRules.of(settings)
         self.read_feed = ReadFeed(sources, self.reads, rules=rules, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
-        world.told.append(self.reads.apply)
+        self.read_head = ReadHead(
+            sources, self.reads, retention_ms=settings.retention_ms, clock=clock
+        )
+        self.live = LiveFeeds(self.read_head.newest, clock=clock, most=2)
+        self.log = Records()
+        self.after_writes = AfterWrites(
+            log=self.log,  # type: ignore[arg-type]
+            stores=stores,
+            clock=clock,
+            apply=self.reads.apply,
+        )
+        world.told.append(self.told)
+
+    def told(self, event: Event, offset: int) -> None:
+        self.reads.apply(event, offset)
+        self.live.hint(event)
 
     async def page(
         self,
@@ -353,7 +392,15 @@ async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
 async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.AsyncClient]:
     """HTTP in front of a reader."""
     engines = Engines(None, world.stores)  # type: ignore[arg-type]
-    routes = feed.router(FeedReader(reader.read_feed, reader.read_posts))
+    routes = feed.router(
+        FeedReader(
+            reader.read_feed,
+            reader.read_head,
+            reader.read_posts,
+            reader.after_writes,
+            reader.live,
+        )
+    )
     app = make_app(title="feeds", routers=[routes], ready=feed.ready(engines))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fanfold.errors import Unavailable
 from fanfold.events import (
     GRAPH,
     POSTS,
@@ -21,7 +20,6 @@ from fanfold.events import (
     UserUnblocked,
     UserUnmuted,
     UserWoke,
-    encode,
     from_ms,
 )
 from fanfold.ids import new_post_id
@@ -29,31 +27,12 @@ from fanfold.log import Position, Record
 from fanfold.stores import FollowerEdge, Like, RecentLike
 from feed_service.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
 from tests.support.clock import START_MS, ManualClock
-from tests.support.feed import Change, World
+from tests.support.feed import Change, Records, World
 from tests.support.stores import write_edges
 
 AT = from_ms(START_MS)
 SEEN = Awaited(frozenset(), behind=False)
 BEHIND = Awaited(frozenset(), behind=True)
-
-
-@dataclass
-class Records:
-    """A log that answers single records."""
-
-    held: dict[Position, Record] = field(default_factory=dict)
-    away: bool = False
-
-    async def read(self, position: Position) -> Record | None:
-        if self.away:
-            raise Unavailable("away")
-        return self.held.get(position)
-
-    def keep(self, event: Event, offset: int) -> Position:
-        topic, key, value, headers = encode(event, source="test", now_ms=START_MS)
-        position = Position(topic, 0, offset)
-        self.held[position] = Record(topic, 0, offset, key, value, dict(headers), START_MS)
-        return position
 
 
 @dataclass
