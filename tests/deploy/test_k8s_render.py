@@ -1,0 +1,114 @@
+"""Every overlay renders, and every object in it is one that Kubernetes or an operator describes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.k8s import MANIFESTS, OVERLAYS, build, named, of_kind, rendered
+from tests.support.k8s_schemas import ROOT, errors_of
+
+COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release")
+CLUSTER_SCOPED = {"Namespace"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_is_valid_by_the_schema_of_its_kind(overlay: str) -> None:
+    assert {
+        f"{each['kind']} {each['metadata']['name']}": errors
+        for each in rendered(overlay)
+        if (errors := errors_of(each))
+    } == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path", "value"),
+    [
+        ("Deployment", "post-service", ("spec", "strategy", "rollingUpdate", "maxSurgeX"), 1),
+        ("Job", "prepare", ("spec", "backoffLimit"), "many"),
+        ("Kafka", "fanfold-kafka", ("spec", "kafka", "listener"), []),
+        ("KafkaNodePool", "broker", ("spec", "storage", "type"), "jbood"),
+        ("KafkaUser", "post-service-kafka", ("spec", "authentication", "typ"), "tls"),
+        ("CassandraDatacenter", "dc1", ("spec", "rackz"), []),
+        ("Certificate", "fanfold-cassandra-node", ("spec", "secretNames"), "x"),
+        ("HTTPRoute", "post-service", ("spec", "rule"), []),
+        ("BackendTrafficPolicy", "fanfold", ("spec", "retry", "numRetry"), 3),
+        ("ScaledObject", "fanout-service", ("spec", "pollInterval"), 5),
+        ("PrometheusRule", "fanfold", ("spec", "group"), []),
+        ("ServiceMonitor", "fanfold", ("spec", "endpoint"), []),
+    ],
+)
+def test_a_mistake_in_any_kind_is_seen(
+    kind: str, name: str, path: tuple[str, ...], value: Any
+) -> None:
+    mistaken = copy.deepcopy(named(rendered("prod"), kind, name))
+    inside = mistaken
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+
+    assert errors_of(mistaken)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_everything_is_in_one_namespace_and_nothing_is_there_twice(overlay: str) -> None:
+    objects = rendered(overlay)
+    (namespace,) = (each["metadata"]["name"] for each in of_kind(objects, "Namespace"))
+
+    assert {
+        each["metadata"]["namespace"] for each in objects if each["kind"] not in CLUSTER_SCOPED
+    } == {namespace}
+    names = Counter((each["kind"], each["metadata"]["name"]) for each in objects)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        (),
+        *((each,) for each in COMPONENTS),
+        *itertools.combinations(COMPONENTS, len(COMPONENTS) - 1),
+    ],
+    ids="+".join,
+)
+def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path: Path) -> None:
+    lines = ["resources:", f"- {_from(tmp_path, 'base')}"]
+    if components:
+        lines += ["components:", *(f"- {_from(tmp_path, f'components/{c}')}" for c in components)]
+    (tmp_path / "kustomization.yaml").write_text("\n".join(lines))
+
+    objects = build(tmp_path)
+
+    assert {each["kind"]: errors for each in objects if (errors := errors_of(each))} == {}
+    assert len(of_kind(objects, "Deployment")) == 3
+
+
+def test_the_class_of_the_gateway_is_valid_and_the_one_that_is_used() -> None:
+    gateway_class = yaml.safe_load((MANIFESTS / "cluster" / "gateway-class.yaml").read_text())
+
+    assert errors_of(gateway_class) == []
+    assert (
+        named(rendered("prod"), "Gateway", "fanfold")["spec"]["gatewayClassName"]
+        == (gateway_class["metadata"]["name"])
+    )
+
+
+def _from(directory: Path, what: str) -> str:
+    # kustomize takes relative paths only.
+    up = "../" * (len(directory.resolve().parts) - 1)
+    return f"{up}{(MANIFESTS / what).resolve().relative_to('/')}"
+
+
+def test_kustomize_is_the_one_that_kubectl_could_be() -> None:
+    """Nothing in the manifests needs the pinned kustomize: no plugins, no Helm, no remote resources."""
+    for path in MANIFESTS.rglob("kustomization.yaml"):
+        text = path.read_text()
+        assert not [
+            word for word in ("helmCharts", "generators:", "transformers:", "://") if word in text
+        ], path.relative_to(ROOT)

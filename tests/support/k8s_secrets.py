@@ -1,0 +1,44 @@
+"""Who provides which Secret: what is rendered, what an operator makes of an object, and what `scripts/k8s_secrets` makes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from tests.support.k8s import Object, of_kind
+from tests.support.k8s_schemas import ROOT
+
+
+def provided_secrets(objects: Sequence[Object]) -> dict[str, set[str]]:
+    """Every Secret that there will be, with its keys."""
+    provided = made_by_script()
+    for each in of_kind(objects, "Secret"):
+        provided[each["metadata"]["name"]] = {*each.get("data", ()), *each.get("stringData", ())}
+    for user in of_kind(objects, "KafkaUser"):
+        # Strimzi, for a user that authenticates by TLS.
+        assert user["spec"]["authentication"]["type"] == "tls"
+        provided[user["metadata"]["name"]] = {"ca.crt", "user.crt", "user.key"}
+    for kafka in of_kind(objects, "Kafka"):
+        provided[f"{kafka['metadata']['name']}-cluster-ca-cert"] = {"ca.crt"}
+    for datacenter in of_kind(objects, "CassandraDatacenter"):
+        provided[f"{datacenter['spec']['clusterName']}-superuser"] = {"username", "password"}
+    for certificate in of_kind(objects, "Certificate"):
+        provided[certificate["spec"]["secretName"]] = _of_certificate(certificate["spec"])
+    return provided
+
+
+def made_by_script() -> dict[str, set[str]]:
+    """What `scripts/k8s_secrets` says that it makes."""
+    listed = subprocess.run(
+        [ROOT / "scripts" / "k8s_secrets", "--list"], capture_output=True, text=True, check=True
+    )
+    return {name: set(keys) for name, *keys in map(str.split, listed.stdout.splitlines())}
+
+
+def _of_certificate(spec: Object) -> set[str]:
+    keys = {"ca.crt", "tls.crt", "tls.key"}
+    if {"type": "CombinedPEM"} in spec.get("additionalOutputFormats", ()):
+        keys.add("tls-combined.pem")
+    if spec.get("keystores", {}).get("jks", {}).get("create"):
+        keys |= {"keystore.jks", "truststore.jks"}
+    return keys
