@@ -20,7 +20,7 @@ async def serving(settings: Settings) -> None:
         app = make_app(
             title="Fanfold: feeds",
             routers=[router(reader)],
-            ready=ready(engines),
+            ready=ready(engines, reader),
             on_stop=reader.live.close,
         )
         await serve(app, settings)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.events import Event
+from fanfold.http.readiness import Check
 from fanfold.settings import Settings
 from feed_service.after import AfterWrites
 from feed_service.cached_reads import CachedReads
@@ -37,6 +38,7 @@ class FeedReader:
     read_posts: ReadPosts
     after_writes: AfterWrites
     live: LiveFeeds
+    warm: Check
 
 
 @asynccontextmanager
@@ -76,6 +78,7 @@ async def feed_reader(
             ReadPosts(stores, reads, budget_s=budget_s),
             AfterWrites(log=engines.log, stores=stores, clock=clock, apply=reads.apply),
             live,
+            tail.warm,
         )
     finally:
         live.close()

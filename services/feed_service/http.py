@@ -151,6 +151,6 @@ def router(reader: FeedReader) -> APIRouter:
     return api
 
 
-def ready(engines: Engines) -> Check:
-    """Ready while the tables answer. Without the log feeds are read uncached, so it isn't asked."""
-    return readiness({"the tables": engines.stores.timelines.ping})
+def ready(engines: Engines, reader: FeedReader) -> Check:
+    """Ready while the tables answer, once the caches are warm. Without the log feeds are read uncached."""
+    return readiness({"the tables": engines.stores.timelines.ping, "the caches": reader.warm})

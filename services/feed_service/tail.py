@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 from fanfold.clock import Clock
 from fanfold.errors import Transient, Undecodable
 from fanfold.events import PUBLIC_TOPICS, Event
+from fanfold.http.problems import NotNow
 from fanfold.log import EventLog, Record, Tail
 from fanfold.settings import Settings
 
@@ -25,6 +26,14 @@ _START_BACK_MS = (
 )  # what the worker may not have projected yet when this process starts
 _RETRY_S = 0.2
 
+WARM_UP_S = 20.0
+"""Longest that a new process is kept from readers until its caches may be used; without the log it goes on without."""
+
+
+class WarmingUp(NotNow):
+    kind = "warming-up"
+    title = "Not warm yet"
+
 
 class LogTail:
     """This process' reader of the public topics."""
@@ -37,6 +46,8 @@ class LogTail:
         self._opened_at_s = clock.monotonic_s()
         self._caught_up = False
         self._trusted_until_s = float("-inf")
+        self._warm = False
+        self._warm_by_s = clock.monotonic_s() + WARM_UP_S
         _BEHIND.set_function(self.behind_s)
 
     def behind_s(self) -> float:
@@ -53,6 +64,16 @@ class LogTail:
         if now_s > self._trusted_until_s:
             self._trusted_until_s = now_s + self._max_behind_s - self.behind_s()
         return now_s <= self._trusted_until_s
+
+    async def warm(self) -> None:
+        """Answer 503 until the log was caught up with once, 20 s at most.
+
+        Readers who come before that find every cache closed: each read then asks for everything, and the tail has to
+        share the processor with so much work that it may not catch up for minutes.
+        """
+        self._warm = self._warm or self.trusted() or self._clock.monotonic_s() > self._warm_by_s
+        if not self._warm:
+            raise WarmingUp("The caches are not warm yet.")
 
     async def follow(self, apply: Apply) -> None:
         """Apply what was appended in the last five minutes, then everything as it comes, for ever."""

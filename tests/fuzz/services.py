@@ -54,7 +54,8 @@ async def feed_service() -> AsyncIterator[FastAPI]:
         for author in ("bob", "carol", ACTOR):
             await api.posted(by=author)
         await api.project()
-        yield make_app(title="feeds", routers=[feed.router(reader)], ready=feed.ready(api.engines))
+        ready = feed.ready(api.engines, reader)
+        yield make_app(title="feeds", routers=[feed.router(reader)], ready=ready)
 
 
 @asynccontextmanager

@@ -392,16 +392,19 @@ async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
 async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.AsyncClient]:
     """HTTP in front of a reader."""
     engines = Engines(None, world.stores)  # type: ignore[arg-type]
-    routes = feed.router(
-        FeedReader(
-            reader.read_feed,
-            reader.read_head,
-            reader.read_posts,
-            reader.after_writes,
-            reader.live,
-        )
+
+    async def warm() -> None:
+        return
+
+    opened = FeedReader(
+        reader.read_feed,
+        reader.read_head,
+        reader.read_posts,
+        reader.after_writes,
+        reader.live,
+        warm,
     )
-    app = make_app(title="feeds", routers=[routes], ready=feed.ready(engines))
+    app = make_app(title="feeds", routers=[feed.router(opened)], ready=feed.ready(engines, opened))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from fanfold.engines import Engines
 from fanfold.errors import Unavailable
 from fanfold.events import PUBLIC_TOPICS, Event, encode, from_ms
@@ -16,7 +18,7 @@ from fanfold.memory import memory_stores
 from fanfold.settings import Settings
 from fanfold.sqlite_log import SqliteLog
 from feed_service.feed_reader import feed_reader
-from feed_service.tail import LogTail
+from feed_service.tail import WARM_UP_S, LogTail, WarmingUp
 from tests.support.clock import START_MS, ManualClock
 
 
@@ -156,6 +158,30 @@ async def test_a_tail_that_can_not_be_opened_is_opened_again_from_the_same_time(
     assert it.tail.behind_s() == float("inf")
     # At once, however long the last answer would have been good for.
     assert not it.tail.trusted()
+
+
+async def test_a_new_process_is_not_ready_until_it_has_caught_up_once() -> None:
+    it = Setting()
+    async with it.following():
+        with pytest.raises(WarmingUp):
+            await it.tail.warm()
+        await it.catch_up()
+        await it.tail.warm()
+        # Once is enough: a tail that falls behind later makes reads slower, and no readiness mends that.
+        it.clock.advance(10)
+        assert not it.tail.trusted()
+        await it.tail.warm()
+
+
+async def test_a_new_process_is_ready_after_a_while_even_without_the_log() -> None:
+    it = Setting()
+    it.log.refuses = True
+    async with it.following():
+        it.clock.advance(WARM_UP_S)
+        with pytest.raises(WarmingUp):
+            await it.tail.warm()
+        it.clock.advance(0.1)
+        await it.tail.warm()
 
 
 async def test_the_read_side_follows_a_real_log_and_leaves_nothing_running(tmp_path: Path) -> None:
