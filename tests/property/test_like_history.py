@@ -1,0 +1,185 @@
+"""Any likes, in any batches, delivered again by workers that die or linger: counts and lists say what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanfold.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
+from fanfold.log import Record
+from fanfold.stores import Like, LikeCount, RecentLike
+from fanout_service.worker import Worker
+from tests.support.clock import START_MS
+from tests.support.crashes import Killed, Life
+from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
+
+READERS = ("bob", "carl", "dave")
+
+
+@dataclass
+class Model:
+    """What happened to two posts, and what it comes to by the plainest of rules."""
+
+    posts: list[PostCreated] = field(default_factory=lambda: [a_post(), a_post(by="zoe")])
+    events: list[PostLiked | PostUnliked] = field(default_factory=list)
+
+    def liked(self, post: PostCreated) -> dict[str, int]:
+        """Who likes it in the end, and since when."""
+        found: dict[str, int] = {}
+        for event in self.events:
+            if event.post_id != post.post_id:
+                continue
+            if isinstance(event, PostLiked):
+                found.setdefault(event.user_id, round(event.liked_at.timestamp() * 1000))
+            else:
+                found.pop(event.user_id, None)
+        return found
+
+    def recent(self, reader: str) -> list[RecentLike]:
+        entries = [
+            RecentLike(liked[reader], post.post_id, post.author_id)
+            for post in self.posts
+            if reader in (liked := self.liked(post))
+        ]
+        return sorted(entries, reverse=True)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Model:
+    model = Model()
+    for _ in range(draw(st.integers(1, 25))):
+        post, reader = draw(st.sampled_from(model.posts)), draw(st.sampled_from(READERS))
+        # The clocks of two servers are not in the log's order, and may agree.
+        ms = START_MS + draw(st.integers(0, 4))
+        happens = draw(st.sampled_from([True, True, False]))
+        model.events.append((a_like if happens else an_unlike)(post, reader, ms=ms))
+    return model
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch: how long, what of it comes again, and after how many writes the worker dies."""
+
+    limit: int
+    redelivers: int
+    writes: int | None
+
+
+steps = st.lists(
+    st.builds(
+        Step,
+        limit=st.integers(1, 12),
+        redelivers=st.integers(0, 12),
+        writes=st.none() | st.integers(0, 12),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), steps)
+async def test_likes_are_exact_however_they_are_cut_repeated_and_died_over(
+    model: Model, taken: Sequence[Step]
+) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.append(*model.posts, *model.events)
+        worker = pipeline.worker()
+        for step in taken:
+            try:
+                dying = worker if step.writes is None else pipeline.worker(Life(step.writes))
+                await pipeline.step(dying, ENGAGEMENT, limit=step.limit, redelivers=step.redelivers)
+            except Killed:
+                worker = pipeline.worker()
+        await pipeline.drain(worker)
+        await check(pipeline, model)
+
+
+class Dawdling:
+    """Likes that take a given number of turns of the loop before each call, and between the rows of a write."""
+
+    def __init__(self, likes: Any, turns: Iterator[int]) -> None:
+        self._likes = likes
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._likes, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._dawdle()
+            return await method(*args, **kwargs)
+
+        return call
+
+    async def of_post(self, post_id: Any, user_ids: Any) -> dict[str, Like]:
+        found: dict[str, Like] = {}
+        for user_id in sorted(user_ids):
+            await self._dawdle()
+            found |= await self._likes.of_post(post_id, [user_id])
+        return found
+
+    async def write(self, likes: Sequence[Like]) -> None:
+        for like in likes:
+            await self._dawdle()
+            await self._likes.write([like])
+
+    async def _dawdle(self) -> None:
+        for _ in range(next(self._turns, 0)):
+            await asyncio.sleep(0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    model=histories(),
+    start=st.integers(0, 25),
+    zombies=st.integers(1, 12),
+    cut=st.integers(1, 12),
+    turns=st.tuples(*[st.lists(st.integers(0, 12), max_size=60)] * 2),
+)
+async def test_likes_are_exact_when_a_replaced_worker_goes_on_beside_its_successor(
+    model: Model, start: int, zombies: int, cut: int, turns: tuple[list[int], list[int]]
+) -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*model.posts)
+        records = [a_record(event, offset=n) for n, event in enumerate(model.events)]
+        if acknowledged := records[:start]:
+            await pipeline.worker().handlers()[ENGAGEMENT](acknowledged)
+        left = records[start:]
+        zombie, successor = (a_dawdling_worker(pipeline, each) for each in turns)
+        batches = [left[n : n + cut] for n in range(0, len(left), cut)]
+        await asyncio.gather(
+            handle(zombie, [left[:zombies]] if left else []), handle(successor, batches)
+        )
+        await check(pipeline, model)
+
+
+def a_dawdling_worker(pipeline: Pipeline, turns: Sequence[int]) -> Worker:
+    likes: Any = Dawdling(pipeline.stores.likes, iter(turns))
+    stores = replace(pipeline.stores, likes=likes)
+    return Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
+
+
+async def handle(worker: Worker, batches: Sequence[Sequence[Record]]) -> None:
+    for batch in batches:
+        await worker.handlers()[ENGAGEMENT](batch)
+
+
+async def check(pipeline: Pipeline, model: Model) -> None:
+    assert await pipeline.dead_letters() == []
+    likes = pipeline.stores.likes
+    for post in model.posts:
+        liked = model.liked(post)
+        count = await likes.count(post.post_id)
+        assert count == LikeCount(len(liked), count.position)
+        judged = await likes.of_post(post.post_id, READERS)
+        found = {name: like.liked_at_ms for name, like in judged.items() if like.active}
+        assert found == liked
+    for reader in READERS:
+        recent = await likes.recent(reader, limit=100)
+        assert recent == model.recent(reader)
+        posts = [post.post_id for post in model.posts]
+        assert await likes.of_user(reader, posts) == {like.post_id for like in recent}

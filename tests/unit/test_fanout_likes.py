@@ -1,0 +1,208 @@
+"""The projection of likes: what is written, how often, and what a death or a rival changes about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from fanfold.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
+from fanfold.settings import Settings
+from fanfold.stores import Like, LikeCount
+from fanout_service.fold_likes import fold_likes, like_change
+from fanout_service.worker import Worker
+from tests.support.clock import START_MS
+from tests.support.crashes import Killed, Life
+from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
+
+IN_ONE_BATCH = Settings(take_events=500)
+LIKERS = ("bob", "carl", "dave")
+
+
+class CountedLikes:
+    """A store of likes that counts its calls by name."""
+
+    def __init__(self, likes: Any) -> None:
+        self._likes = likes
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._likes, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            return await method(*args, **kwargs)
+
+        return call
+
+
+def a_worker(pipeline: Pipeline, likes: Any) -> Worker:
+    stores = replace(pipeline.stores, likes=likes)
+    return Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
+
+
+async def count(pipeline: Pipeline, post: PostCreated) -> int:
+    return (await pipeline.stores.likes.count(post.post_id)).likes
+
+
+async def test_a_viral_post_is_one_row_that_is_written_once_a_batch() -> None:
+    async with a_pipeline(IN_ONE_BATCH) as pipeline:
+        post, likes = a_post(), CountedLikes(pipeline.stores.likes)
+        await pipeline.append(post, *[a_like(post, f"fan-{n}") for n in range(1000)])
+        await pipeline.drain(a_worker(pipeline, likes))
+        assert await count(pipeline, post) == 1000
+        # 1,000 events in batches of 500: the row is read and written twice, and nothing else of the post at all.
+        assert likes.calls["count"] == likes.calls["write_count"] == 2
+        assert likes.calls["of_post"] == likes.calls["write"] == 2
+        assert likes.calls["write_recent"] == 1000
+
+
+async def test_likes_that_change_nothing_write_no_lists_and_repetitions_write_nothing() -> None:
+    async with a_pipeline(IN_ONE_BATCH) as pipeline:
+        post, likes = a_post(), CountedLikes(pipeline.stores.likes)
+        worker = a_worker(pipeline, likes).handlers()[ENGAGEMENT]
+        again = [a_like(post, "bob"), a_like(post, "bob"), an_unlike(post, "carl")]
+        records = [a_record(event, offset=n) for n, event in enumerate(again)]
+        await worker(records)
+        assert likes.calls["write_recent"] == 1
+        assert await pipeline.stores.likes.count(post.post_id) == LikeCount(1, 2)
+        await worker(records)
+        assert (likes.calls["write_count"], likes.calls["write_recent"]) == (1, 1)
+
+
+async def test_even_a_like_that_changes_nothing_leaves_its_position() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(post, a_like(post, "bob"), a_like(post, "bob", ms=START_MS + 1))
+        await pipeline.handle(an_unlike(post, "carl"))
+        likes = await pipeline.stores.likes.of_post(post.post_id, ["bob", "carl"])
+        assert likes["bob"] == Like("bob", post.post_id, "alice", True, START_MS, position=1)
+        assert likes["carl"] == Like("carl", post.post_id, "alice", False, START_MS, position=2)
+
+
+async def test_likes_that_come_before_their_post_are_counted_on_it() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        await pipeline.handle(a_like(post, "bob"))
+        await pipeline.handle(post)
+        [row] = (await pipeline.stores.posts.get([post.post_id])).values()
+        assert (row.content, row.like_count) == (post.content, 1)
+        assert await pipeline.dead_letters() == []
+
+
+async def test_likes_of_different_posts_do_not_wait_for_each_other() -> None:
+    async with a_pipeline(IN_ONE_BATCH) as pipeline:
+        slow, quick = a_post(), a_post()
+        stuck, done = asyncio.Event(), asyncio.Event()
+
+        class OneIsSlow(CountedLikes):
+            async def write_count(self, post_id: UUID, likes: int, *, at: int) -> None:
+                if post_id == slow.post_id:
+                    await stuck.wait()
+                await self._likes.write_count(post_id, likes, at=at)
+
+            async def write(self, likes: list[Like]) -> None:
+                await self._likes.write(likes)
+                done.set()
+
+        worker = a_worker(pipeline, OneIsSlow(pipeline.stores.likes)).handlers()[ENGAGEMENT]
+        records = [a_record(a_like(post, "bob"), offset=n) for n, post in enumerate((slow, quick))]
+        handling = asyncio.ensure_future(worker(records))
+        async with asyncio.timeout(5):
+            await done.wait()
+        assert await count(pipeline, quick) == 1
+        stuck.set()
+        await handling
+        assert await count(pipeline, slow) == 1
+
+
+async def tables(pipeline: Pipeline, post: PostCreated) -> dict[str, Any]:
+    likes = pipeline.stores.likes
+    return {
+        "count": await likes.count(post.post_id),
+        "likes": await likes.of_post(post.post_id, LIKERS),
+        "recent": {name: await likes.recent(name, limit=10) for name in LIKERS},
+        "dead letters": await pipeline.dead_letters(),
+    }
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3, 500])
+async def test_a_worker_that_dies_anywhere_leaves_the_likes_that_one_that_lives_does(
+    taken: int,
+) -> None:
+    settings = Settings(take_events=taken)
+    post, lived = a_post(), Life()
+    before = [post, a_like(post, "bob"), a_like(post, "carl")]
+    events = [
+        an_unlike(post, "bob"),
+        a_like(post, "dave", ms=START_MS + 1),
+        a_like(post, "bob", ms=START_MS + 2),
+        a_like(post, "carl", ms=START_MS + 3),
+        an_unlike(post, "dave"),
+    ]
+    async with a_pipeline(settings) as pipeline:
+        await pipeline.handle(*before)
+        await pipeline.append(*events)
+        await pipeline.drain(pipeline.worker(lived))
+        expected = await tables(pipeline, post)
+        assert expected["count"] == LikeCount(2, 6)
+    assert lived.written > 5
+    for writes in range(lived.written):
+        async with a_pipeline(settings) as pipeline:
+            await pipeline.handle(*before)
+            await pipeline.append(*events)
+            with pytest.raises(Killed):
+                await pipeline.drain(pipeline.worker(Life(writes)))
+            await pipeline.drain()
+            assert await tables(pipeline, post) == expected, f"after {writes} writes"
+
+
+async def test_a_worker_that_reads_likes_ahead_of_the_count_reads_again() -> None:
+    async with a_pipeline() as pipeline:
+        post = a_post()
+        records = [a_record(a_like(post, name), offset=n) for n, name in enumerate(LIKERS)]
+        read, go_on = asyncio.Event(), asyncio.Event()
+
+        class StopsAfterTheCount(CountedLikes):
+            async def count(self, post_id: UUID) -> LikeCount:
+                found: LikeCount = await self._likes.count(post_id)
+                self.calls["count"] += 1
+                read.set()
+                await go_on.wait()
+                return found
+
+        likes = StopsAfterTheCount(pipeline.stores.likes)
+        zombie = asyncio.ensure_future(a_worker(pipeline, likes).handlers()[ENGAGEMENT](records))
+        await read.wait()
+        successor = pipeline.worker().handlers()[ENGAGEMENT]
+        await successor(records[:2])
+        go_on.set()
+        await zombie
+        assert likes.calls["count"] == 2
+        await successor(records[2:])
+        assert await count(pipeline, post) == 3
+
+
+def test_a_fold_is_the_same_in_every_cut() -> None:
+    post = a_post()
+    events: list[PostLiked | PostUnliked] = [
+        a_like(post, "bob"),
+        a_like(post, "carl"),
+        an_unlike(post, "bob"),
+        a_like(post, "bob"),
+    ]
+    changes = [like_change(event, n) for n, event in enumerate(events)]
+    whole = fold_likes(LikeCount(0, None), {}, changes)
+    for cut in range(len(changes) + 1):
+        first = fold_likes(LikeCount(0, None), {}, changes[:cut])
+        stored = {like.user_id: like for like in first.likes}
+        second = fold_likes(first.count, stored, changes[cut:])
+        assert second.count == whole.count
+        assert [*first.entries, *second.entries] == whole.entries
+        assert stored | {like.user_id: like for like in second.likes} == {
+            like.user_id: like for like in whole.likes
+        }
