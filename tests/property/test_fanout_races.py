@@ -25,7 +25,10 @@ from tests.support.fanout import (
 )
 
 SUDDEN = SMALL.model_copy(update={"overlap_s": 0})
+PUSHED = SMALL.model_copy(update={"pull_threshold": 1000})
 POST, FOLLOW = "post", "follow"
+LAST_OF_THE_FIRST = 2
+"""So many followers are in the first bucket; one more opens the next sixteen."""
 MOST_STEPS = 9
 """Store calls of a fan-out to one bucket, and of a group of follows with its backfill: not more than these."""
 
@@ -78,6 +81,31 @@ async def test_a_follower_who_comes_while_a_post_is_fanned_out_gets_it_in_every_
             tried.add(tuple(turns.taken))
             assert post.post_id in await pipeline.timeline("bob"), order
     assert len(tried) > 500
+
+
+async def test_a_follower_who_opens_the_next_buckets_while_a_post_is_planned_gets_it_in_every_order() -> (
+    None
+):
+    """The plan names the newest generation: read before the post is there to be backfilled, it would miss theirs."""
+    opened = 0
+    async with a_pipeline(PUSHED) as pipeline:
+        for n, order in enumerate(orders(MOST_STEPS)):
+            if n % 487:
+                continue
+            author = f"author-{n}"
+            before = [a_follow(f"reader-{m}", author) for m in range(LAST_OF_THE_FIRST)]
+            await pipeline.handle(*before)
+            post = a_post(by=author)
+            await race(
+                pipeline,
+                iter(order),
+                (POSTS, records(post, offset=1000)),
+                (GRAPH, records(a_follow("bob", author), offset=1000)),
+            )
+            await pipeline.drain()
+            opened += (await pipeline.user(author)).generation
+            assert post.post_id in await pipeline.timeline("bob"), order
+    assert opened == 100
 
 
 names = st.sampled_from(["bob", "carl", "dave", "erin"])
