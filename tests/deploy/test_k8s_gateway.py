@@ -1,0 +1,301 @@
+"""The Gateway does what the local Envoy does: the same routes, times, retries and answers of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from fanfold.http.problems import Unauthenticated
+from tests.fuzz import services
+from tests.support.k8s import Object, named, of_kind, rendered
+from tests.support.k8s_schemas import ROOT
+
+STRANGE_PATHS = (
+    "/",
+    "/docs",
+    "/docs/more",
+    "/metrics",
+    "/readyz",
+    "/openapi.json",
+    "/openapi/posts.json",
+    "/openapi/users.json",
+    "/openapi/feeds.json",
+    "/posts",
+    "/posts/",
+    "/postscript",
+    "/users",
+    "/users/",
+    "/usersandmore",
+    "/users/alice/feeds",
+    "/users/alice/feed/stream",
+    "/users/alice/export",
+    "/users/feed/feed",
+    "/users/posts",
+)
+
+
+class Answer(NamedTuple):
+    """Who answers a path, after how long it is given up, and the path that they are asked for."""
+
+    who: str
+    timeout: str
+    rewritten: str | None
+
+
+@pytest.fixture
+def objects() -> tuple[Object, ...]:
+    return rendered("prod")
+
+
+@pytest.fixture
+def local() -> dict[str, Any]:
+    """The local Envoy's connection manager."""
+    envoy = yaml.safe_load((ROOT / "deploy/gateway/envoy.yaml").read_text())
+    (listener,) = envoy["static_resources"]["listeners"]
+    manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return {**manager, "listener": listener, "clusters": envoy["static_resources"]["clusters"]}
+
+
+async def served_paths() -> set[str]:
+    """Each path that a service describes, with something in place of what varies."""
+    found: set[str] = set()
+    for serving in (services.post_service, services.graph_service, services.feed_service):
+        async with serving() as app:
+            found |= {re.sub(r"\{\w+\}", "alice", path) for path in app.openapi()["paths"]}
+    return found
+
+
+async def test_every_path_is_answered_by_the_same_service_in_the_same_time(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    paths = {*STRANGE_PATHS, *await served_paths()}
+    assert {path: by_gateway(objects, path) for path in paths} == {
+        path: by_envoy(local, path) for path in paths
+    }
+
+
+async def test_what_a_service_serves_to_users_reaches_that_service(
+    objects: tuple[Object, ...],
+) -> None:
+    for name in ("post_service", "graph_service", "feed_service"):
+        async with getattr(services, name)() as app:
+            for path in app.openapi()["paths"]:
+                if path not in {"/livez", "/readyz", "/metrics"}:
+                    sample = re.sub(r"\{\w+\}", "alice", path)
+                    assert by_gateway(objects, sample).who == name.replace("_", "-"), path
+
+
+def by_envoy(local: Mapping[str, Any], path: str) -> Answer:
+    """The first route that matches."""
+    (host,) = local["route_config"]["virtual_hosts"]
+    route = next(each for each in host["routes"] if _envoy_matches(each["match"], path))
+    if "direct_response" in route:
+        return Answer(str(route["direct_response"]["status"]), "", None)
+    action = route["route"]
+    return Answer(f"{action['cluster']}-service", action["timeout"], action.get("prefix_rewrite"))
+
+
+def _envoy_matches(match: Mapping[str, Any], path: str) -> bool:
+    if "path" in match:
+        return bool(path == match["path"])
+    if "safe_regex" in match:
+        return re.fullmatch(match["safe_regex"]["regex"], path) is not None
+    if "path_separated_prefix" in match:
+        return _below(match["path_separated_prefix"], path)
+    return path.startswith(match["prefix"])
+
+
+def _below(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(prefix.rstrip("/") + "/")
+
+
+def by_gateway(objects: tuple[Object, ...], path: str) -> Answer:
+    """The rule that Envoy Gateway puts first: a whole path, a pattern, the longest prefix."""
+    order = ("PathPrefix", "RegularExpression", "Exact")
+    matching = [
+        ((order.index(match["path"]["type"]), len(match["path"]["value"])), rule)
+        for route in of_kind(objects, "HTTPRoute")
+        for rule in route["spec"]["rules"]
+        for match in rule["matches"]
+        if _rule_matches(match["path"], path)
+    ]
+    _, rule = max(matching, key=lambda each: each[0])
+    filters = {each["type"]: each for each in rule.get("filters", ())}
+    if "ExtensionRef" in filters:
+        direct = named(objects, "HTTPRouteFilter", filters["ExtensionRef"]["extensionRef"]["name"])
+        return Answer(str(direct["spec"]["directResponse"]["statusCode"]), "", None)
+    rewrite = filters.get("URLRewrite", {}).get("urlRewrite", {}).get("path", {})
+    (backend,) = rule["backendRefs"]
+    return Answer(backend["name"], rule["timeouts"]["request"], rewrite.get("replaceFullPath"))
+
+
+def _rule_matches(match: Mapping[str, str], path: str) -> bool:
+    match match["type"]:
+        case "Exact":
+            return path == match["value"]
+        case "RegularExpression":
+            return re.fullmatch(match["value"], path) is not None
+    return _below(match["value"], path)
+
+
+def test_no_path_has_two_patterns(objects: tuple[Object, ...]) -> None:
+    """Of two patterns Envoy Gateway takes the longer, which is nobody's intention."""
+    patterns = [
+        match["path"]["value"]
+        for route in of_kind(objects, "HTTPRoute")
+        for rule in route["spec"]["rules"]
+        for match in rule["matches"]
+        if match["path"]["type"] == "RegularExpression"
+    ]
+    for path in STRANGE_PATHS:
+        assert sum(re.fullmatch(each, path) is not None for each in patterns) <= 1, path
+
+
+def test_clients_are_bounded_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
+    policy = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]
+
+    assert policy["timeout"]["http"] == {
+        "requestReceivedTimeout": local["request_timeout"],
+        "requestHeadersReceivedTimeout": local["request_headers_timeout"],
+        "streamIdleTimeout": local["stream_idle_timeout"],
+        "idleTimeout": local["common_http_protocol_options"]["idle_timeout"],
+    }
+    assert (
+        policy["connection"]["bufferLimit"]
+        == local["listener"]["per_connection_buffer_limit_bytes"]
+    )
+    assert local["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+    # Envoy Gateway would merge slashes; the local Envoy leaves them, because it isn't told to.
+    assert "merge_slashes" not in local
+    assert policy["path"] == {
+        "escapedSlashesAction": "RejectRequest",
+        "disableMergeSlashes": True,
+    }
+
+
+def test_services_are_asked_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
+    policy = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]
+    (host,) = local["route_config"]["virtual_hosts"]
+    retries = host["retry_policy"]
+
+    assert policy["retry"]["retryOn"]["triggers"] == retries["retry_on"].split(",")
+    assert policy["retry"]["numRetries"] == retries["num_retries"]
+    back_off = policy["retry"]["perRetry"]["backOff"]
+    assert _seconds(back_off["baseInterval"]) == _seconds(
+        retries["retry_back_off"]["base_interval"]
+    )
+    assert _seconds(back_off["maxInterval"]) == _seconds(retries["retry_back_off"]["max_interval"])
+    for cluster in local["clusters"]:
+        (options,) = cluster["typed_extension_protocol_options"].values()
+        idle = options["common_http_protocol_options"]["idle_timeout"]
+        assert policy["timeout"]["http"]["connectionIdleTimeout"] == idle
+        assert policy["timeout"]["tcp"]["connectTimeout"] == cluster["connect_timeout"]
+
+
+def _seconds(written: str) -> float:
+    found = re.fullmatch(r"([\d.]+)(ms|s)", written)
+    assert found, written
+    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+
+
+def test_what_the_gateway_answers_itself_is_the_same_problem(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    overrides = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["responseOverride"]
+    # What a service answers is never touched.
+    assert {each["source"] for each in overrides} == {"Local"}
+    by_gateway = {_status(each): _problem(each["response"]) for each in overrides}
+    no_route = named(objects, "HTTPRouteFilter", "no-such-route")["spec"]["directResponse"]
+    by_gateway[no_route["statusCode"]] = _problem(no_route)
+    # The local Envoy asks nobody who they are.
+    kind, title, _, _ = by_gateway.pop(401)
+    assert (kind, title) == (
+        f"urn:fanfold:problem:{Unauthenticated.kind}",
+        Unauthenticated.title,
+    )
+
+    assert by_gateway == {
+        _local_status(mapper): _local_problem(mapper)
+        for mapper in local["local_reply_config"]["mappers"]
+    }
+
+
+def _status(override: Object) -> int:
+    (match,) = override["match"]["statusCodes"]
+    return int(match["value"] if match["type"] == "Value" else match["range"]["start"])
+
+
+def _problem(response: Object) -> tuple[str, str, str, str | None]:
+    assert response["contentType"] == "application/problem+json"
+    # The status may stand for whatever it is.
+    body = json.loads(response["body"]["inline"].replace("%RESPONSE_CODE%", "0"))
+    headers = {h["name"]: h["value"] for h in response.get("header", {}).get("set", ())}
+    return body["type"], body["title"], body["detail"], headers.get("retry-after")
+
+
+def _local_status(mapper: Object) -> int:
+    return int(mapper["filter"]["status_code_filter"]["comparison"]["value"]["default_value"])
+
+
+def _local_problem(mapper: Object) -> tuple[str, str, str, str | None]:
+    body = mapper["body_format_override"]["json_format"]
+    headers = {h["header"]["key"]: h["header"]["value"] for h in mapper.get("headers_to_add", ())}
+    return body["type"], body["title"], body["detail"], headers.get("retry-after")
+
+
+def test_the_page_of_the_documentation_is_the_same(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    (host,) = local["route_config"]["virtual_hosts"]
+    (docs,) = (each for each in host["routes"] if each["match"].get("path") == "/docs")
+    shown = named(objects, "ConfigMap", "gateway-docs")["data"]["response.body"]
+    assert shown == docs["direct_response"]["body"]["inline_string"]
+
+
+def test_the_same_is_written_to_the_access_log(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    (settings,) = named(objects, "EnvoyProxy", "fanfold")["spec"]["telemetry"]["accessLog"][
+        "settings"
+    ]
+    (log,) = local["access_log"]
+    assert settings["format"]["json"] == log["typed_config"]["log_format"]["json_format"]
+    least = log["filter"]["status_code_filter"]["comparison"]["value"]["default_value"]
+    assert settings["matches"] == [f"response.code >= {least}"]
+
+
+def test_every_route_leads_to_a_service_and_every_policy_to_something_that_is_there(
+    objects: tuple[Object, ...],
+) -> None:
+    (gateway,) = of_kind(objects, "Gateway")
+    for route in of_kind(objects, "HTTPRoute"):
+        assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"]}]
+        for rule in route["spec"]["rules"]:
+            for backend in rule.get("backendRefs", ()):
+                service = named(objects, "Service", backend["name"])
+                assert backend["port"] in {port["port"] for port in service["spec"]["ports"]}
+    for policy in of_kind(objects, "ClientTrafficPolicy", "BackendTrafficPolicy", "SecurityPolicy"):
+        for target in policy["spec"]["targetRefs"]:
+            named(objects, target["kind"], target["name"])
+    named(objects, "EnvoyProxy", gateway["spec"]["infrastructure"]["parametersRef"]["name"])
+
+
+def test_in_production_nobody_says_who_they_are_but_by_a_token(
+    objects: tuple[Object, ...],
+) -> None:
+    """The services trust X-User-Id: it must never be what a client has sent."""
+    client = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]
+    assert client["headers"]["earlyRequestHeaders"]["remove"] == ["X-User-Id"]
+    security = named(objects, "SecurityPolicy", "fanfold")["spec"]
+    (provider,) = security["jwt"]["providers"]
+    assert provider["claimToHeaders"] == [{"claim": "sub", "header": "X-User-Id"}]
+    assert "optional" not in security["jwt"]
+    guarded = {target["name"] for target in security["targetRefs"]}
+    assert guarded == {"post-service", "graph-service", "feed-service"}
+    (gateway,) = of_kind(objects, "Gateway")
+    assert {each["protocol"] for each in gateway["spec"]["listeners"]} == {"HTTPS"}

@@ -1,0 +1,149 @@
+"""Alerts and the dashboard ask for metrics that the services have, and find the pods that have them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+
+import prometheus_client
+import pytest
+
+import fanfold
+import fanout_service
+import feed_service
+import graph_service
+import post_service
+from tests.support.k8s import SERVICES, Object, named, of_kind, rendered, selects, workload
+
+OURS = re.compile(r"\bfanfold_[a-z0-9_]+")
+OTHERS = re.compile(r"\b(?:kafka|kube|kubelet)_[a-z0-9_]+")
+# From Strimzi's exporter, kube-state-metrics and the kubelet, as their documentation names them.
+KNOWN_OTHERS = {
+    "kafka_consumergroup_lag",
+    "kafka_consumergroup_current_offset",
+    "kafka_topic_partition_under_replicated_partition",
+    "kube_statefulset_replicas",
+    "kube_statefulset_status_replicas_ready",
+    "kube_cronjob_status_last_successful_time",
+    "kube_cronjob_spec_suspend",
+    "kubelet_volume_stats_available_bytes",
+    "kubelet_volume_stats_capacity_bytes",
+}
+
+
+@pytest.fixture(scope="module")
+def objects() -> tuple[Object, ...]:
+    return rendered("prod")
+
+
+@pytest.fixture(scope="module")
+def metrics() -> set[str]:
+    """The name of every sample that a service can have."""
+    for package in (fanfold, post_service, graph_service, feed_service, fanout_service):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    suffixes = {
+        "counter": ("_total",),
+        "gauge": ("",),
+        "histogram": ("_bucket", "_count", "_sum"),
+    }
+    return {
+        f"{family.name}{suffix}"
+        for family in prometheus_client.REGISTRY.collect()
+        if family.name.startswith("fanfold_")
+        for suffix in suffixes[family.type]
+    }
+
+
+def expressions(objects: tuple[Object, ...]) -> Iterator[tuple[str, str]]:
+    (rules,) = of_kind(objects, "PrometheusRule")
+    for group in rules["spec"]["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for panel in _dashboard(objects)["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def _dashboard(objects: tuple[Object, ...]) -> Object:
+    board = named(objects, "ConfigMap", "fanfold-dashboard")
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    dashboard: Object = json.loads(board["data"]["fanfold.json"])
+    return dashboard
+
+
+def test_every_metric_that_is_asked_for_exists(
+    objects: tuple[Object, ...], metrics: set[str]
+) -> None:
+    for title, expression in expressions(objects):
+        assert set(OURS.findall(expression)) <= metrics, title
+        assert set(OTHERS.findall(expression)) <= KNOWN_OTHERS, title
+        assert OURS.search(expression) or OTHERS.search(expression) or "up{" in expression, title
+
+
+def test_every_expression_is_closed(objects: tuple[Object, ...]) -> None:
+    for title, expression in expressions(objects):
+        for opening, closing in ("()", "{}", "[]"):
+            assert expression.count(opening) == expression.count(closing), title
+
+
+def test_every_alert_says_how_urgent_it_is_and_where_help_is(objects: tuple[Object, ...]) -> None:
+    (rules,) = of_kind(objects, "PrometheusRule")
+    for group in rules["spec"]["groups"]:
+        for rule in group["rules"]:
+            assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
+            assert rule["annotations"].keys() == {"summary", "runbook"}, rule["alert"]
+
+
+def test_a_worker_that_is_stuck_is_seen_from_outside(objects: tuple[Object, ...]) -> None:
+    """It may not be alive to say so itself."""
+    stuck = dict(expressions(objects))["FanfoldWorkersStuck"]
+    assert OURS.search(stuck) is None
+    assert "kafka_consumergroup_lag" in stuck
+    (kafka,) = of_kind(objects, "Kafka")
+    exporter = kafka["spec"]["kafkaExporter"]
+    assert re.fullmatch(exporter["groupRegex"], "fanfold.fanout")
+    assert re.fullmatch(exporter["topicRegex"], "fanfold.posts.v1")
+
+
+def test_every_service_is_scraped_once_where_it_serves_its_metrics(
+    objects: tuple[Object, ...],
+) -> None:
+    scraped: list[str] = []
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        for service in of_kind(objects, "Service"):
+            if selects(monitor["spec"]["selector"], service["metadata"]["labels"]):
+                scraped.append(service["metadata"]["name"])
+                ports = {port["name"] for port in service["spec"]["ports"]}
+                assert {each["port"] for each in monitor["spec"]["endpoints"]} <= ports
+        assert {each["path"] for each in monitor["spec"]["endpoints"]} == {"/metrics"}
+    for monitor in of_kind(objects, "PodMonitor"):
+        for name in SERVICES:
+            each = workload(objects, name)
+            if selects(monitor["spec"]["selector"], each.labels):
+                scraped.append(name)
+                ports = {port["name"] for port in each.containers[0]["ports"]}
+                assert {e["port"] for e in monitor["spec"]["podMetricsEndpoints"]} <= ports
+    assert sorted(scraped) == sorted(SERVICES)
+
+
+def test_the_jobs_that_alerts_name_are_the_services(objects: tuple[Object, ...]) -> None:
+    for title, expression in expressions(objects):
+        for job in re.findall(r'(?<![a-z])job="([^"]+)"', expression):
+            assert job in SERVICES, title
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        # The job is what this label of the Service says.
+        label = monitor["spec"]["jobLabel"]
+        for name in SERVICES:
+            assert named(objects, "Service", name)["metadata"]["labels"][label] == name
+
+
+def test_the_alert_of_too_few_partitions_knows_how_many_workers_there_can_be(
+    objects: tuple[Object, ...],
+) -> None:
+    most = named(objects, "ScaledObject", "fanout-service")["spec"]["maxReplicaCount"]
+    assert f">= {most}" in dict(expressions(objects))["FanfoldWorkersAtTheirMost"]

@@ -1,0 +1,175 @@
+"""Nothing is allowed that nobody needs, and everything that somebody needs is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.support.k8s import (
+    OVERLAYS,
+    SERVICES,
+    Object,
+    named,
+    of_kind,
+    rendered,
+    selects,
+    workloads,
+)
+
+KAFKA = {
+    "strimzi.io/cluster": "fanfold-kafka",
+    "strimzi.io/kind": "Kafka",
+    "strimzi.io/name": "fanfold-kafka-kafka",
+}
+CASSANDRA = {"cassandra.datastax.com/cluster": "fanfold-cassandra"}
+"""Labels that the operators give to the pods that they make."""
+SYSTEM_NAMESPACES = {
+    "kube-system",
+    "envoy-gateway-system",
+    "monitoring",
+    "cass-operator",
+    "keda",
+}
+
+
+@pytest.fixture(params=OVERLAYS)
+def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
+    return rendered(request.param)
+
+
+def policies_of(
+    objects: Sequence[Object], labels: dict[str, str], direction: str
+) -> Iterator[Object]:
+    for each in of_kind(objects, "NetworkPolicy"):
+        if direction in each["spec"]["policyTypes"] and selects(
+            each["spec"]["podSelector"], labels
+        ):
+            yield from each["spec"].get(direction.lower(), ())
+
+
+def may_reach(
+    objects: Sequence[Object], labels: dict[str, str], target: dict[str, str], port: int
+) -> bool:
+    """Whether a pod may open a connection to another of the namespace: out of the one."""
+    return any(
+        any(_is_pod(peer, target) for peer in rule.get("to", ()))
+        and any(p["port"] <= port <= p.get("endPort", p["port"]) for p in rule["ports"])
+        for rule in policies_of(objects, labels, "Egress")
+    )
+
+
+def lets_in(
+    objects: Sequence[Object], labels: dict[str, str], source: dict[str, str], port: int | str
+) -> bool:
+    """Whether a pod accepts it: into the other."""
+    return any(
+        any(_is_pod(peer, source) for peer in rule.get("from", ()))
+        and any(p["port"] == port for p in rule["ports"])
+        for rule in policies_of(objects, labels, "Ingress")
+    )
+
+
+def _is_pod(peer: Object, labels: dict[str, str]) -> bool:
+    return "namespaceSelector" not in peer and selects(peer.get("podSelector", {}), labels)
+
+
+def test_nothing_is_allowed_but_what_is_named(objects: tuple[Object, ...]) -> None:
+    assert named(objects, "NetworkPolicy", "deny-all")["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    for each in of_kind(objects, "NetworkPolicy"):
+        for rule in each["spec"].get("ingress", ()):
+            assert rule.get("from"), f"{each['metadata']['name']} lets everybody in"
+
+
+def test_every_policy_is_about_pods_that_there_are(objects: tuple[Object, ...]) -> None:
+    pods = [dict(each.labels) for each in workloads(objects)] + [KAFKA, CASSANDRA]
+    for each in of_kind(objects, "NetworkPolicy"):
+        selector = each["spec"]["podSelector"]
+        assert any(selects(selector, labels) for labels in pods), each["metadata"]["name"]
+        for rule in [*each["spec"].get("ingress", ()), *each["spec"].get("egress", ())]:
+            for peer in [*rule.get("from", ()), *rule.get("to", ())]:
+                if "namespaceSelector" in peer:
+                    namespace = peer["namespaceSelector"]["matchLabels"]
+                    assert set(namespace.values()) <= SYSTEM_NAMESPACES
+                else:
+                    assert any(selects(peer["podSelector"], labels) for labels in pods), peer
+
+
+def test_who_needs_an_engine_reaches_it_and_is_let_in(objects: tuple[Object, ...]) -> None:
+    (kafka,) = of_kind(objects, "Kafka")
+    (listener,) = kafka["spec"]["kafka"]["listeners"]
+    ours = [each for each in workloads(objects) if each.is_ours]
+    assert {each.name for each in ours} >= {*SERVICES, "prepare"}
+    for each in ours:
+        labels = dict(each.labels)
+        assert may_reach(objects, labels, KAFKA, listener["port"]), each.name
+        # Strimzi makes a policy of the peers of the listener.
+        assert any(_is_pod(peer, labels) for peer in listener["networkPolicyPeers"]), each.name
+        assert may_reach(objects, labels, CASSANDRA, 9042), each.name
+        assert lets_in(objects, CASSANDRA, labels, 9042), each.name
+
+
+def test_the_gateway_and_the_monitoring_reach_the_services(objects: tuple[Object, ...]) -> None:
+    for service in SERVICES:
+        policy = named(objects, "NetworkPolicy", service)
+        (rule,) = policy["spec"]["ingress"]
+        namespaces = {
+            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            for peer in rule["from"]
+        }
+        # Nobody calls a worker.
+        assert namespaces == {"monitoring"} | (
+            {"envoy-gateway-system"} if service != "fanout-service" else set()
+        )
+        assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+
+
+def test_no_service_calls_another(objects: tuple[Object, ...]) -> None:
+    pods = {each.name: dict(each.labels) for each in workloads(objects) if each.is_service}
+    for caller, labels in pods.items():
+        for called in pods.values():
+            assert not may_reach(objects, labels, called, 8080), caller
+
+
+def test_the_nodes_of_an_engine_reach_one_another(objects: tuple[Object, ...]) -> None:
+    assert may_reach(objects, KAFKA, KAFKA, 9090)
+    assert may_reach(objects, KAFKA, KAFKA, 9091)
+    for port in (7000, 7001, 8080):
+        assert may_reach(objects, CASSANDRA, CASSANDRA, port)
+        assert lets_in(objects, CASSANDRA, CASSANDRA, port)
+    reaper = {"app.kubernetes.io/name": "reaper"}
+    assert may_reach(objects, reaper, CASSANDRA, 8080)
+    assert lets_in(objects, CASSANDRA, reaper, 8080)
+
+
+def test_everybody_may_ask_for_a_name(objects: tuple[Object, ...]) -> None:
+    policy = named(objects, "NetworkPolicy", "allow-dns")["spec"]
+    assert policy["podSelector"] == {}
+    (rule,) = policy["egress"]
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {
+        ("UDP", 53),
+        ("TCP", 53),
+    }
+
+
+def test_every_disruption_budget_and_every_spread_is_about_its_own_pods(
+    objects: tuple[Object, ...],
+) -> None:
+    pods = {each.name: each for each in workloads(objects)}
+    for budget in of_kind(objects, "PodDisruptionBudget"):
+        name = budget["metadata"]["name"]
+        selected = {
+            each.name for each in pods.values() if selects(budget["spec"]["selector"], each.labels)
+        }
+        assert selected == {name}
+        # With one replica a budget of "one must stay" would keep its node from ever being drained.
+        assert budget["spec"]["maxUnavailable"] == 1
+    for each in pods.values():
+        for constraint in each.pod.get("topologySpreadConstraints", ()):
+            assert selects(constraint["labelSelector"], each.labels), each.name
+        selector = each.spec.get("selector")
+        if selector:
+            assert selects(selector, each.labels), each.name
