@@ -37,15 +37,6 @@ class _Connection(LibevConnection):  # type: ignore[misc]  # the driver has no t
 
 def connect(settings: Settings, *, keyspace: str | None) -> Session:
     """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
-    profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(
-            DCAwareRoundRobinPolicy(local_dc=settings.cassandra_datacenter)
-        ),
-        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
-        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
-        request_timeout=settings.cassandra_timeout_s,
-        row_factory=tuple_factory,
-    )
     # Adding it again changes nothing.
     logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
     cluster = Cluster(
@@ -57,7 +48,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         # The kernel would hold back the end of a batch until the server acknowledges its beginning, which the
         # server delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         # The default backs off to ten minutes: a node that restarted would stay unused that long.
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=settings.cassandra_timeout_s,
@@ -78,6 +69,18 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
     # Every statement brings its own timestamp; a client's clock must never decide.
     session.use_client_timestamp = False
     return session
+
+
+def _profile(settings: Settings) -> ExecutionProfile:
+    return ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(
+            DCAwareRoundRobinPolicy(local_dc=settings.cassandra_datacenter)
+        ),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        request_timeout=settings.cassandra_timeout_s,
+        row_factory=tuple_factory,
+    )
 
 
 def _password(settings: Settings) -> PlainTextAuthProvider | None:
