@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from prometheus_client import REGISTRY
 from fanfold.buckets import buckets_up_to
 from fanfold.events import (
     ACTIVITY,
+    GRAPH,
     POSTS,
     SLICES,
     Event,
@@ -20,6 +23,7 @@ from fanfold.events import (
 )
 from fanfold.ids import new_post_id
 from fanfold.settings import Settings
+from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import (
@@ -31,6 +35,7 @@ from tests.support.fanout import (
     a_record,
     an_unfollow,
 )
+from tests.support.feed import Door
 from tests.support.sleeping import a_sleep, an_awakening, found_by
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000, "take_events": 200})
@@ -214,6 +219,53 @@ async def test_events_of_activity_delivered_again_change_nothing() -> None:
             await pipeline.drain()
             now = await pipeline.user("bob"), await pipeline.timeline("bob"), await marks(pipeline)
             assert now == before
+
+
+# --- races, step by step -------------------------------------------------------------------------------
+
+
+def held_up(pipeline: Pipeline) -> tuple[Worker, Door]:
+    """A worker whose calls to the graph a test can hold up."""
+    door = Door(pipeline.stores.graph)
+    stores = replace(pipeline.stores, graph=door)  # type: ignore[arg-type]
+    worker = Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
+    return worker, door
+
+
+async def test_a_zombie_marks_no_follow_that_began_after_the_awakening() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        zombie, door = held_up(pipeline)
+        go_on = door.hold_before("follows")
+        asleep = asyncio.create_task(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
+        await door.until_held("follows")
+        # Another worker has taken its place, and does the same and all that follows.
+        await pipeline.handle(a_sleep(), an_awakening())
+        await pipeline.handle(a_follow("bob", "yuri"))
+        go_on()
+        await asleep
+        post = a_post(by="yuri")
+        await pipeline.handle(post)
+        assert await marks(pipeline, "yuri") == (["bob"], 0)
+        assert await found_by(pipeline.stores, "bob") == {post.post_id}
+
+
+async def test_a_follow_renewed_while_its_old_mark_is_cleared_loses_no_post() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(a_follow("bob"), an_unfollow("bob"), a_sleep())
+        worker, door = held_up(pipeline)
+        go_on = door.hold_before("write_following")
+        again = asyncio.create_task(worker.handlers()[GRAPH]([a_record(a_follow("bob"), offset=2)]))
+        # The edge is active as alice sees it and nothing was found to backfill; bob's side is not written.
+        await door.until_held("write_following")
+        post = a_post()
+        await pipeline.handle(post)
+        assert await pipeline.timeline("bob") == []
+        await pipeline.handle(an_awakening())
+        go_on()
+        await again
+        assert not (await pipeline.user("bob")).asleep
+        assert await found_by(pipeline.stores, "bob") == {post.post_id}
 
 
 # --- crashes -------------------------------------------------------------------------------------------
