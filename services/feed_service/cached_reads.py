@@ -6,7 +6,9 @@ raise `Unavailable`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from fanfold.clock import Clock
@@ -15,6 +17,9 @@ from fanfold.events import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    PostLiked,
+    PostUnliked,
+    UserLeft,
     UserRegistered,
 )
 from fanfold.settings import Settings
@@ -23,11 +28,18 @@ from feed_service.caches import Cache, Freshness, Loaded
 from feed_service.coverage import each_within, within
 from feed_service.merge import Head, Page, candidate
 from feed_service.pending import Held, Pending
+from feed_service.people import Person, person
 from feed_service.sight import Sight, changed_sights, read_sight
+from feed_service.taste import LISTED, Taste, hidden_likes, shows_likes, taste_of
 
 OWN_POSTS = 20
 """Newest own posts kept of a reader. Rarely do more of them stand on one page."""
 
+COUNTS_S = 0.5
+"""How old a like count may be besides. A viral post is liked a thousand times a second and shown as often: reading it
+again after each like would make its row a hot one, and keeping only what counts every like would keep nothing."""
+
+_MOST_LOOKED_UP = 20  # old likes, liked again; a taste with more of them is not kept
 _BACKFILLING_S = (
     1.0  # no event tells that a backfill has finished, so such a sight is soon read again
 )
@@ -35,7 +47,7 @@ _AS_LONG_AS_POSSIBLE = float("inf")
 
 
 class CachedReads:
-    """Readers' sights, authors' newest posts, post content and display names."""
+    """Readers' sights and tastes, authors' newest posts, post content with like counts, and people."""
 
     def __init__(
         self,
@@ -65,8 +77,11 @@ class CachedReads:
         self._posts: Cache[int, Post] = Cache(
             "posts", self._load_posts, size=settings.cached_posts, freshness=freshness
         )
-        self._names: Cache[str, str] = Cache(
-            "names", self._load_names, size=settings.cached_names, freshness=freshness
+        self._people: Cache[str, Person] = Cache(
+            "names", self._load_people, size=settings.cached_names, freshness=freshness
+        )
+        self._tastes: Cache[str, Taste] = Cache(
+            "tastes", self._load_taste, size=readers, freshness=freshness
         )
 
     async def sight(self, user_id: str) -> Sight:
@@ -94,9 +109,32 @@ class CachedReads:
         """The same as far as no store is needed."""
         return self._posts.held(numbers)
 
-    async def names(self, user_ids: Collection[str]) -> dict[str, str]:
-        """Everyone's display name; of those without one the id."""
-        return await self._names.get(user_ids)
+    async def people(self, user_ids: Collection[str]) -> dict[str, Person]:
+        """Everyone's name, and whether they have left."""
+        return await self._people.get(user_ids)
+
+    def people_held(self, user_ids: Collection[str]) -> dict[str, Person]:
+        """The same as far as no store is needed."""
+        return self._people.held(user_ids)
+
+    def people_unasked(self, user_ids: Collection[str]) -> dict[str, Person]:
+        """What is known of everyone while the graph is away: of some no more than the id, and what the log has said."""
+        unknown = {
+            user_id: Person(user_id, self._pending.has_left(user_id)) for user_id in user_ids
+        }
+        return unknown | self._people.held(user_ids)
+
+    async def taste(self, user_id: str) -> Taste:
+        """What a user has lately liked."""
+        return (await self._tastes.get((user_id,)))[user_id]
+
+    def taste_held(self, user_id: str) -> Taste | None:
+        """The same, if it needs no store."""
+        return self._tastes.held((user_id,)).get(user_id)
+
+    async def liked(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
+        """Which of these posts a user likes, uncached."""
+        return await within(self._budget_s, self._stores.likes.of_user(user_id, post_ids))
 
     def apply(self, event: Event, offset: int) -> None:
         """Note what an event of the log changes; called in the order of the log within a partition."""
@@ -107,23 +145,40 @@ class CachedReads:
             case PostEdited() | PostDeleted():
                 self._pending.post_changed(event.post_id, offset)
                 self._posts.drop(event.post_id.int)
+            case PostLiked() | PostUnliked():
+                held = Held(isinstance(event, PostLiked), offset)
+                self._pending.like_changed(event.user_id, event.post_id, held)
+                self._tastes.drop(event.user_id)
+                self._posts.expire(event.post_id.int, COUNTS_S)
             case UserRegistered():
                 self._pending.renamed(event.user_id, event.display_name)
-                self._names.drop(event.user_id)
+                self._people.drop(event.user_id)
+            case UserLeft():
+                self._pending.user_left(event.user_id)
+                self._people.drop(event.user_id)
+                self._sights.drop(event.user_id)
             case _:
                 for user_id, cell, active in changed_sights(event):
                     self._pending.sight_changed(user_id, cell, Held(active, offset))
                     self._sights.drop(user_id)
 
+    def apply_awaited(self, event: Event, offset: int) -> None:
+        """The same for an event that the tables show already: whatever is read from now on shows it too."""
+        self.apply(event, offset)
+        if isinstance(event, PostLiked | PostUnliked):
+            self._posts.drop(event.post_id.int)
+
     async def close(self) -> None:
         """Stop what is loading."""
-        for cache in (self._sights, self._authored, self._posts, self._names):
+        for cache in (self._sights, self._authored, self._posts, self._people, self._tastes):
             await cache.close()
 
     async def _load_sight(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Sight]]:
         (user_id,) = user_ids
         asked = read_sight(user_id, graph=self._stores.graph)
         sight, cells = await within(self._budget_s, asked)
+        if self._pending.has_left(user_id):
+            sight = replace(sight, left=True)
         keep_s = 0.0
         if self._pending.shows_sight(user_id, cells):
             keep_s = _BACKFILLING_S if sight.unmaterialised else _AS_LONG_AS_POSSIBLE
@@ -153,24 +208,46 @@ class CachedReads:
         asked = self._stores.posts.get([UUID(int=number) for number in numbers])
         posts = await within(self._budget_s, asked)
         return {
-            post_id.int: Loaded(post, _if(self._pending.shows_post(post)))
-            for post_id, post in posts.items()
+            post_id.int: Loaded(post, self._keep_post_s(post)) for post_id, post in posts.items()
         }
 
-    async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[str]]:
+    def _keep_post_s(self, post: Post) -> float:
+        if not self._pending.shows_post(post):
+            return 0.0
+        return _AS_LONG_AS_POSSIBLE if self._pending.shows_count(post) else COUNTS_S
+
+    async def _load_people(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Person]]:
         users = await within(self._budget_s, self._stores.graph.users(user_ids))
-        names = {}
+        people = {}
         for user_id in user_ids:
-            user = users.get(user_id)
-            stored = (user and user.display_name) or user_id
+            stored = person(user_id, users.get(user_id))
+            name, up_to_date = stored.name, True
             last_set = self._pending.name_of(user_id)
-            shown, up_to_date = stored, True
-            if last_set and last_set != stored:
+            if last_set and last_set != name:
                 # The worker will write it; but a tail that is behind may know less than the table.
                 up_to_date = self._trusted()
-                shown = last_set if up_to_date else stored
-            names[user_id] = Loaded(shown, _if(up_to_date))
-        return names
+                name = last_set if up_to_date else name
+            # Leaving is final, so it doesn't matter which of the two knows of it.
+            left = stored.left or self._pending.has_left(user_id)
+            people[user_id] = Loaded(Person(name, left), _if(up_to_date))
+        return people
+
+    async def _load_taste(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Taste]]:
+        (user_id,) = user_ids
+        recent = await within(self._budget_s, self._stores.likes.recent(user_id, limit=LISTED))
+        taste = taste_of(recent)
+        hidden = hidden_likes(taste, self._pending.likes_of(user_id))
+        positions = await self._like_positions(user_id, hidden) if hidden else {}
+        shown = shows_likes(taste, self._pending.likes_of(user_id), positions)
+        return {user_id: Loaded(taste, _if(shown))}
+
+    async def _like_positions(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        if len(post_ids) > _MOST_LOOKED_UP:
+            return {}
+        likes = self._stores.likes
+        asked = asyncio.gather(*(likes.of_post(post_id, [user_id]) for post_id in post_ids))
+        found = await within(self._budget_s, asked)
+        return {like.post_id: like.position for each in found for like in each.values()}
 
 
 def _if(up_to_date: bool) -> float:

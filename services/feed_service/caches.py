@@ -84,6 +84,15 @@ class Cache(Generic[K, V]):
         self._kept.pop(key, None)
         self._loading.pop(key, None)
 
+    def expire(self, key: K, in_s: float) -> None:
+        """Keep a key no longer than so many seconds. Nobody from now on waits for a load that began before."""
+        self._loading.pop(key, None)
+        held = self._kept.get(key)
+        if held is not None:
+            until_s = self._clock.monotonic_s() + in_s
+            if until_s < held[0]:
+                self._kept[key] = (until_s, held[1])
+
     async def close(self) -> None:
         """Cancel the loads in flight."""
         for task in self._tasks:

@@ -1,6 +1,7 @@
 """Which sources a request could ask, so that no feed is ever silently short.
 
-`rebuilding`: the reader slept, and the feed could not be pulled together in time. `behind`: a write that the request
+`likes`: what the reader likes could not be read, so that `liked_by_me` may be false where it shouldn't, and relevance
+knows no affinity. `rebuilding`: the reader slept, and the feed could not be pulled together in time. `behind`: a write that the request
 had to see is not in the tables yet.
 """
 
@@ -16,7 +17,7 @@ from fanfold.errors import Transient, Unavailable
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-SourceName = Literal["timeline", "celebrities", "graph", "posts", "rebuilding", "behind"]
+SourceName = Literal["timeline", "celebrities", "graph", "posts", "likes", "rebuilding", "behind"]
 
 _ASKED_AT_ONCE = 64  # queries that one request may have in flight when everything is cold
 
@@ -73,6 +74,6 @@ class Coverage:
 
     def refuse_nothing(self, found: Sized) -> None:
         """Raise `Unavailable` where nothing was found because nobody was there to say so."""
-        nobody = bool(self.missing) and not self.answered - {"graph"}
+        nobody = bool(self.missing) and not self.answered - {"graph", "likes"}
         if not found and (nobody or self.without_content):
             raise Unavailable("no source of the feed could be asked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -64,29 +64,39 @@ async def feed_reader(
         reads.apply(event, offset)
         live.hint(event)
 
-    background = [
-        asyncio.create_task(tail.follow(told), name="tail"),
-        asyncio.create_task(live.tick_forever(), name="live feeds"),
-        asyncio.create_task(celebrities.refresh_forever(), name="pulled authors"),
-    ]
-    for task in background:
-        task.add_done_callback(_say_why)
+    background = {
+        "the tail": tail.follow(told),
+        "live feeds": live.tick_forever(),
+        "pulled authors": celebrities.refresh_forever(),
+    }
     try:
-        yield FeedReader(
-            ReadFeed(sources, reads, rules=FeedRules.of(settings), clock=clock),
-            head,
-            ReadPosts(stores, reads, budget_s=budget_s),
-            AfterWrites(log=engines.log, stores=stores, clock=clock, apply=reads.apply),
-            live,
-            tail.warm,
-        )
+        async with _running(background):
+            yield FeedReader(
+                ReadFeed(sources, reads, rules=FeedRules.of(settings), clock=clock),
+                head,
+                ReadPosts(stores, reads, budget_s=budget_s),
+                AfterWrites(log=engines.log, stores=stores, clock=clock, apply=reads.apply_awaited),
+                live,
+                tail.warm,
+            )
     finally:
         live.close()
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         await reads.close()
         await celebrities.close()
+
+
+@asynccontextmanager
+async def _running(work: Mapping[str, Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """The block with this work beside it. Work that fails ends alone, and says so."""
+    tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+    for task in tasks:
+        task.add_done_callback(_say_why)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _say_why(task: asyncio.Task[None]) -> None:

@@ -32,11 +32,20 @@ RankingQuery = Annotated[
     ),
 ]
 
+ExplainQuery = Annotated[
+    bool,
+    Query(
+        description="With `relevance`: add to each item an `explain` object, the parts of its score as of now. A later page "
+        "keeps the order that was right when the first was read."
+    ),
+]
+
 _FEED_ANSWER: dict[str, Any] = {
     "headers": {
         INCOMPLETE_HEADER: {
             "description": "The sources that could not be asked, when `complete` is false: "
-            "`celebrities`, `graph`, `posts`, `timeline`; `rebuilding`, while the feed of a reader who was away is put "
+            "`celebrities`, `graph`, `posts`, `timeline`; `likes`, when `liked_by_me` may be false where it shouldn't, and "
+            "relevance knows no affinity; `rebuilding`, while the feed of a reader who was away is put "
             "together; `behind`, when a write of `Fanfold-After` could not be seen in time.",
             "schema": {"type": "string"},
         }
@@ -78,13 +87,23 @@ class FeedRoutes:
         limit: Limit = 10,
         cursor: Cursor = None,
         ranking: RankingQuery = "relevance",
+        explain: ExplainQuery = False,
         after: After,
     ) -> Response:
         """Read one's own feed: the posts of those whom one follows, and one's own."""
         refuse_others(user_id, actor)
+        if explain and ranking == "chronological":
+            raise Invalid.at(
+                "query", "explain", "Leave it out, or ask for `relevance`: a time needs no reasons."
+            )
         awaited = await self.reader.after_writes(user_id, _positions(after))
         page, missing = await self.reader.read_feed(
-            user_id, ranking=ranking, limit=limit, cursor=cursor, awaited=awaited
+            user_id,
+            ranking=ranking,
+            limit=limit,
+            cursor=cursor,
+            awaited=awaited,
+            explain=explain,
         )
         return _json(page, missing)
 
@@ -98,9 +117,7 @@ class FeedRoutes:
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 10, cursor: Cursor = None
     ) -> Response:
         """Read an author's posts, newest first."""
-        page = await self.reader.read_posts(
-            user_id, limit=limit, cursor=cursor, known=user_id == actor
-        )
+        page = await self.reader.read_posts(user_id, viewer=actor, limit=limit, cursor=cursor)
         return _json(page)
 
 
@@ -146,7 +163,11 @@ def router(reader: FeedReader) -> APIRouter:
     )
     api.include_router(live_http.router(reader.live))
     api.add_api_route(
-        "/users/{user_id}/posts", do.read_posts, methods=["GET"], response_model=PostPage
+        "/users/{user_id}/posts",
+        do.read_posts,
+        methods=["GET"],
+        response_model=PostPage,
+        responses={403: {"description": "There is a block between the two."}},
     )
     return api
 

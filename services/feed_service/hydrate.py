@@ -1,40 +1,64 @@
-"""From pointers to posts: content once from its one home, deleted ones dropped, names added last."""
+"""From pointers to posts: content once from its one home, without what is deleted and whose author has left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from fanfold.stores import Mode, Post
 from feed_service.cached_reads import CachedReads
 from feed_service.coverage import Coverage
 from feed_service.merge import Candidate, Merge
+from feed_service.people import Person
 
 
 class Hydrated(NamedTuple):
-    """A post that is in the feed, and how it came there."""
+    """A post that is in the feed, how it came there, and whose it is."""
 
     post: Post
     source: Mode
+    author: Person
 
 
 async def hydrate(
     reads: CachedReads, candidates: Sequence[Candidate], coverage: Coverage
 ) -> list[Hydrated]:
-    """The posts of those candidates that are not deleted, in the same order.
+    """The posts of those candidates that may be shown, in the same order.
 
-    While the posts are unavailable, only those in memory, and `posts` is noted as missing.
+    While the posts are unavailable, only those in memory, and `posts` is noted as missing. While the graph is, authors
+    who are not in memory are shown under their ids, and `graph` is noted.
     """
     numbers = [-candidate.order for candidate in candidates]
-    posts = await coverage.ask("posts", reads.posts(numbers))
+    author_ids = {candidate.author_id for candidate in candidates}
+    in_candidates = (
+        "" not in author_ids
+    )  # or they come from a frozen ranking, which holds no authors
+    author_ids.discard("")
+    people: Mapping[str, Person] = reads.people_held(author_ids)
+    asked = coverage.ask("posts", reads.posts(numbers))
+    if len(people) < len(author_ids):
+        posts, people = await asyncio.gather(asked, _people(reads, author_ids, coverage))
+    else:
+        posts = await asked
     if posts is None:
         coverage.without_content = True
         posts = reads.posts_held(numbers)
+    if not in_candidates:
+        people = await _people(reads, {post.author_id for post in posts.values()}, coverage)
     return [
-        Hydrated(post, candidate.source)
+        Hydrated(post, candidate.source, author)
         for candidate in candidates
         if (post := posts.get(-candidate.order)) is not None and not post.deleted
+        if not (author := people[post.author_id]).left
     ]
+
+
+async def _people(
+    reads: CachedReads, author_ids: Collection[str], coverage: Coverage
+) -> Mapping[str, Person]:
+    people = await coverage.ask("graph", reads.people(author_ids))
+    return people if people is not None else reads.people_unasked(author_ids)
 
 
 async def take_live(
@@ -45,7 +69,7 @@ async def take_live(
     reads: CachedReads,
     coverage: Coverage,
 ) -> list[Hydrated]:
-    """The next `count` posts of a merge that pass `keep` and are not deleted; fewer only at the end of the feed.
+    """The next `count` posts of a merge that pass `keep` and may be shown; fewer only at the end of the feed.
 
     Or when content became unavailable: then what was found so far, and that is noted.
     """
@@ -57,14 +81,3 @@ async def take_live(
             break
         live += await hydrate(reads, candidates, coverage)
     return live
-
-
-async def author_names(
-    reads: CachedReads, posts: Collection[Post], coverage: Coverage
-) -> dict[str, str]:
-    """Display names by author. Without the graph the ids stand in, and it is noted as missing."""
-    author_ids = {post.author_id for post in posts}
-    if not author_ids:
-        return {}
-    names = await coverage.ask("graph", reads.names(author_ids))
-    return names if names is not None else {author_id: author_id for author_id in author_ids}

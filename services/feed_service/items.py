@@ -11,6 +11,8 @@ from pydantic import Field
 from fanfold.clock import rfc3339
 from fanfold.http.openapi import Rfc3339
 from fanfold.stores import Mode, Post
+from feed_service.hydrate import Hydrated
+from feed_service.ranking import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class PostItem:
     content: str
     created_at: Rfc3339
     edited_at: Rfc3339 | None
-    like_count: int
+    like_count: Annotated[int, Field(description="How many like it, at most about a second ago.")]
     liked_by_me: bool
 
 
@@ -35,10 +37,32 @@ class FeedItem(PostItem):
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a post stands where it does: its score, which is the product of the other three, as of now."""
+
+    score: float
+    recency: Annotated[
+        float, Field(description="1 / (hours + 2) ^ 1.8, of the post's age in hours.")
+    ]
+    engagement: Annotated[float, Field(description="1 + ln(1 + like_count).")]
+    affinity: Annotated[
+        float, Field(description="1 + the author's share of the reader's last 100 likes.")
+    ]
+    age_ms: Annotated[int, Field(description="The post's age.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedItem(FeedItem):
+    """A post in a feed that is asked to explain itself."""
+
+    explain: Explanation
+
+
+@dataclass(frozen=True, slots=True)
 class FeedPage:
     """A page of a feed."""
 
-    items: list[FeedItem]
+    items: list[FeedItem | ExplainedItem]
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
     complete: Annotated[bool, Field(description="False when a source could not be asked.")]
 
@@ -68,19 +92,26 @@ class NewPosts:
     complete: Annotated[bool, Field(description="False when a source could not be asked.")]
 
 
-def post_item(post: Post, author: str) -> PostItem:
-    """The item of a post."""
-    return PostItem(*_shown(post, author))
+def post_item(post: Post, author: str, *, liked: bool) -> PostItem:
+    """The item of a post, which its reader likes or doesn't."""
+    return PostItem(*_shown(post, author, liked))
 
 
-def feed_item(post: Post, author: str, source: Mode) -> FeedItem:
+def feed_item(shown: Hydrated, *, liked: bool) -> FeedItem:
     """The item of a post in a feed."""
-    return FeedItem(*_shown(post, author), source)
+    return FeedItem(*_shown(shown.post, shown.author.name, liked), shown.source)
 
 
-def _shown(post: Post, author: str) -> tuple[UUID, str, str, str, str, str | None, int, bool]:
+def explained_item(shown: Hydrated, parts: Parts, *, liked: bool, age_ms: int) -> ExplainedItem:
+    """The same with the parts of its score."""
+    explanation = Explanation(parts.score, *parts, age_ms)
+    return ExplainedItem(*_shown(shown.post, shown.author.name, liked), shown.source, explanation)
+
+
+def _shown(
+    post: Post, author: str, liked: bool
+) -> tuple[UUID, str, str, str, str, str | None, int, bool]:
     edited_at = None if post.edited_at_ms is None else rfc3339(post.edited_at_ms)
-    # Nobody can like a post yet: 0 and false are the truth, not a stand-in.
     return (
         post.post_id,
         post.author_id,
@@ -88,6 +119,6 @@ def _shown(post: Post, author: str) -> tuple[UUID, str, str, str, str, str | Non
         post.content,
         rfc3339(post.created_at_ms),
         edited_at,
-        0,
-        False,
+        post.like_count,
+        liked,
     )

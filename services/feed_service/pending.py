@@ -44,6 +44,10 @@ class Pending:
         self._newest_of: TTLCache[str, UUID] = _cells(clock)
         self._seen_by: TTLCache[str, dict[Cell, Held]] = _cells(clock)
         self._names: TTLCache[str, str] = _cells(clock)
+        self._left: TTLCache[str, bool] = _cells(clock)
+        # Apart from the posts' own: the offsets of two topics don't compare.
+        self._counts: TTLCache[UUID, int] = _cells(clock)
+        self._likes_of: TTLCache[str, dict[UUID, Held]] = _cells(clock)
 
     def post_changed(self, post_id: UUID, offset: int) -> None:
         """A post was edited or deleted."""
@@ -64,10 +68,27 @@ class Pending:
         """A user registered or changed the display name."""
         self._names[user_id] = display_name
 
+    def user_left(self, user_id: str) -> None:
+        """A user left, for good."""
+        self._left[user_id] = True
+
+    def like_changed(self, user_id: str, post_id: UUID, held: Held) -> None:
+        """A user liked a post, or took a like back."""
+        self._counts[post_id] = max(held.position, self._counts.get(post_id, held.position))
+        likes = self._likes_of.get(user_id, {})
+        if post_id not in likes or likes[post_id].position <= held.position:
+            likes[post_id] = held
+        self._likes_of[user_id] = likes  # set again, for a new lifetime
+
     def shows_post(self, post: Post) -> bool:
-        """Whether this row holds every change known of the post."""
+        """Whether this row holds every edit known of the post, and its deletion."""
         offset = self._posts.get(post.post_id)
         return offset is None or (post.position is not None and post.position >= offset)
+
+    def shows_count(self, post: Post) -> bool:
+        """Whether this row counts every like known of the post."""
+        offset = self._counts.get(post.post_id)
+        return offset is None or (post.like_position is not None and post.like_position >= offset)
 
     def shows_authored(self, author_id: str, newest: Sequence[AuthoredPost]) -> bool:
         """Whether an author's newest pointers hold every post known, all with their modes.
@@ -88,6 +109,14 @@ class Pending:
     def name_of(self, user_id: str) -> str | None:
         """The display name last set, if lately: the log's word counts before the table's."""
         return self._names.get(user_id)
+
+    def has_left(self, user_id: str) -> bool:
+        """Whether the log has lately said that a user left."""
+        return user_id in self._left
+
+    def likes_of(self, user_id: str) -> Mapping[UUID, Held]:
+        """The likes that a user has lately given or taken back."""
+        return self._likes_of.get(user_id, {})
 
 
 def _cells(clock: Clock) -> TTLCache[Any, Any]:

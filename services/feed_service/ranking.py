@@ -1,9 +1,15 @@
 """Relevance: how high a post stands in a feed that is not ordered by time. Pure arithmetic on what is known.
 
-    score = (1 + ln(1 + likes)) · (1 + w · affinity) / (hours + 2) ^ 1.8
+    score      = engagement · affinity · recency
+    engagement = 1 + ln(1 + likes)
+    affinity   = 1 + w · share
+    recency    = 1 / (hours + 2) ^ 1.8
 
-The denominator is the gravity of Hacker News, as its ranking was published with the Arc sources (news.arc: gravity
-1.8, two hours added to the age). Its numerator, votes - 1, would make every post that nobody has liked yet equal;
+`likes` is the post's like count, `share` the part of the reader's last 100 likes that went to the author, `hours` the
+post's age.
+
+The last is the gravity of Hacker News, as its ranking was published with the Arc sources (news.arc: gravity
+1.8, two hours added to the age). Its votes - 1 would make every post that nobody has liked yet equal;
 ours starts at one, so that such posts are in order of time, and takes the logarithm of the likes, so that a post
 with a million of them is worth fifteen, not a million.
 """
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log1p
+from typing import NamedTuple
 
 _MS_PER_HOUR = 3_600_000
 
@@ -33,16 +40,41 @@ class Relevance:
     """At most so many posts from each pulled author, so that one loud celebrity can't fill the page."""
 
 
-def relevance(
+class Parts(NamedTuple):
+    """What a score is the product of."""
+
+    recency: float
+    engagement: float
+    affinity: float
+
+    @property
+    def score(self) -> float:
+        return self.recency * self.engagement * self.affinity
+
+
+def parts(
     rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
-) -> float:
-    """The score of a post; higher is better, and it falls strictly with age.
+) -> Parts:
+    """How relevant a post is, and why.
 
     `age_ms` below zero (a clock ahead) counts as zero. `affinity_share` is the author's share, 0 to 1, of what the
     reader has lately liked.
     """
+    recency = _recency(rule, age_ms)
+    return Parts(recency, 1 + log1p(like_count), 1 + rule.affinity_weight * affinity_share)
+
+
+def relevance(
+    rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
+) -> float:
+    """The score of a post, as of `parts`; higher is better, and it falls strictly with age."""
+    recency = _recency(rule, age_ms)
+    # Most posts have neither, and a hundred are scored for every page.
+    score = recency * (1 + log1p(like_count)) if like_count else recency
+    return score * (1 + rule.affinity_weight * affinity_share) if affinity_share else score
+
+
+def _recency(rule: Relevance, age_ms: int) -> float:
     hours = age_ms / _MS_PER_HOUR if age_ms > 0 else 0.0
-    engagement = 1 + log1p(like_count)
-    affinity = 1 + rule.affinity_weight * affinity_share
-    score: float = engagement * affinity / (hours + rule.head_start_h) ** rule.gravity
-    return score
+    recency: float = (hours + rule.head_start_h) ** -rule.gravity
+    return recency

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from fanfold.clock import Clock
 from fanfold.errors import Unavailable
 from fanfold.ids import created_at_ms
 from fanfold.settings import Settings
+from feed_service.access import refuse_left
 from feed_service.after import NOTHING_AWAITED, Awaited
 from feed_service.cached_reads import CachedReads
 from feed_service.coverage import Coverage, SourceName
@@ -27,10 +28,11 @@ from feed_service.cursor import (
     ranked_cursor,
     ranked_of,
 )
-from feed_service.hydrate import Hydrated, author_names, hydrate, take_live
-from feed_service.items import FeedPage, feed_item
+from feed_service.hydrate import Hydrated, hydrate, take_live
+from feed_service.items import ExplainedItem, FeedItem, FeedPage, explained_item, feed_item
+from feed_service.likings import Likings
 from feed_service.merge import Candidate, Merge, candidate
-from feed_service.ranking import Relevance, relevance
+from feed_service.ranking import Relevance, parts, relevance
 from feed_service.sources import Skeleton, Sources, Span, visible
 
 _INCOMPLETE = Metric(
@@ -63,6 +65,7 @@ class _Asked:
     scope: str
     pull_too: frozenset[str]
     coverage: Coverage
+    likings: Likings
 
 
 class ReadFeed:
@@ -84,14 +87,18 @@ class ReadFeed:
         limit: int,
         cursor: str | None,
         awaited: Awaited = NOTHING_AWAITED,
+        explain: bool = False,
     ) -> tuple[FeedPage, list[SourceName]]:
         """A page of the viewer's feed, and the sources that could not be asked.
 
-        `awaited` is what became of the writes that this read has to see. Raises `Unavailable` when no source could be asked; answers 422 for a cursor of another user or ranking.
+        `awaited` is what became of the writes that this read has to see. With `explain` each item says what its score is
+        made of; on a later page as of now, though the order stays that of the first. Raises `Unavailable` when no source
+        could be asked; answers 422 for a cursor of another user or ranking, and 404 to a viewer who has left.
         """
         coverage = Coverage()
         scope = feed_scope(ranking, viewer)
-        asked = _Asked(viewer, limit, scope, awaited.authors, coverage)
+        likings = Likings(self._reads, viewer, coverage)
+        asked = _Asked(viewer, limit, scope, awaited.authors, coverage, likings)
         if ranking == "chronological":
             shown, next_cursor = await self._chronological(asked, cursor)
         elif cursor is None:
@@ -99,12 +106,31 @@ class ReadFeed:
         else:
             shown, next_cursor = await self._go_on(asked, ranked_of(cursor, scope=asked.scope))
         coverage.refuse_nothing(shown)
-        names = await author_names(self._reads, [each.post for each in shown], coverage)
-        items = [feed_item(post, names[post.author_id], source) for post, source in shown]
+        items = await self._items(shown, likings, explain=explain)
         missing = sorted({*coverage.missing, *(("behind",) if awaited.behind else ())})
         for source in missing:
             _INCOMPLETE.labels(source).inc()
         return FeedPage(items, next_cursor, complete=not missing), missing
+
+    async def _items(
+        self, shown: Sequence[Hydrated], likings: Likings, *, explain: bool
+    ) -> list[FeedItem | ExplainedItem]:
+        liked = await likings.of([each.post for each in shown])
+        if not explain:
+            return [feed_item(each, liked=each.post.post_id in liked) for each in shown]
+        now_ms = self._clock.now_ms()
+        items: list[FeedItem | ExplainedItem] = []
+        for each in shown:
+            age_ms = max(0, now_ms - each.post.created_at_ms)
+            score = parts(
+                self._rules.relevance,
+                age_ms=age_ms,
+                like_count=each.post.like_count,
+                affinity_share=likings.shares.get(each.post.author_id, 0.0),
+            )
+            is_liked = each.post.post_id in liked
+            items.append(explained_item(each, score, liked=is_liked, age_ms=age_ms))
+        return items
 
     async def _chronological(
         self, asked: _Asked, cursor: str | None
@@ -136,7 +162,7 @@ class ReadFeed:
         span = self._span(None)
         skeleton = await self._skeleton(asked, span, wanted=self._rules.window)
         window = await self._window(skeleton, span, asked.coverage)
-        ranked = self._rank(window)
+        ranked = self._rank(window, asked.likings.shares)
         rest = _frozen(ranked[asked.limit :])
         if not rest:
             return ranked, None
@@ -147,7 +173,9 @@ class ReadFeed:
     async def _go_on(self, asked: _Asked, frozen: Frozen) -> tuple[list[Hydrated], str | None]:
         """The next page of a frozen ranking, without what was deleted or is no longer followed."""
         coverage, remaining = asked.coverage, frozen.remaining
-        sight = await coverage.ask("graph", self._reads.sight(asked.viewer))
+        sight = await asked.likings.beside(coverage.ask("graph", self._reads.sight(asked.viewer)))
+        if sight:
+            refuse_left(sight)
         authors = sight.visible if sight else frozenset((asked.viewer,))
         shows = visible(authors, self._span(None))
         candidates = [candidate(post_id, "", source) for post_id, source in remaining]
@@ -169,13 +197,14 @@ class ReadFeed:
         return shown, ranked_cursor(Frozen(rest, frozen.newest), scope=asked.scope)
 
     async def _skeleton(self, asked: _Asked, span: Span, *, wanted: int) -> Skeleton:
-        return await self._sources.skeleton(
+        skeleton = self._sources.skeleton(
             asked.viewer,
             span,
             wanted=wanted,
             coverage=asked.coverage,
             pull_too=asked.pull_too,
         )
+        return await asked.likings.beside(skeleton)
 
     async def _window(self, skeleton: Skeleton, span: Span, coverage: Coverage) -> list[Hydrated]:
         """The newest posts that may be ranked: at most so many of each pulled author."""
@@ -202,15 +231,21 @@ class ReadFeed:
             merge.close([author_id for author_id, count in pulled.items() if count >= most])
         return window
 
-    def _rank(self, window: list[Hydrated]) -> list[Hydrated]:
+    def _rank(self, window: list[Hydrated], shares: Mapping[str, float]) -> list[Hydrated]:
         now_ms = self._clock.now_ms()
         rule = self._rules.relevance
+
+        def score(each: Hydrated) -> float:
+            post = each.post
+            return relevance(
+                rule,
+                age_ms=now_ms - created_at_ms(post.post_id),
+                like_count=post.like_count,
+                affinity_share=shares.get(post.author_id, 0.0),
+            )
+
         # Stable: of equals the newer stays first.
-        return sorted(
-            window,
-            key=lambda each: relevance(rule, age_ms=now_ms - created_at_ms(each.post.post_id)),
-            reverse=True,
-        )
+        return sorted(window, key=score, reverse=True)
 
     def _span(self, before: UUID | None) -> Span:
         return Span(before, self._clock.now_ms() - self._rules.retention_ms)

@@ -8,8 +8,9 @@ from fanfold.clock import Clock
 from fanfold.ids import created_at_ms
 from feed_service.cached_reads import CachedReads
 from feed_service.coverage import Coverage, SourceName
-from feed_service.hydrate import author_names, take_live
+from feed_service.hydrate import take_live
 from feed_service.items import Newest, NewPosts, feed_item
+from feed_service.likings import Likings
 from feed_service.merge import Candidate, Merge
 from feed_service.sources import Sources, Span, visible
 
@@ -17,7 +18,7 @@ MOST_COUNTED = 100
 
 
 class ReadHead:
-    """Two small readings of the chronological feed. Raises `Unavailable` when no source could be asked."""
+    """Two small readings of the chronological feed. Raises `Unavailable` when no source could be asked; 404 to a reader who has left."""
 
     def __init__(
         self, sources: Sources, reads: CachedReads, *, retention_ms: int, clock: Clock
@@ -31,8 +32,9 @@ class ReadHead:
         """The newest `limit` items; the posts of `pull_too` even if their fan-out is on its way."""
         coverage = Coverage()
         span = Span(None, self._clock.now_ms() - self._retention_ms)
-        skeleton = await self._sources.skeleton(
-            viewer, span, wanted=limit, coverage=coverage, pull_too=pull_too
+        likings = Likings(self._reads, viewer, coverage)
+        skeleton = await likings.beside(
+            self._sources.skeleton(viewer, span, wanted=limit, coverage=coverage, pull_too=pull_too)
         )
         shown = await take_live(
             Merge(skeleton.sources),
@@ -41,8 +43,8 @@ class ReadHead:
             reads=self._reads,
             coverage=coverage,
         )
-        names = await author_names(self._reads, [each.post for each in shown], coverage)
-        items = [feed_item(post, names[post.author_id], source) for post, source in shown]
+        liked = await likings.of([each.post for each in shown])
+        items = [feed_item(each, liked=each.post.post_id in liked) for each in shown]
         complete = not coverage.missing and not coverage.without_content
         return Newest(items, skeleton.visible, complete)
 

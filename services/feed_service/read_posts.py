@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.http.problems import NotFound
+from fanfold.errors import Unavailable
+from fanfold.http.blocks import refuse_blocked
 from fanfold.stores import Post, Stores
+from feed_service.access import NoSuchUser
 from feed_service.cached_reads import CachedReads
-from feed_service.coverage import within
+from feed_service.coverage import Coverage, within
 from feed_service.cursor import Place, place_cursor, place_of
 from feed_service.items import PostPage, post_item
+from feed_service.likings import Likings
 
 _FEWEST_ROWS = 20  # read on in steps of at least so many past deleted posts
 
 
-class AuthorNotFound(NotFound):
-    kind = "user-not-found"
-    title = "No such user"
-
-
 class ReadPosts:
-    """The use case. Pages are full unless the list ends with them. Raises `Unavailable`."""
+    """The use case. Pages are full unless the list ends with them. Raises `Unavailable`, also when likes can't be read."""
 
     def __init__(self, stores: Stores, reads: CachedReads, *, budget_s: float) -> None:
         self._stores = stores
@@ -28,24 +26,40 @@ class ReadPosts:
         self._budget_s = budget_s
 
     async def __call__(
-        self, author_id: str, *, limit: int, cursor: str | None, known: bool = False
+        self, author_id: str, *, viewer: str, limit: int, cursor: str | None
     ) -> PostPage:
-        """A page of the author's posts. Answers 404 for one who neither registered nor posted, unless `known`."""
+        """A page of the author's posts, as the viewer sees them.
+
+        Answers 404 for an author who has left, or who neither registered nor posted and is not the viewer, and 403
+        across a block.
+        """
         scope = f"posts/{author_id}"
         place = place_of(cursor, scope=scope) if cursor else None
-        found = await self._live(author_id, place.last if place else None, limit + 1)
-        if not found and place is None and not known:
+        author = (await self._reads.people((author_id,)))[author_id]
+        if author.left:
+            raise _not_found()
+        if author_id != viewer:
+            await within(
+                self._budget_s, refuse_blocked(viewer, author_id, graph=self._stores.graph)
+            )
+        coverage = Coverage()
+        likings = Likings(self._reads, viewer, coverage)
+        found = await likings.beside(
+            self._live(author_id, place.last if place else None, limit + 1)
+        )
+        if not found and place is None and author_id != viewer:
             await self._refuse_unknown(author_id)
-        name = (await self._reads.names((author_id,)))[author_id]
         shown = found[:limit]
+        liked = await likings.of(shown)
+        if coverage.missing:
+            raise Unavailable("what the reader likes can't be read now")
         next_cursor = None
         if len(found) > limit:
-            last = shown[
-                -1
-            ].post_id  # nothing else: this list has no depth, and nobody counts its news
-            end = Place(last, served=0, newest=last)
-            next_cursor = place_cursor(end, scope=scope)
-        return PostPage([post_item(post, name) for post in shown], next_cursor)
+            # Nothing else: this list has no depth, and nobody counts its news.
+            last = shown[-1].post_id
+            next_cursor = place_cursor(Place(last, served=0, newest=last), scope=scope)
+        items = [post_item(post, author.name, liked=post.post_id in liked) for post in shown]
+        return PostPage(items, next_cursor)
 
     async def _live(self, author_id: str, before: UUID | None, wanted: int) -> list[Post]:
         """The next `wanted` posts that are not deleted, or all that are left."""
@@ -67,4 +81,8 @@ class ReadPosts:
     async def _refuse_unknown(self, author_id: str) -> None:
         users = await within(self._budget_s, self._stores.graph.users((author_id,)))
         if author_id not in users or users[author_id].display_name is None:
-            raise AuthorNotFound("There is no registered user with this id.")
+            raise _not_found()
+
+
+def _not_found() -> NoSuchUser:
+    return NoSuchUser("There is no registered user with this id.")

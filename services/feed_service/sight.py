@@ -25,12 +25,13 @@ from feed_service.pending import Cell, Held
 class Sight:
     """Whose posts a reader sees, and who of them is not in the timeline (yet).
 
-    `asleep`: nothing is delivered to this reader, so that nobody is in the timeline.
+    `asleep`: nothing is delivered to this reader, so that nobody is in the timeline. `left`: there is no feed any more.
     """
 
     visible: frozenset[str]
     unmaterialised: tuple[str, ...] = ()
     asleep: bool = False
+    left: bool = False
 
 
 async def read_sight(user_id: str, *, graph: Graph) -> tuple[Sight, dict[Cell, Held]]:
@@ -67,6 +68,7 @@ async def read_sight(user_id: str, *, graph: Graph) -> tuple[Sight, dict[Cell, H
                 if user.asleep or not each.materialised
             ),
             asleep=user.asleep,
+            left=user.left,
         ),
         cells,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fanfold.ids import first_post_id_at
 from fanfold.stores import Timelines
+from feed_service.access import refuse_left
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
 from feed_service.coverage import Coverage, within
@@ -69,7 +70,7 @@ class Sources:
 
         The authors of `pull_too`, if visible, are pulled whether their posts are in the timeline or not.
 
-        Without the graph only the own posts remain: pointers of others can't be told from leftovers.
+        Answers 404 to a viewer who has left. Without the graph only the own posts remain: pointers of others can't be told from leftovers.
         """
         # The timeline after the sight, never beside its load: a backfill that ends between the two would be
         # missed by a timeline that was read before it, and vouched for by a sight that was read after it.
@@ -77,6 +78,8 @@ class Sources:
             coverage.answered.add("graph")
         else:
             sight = await coverage.ask("graph", self._reads.sight(viewer))
+        if sight is not None:
+            refuse_left(sight)
         own_posts = self._authored((viewer,), span, coverage)
         if sight is None:
             return Skeleton(await own_posts, frozenset((viewer,)))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from fanfold.errors import Unavailable
-from fanfold.http.problems import Invalid
+from fanfold.http.problems import EngineAway, Invalid
 from fanfold.settings import MS_PER_DAY, Settings
+from feed_service.access import NoSuchUser
 from feed_service.cursor import Ranking
-from feed_service.read_posts import AuthorNotFound
 from tests.support.feed import Reader, World, a_reader
 
 RANKINGS: tuple[Ranking, ...] = ("chronological", "relevance")
@@ -427,7 +427,7 @@ async def test_an_author_s_posts_reach_back_to_the_first(world: World, reader: R
     shown: list[object] = []
     cursor = None
     while True:
-        page = await reader.read_posts("bob", limit=4, cursor=cursor)
+        page = await reader.read_posts("bob", viewer="alice", limit=4, cursor=cursor)
         shown += [item.post_id for item in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -439,18 +439,23 @@ async def test_an_author_s_posts_reach_back_to_the_first(world: World, reader: R
 async def test_an_author_is_known_by_a_name_or_by_posts(world: World, reader: Reader) -> None:
     await world.happen(world.a_name("named", "Named"))
     await world.post("poster")
-    assert (await reader.read_posts("named", limit=5, cursor=None)).items == []
+    assert (await reader.read_posts("named", viewer="alice", limit=5, cursor=None)).items == []
     assert [
-        item.author for item in (await reader.read_posts("poster", limit=5, cursor=None)).items
+        item.author
+        for item in (await reader.read_posts("poster", viewer="alice", limit=5, cursor=None)).items
     ] == ["poster"]
-    with pytest.raises(AuthorNotFound):
-        await reader.read_posts("nobody", limit=5, cursor=None)
+    with pytest.raises(NoSuchUser):
+        await reader.read_posts("nobody", viewer="alice", limit=5, cursor=None)
 
 
 async def test_a_list_of_posts_is_whole_or_refused(world: World, reader: Reader) -> None:
     await world.post("bob")
-    for door, method in ((world.posts, "by_author"), (world.posts, "get"), (world.graph, "users")):
+    reader.trusted = False
+    for door, method in (
+        *((world.posts, "by_author"), (world.posts, "get"), (world.likes, "recent")),
+        *((world.graph, "users"), (world.graph, "blocks_between")),
+    ):
         door.away.add(method)
-        with pytest.raises(Unavailable):
-            await reader.read_posts("bob", limit=5, cursor=None)
+        with pytest.raises((Unavailable, EngineAway)):
+            await reader.read_posts("bob", viewer="alice", limit=5, cursor=None)
         door.away.clear()
