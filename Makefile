@@ -26,7 +26,7 @@ TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.tx
 LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run up status down test check fmt lock schemas clean static engines bench
+.PHONY: help run up status down test check fmt lock schemas clean static engines bench image
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -47,6 +47,7 @@ down: $(RUNTIME) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
 test: static engines $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
+	@scripts/install_image_tools
 	@echo "==> tests, tier by tier"
 	@$(PY) -m pytest --durations=10 --durations-min=2
 
@@ -72,6 +73,9 @@ engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, where no Docker en
 bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QUICK=1 a smoke run, ROUNDS=n
 	@FANFOLD_ENGINES=jars scripts/fetch_engines
 	@$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+image: ## Build the container image with Docker, buildah or podman, and write its SBOM to dist/
+	@scripts/build_image
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)

@@ -128,7 +128,8 @@ def test_every_file_named_exists(document: Path) -> None:
         name
         for code in _IN_CODE.findall(_FENCED.sub("", document.read_text()))
         for name in re.findall(
-            r"\b(?:tests|docs|schemas|deploy|services|fanfold|scripts|requirements)/[\w./-]+",
+            # Not within a longer path, as in /opt/fanfold/bin.
+            r"(?<!\w/)\b(?:tests|docs|schemas|deploy|services|fanfold|scripts|requirements)/[\w./-]+",
             code,
         )
     }

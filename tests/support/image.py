@@ -1,0 +1,179 @@
+"""The image as `make image` builds it, and containers of it under the strictest rules that Kubernetes can set.
+
+Built by buildah over a stand-in for the official Python image, run by podman: as root, on Linux, without a registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support import stand_in_base
+
+ROOT = Path(__file__).parents[2]
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+IMAGE = f"fanfold/fanfold:{VERSION}"
+TOOLS = ("buildah", "podman", "runc")
+# Kept, so that what has not changed is not built again. `make clean` removes it.
+HOME = ROOT / ".cache" / "images"
+STOPS_WITHIN_S = 20
+
+# Nothing but the network is the machine's, as in a pod with a restricted profile. (The limits and cgroup options are
+# what a container inside a container may still set.)
+RESTRICTED = [
+    *("--network", "host", "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+    *("--cgroups", "no-conmon", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
+]
+
+
+def why_not() -> str:
+    """Why the image can't be built and run here; empty if it can."""
+    if os.getuid() != 0:
+        return "containers are built and run as root here"
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    return f"sudo apt-get install {' '.join(missing)}" if missing else ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """`sbom` is the file that the build left beside it."""
+
+    sbom: Path
+
+    def configured(self) -> dict[str, Any]:
+        """Its configuration in OCI's words: User, Entrypoint, Labels, …"""
+        shown = _tool("podman", "image", "inspect", IMAGE)
+        found: dict[str, Any] = json.loads(shown)[0]["Config"]
+        return found
+
+    @contextmanager
+    def mounted(self) -> Iterator[Path]:
+        """Its file system, read-only."""
+        yield Path(_tool("podman", "image", "mount", IMAGE).strip())
+        _tool("podman", "image", "umount", IMAGE)
+
+    def run(self, *command: str, settings: Mapping[str, str]) -> Container:
+        """Start a container of it with this command. The caller removes it."""
+        variables = [f"--env={name}={value}" for name, value in settings.items()]
+        started = _podman(
+            "run", "--detach", "--pull=never", *RESTRICTED, *variables, IMAGE, *command
+        )
+        return Container(started.strip())
+
+    def finished(self, *command: str, settings: Mapping[str, str]) -> str:
+        """What it said, when it ends well."""
+        container = self.run(*command, settings=settings)
+        try:
+            status = int(_tool("podman", "wait", container.name))
+            assert status == 0, container.said()
+            return container.said()
+        finally:
+            container.remove()
+
+
+@dataclass(frozen=True)
+class Container:
+    name: str
+
+    def said(self) -> str:
+        """What it wrote to stdout and stderr."""
+        return _tool("/bin/sh", "-c", f"podman logs {self.name} 2>&1")
+
+    def pid(self) -> int:
+        """Of its first process, as the machine counts."""
+        return int(_tool("podman", "inspect", "--format", "{{.State.Pid}}", self.name))
+
+    def stop(self) -> tuple[int, float]:
+        """Its exit status and the seconds that it took, after the signal that the image asks to be stopped with."""
+        started_s = time.monotonic()
+        _tool("podman", "stop", "--time", str(STOPS_WITHIN_S), self.name)
+        took_s = time.monotonic() - started_s
+        return int(_tool("podman", "inspect", "--format", "{{.State.ExitCode}}", self.name)), took_s
+
+    def remove(self) -> None:
+        with suppress(subprocess.CalledProcessError):
+            _tool("podman", "rm", "--force", "--time", "0", self.name)
+
+
+def build(directory: Path) -> Image:
+    """Build it by scripts/build_image, over the stand-in; `directory` is for what is left beside it."""
+    base = _stand_in(directory)
+    _run(
+        [str(ROOT / "scripts" / "build_image")],
+        IMAGE_TOOL="buildah",
+        PYTHON_IMAGE=base,
+        PIP_CONFIG=str(_pip_config(directory)),
+        DIST=str(directory),
+    )
+    return Image(directory / f"fanfold-{VERSION}.cdx.json")
+
+
+def _stand_in(directory: Path) -> str:
+    sources = (Path(stand_in_base.__file__), ROOT / "deploy" / "docker" / "assemble.py")
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    name = f"localhost/stand-in-for-python:{stand_in_base.VERSION}-{content}"
+    if _tool("buildah", "images", "--quiet", "--filter", f"reference={name}"):
+        return name
+    stand_in_base.lay_out(directory / "base")
+    container = _tool("buildah", "from", "scratch").strip()
+    _tool("buildah", "add", "--quiet", container, str(directory / "base"), "/")
+    _tool("buildah", "commit", "--quiet", "--rm", container, name)
+    return name
+
+
+def _pip_config(directory: Path) -> Path:
+    """Where this machine gets its packages from, for the build."""
+    listed = _run([sys.executable, "-m", "pip", "config", "list"]).splitlines()
+    settings = {
+        key.rpartition(".")[2]: value.strip("'")
+        for key, _, value in (line.partition("=") for line in listed)
+    }
+    wanted = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert")
+    lines = [f"{name} = {settings[name]}" for name in wanted if name in settings]
+    path = directory / "pip.conf"
+    path.write_text("\n".join(["[global]", *lines]) + "\n")
+    return path
+
+
+def _podman(*arguments: str) -> str:
+    # crun, the other runtime, refuses the cgroups of some machines.
+    return _tool("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", *arguments)
+
+
+def _tool(*command: str) -> str:
+    return _run(list(command))
+
+
+def _run(command: list[str], **variables: str) -> str:
+    HOME.mkdir(parents=True, exist_ok=True)
+    configuration = HOME / "storage.conf"
+    configuration.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{HOME}/storage"\nrunroot = "{HOME}/run"\n'
+    )
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={
+            **os.environ,  # noqa: TID251 - handed on
+            "CONTAINERS_STORAGE_CONF": str(configuration),
+            "BUILDAH_ISOLATION": "chroot",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout

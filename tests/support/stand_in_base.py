@@ -1,0 +1,58 @@
+"""What stands in for the official Python image where no registry of images answers: this machine's own Python.
+
+Laid out as in that image (`/usr/local`), with a shell, pip, and what dpkg knows of the libraries, and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+from importlib.metadata import distribution
+from pathlib import Path
+
+from deploy.docker.assemble import CERTIFICATES, modules_in, put, shared_libraries
+
+VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+SHELL = Path("/bin/sh")
+DPKG = Path("/var/lib/dpkg")
+NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "__pycache__", "config-*")
+# They may be built against what is not installed.
+UNUSED_EXTENSIONS = ("_tkinter*", "_*dbm*", "_curses*", "readline*", "nis*", "_test*")
+
+
+def lay_out(root: Path) -> None:
+    python = Path(sys.executable).resolve()
+    modules = Path(sysconfig.get_path("stdlib"))
+    home = root / "usr" / "local" / "lib" / VERSION
+    shutil.copytree(modules, home, ignore=shutil.ignore_patterns(*NOT_NEEDED, *UNUSED_EXTENSIONS))
+    _install_pip(home / "site-packages")
+    programs = root / "usr" / "local" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy2(python, programs / VERSION)
+    (programs / "python").symlink_to(VERSION)
+    # Also what wheels count on finding in any system.
+    installed = Path(sysconfig.get_path("platlib"))
+    extensions = [*modules_in(home / "lib-dynload"), *modules_in(installed)]
+    libraries = shared_libraries([python, SHELL, *extensions])
+    for file in (SHELL, CERTIFICATES, *libraries):
+        put(file, root)
+    _copy_dpkg(root, libraries)
+    for directory in ("tmp", "var/tmp", "root"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+
+
+def _install_pip(site_packages: Path) -> None:
+    # This environment was made with one; the Python that it was made from may have none.
+    pip = Path(str(distribution("pip").locate_file("pip")))
+    shutil.copytree(pip, site_packages / "pip", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _copy_dpkg(root: Path, libraries: set[Path]) -> None:
+    """The listings of the packages that these libraries are from; nothing where there is no dpkg."""
+    names = {library.name for library in libraries}
+    for listing in (DPKG / "info").glob("*.list"):
+        if any(Path(line).name in names for line in listing.read_text().splitlines()):
+            put(listing, root)
+    if (DPKG / "status").exists():
+        put(DPKG / "status", root)
