@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from all_in_one import demo
+from all_in_one.told_once import told_once
 from fanfold.clock import Clock
 from fanfold.engines import Engines, embedded
 from fanfold.events import PUBLIC_TOPICS
@@ -54,7 +55,7 @@ async def all_in_one(
         # Commands and dead letters come again from the public topics; kept, they would come twice.
         await log.clear_internal()
         consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
-        worker = Worker(settings, log=log, stores=engines.stores, clock=clock)
+        worker = Worker(settings, log=await told_once(log), stores=engines.stores, clock=clock)
         consuming = tasks.create_task(consumer.run(worker.handlers()), name="worker")
         await consumer.drained()
         if with_demo and not replayed:

@@ -41,10 +41,10 @@ class Leaving:
 
     async def project(self, entries: Sequence[Entry]) -> None:
         """Project a run of one user's graph events, of which `Follows` has written the edges."""
+        await self._end_late([event for _, event in entries if isinstance(event, UserFollowed)])
         for record, event in entries:
             if isinstance(event, UserLeft):
                 await self._leave(event.user_id, at=record.offset)
-        await self._end_late([event for _, event in entries if isinstance(event, UserFollowed)])
 
     async def end_following(self, event: EndFollowing) -> None:
         """One step. Repeated, it ends what is left of the page, or the same again, which changes nothing."""

@@ -65,3 +65,30 @@ async def ask(stack: Stack, method: str, path: str, actor: str, **kwargs: Any) -
     answer = await stack.api(method, path, actor=actor, **kwargs)
     assert answer.status_code < 300, answer.text
     return answer.json() if answer.content else None
+
+
+async def test_a_rebuild_tells_of_no_crossing_again_and_ends_no_follow_again(
+    tmp_path: Path,
+) -> None:
+    settings = Settings().model_copy(update={"pull_threshold": 2})
+    log = tmp_path / "log.sqlite"
+    async with embedded_stack(settings, log) as stack:
+        for name in ("alice", "bob", "carl"):
+            await ask(stack, "PUT", f"/users/{name}", name, json={"display_name": name})
+        for follower, followee in (("bob", "alice"), ("carl", "alice"), ("alice", "bob")):
+            await ask(stack, "PUT", f"/users/{follower}/following/{followee}", follower)
+        await stack.quiet()
+        await ask(stack, "DELETE", "/users/alice", "alice")
+        await stack.quiet()
+        before = [kind for _, _, _, kind, _ in await stack.raw_records()]
+    assert (
+        before.count("fanfold.AuthorModeChanged.v1") == 2
+    )  # to pull, and back when they were ended
+    assert before.count("fanfold.UserUnfollowed.v1") == 3
+
+    for _ in range(2):
+        async with embedded_stack(settings, log) as stack:
+            await stack.quiet()
+            assert [kind for _, _, _, kind, _ in await stack.raw_records()] == before
+            gone = await stack.api("GET", "/users/alice", actor="bob")
+            assert gone.status_code == 404
