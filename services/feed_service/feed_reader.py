@@ -17,6 +17,7 @@ from feed_service.after import AfterWrites
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
 from feed_service.live import LiveFeeds
+from feed_service.presence import Presence
 from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
@@ -56,12 +57,14 @@ async def feed_reader(
         stores, settings=settings, clock=clock, trusted=tail.trusted, budget_s=budget_s
     )
     celebrities = Celebrities(stores.timelines, settings=settings, clock=clock, budget_s=budget_s)
-    sources = Sources(reads, celebrities, stores.timelines, budget_s=budget_s)
+    presence = Presence(engines.log, stores.activity, clock=clock)
+    sources = Sources(reads, celebrities, stores.timelines, presence=presence, budget_s=budget_s)
     head = ReadHead(sources, reads, retention_ms=settings.retention_ms, clock=clock)
     live = LiveFeeds(head.newest, clock=clock, most=settings.live_feeds)
 
     def told(event: Event, offset: int) -> None:
         reads.apply(event, offset)
+        presence.apply(event)
         live.hint(event)
 
     background = {
@@ -81,6 +84,7 @@ async def feed_reader(
             )
     finally:
         live.close()
+        await presence.close()
         await reads.close()
         await celebrities.close()
 

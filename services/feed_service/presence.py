@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import Counter
 
@@ -56,11 +55,9 @@ class Presence:
         """A user reads their feed. Returns at once."""
         now_s = self._clock.monotonic_s()
         if asleep and self._free() and self._woken.add(user_id, now_s):
-            woke = UserWoke(user_id=user_id, woke_at=from_ms(self._clock.now_ms()))
-            self._do(self._wake(woke), user_id, self._woken)
+            self._do(self._wake, user_id, self._woken)
         if self._free() and self._noted.add(user_id, now_s):
-            noted = self._activity.note_read(user_id, at_ms=self._clock.now_ms())
-            self._do(noted, user_id, self._noted)
+            self._do(self._note, user_id, self._noted)
 
     def apply(self, event: Event) -> None:
         """Take note of what the log says."""
@@ -80,17 +77,22 @@ class Presence:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _wake(self, woke: UserWoke) -> None:
-        await self._log.append(woke)
+    async def _wake(self, user_id: str) -> None:
+        await self._log.append(UserWoke(user_id=user_id, woke_at=from_ms(self._clock.now_ms())))
         _AWAKENINGS.inc()
+
+    async def _note(self, user_id: str) -> None:
+        await self._activity.note_read(user_id, at_ms=self._clock.now_ms())
 
     def _free(self) -> bool:
         return len(self._tasks) < _MOST_AT_ONCE
 
-    def _do(self, work: Coroutine[Any, Any, None], user_id: str, remembered: _Lately) -> None:
+    def _do(
+        self, work: Callable[[str], Awaitable[None]], user_id: str, remembered: _Lately
+    ) -> None:
         async def try_once() -> None:
             try:
-                await work
+                await work(user_id)
             except Transient as error:
                 remembered.forget(user_id)
                 logger.warning("a read of %s leaves no trace: %s", user_id, error)

@@ -13,8 +13,9 @@ from fanfold.stores import Timelines
 from feed_service.access import refuse_left
 from feed_service.cached_reads import CachedReads
 from feed_service.celebrities import Celebrities
-from feed_service.coverage import Coverage, within
+from feed_service.coverage import Coverage, SourceName, within
 from feed_service.merge import Candidate, FetchPage, Head, Page, Source
+from feed_service.presence import Presence
 
 _NEXT_ROWS = (500, 1000, 2000, 4000)
 
@@ -50,8 +51,10 @@ class Sources:
         celebrities: Celebrities,
         timelines: Timelines,
         *,
+        presence: Presence,
         budget_s: float,
     ) -> None:
+        self._presence = presence
         self._reads = reads
         self._celebrities = celebrities
         self._timelines = timelines
@@ -70,7 +73,8 @@ class Sources:
 
         The authors of `pull_too`, if visible, are pulled whether their posts are in the timeline or not.
 
-        Answers 404 to a viewer who has left. Without the graph only the own posts remain: pointers of others can't be told from leftovers.
+        Answers 404 to a viewer who has left. Without the graph only the own posts remain: pointers of others can't be
+        told from leftovers.
         """
         # The timeline after the sight, never beside its load: a backfill that ends between the two would be
         # missed by a timeline that was read before it, and vouched for by a sight that was read after it.
@@ -80,6 +84,7 @@ class Sources:
             sight = await coverage.ask("graph", self._reads.sight(viewer))
         if sight is not None:
             refuse_left(sight)
+            self._presence.seen(viewer, asleep=sight.asleep)
         own_posts = self._authored((viewer,), span, coverage)
         if sight is None:
             return Skeleton(await own_posts, frozenset((viewer,)))
@@ -89,7 +94,9 @@ class Sources:
         sources = [timeline, *own]
         pulled_too = (pull_too & sight.visible).difference(sight.unmaterialised, (viewer,))
         if sight.unmaterialised or pulled_too:
-            sources += await self._authored((*sight.unmaterialised, *pulled_too), span, coverage)
+            authors = (*sight.unmaterialised, *pulled_too)
+            name: SourceName = "rebuilding" if sight.asleep else "posts"
+            sources += await self._authored(authors, span, coverage, name=name)
         sources += await self._pulled(sight.visible, span, coverage)
         return Skeleton(sources, sight.visible)
 
@@ -114,18 +121,23 @@ class Sources:
         return Source(first.candidates, fetch if first.more else None, before)
 
     async def _authored(
-        self, author_ids: tuple[str, ...], span: Span, coverage: Coverage
+        self,
+        author_ids: tuple[str, ...],
+        span: Span,
+        coverage: Coverage,
+        *,
+        name: SourceName = "posts",
     ) -> list[Source]:
         heads = await self._reads.authored(author_ids)
         if heads:
-            coverage.answered.add("posts")
+            coverage.answered.add(name)
         if len(heads) < len(author_ids):
-            coverage.missing.add("posts")
+            coverage.missing.add(name)
 
         def following(author_id: str) -> FetchPage:
             async def fetch(before: UUID | None) -> Page:
                 page = self._reads.authored_page(author_id, before=before, since_ms=span.since_ms)
-                return await coverage.ask("posts", page) or Page((), more=False)
+                return await coverage.ask(name, page) or Page((), more=False)
 
             return fetch
 

@@ -43,6 +43,7 @@ from feed_service.cursor import Ranking
 from feed_service.feed_reader import FeedReader
 from feed_service.items import FeedItem, FeedPage
 from feed_service.live import LiveFeeds
+from feed_service.presence import Presence
 from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
@@ -296,6 +297,12 @@ class Records:
 
     held: dict[Position, Record] = field(default_factory=dict)
     away: bool = False
+    appended: list[Event] = field(default_factory=list)
+
+    async def append(self, event: Event) -> None:
+        if self.away:
+            raise Unavailable("away")
+        self.appended.append(event)
 
     async def read(self, position: Position) -> Record | None:
         if self.away:
@@ -325,7 +332,15 @@ class Reader:
         self.celebrities = Celebrities(
             stores.timelines, settings=settings, clock=clock, budget_s=budget_s
         )
-        sources = Sources(self.reads, self.celebrities, stores.timelines, budget_s=budget_s)
+        self.log = Records()
+        self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]
+        sources = Sources(
+            self.reads,
+            self.celebrities,
+            stores.timelines,
+            presence=self.presence,
+            budget_s=budget_s,
+        )
         rules = FeedRules.of(settings)
         self.read_feed = ReadFeed(sources, self.reads, rules=rules, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
@@ -333,7 +348,6 @@ class Reader:
             sources, self.reads, retention_ms=settings.retention_ms, clock=clock
         )
         self.live = LiveFeeds(self.read_head.newest, clock=clock, most=2)
-        self.log = Records()
         self.after_writes = AfterWrites(
             log=self.log,  # type: ignore[arg-type]
             stores=stores,
@@ -344,6 +358,7 @@ class Reader:
 
     def told(self, event: Event, offset: int) -> None:
         self.reads.apply(event, offset)
+        self.presence.apply(event)
         self.live.hint(event)
 
     async def page(
@@ -384,6 +399,7 @@ async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
     try:
         yield reader
     finally:
+        await reader.presence.close()
         await reader.reads.close()
         await reader.celebrities.close()
 
