@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -35,6 +35,7 @@ from fanfold.events import (
     UserUnmuted,
 )
 from fanfold.http.problems import NotNow
+from feed_service.access import NoSuchUser
 from feed_service.items import Newest
 from feed_service.live_window import Change, State, change, state_of
 
@@ -75,6 +76,7 @@ class LiveFeed:
     looked_at_s: float = float("-inf")
     looks_at_s: list[float] = field(default_factory=list)
     fresh_until_s: dict[str, float] = field(default_factory=dict)
+    viewer_left: bool = False
     look: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -87,6 +89,11 @@ class LiveFeeds:
         self._most = most
         self._open: set[LiveFeed] = set()
         self._closed = False
+
+    async def refuse_left(self, viewer: str) -> None:
+        """Answer 404 to a viewer who has left. While that can't be known, nobody is refused."""
+        with suppress(Transient):
+            await self._read_newest(viewer, 1, frozenset())
 
     @contextmanager
     def opened(self, viewer: str) -> Iterator[LiveFeed]:
@@ -107,11 +114,13 @@ class LiveFeeds:
     ) -> AsyncIterator[tuple[Change, State]]:
         """Each change of the feed from what the client holds, with the state it leads to; the first at once.
 
-        Ends when the process stops. What is missing because a source is away is never reported as removed.
+        Ends when the process stops, and when the viewer leaves. What is missing because a source is away is never reported as removed.
         """
         first = True
         while not self._closed:
             newest = await self._look(feed, limit)
+            if feed.viewer_left:
+                return
             if newest is not None and newest.complete:
                 feed.authors = newest.authors
                 found = change(held, newest.items)
@@ -172,6 +181,9 @@ class LiveFeeds:
         self._plan(feed, IN_ANY_CASE_S)
         try:
             return await self._read_newest(feed.viewer, limit, frozenset(feed.fresh_until_s))
+        except NoSuchUser:
+            feed.viewer_left = True
+            return None
         except Transient as error:
             logger.warning("a live feed can't be read now: %s", error)
             return None

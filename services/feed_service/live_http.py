@@ -45,6 +45,7 @@ class LiveRoutes:
     async def place(self, user_id: UserIdPath, actor: Actor) -> AsyncIterator[LiveFeed]:
         """A place for the stream, given back when it ends. Before the answer starts, for then it can't be refused."""
         refuse_others(user_id, actor)
+        await self.live.refuse_left(user_id)
         with self.live.opened(user_id) as feed:
             yield feed
 

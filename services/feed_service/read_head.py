@@ -18,7 +18,10 @@ MOST_COUNTED = 100
 
 
 class ReadHead:
-    """Two small readings of the chronological feed. Raises `Unavailable` when no source could be asked; 404 to a reader who has left."""
+    """Two small readings of the chronological feed.
+
+    Raises `Unavailable` when no source could be asked; answers 404 to a reader who has left.
+    """
 
     def __init__(
         self, sources: Sources, reads: CachedReads, *, retention_ms: int, clock: Clock

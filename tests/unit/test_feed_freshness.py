@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from feed_service.cached_reads import COUNTS_S
 from tests.support.feed import Change, Door, Reader, World, a_reader
+from tests.support.liking import a_departure, a_like, an_unlike
 
 Shown = tuple[object, ...]
 
@@ -39,13 +41,24 @@ async def names(reader: Reader) -> Shown:
     return tuple({item.author for item in await reader.whole("alice") if item.author_id == "bob"})
 
 
+async def liked(reader: Reader) -> Shown:
+    return tuple(item.liked_by_me for item in await reader.whole("alice"))
+
+
+async def counts(world: World, reader: Reader) -> Shown:
+    world.clock.advance(COUNTS_S)  # a count may be so much older
+    return tuple(item.like_count for item in await reader.whole("alice"))
+
+
 async def build(kind: str, world: World) -> Case:
     """Alice follows Bob, who has one post; Carol, who has one too, she follows or will."""
     await world.follow("alice", "bob")
     post_id = await world.post("bob", content="old", ago_s=100)
     await world.post("carol", content="carol's", ago_s=200)
     await world.happen(world.a_name("bob", "Bob"))
-    if kind.startswith("un") and kind != "unfollow":
+    if kind == "unlike":
+        await world.happen(a_like(world, "alice", post_id))
+    elif kind.startswith("un") and kind != "unfollow":
         await world.happen(world.a_tie(kind.removeprefix("un"), "alice", "bob"))
     door, method, change, look, before, after = {
         "edit": (
@@ -75,6 +88,19 @@ async def build(kind: str, world: World) -> Case:
             *(world.graph, "blocks", partial(world.a_tie, "block", "bob", "alice"), contents),
             *(OLD, ()),
         ),
+        "like": (
+            *(world.posts, "get", partial(a_like, world, "carol", post_id), partial(counts, world)),
+            *((0,), (1,)),
+        ),
+        "own like": (
+            *(world.likes, "recent", partial(a_like, world, "alice", post_id), liked),
+            *((False,), (True,)),
+        ),
+        "unlike": (
+            *(world.likes, "recent", partial(an_unlike, world, "alice", post_id), liked),
+            *((True,), (False,)),
+        ),
+        "leave": (world.graph, "users", partial(a_departure, world, "bob"), contents, OLD, ()),
     }[kind]
     return Case(door, method, change, look, before, after)
 
@@ -93,6 +119,7 @@ def _ties(world: World, kind: str, method: str) -> tuple[Any, ...]:
 KINDS = (
     *("edit", "delete", "follow", "unfollow", "own post", "rename"),
     *("mute", "unmute", "block", "unblock", "blocked by"),
+    *("like", "own like", "unlike", "leave"),
 )
 
 
@@ -309,7 +336,7 @@ async def test_a_warm_read_is_one_timeline_query(world: World, reader: Reader) -
     await world.follow("alice", "bob", *sorted(world.celebrities))
     for n, author in enumerate(["alice", "bob", *sorted(world.celebrities)]):
         await world.post(author, ago_s=n)
-    doors = (world.posts, world.graph, world.timelines)
+    doors = (world.posts, world.graph, world.timelines, world.likes)
     await reader.page("alice", ranking="relevance")
     for door in doors:
         door.calls.clear()

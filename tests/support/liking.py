@@ -1,0 +1,49 @@
+"""Likes and departures in a feed's world: the events, and what the worker makes of them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.events import Event, PostLiked, PostUnliked, UserLeft, encode, from_ms
+from fanfold.log import Record
+from fanout_service.entries import Entry
+from fanout_service.likes import CountLikes
+from tests.support.feed import Change, World
+
+
+def a_like(
+    world: World, user_id: str, post_id: UUID, *, by: str = "bob", ago_s: float = 0
+) -> Change:
+    """A like of a post by that author."""
+    liked_at = from_ms(world.clock.now_ms() - int(ago_s * 1000))
+    event = PostLiked(post_id=post_id, author_id=by, user_id=user_id, liked_at=liked_at)
+    return _counted(world, event)
+
+
+def an_unlike(world: World, user_id: str, post_id: UUID, *, by: str = "bob") -> Change:
+    """The end of a like."""
+    unliked_at = from_ms(world.clock.now_ms())
+    event = PostUnliked(post_id=post_id, author_id=by, user_id=user_id, unliked_at=unliked_at)
+    return _counted(world, event)
+
+
+def a_departure(world: World, user_id: str) -> Change:
+    """A user leaves. The follows end later, so they are all still there."""
+    offset = world._next_offset()
+
+    async def project() -> None:
+        await world.stores.graph.leave(user_id, at=offset)
+
+    event = UserLeft(user_id=user_id, left_at=from_ms(world.clock.now_ms()))
+    return Change(event, offset, project)
+
+
+def _counted(world: World, event: Event) -> Change:
+    offset = world._next_offset()
+    topic, key, value, headers = encode(event, source="test", now_ms=0)
+    record = Record(topic, 0, offset, key, value, dict(headers), 0)
+
+    async def project() -> None:
+        await CountLikes(likes=world.stores.likes).project([Entry(record, event)])
+
+    return Change(event, offset, project)
