@@ -137,12 +137,14 @@ class World:
         memory = memory_stores(self.settings, clock=self.clock)
         self.posts, self.graph = Door(memory.posts), Door(memory.graph)
         self.timelines, self.likes = Door(memory.timelines), Door(memory.likes)
+        self.activity = Door(memory.activity)
         self.stores = replace(
             memory,
             posts=self.posts,  # type: ignore[arg-type]
             graph=self.graph,  # type: ignore[arg-type]
             timelines=self.timelines,  # type: ignore[arg-type]
             likes=self.likes,  # type: ignore[arg-type]
+            activity=self.activity,  # type: ignore[arg-type]
         )
         self.followers: dict[str, dict[str, FollowerEdge]] = {}
 
@@ -352,7 +354,7 @@ class Reader:
             log=self.log,  # type: ignore[arg-type]
             stores=stores,
             clock=clock,
-            apply=self.reads.apply,
+            apply=self.reads.apply_awaited,
         )
         world.told.append(self.told)
 

@@ -1,0 +1,247 @@
+"""Reads are noted and sleepers woken: once, and never at the reader's cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+
+from fanfold.events import UserFellAsleep, UserWoke, from_ms
+from fanfold.stores import Pointer
+from feed_service.cursor import Ranking
+from feed_service.presence import NOTED_S, WAKING_S, Presence
+from tests.support.clock import START_MS
+from tests.support.feed import Reader, World, a_feed_client, a_reader
+
+AT = from_ms(START_MS)
+
+
+@asynccontextmanager
+async def a_presence(world: World, *, most: int = 100) -> AsyncIterator[tuple[Presence, Reader]]:
+    """One process's presence, and the reader whose log and stores it uses."""
+    async with a_reader(world) as reader:
+        presence = Presence(
+            reader.log,  # type: ignore[arg-type]
+            world.stores.activity,
+            clock=world.clock,
+            most_remembered=most,
+        )
+        yield presence, reader
+        await presence.close()
+
+
+async def settled() -> None:
+    """Let what goes on behind a reader's back end."""
+    while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]:
+        await asyncio.gather(*tasks)
+
+
+# --- notes ---------------------------------------------------------------------------------------------
+
+
+async def test_a_read_is_noted_once_a_day() -> None:
+    world = World()
+    async with a_presence(world) as (presence, _):
+        for _ in range(3):
+            presence.seen("alice", asleep=False)
+            await settled()
+        assert world.activity.calls["note_read"] == 1
+        assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+        world.clock.advance(NOTED_S)
+        presence.seen("alice", asleep=False)
+        await settled()
+        assert world.activity.calls["note_read"] == 2
+
+
+async def test_a_note_that_failed_is_made_at_the_next_read() -> None:
+    world = World()
+    async with a_presence(world) as (presence, _):
+        world.activity.away.add("note_read")
+        presence.seen("alice", asleep=False)
+        await settled()
+        world.activity.away.clear()
+        presence.seen("alice", asleep=False)
+        await settled()
+        assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+
+
+async def test_what_is_remembered_and_what_is_under_way_are_bounded() -> None:
+    world = World()
+    async with a_presence(world, most=10) as (presence, _):
+        world.activity.hanging.add("note_read")
+        for n in range(500):
+            presence.seen(f"reader-{n}", asleep=False)
+        tasks = [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]
+        assert len(tasks) == 64
+        await presence.close()
+        world.activity.hanging.clear()
+        for n in range(500):
+            presence.seen(f"reader-{n}", asleep=False)
+            await settled()
+        world.activity.calls.clear()
+        for n in range(490, 500):
+            presence.seen(f"reader-{n}", asleep=False)
+        await settled()
+        assert not world.activity.calls["note_read"], "the latest are remembered"
+        presence.seen("reader-1", asleep=False)
+        await settled()
+        assert world.activity.calls["note_read"] == 1, "older ones are not"
+
+
+# --- awakenings ----------------------------------------------------------------------------------------
+
+
+async def test_a_sleeper_is_woken_once_however_often_they_read() -> None:
+    world = World()
+    async with a_presence(world) as (presence, reader):
+        for _ in range(5):
+            presence.seen("alice", asleep=True)
+        await settled()
+        assert reader.log.appended == [UserWoke(user_id="alice", woke_at=AT)]
+        presence.seen("bob", asleep=False)
+        await settled()
+        assert len(reader.log.appended) == 1
+
+
+async def test_an_awakening_that_another_process_began_is_enough() -> None:
+    world = World()
+    async with a_presence(world) as (presence, reader):
+        presence.apply(UserWoke(user_id="alice", woke_at=AT))
+        presence.seen("alice", asleep=True)
+        await settled()
+        assert reader.log.appended == []
+
+
+async def test_whoever_falls_asleep_again_is_woken_and_noted_again() -> None:
+    world = World()
+    async with a_presence(world) as (presence, reader):
+        presence.seen("alice", asleep=True)
+        await settled()
+        presence.apply(UserFellAsleep(user_id="alice", fell_asleep_at=AT))
+        presence.seen("alice", asleep=True)
+        await settled()
+        assert len(reader.log.appended) == 2
+        assert world.activity.calls["note_read"] == 2
+
+
+async def test_an_awakening_that_came_to_nothing_is_begun_again() -> None:
+    world = World()
+    async with a_presence(world) as (presence, reader):
+        reader.log.away = True
+        presence.seen("alice", asleep=True)
+        await settled()
+        reader.log.away = False
+        presence.seen("alice", asleep=True)
+        await settled()
+        assert len(reader.log.appended) == 1, "the log was away"
+        world.clock.advance(WAKING_S)
+        presence.seen("alice", asleep=True)
+        await settled()
+        assert len(reader.log.appended) == 2, "and the worker has made a dead letter of it"
+
+
+# --- the reader ----------------------------------------------------------------------------------------
+
+
+async def a_sleeper(world: World, followees: int) -> list[UUID]:
+    """Alice sleeps, and has missed two posts of each followee."""
+    names = [f"author-{n:03}" for n in range(followees)]
+    await world.follow("alice", *names)
+    await world.stores.graph.set_asleep("alice", asleep=True, at=world.offset)
+    posts = []
+    for name in names:
+        world.followers[name].clear()
+        posts += [await world.post(name, ago_s=60), await world.post(name, ago_s=30)]
+    return posts
+
+
+@pytest.mark.parametrize("ranking", ["chronological", "relevance"])
+async def test_a_sleeper_reads_a_whole_feed_at_once_by_pull_and_is_woken(
+    ranking: Ranking,
+) -> None:
+    world = World()
+    async with a_reader(world) as reader:
+        posts = await a_sleeper(world, 5)
+        page, missing = await reader.page("alice", ranking=ranking, limit=10)
+        assert {item.post_id for item in page.items} == set(posts)
+        assert missing == []
+        await settled()
+        assert reader.log.appended == [UserWoke(user_id="alice", woke_at=AT)]
+        assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+
+
+async def test_the_first_read_of_a_sleeper_asks_once_for_each_followee_and_little_else() -> None:
+    def asked(world: World) -> int:
+        doors = (world.posts, world.graph, world.timelines, world.likes)
+        return sum(sum(door.calls.values()) for door in doors)
+
+    for followees in (0, 10, 60):
+        world = World()
+        async with a_reader(world) as reader:
+            await a_sleeper(world, followees)
+            before, by_author = asked(world), world.posts.calls["by_author"]
+            await reader.page("alice", limit=10)
+            assert world.posts.calls["by_author"] - by_author == followees + 1, "and her own"
+            assert asked(world) - before <= followees + 12
+            await settled()
+
+
+async def test_a_pull_that_takes_too_long_is_named_and_what_came_is_shown() -> None:
+    world = World()
+    async with a_reader(world, budget_s=0.02) as reader:
+        posts = await a_sleeper(world, 2)
+        await reader.reads.authored(["author-000", "alice"])
+        world.posts.hanging.add("by_author")
+        page, missing = await reader.page("alice")
+        assert missing == ["rebuilding"]
+        assert not page.complete
+        assert {item.post_id for item in page.items} == set(posts[:2])
+        world.posts.hanging.clear()
+        page, missing = await reader.page("alice")
+        assert missing == []
+        assert {item.post_id for item in page.items} == set(posts)
+        await settled()
+
+
+async def test_neither_a_note_nor_an_awakening_delays_or_fails_an_answer() -> None:
+    world = World()
+    async with a_reader(world) as reader, a_feed_client(world, reader) as client:
+        await a_sleeper(world, 1)
+        reader.log.away = True
+        world.activity.hanging.add("note_read")
+        answer = await client.get("/users/alice/feed", headers={"X-User-Id": "alice"})
+        assert answer.status_code == 200
+        assert len(answer.json()["items"]) == 2
+
+
+async def test_once_awake_a_reader_reads_the_timeline_again_within_a_second() -> None:
+    world = World()
+    async with a_reader(world) as reader:
+        posts = await a_sleeper(world, 2)
+        assert set(await reader.ids("alice")) == set(posts)
+        pointers = [Pointer(post, f"author-{n // 2:03}") for n, post in enumerate(posts)]
+        await world.stores.timelines.push(pointers, ["alice"])
+        await world.stores.graph.set_asleep("alice", asleep=False, at=world.offset + 1)
+        world.clock.advance(1)
+        calls = world.posts.calls["by_author"]
+        assert set(await reader.ids("alice")) == set(posts)
+        assert world.posts.calls["by_author"] == calls
+        await settled()
+
+
+async def test_a_sight_is_not_kept_awake_while_a_sleep_is_on_its_way() -> None:
+    world = World()
+    async with a_reader(world) as reader:
+        await world.follow("alice", "bob")
+        await reader.ids("alice")
+        at = world.offset + 1
+        reader.told(UserFellAsleep(user_id="alice", fell_asleep_at=AT), at)
+        await reader.ids("alice")  # still the row of before: shown, not kept
+        await world.stores.graph.set_asleep("alice", asleep=True, at=at)
+        world.followers["bob"].clear()
+        missed = await world.post("bob")
+        assert await reader.ids("alice") == [missed]
+        await settled()
