@@ -15,6 +15,7 @@ from subprocess import Popen, TimeoutExpired
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
 
 from fanfold.clock import SystemClock
 from fanfold.events import POSTS, PUBLIC_TOPICS
@@ -37,11 +38,15 @@ def free_port() -> int:
 def environment(settings: Settings) -> dict[str, str]:
     """The same settings, as a process reads them."""
     chosen = {
-        f"FANFOLD_{name.upper()}": str(value)
+        f"FANFOLD_{name.upper()}": _written(value)
         for name, value in settings.model_dump().items()
         if value is not None
     }
     return {**os.environ, **chosen}  # noqa: TID251 - handed on to a child, not read
+
+
+def _written(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @dataclass

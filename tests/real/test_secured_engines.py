@@ -1,0 +1,297 @@
+"""The services under the rules of the manifests: enough to do their work, and no more.
+
+Kafka and Cassandra of this module's own ask everybody for TLS and who they are, as deploy/k8s configures them; topics'
+rules are those of its KafkaUsers, grants those of its Job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from fanfold.cassandra.grants import grant
+from fanfold.cassandra.migrate import migrate, operator_session, record_partitions
+from fanfold.clock import SystemClock
+from fanfold.errors import Fault, Unavailable
+from fanfold.kafka.admin import apply_topics, partition_counts
+from fanfold.kafka.group import read_backlog
+from fanfold.kafka.log import KafkaLog
+from fanfold.log import EventLog
+from fanfold.settings import Settings
+from tests.support.certificates import Authority
+from tests.support.eventually import eventually
+from tests.support.k8s import named as object_named
+from tests.support.k8s import rendered, workload
+from tests.support.logs import a_follow, a_post
+from tests.support.real_stack import ready, service
+from tests.support.secured_engines import (
+    ADMIN,
+    SCRAM_PASSWORD,
+    SecuredCassandra,
+    SecuredKafka,
+    allow,
+)
+from tests.support.stacks import Api
+
+ROLES = ("post_service", "graph_service", "feed_service", "fanout_service", "operator")
+
+
+class Cluster:
+    """The two engines, and whoever is known to them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = Authority(directory / "pki", name="the cluster's")
+        self.kafka = SecuredKafka(self.authority, password_user="fanout-service-kafka")
+        self.cassandra = SecuredCassandra(
+            self.authority, object_named(rendered("dev"), "CassandraDatacenter", "dc1")
+        )
+
+    def settings(self, kafka: str, role: str, **others: Any) -> Settings:
+        """Those of someone with this certificate and this role."""
+        identity = self.authority.identity(kafka)
+        return Settings(
+            **{
+                "kafka_bootstrap": f"127.0.0.1:{self.kafka.port}",
+                "kafka_ca": self.authority.ca,
+                "kafka_cert": identity.cert,
+                "kafka_key": identity.key,
+                "cassandra_port": self.cassandra.port,
+                "cassandra_ca": self.authority.ca,
+                "cassandra_user": role,
+                "cassandra_password": role if role == "cassandra" else f"the secret of {role}",
+                **others,
+            }
+        )
+
+    def of(self, name: str, **others: Any) -> Settings:
+        """Those of one of the services, or of the operator."""
+        return self.settings(f"{name.replace('_', '-')}-kafka", name, **others)
+
+
+@pytest.fixture(scope="module")
+def engines_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("secured"))
+    nodes = (cluster.kafka, cluster.cassandra)
+    try:
+        for node in nodes:
+            node.launch()
+        for node in nodes:
+            node.wait()
+        asyncio.run(prepare(cluster))
+        yield cluster
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+@pytest.fixture
+def cluster(engines_of_its_own: Cluster) -> Cluster:
+    return engines_of_its_own
+
+
+async def prepare(cluster: Cluster) -> None:
+    """What the operators do, and then what the Job does, as whom it does it."""
+    superuser = cluster.settings("prepare-kafka", "cassandra")
+
+    async def made() -> bool:
+        try:
+            async with operator_session(superuser, keyspace=None) as cql:
+                for role in ROLES:
+                    await cql.run(
+                        f"CREATE ROLE IF NOT EXISTS {role} "
+                        f"WITH PASSWORD = 'the secret of {role}' AND LOGIN = true"
+                    )
+        except (Unavailable, Fault):
+            return False  # The first role of a new node comes a moment after its port.
+        return True
+
+    await eventually(made, within_s=60, what="roles are made")
+    await allow(cluster.settings(ADMIN, "cassandra"), rendered("dev"))
+    await migrate(superuser)
+    (granting,) = (
+        each
+        for each in workload(rendered("dev"), "prepare").containers
+        if each["args"][:2] == ["schema", "grant"]
+    )
+    given = [argument.removeprefix("--").split("=") for argument in granting["args"][2:]]
+    await grant(
+        superuser,
+        read=[role for option, role in given if option == "read"],
+        write=[role for option, role in given if option == "write"],
+    )
+    await apply_topics(superuser)
+    await record_partitions(superuser, await partition_counts(superuser))
+
+
+@asynccontextmanager
+async def log_of(settings: Settings) -> AsyncIterator[EventLog]:
+    async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
+        yield log
+
+
+@pytest.mark.timeout(240)
+async def test_the_services_do_their_work_under_the_rules_of_the_manifests(
+    cluster: Cluster,
+) -> None:
+    by_password = {
+        "kafka_bootstrap": f"127.0.0.1:{cluster.kafka.password_port}",
+        "kafka_cert": None,
+        "kafka_key": None,
+        "kafka_user": "fanout-service-kafka",
+        "kafka_password": SCRAM_PASSWORD,
+    }
+    async with serving(cluster) as api:
+        # One worker after the other: by its certificate, and by a password.
+        for worker_by, author in (({}, "ann"), (by_password, "ben")):
+            async with worker(cluster, **worker_by):
+                await the_whole_life_of_a_post(api, by=author, to="eve")
+
+
+async def the_whole_life_of_a_post(api: Api, *, by: str, to: str) -> None:
+    for user in (by, to):
+        answer = await api("PUT", f"/users/{user}", actor=user, json={"display_name": user})
+        assert answer.status_code == 200, answer.text
+    followed = await api("PUT", f"/users/{to}/following/{by}", actor=to)
+    assert followed.status_code == 204, followed.text
+    posted = await api(
+        "POST",
+        "/posts",
+        actor=by,
+        json={"content": f"{by}'s"},
+        headers={"Idempotency-Key": f"{by}-1"},
+    )
+    assert posted.status_code == 201, posted.text
+    post_id = posted.json()["post_id"]
+
+    async def delivered() -> bool:
+        status = await api("GET", f"/posts/{post_id}/fanout", actor=by)
+        return status.status_code == 200 and status.json()["status"] == "done"
+
+    await eventually(delivered, within_s=60, what="the post is delivered")
+    liked = await api("PUT", f"/posts/{post_id}/like", actor=to)
+    assert liked.status_code == 204, liked.text
+
+    async def shown() -> bool:
+        feed = await api("GET", f"/users/{to}/feed", actor=to)
+        assert feed.status_code == 200, feed.text
+        items = feed.json()["items"]
+        return any(each["post_id"] == post_id and each["like_count"] == 1 for each in items)
+
+    await eventually(shown, within_s=60, what="the feed shows it, and the like")
+
+
+@asynccontextmanager
+async def serving(cluster: Cluster) -> AsyncIterator[Api]:
+    async with AsyncExitStack() as stack:
+        clients = {}
+        running = [
+            stack.enter_context(service(name, cluster.of(name), cluster.directory))
+            for name in ("post_service", "graph_service", "feed_service")
+        ]
+        await asyncio.gather(*(ready(each) for each in running))
+        for name, each in zip(("post", "graph", "feed"), running, strict=True):
+            clients[name] = await stack.enter_async_context(
+                httpx2.AsyncClient(base_url=each.url, timeout=30)
+            )
+        yield Api(clients)
+
+
+@asynccontextmanager
+async def worker(cluster: Cluster, **others: Any) -> AsyncIterator[None]:
+    settings = cluster.of("fanout_service", worker_id="fanout-service-0", **others)
+    with service("fanout_service", settings, cluster.directory) as running:
+        await ready(running)
+        yield
+
+
+async def test_the_command_line_sees_what_waits(cluster: Cluster) -> None:
+    backlog = await read_backlog(cluster.of("operator"), most_commands=10)
+    assert backlog.all_commands
+
+
+@pytest.mark.parametrize(
+    ("service_name", "event"),
+    [
+        ("feed_service", a_post(by="mallory")),
+        ("graph_service", a_post(by="mallory")),
+        ("post_service", a_follow(by="mallory")),
+        ("operator", a_post(by="mallory")),
+    ],
+)
+async def test_nobody_appends_what_is_not_theirs(
+    cluster: Cluster, service_name: str, event: Any
+) -> None:
+    async with log_of(cluster.of(service_name, request_timeout_s=5)) as log:
+        with pytest.raises(Unavailable, match="Authorization"):
+            await log.append(event)
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("feed_service", "UPDATE posts SET deleted = true WHERE post_id = 0190a5c2-7b1e-7000-8000-000000000001"),
+        ("operator", "UPDATE posts SET deleted = true WHERE post_id = 0190a5c2-7b1e-7000-8000-000000000001"),
+        ("post_service", "DROP TABLE posts"),
+        ("fanout_service", "ALTER TABLE posts ADD more text"),
+        ("graph_service", "SELECT role, salted_hash FROM system_auth.roles"),
+    ],
+)  # fmt: skip
+async def test_nobody_does_to_the_tables_what_is_not_theirs(
+    cluster: Cluster, role: str, statement: str
+) -> None:
+    with pytest.raises((Fault, Unavailable), match="Unauthorized"):
+        async with operator_session(cluster.of(role), keyspace="fanfold") as cql:
+            await cql.run(statement)
+
+
+async def test_a_certificate_of_somebody_else_opens_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    foreign = Authority(tmp_path / "pki", name="somebody's").identity("post-service-kafka")
+    settings = cluster.of(
+        "post_service", kafka_cert=foreign.cert, kafka_key=foreign.key, request_timeout_s=2
+    )
+    async with log_of(settings) as log:
+        with pytest.raises(Unavailable):
+            await log.ping()
+
+
+async def test_engines_of_somebody_else_are_not_believed(cluster: Cluster, tmp_path: Path) -> None:
+    other_ca = Authority(tmp_path / "pki", name="somebody's").ca
+    settings = cluster.of(
+        "post_service", kafka_ca=other_ca, cassandra_ca=other_ca, request_timeout_s=2
+    )
+    async with log_of(settings) as log:
+        with pytest.raises(Unavailable):
+            await log.ping()
+    with pytest.raises(Unavailable):
+        async with operator_session(settings, keyspace=None):
+            pass
+
+
+async def test_a_wrong_password_opens_nothing(cluster: Cluster) -> None:
+    with pytest.raises(Unavailable, match="Authentication"):
+        async with operator_session(
+            cluster.of("post_service", cassandra_password="guessed"), keyspace=None
+        ):
+            pass
+
+
+async def test_granting_again_changes_nothing_and_a_role_that_there_is_not_is_named(
+    cluster: Cluster,
+) -> None:
+    superuser = cluster.settings("prepare-kafka", "cassandra")
+    assert await grant(superuser, read=["operator"], write=["feed_service:feed_reads"]) == [
+        "operator may read fanfold",
+        "feed_service may read fanfold",
+        "feed_service may write fanfold.feed_reads",
+    ]
+    with pytest.raises(Fault, match="nobody_of_that_name"):
+        await grant(superuser, read=["nobody_of_that_name"], write=[])
