@@ -1,0 +1,164 @@
+"""The scripts that bring the manifests into a cluster: in order, each step awaited, safe to repeat."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.k8s import MANIFESTS, OVERLAYS, Object, of_kind, rendered, selects
+from tests.support.k8s_schemas import HOME, ROOT, errors_of
+from tests.support.k8s_secrets import made_by_script
+
+# Writes down what it is asked to do, with what comes in, and does what the scripts need an answer of.
+KUBECTL = """\
+#!/bin/bash
+set -eu
+log=$(dirname "$0")/log
+case "$*" in
+kustomize*) exec "{kustomize}" build "$2" ;;
+*"get secret"*) grep -q "^made $5\\$" "$log" 2> /dev/null ;;
+*"create --filename -"*)
+    made=$(cat); echo "$made" > "$(dirname "$0")/$(date +%s%N).yaml"
+    echo "made $(echo "$made" | sed -n 's/^  name: //p')" >> "$log" ;;
+*"get kafka --output name"*) echo kafka.kafka.strimzi.io/fanfold-kafka ;;
+*"get cassandradatacenter --output name"*) echo cassandradatacenter.cassandra.datastax.com/dc1 ;;
+*"get deployments,statefulsets --output name"*)
+    printf 'deployment.apps/%s\\n' post-service graph-service feed-service
+    printf 'statefulset.apps/%s\\n' fanout-service reaper ;;
+*"{fails}"*) echo "refused: $*" >> "$log"; exit 1 ;;
+*) echo "$*" | sed 's#--filename /[^ ]*#--filename FILE#' >> "$log" ;;
+esac
+"""
+
+
+class Cluster:
+    """A kubectl that only writes down."""
+
+    def __init__(self, directory: Path, *, fails: str = "nothing") -> None:
+        self.directory = directory
+        kubectl = directory / "kubectl"
+        kubectl.write_text(
+            KUBECTL.replace("{kustomize}", str(HOME / "bin/kustomize")).replace("{fails}", fails)
+        )
+        kubectl.chmod(0o755)
+
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ROOT / "scripts" / script, *arguments],
+            # The script needs PATH and the like.
+            env={**os.environ, "KUBECTL": str(self.directory / "kubectl"), "TIMEOUT": "1m"},  # noqa: TID251
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def log(self) -> list[str]:
+        return (self.directory / "log").read_text().splitlines()
+
+    @property
+    def made(self) -> list[Object]:
+        return [yaml.safe_load(path.read_text()) for path in sorted(self.directory.glob("*.yaml"))]
+
+
+def test_a_rollout_prepares_before_it_serves_and_waits_for_each_step(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+
+    ran = cluster.run("k8s_rollout", str(MANIFESTS / "overlays/prod"))
+
+    assert ran.returncode == 0, ran.stderr
+    apply = "apply --server-side --force-conflicts --validate=strict --filename FILE --selector"
+    inside = "--namespace fanfold"
+    assert cluster.log == [
+        f"{apply} fanfold.io/stage notin (prepare, serve)",
+        f"{inside} wait kafka.kafka.strimzi.io/fanfold-kafka --for=condition=Ready --timeout=1m",
+        f"{inside} wait cassandradatacenter.cassandra.datastax.com/dc1 --for=condition=Ready --timeout=1m",
+        f"{inside} delete job prepare --ignore-not-found --wait",
+        f"{apply} fanfold.io/stage=prepare",
+        f"{inside} wait job/prepare --for=condition=Complete --timeout=1m",
+        f"{apply} fanfold.io/stage=serve",
+        f"{inside} rollout status deployment.apps/post-service --timeout=1m",
+        f"{inside} rollout status deployment.apps/graph-service --timeout=1m",
+        f"{inside} rollout status deployment.apps/feed-service --timeout=1m",
+        f"{inside} rollout status statefulset.apps/fanout-service --timeout=1m",
+    ]
+
+
+@pytest.mark.parametrize("failing", ["wait kafka", "wait job/prepare"])
+def test_where_a_step_fails_nothing_is_served(tmp_path: Path, failing: str) -> None:
+    cluster = Cluster(tmp_path, fails=failing)
+
+    ran = cluster.run("k8s_rollout", str(MANIFESTS / "overlays/prod"))
+
+    assert ran.returncode != 0
+    assert cluster.log[-1].startswith("refused:")
+    assert not [line for line in cluster.log if "stage=serve" in line]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_belongs_to_one_step(overlay: str) -> None:
+    objects = rendered(overlay)
+    steps = {
+        stage: {
+            (each["kind"], each["metadata"]["name"])
+            for each in objects
+            if each["metadata"].get("labels", {}).get("fanfold.io/stage") == stage
+        }
+        for stage in ("prepare", "serve")
+    }
+    assert steps == {
+        "prepare": {("Job", "prepare")},
+        "serve": {
+            ("Deployment", "post-service"),
+            ("Deployment", "graph-service"),
+            ("Deployment", "feed-service"),
+            ("StatefulSet", "fanout-service"),
+        },
+    }
+
+
+def test_the_secrets_are_made_once(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+
+    first, second = cluster.run("k8s_secrets", "fanfold"), cluster.run("k8s_secrets", "fanfold")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert {each["metadata"]["name"]: set(each["stringData"]) for each in cluster.made} == (
+        made_by_script()
+    )
+    assert first.stdout.count("made ") == len(made_by_script())
+    assert second.stdout.count("is there") == len(made_by_script())
+
+
+def test_a_password_is_long_its_own_and_not_an_argument(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.run("k8s_secrets", "fanfold")
+
+    passwords = [each["stringData"]["password"] for each in cluster.made]
+    assert min(map(len, passwords)) >= 32
+    assert len(set(passwords)) == len(passwords)
+    assert [each for each in cluster.made if errors_of(each)] == []
+    assert not [word for word in passwords if any(word in line for line in cluster.log)]
+
+
+def test_a_role_has_the_name_that_it_is_granted_under(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.run("k8s_secrets", "fanfold")
+
+    for each in cluster.made:
+        name = each["metadata"]["name"]
+        if name.endswith("-cassandra"):
+            role = name.removesuffix("-cassandra").replace("-", "_")
+            assert each["stringData"]["username"] == role
+
+
+def test_engines_are_told_from_services_by_a_label() -> None:
+    """The overlays patch services by it."""
+    for each in of_kind(rendered("prod"), "Deployment", "StatefulSet"):
+        labels = each["metadata"]["labels"]
+        engine = selects({"app.kubernetes.io/component": "engine"}, labels)
+        assert engine != (labels.get("fanfold.io/stage") == "serve")
