@@ -1,0 +1,253 @@
+"""Likes in feeds: how many, whether one's own, what they cost a reader, and what they do to relevance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from fanfold.errors import Unavailable
+from fanfold.ids import new_post_id
+from fanfold.stores import RecentLike
+from feed_service.cached_reads import COUNTS_S
+from feed_service.pending import Held
+from feed_service.taste import JUDGED, LISTED, hidden_likes, shows_likes, taste_of
+from tests.support.clock import START_MS
+from tests.support.feed import Reader, World, a_reader
+from tests.support.liking import a_like, an_unlike
+
+AN_HOUR_S = 3600
+
+
+@pytest.fixture
+async def world() -> World:
+    """Alice follows Bob and Carol."""
+    world = World()
+    await world.follow("alice", "bob", "carol")
+    return world
+
+
+@pytest.fixture
+async def reader(world: World) -> AsyncIterator[Reader]:
+    async with a_reader(world) as opened:
+        yield opened
+
+
+async def liked(reader: Reader, viewer: str = "alice") -> dict[UUID, bool]:
+    return {item.post_id: item.liked_by_me for item in await reader.whole(viewer)}
+
+
+async def like_many(world: World, user: str, count: int) -> None:
+    """So many likes of posts that nobody sees, a second apart, the last of them now."""
+    for n in range(count):
+        post_id = new_post_id(START_MS - 10**9)
+        change = a_like(world, user, post_id, by="stranger", ago_s=count - n)
+        await change.project()
+
+
+# --- what is shown -------------------------------------------------------------------------------------
+
+
+async def test_a_post_shows_how_many_like_it_and_whether_the_reader_does(
+    world: World, reader: Reader
+) -> None:
+    first, second = await world.post("bob", ago_s=2), await world.post("bob", ago_s=1)
+    for user in ("alice", "carol", "dan"):
+        await world.happen(a_like(world, user, first))
+    await world.happen(a_like(world, "carol", second))
+    await world.happen(an_unlike(world, "dan", first))
+    for items in (
+        await reader.whole("alice"),
+        await reader.whole("alice", ranking="relevance"),
+        (await reader.read_head.newest("alice", 10, frozenset())).items,
+        (await reader.read_posts("bob", viewer="alice", limit=10, cursor=None)).items,
+    ):
+        shown = {item.post_id: (item.like_count, item.liked_by_me) for item in items}
+        assert shown == {first: (2, True), second: (1, False)}
+
+
+async def test_a_like_older_than_the_last_five_hundred_is_still_shown(
+    world: World, reader: Reader
+) -> None:
+    old = await world.post("bob", ago_s=AN_HOUR_S)
+    other = await world.post("bob", ago_s=AN_HOUR_S + 1)
+    await world.happen(a_like(world, "alice", old, ago_s=AN_HOUR_S - 60))
+    await like_many(world, "alice", LISTED + 10)
+    assert await liked(reader) == {old: True, other: False}
+    assert world.likes.calls["of_user"] == 1
+
+
+async def test_of_newer_posts_the_list_alone_tells(world: World, reader: Reader) -> None:
+    await like_many(world, "alice", LISTED + 10)
+    new = [await world.post("bob", ago_s=n) for n in range(3)]
+    await world.happen(a_like(world, "alice", new[1]))
+    assert await liked(reader) == {new[0]: False, new[1]: True, new[2]: False}
+    assert world.likes.calls["of_user"] == 0
+
+
+async def test_without_likes_a_feed_says_so_and_a_list_of_posts_is_refused(
+    world: World, reader: Reader
+) -> None:
+    post_id = await world.post("bob")
+    await world.happen(a_like(world, "alice", post_id))
+    world.likes.away.add("recent")
+    for ranking in ("chronological", "relevance"):
+        page, missing = await reader.page("alice", ranking=ranking)  # type: ignore[arg-type]
+        assert ([item.post_id for item in page.items], missing) == ([post_id], ["likes"])
+        assert not page.complete
+    with pytest.raises(Unavailable):
+        await reader.read_posts("bob", viewer="alice", limit=10, cursor=None)
+
+
+async def test_where_only_likes_can_be_read_there_is_no_page(world: World, reader: Reader) -> None:
+    world.timelines.away |= {"timeline", "pulled", "pulled_authors"}
+    world.posts.away.add("by_author")
+    with pytest.raises(Unavailable):
+        await reader.page("alice")
+
+
+# --- what it costs -------------------------------------------------------------------------------------
+
+
+async def test_likes_are_read_beside_the_timeline_not_after_it(
+    world: World, reader: Reader
+) -> None:
+    await world.post("bob")
+    release = world.timelines.hold("timeline")
+    reading = asyncio.create_task(reader.page("alice"))
+    await world.timelines.until_held("timeline")
+    assert world.likes.calls["recent"] == 1
+    release()
+    await reading
+
+
+async def test_a_post_that_is_liked_all_the_time_is_read_twice_a_second(
+    world: World, reader: Reader
+) -> None:
+    post_id = await world.post("bob", ago_s=60)
+    await reader.page("alice")
+    world.posts.calls.clear()
+    for n in range(100):
+        change = a_like(world, f"fan-{n}", post_id)
+        world.tell(change)  # the worker is always a little behind
+        await reader.page("alice")
+        await change.project()
+        world.clock.advance(COUNTS_S / 10)
+    assert world.posts.calls["get"] <= 11
+    world.clock.advance(COUNTS_S)
+    (item,) = await reader.whole("alice")
+    assert item.like_count == 100
+
+
+async def test_a_read_after_an_own_like_counts_it(world: World, reader: Reader) -> None:
+    post_id = await world.post("bob")
+    await reader.page("alice")
+    change = a_like(world, "alice", post_id)
+    position = reader.log.keep(change.event, change.offset)
+    await change.project()
+    awaited = await reader.after_writes("alice", [position])
+    page, _ = await reader.read_feed(
+        "alice", ranking="relevance", limit=10, cursor=None, awaited=awaited
+    )
+    (item,) = page.items
+    assert (item.like_count, item.liked_by_me) == (1, True)
+
+
+async def test_an_old_like_given_again_does_not_keep_the_likes_out_of_the_cache(
+    world: World, reader: Reader
+) -> None:
+    old = await world.post("bob", ago_s=AN_HOUR_S)
+    await world.happen(a_like(world, "alice", old, ago_s=AN_HOUR_S - 60))
+    await like_many(world, "alice", LISTED)
+    again = a_like(world, "alice", old)
+    world.tell(again)
+    assert await liked(reader) == {old: True}
+    await again.project()
+    await reader.page("alice")
+    asked = world.likes.calls["recent"]
+    assert await liked(reader) == {old: True}
+    assert world.likes.calls["recent"] == asked
+
+
+# --- the list ------------------------------------------------------------------------------------------
+
+
+def some_likes(count: int) -> list[RecentLike]:
+    return [
+        RecentLike(START_MS - n, new_post_id(START_MS - n), f"by-{n % 4}") for n in range(count)
+    ]
+
+
+def test_a_taste_holds_its_likes_and_no_others() -> None:
+    for count in (0, 1, 2, 3, LISTED):
+        likes = some_likes(count)
+        taste = taste_of(likes)
+        assert all(taste.lists(like.post_id) for like in likes)
+        assert not any(taste.lists(like.post_id) for like in some_likes(20))
+
+
+def test_a_list_that_is_not_full_tells_of_all_posts() -> None:
+    assert taste_of(some_likes(LISTED - 1)).tells(0)
+    full = taste_of(some_likes(LISTED))
+    oldest_ms = START_MS - LISTED + 1
+    assert full.tells(oldest_ms + 10_000)
+    # A like may carry an earlier time than its post: another service's clock gave it.
+    assert not full.tells(oldest_ms + 9_999)
+
+
+def test_affinity_is_the_share_of_the_last_hundred_likes() -> None:
+    assert taste_of([]).shares == {}
+    assert taste_of(some_likes(8)).shares == dict.fromkeys(("by-0", "by-1", "by-2", "by-3"), 0.25)
+    older = [like._replace(author_id="long ago") for like in some_likes(300)]
+    assert set(taste_of(some_likes(JUDGED) + older).shares) == {"by-0", "by-1", "by-2", "by-3"}
+
+
+def test_a_taste_is_up_to_date_when_each_post_is_in_it_as_the_log_last_said() -> None:
+    likes = some_likes(3)
+    taste = taste_of(likes)
+    there, elsewhere = likes[1].post_id, new_post_id(START_MS)
+    assert shows_likes(taste, {there: Held(True, 7), elsewhere: Held(False, 8)}, {})
+    assert not shows_likes(taste, {there: Held(False, 7)}, {})
+    assert not shows_likes(taste, {elsewhere: Held(True, 7)}, {})
+    assert not hidden_likes(taste, {elsewhere: Held(True, 7)})
+
+
+def test_a_like_may_be_hidden_behind_the_end_of_a_full_list() -> None:
+    taste = taste_of(some_likes(LISTED))
+    elsewhere = new_post_id(START_MS)
+    changes = {elsewhere: Held(True, 7), new_post_id(START_MS): Held(False, 7)}
+    assert hidden_likes(taste, changes) == [elsewhere]
+    assert not shows_likes(taste, changes, {elsewhere: 6})
+    assert shows_likes(taste, changes, {elsewhere: 7})
+
+
+# --- relevance -----------------------------------------------------------------------------------------
+
+
+async def test_what_many_like_stands_before_what_is_a_little_newer(
+    world: World, reader: Reader
+) -> None:
+    popular = await world.post("bob", ago_s=2 * AN_HOUR_S)
+    fresh = await world.post("bob", ago_s=AN_HOUR_S)
+    assert await reader.ids("alice", ranking="relevance") == [fresh, popular]
+    for n in range(10):
+        await world.happen(a_like(world, f"fan-{n}", popular))
+    world.clock.advance(COUNTS_S)
+    assert await reader.ids("alice", ranking="relevance") == [popular, fresh]
+    assert await reader.ids("alice") == [fresh, popular]
+
+
+async def test_whom_the_reader_likes_stands_before_who_is_a_little_newer(
+    world: World, reader: Reader
+) -> None:
+    carols = await world.post("carol", ago_s=2 * AN_HOUR_S)
+    bobs = await world.post("bob", ago_s=AN_HOUR_S * 1.5)
+    assert await reader.ids("alice", ranking="relevance") == [bobs, carols]
+    for _ in range(5):
+        earlier = new_post_id(START_MS - 10**9)
+        await world.happen(a_like(world, "alice", earlier, by="carol"))
+    assert await reader.ids("alice", ranking="relevance") == [carols, bobs]
+    await world.follow("dan", "bob", "carol")
+    assert await reader.ids("dan", ranking="relevance") == [bobs, carols]
