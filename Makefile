@@ -26,12 +26,12 @@ TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.tx
 LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run up status down test check fmt lock schemas clean static engines bench image
+.PHONY: help run up status down test check fmt lock schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
-	  | awk -F '\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' \
+	  | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=path keeps the log
 	@exec .venv/bin/fanfold dev --port $(PORT) $(if $(DATA),--data "$(DATA)")
@@ -46,7 +46,7 @@ status: $(RUNTIME) ## Show its health, what waits for the workers, and where the
 down: $(RUNTIME) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
-test: static engines $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
+test: static engines manifests $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
 	@scripts/install_image_tools
 	@echo "==> tests, tier by tier"
 	@$(PY) -m pytest --durations=10 --durations-min=2
@@ -76,6 +76,15 @@ bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QU
 
 image: ## Build the container image with Docker, buildah or podman, and write its SBOM to dist/
 	@scripts/build_image
+
+manifests: $(TEST) ## Fetch what the Kubernetes manifests are checked with, once: kustomize, schemas, CRDs
+	@scripts/fetch_engines jars
+	@scripts/fetch_k8s
+
+k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, which is built once (ten minutes or so)
+	@scripts/fetch_engines jars
+	@scripts/fetch_k8s apiserver
+	@$(PY) -m pytest tests/apiserver
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
-LOCKED = ("runtime", "build", "test", "dev", "local", "image")
+LOCKED = ("runtime", "build", "test", "dev", "local", "image", "k8s")
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z,_-]+\])?==(?P<version>[^ ;\\]+)", re.IGNORECASE)
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 # In halves, because this file is tracked too.
