@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -12,6 +14,7 @@ import pytest
 from fanfold.ids import created_at_ms
 from tests.support.clock import START_MS
 from tests.support.feed import World, a_feed_client, a_reader
+from tests.support.liking import a_departure, a_like
 
 FEED = "/users/alice/feed"
 ALICE = {"X-User-Id": "alice"}
@@ -161,6 +164,52 @@ async def test_a_foreign_or_changed_cursor_is_refused(
         assert refused.status_code == 422
 
 
+async def test_a_relevance_feed_explains_itself_on_every_page(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    plain = (await client.get(FEED, headers=ALICE)).json()["items"]
+    assert not any("explain" in item for item in plain)
+    bobs = UUID(plain[-1]["post_id"])
+    await world.happen(a_like(world, "alice", bobs))
+    world.clock.advance(1)
+    explained: list[dict[str, Any]] = []
+    cursor = ""
+    while cursor is not None:
+        asked = {"explain": "true", "limit": "2", "cursor": cursor}
+        body = (await client.get(FEED, headers=ALICE, params=asked)).json()
+        explained += body["items"]
+        cursor = body["next_cursor"]
+    assert [item["author_id"] for item in explained] == ["bob", "alice", "star"]
+    first = explained[0]["explain"]
+    assert list(first) == ["score", "recency", "engagement", "affinity", "age_ms"]
+    assert first["age_ms"] == 3000
+    assert first["recency"] == pytest.approx((2 + 3 / 3600) ** -1.8)
+    assert first["engagement"] == pytest.approx(1 + math.log(2))
+    assert first["affinity"] == 2
+    scores = [item["explain"]["score"] for item in explained]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == first["recency"] * first["engagement"] * first["affinity"]
+
+
+async def test_an_order_by_time_has_nothing_to_explain(client: httpx2.AsyncClient) -> None:
+    asked = {"ranking": "chronological", "explain": "true"}
+    refused = await client.get(FEED, headers=ALICE, params=asked)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "explain"
+    asked["explain"] = "false"
+    assert (await client.get(FEED, headers=ALICE, params=asked)).status_code == 200
+
+
+async def test_one_who_left_has_no_feed_of_any_kind(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    (post, *_) = (await client.get(FEED, headers=ALICE)).json()["items"]
+    await world.happen(a_departure(world, "alice"))
+    for path in (FEED, f"{FEED}/new?since={post['post_id']}", f"{FEED}/stream"):
+        gone = await client.get(path, headers=ALICE)
+        assert (gone.status_code, gone.json()["title"]) == (404, "No such user")
+
+
 # --- when something is away ----------------------------------------------------------------------------
 
 
@@ -201,5 +250,11 @@ async def test_the_document_describes_the_items_the_cursor_and_the_header(
     page = (await client.get(FEED, headers=ALICE)).json()
     assert set(item["properties"]) == set(item["required"]) == set(page["items"][0])
     assert item["properties"]["created_at"]["format"] == "date-time"
+    asked = {"explain": "true"}
+    explained = (await client.get(FEED, headers=ALICE, params=asked)).json()["items"][0]
+    described = document["components"]["schemas"]["ExplainedItem"]
+    assert set(described["required"]) == set(explained)
+    described = document["components"]["schemas"]["Explanation"]
+    assert set(described["required"]) == set(explained["explain"])
     posts = (await client.get("/users/alice/posts", headers=ALICE)).json()
     assert set(document["components"]["schemas"]["PostItem"]["required"]) == set(posts["items"][0])

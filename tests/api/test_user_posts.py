@@ -10,6 +10,7 @@ import pytest
 from fanfold.http.cursors import encode_cursor
 from fanfold.ids import new_post_id
 from tests.support.feed import World, a_feed_client, a_reader
+from tests.support.liking import a_departure, a_like
 
 EVE = {"X-User-Id": "eve"}
 
@@ -112,3 +113,46 @@ async def test_a_table_that_is_away_is_503(world: World, client: httpx2.AsyncCli
     away = await client.get("/users/bob/posts", headers=EVE)
     assert away.status_code == 503
     assert away.headers["retry-after"]
+
+
+async def test_likes_are_those_of_whoever_asks(world: World, client: httpx2.AsyncClient) -> None:
+    post_id = await world.post("bob")
+    await world.happen(a_like(world, "eve", post_id))
+    for user, likes_it in (("eve", True), ("bob", False)):
+        body = (await client.get("/users/bob/posts", headers={"X-User-Id": user})).json()
+        (item,) = body["items"]
+        assert (item["like_count"], item["liked_by_me"]) == (1, likes_it)
+
+
+@pytest.mark.parametrize(("blocker", "blocked"), [("bob", "eve"), ("eve", "bob")])
+async def test_across_a_block_posts_are_refused_until_it_ends(
+    world: World, client: httpx2.AsyncClient, blocker: str, blocked: str
+) -> None:
+    await world.post("bob")
+    await world.happen(world.a_tie("block", blocker, blocked))
+    refused = await client.get("/users/bob/posts", headers=EVE)
+    assert refused.status_code == 403
+    assert refused.json()["type"].endswith("blocked")
+    assert (await client.get("/users/bob/posts", headers={"X-User-Id": "bob"})).status_code == 200
+    await world.happen(world.a_tie("unblock", blocker, blocked))
+    assert (await client.get("/users/bob/posts", headers=EVE)).status_code == 200
+
+
+async def test_a_mute_hides_posts_from_the_feed_only(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    await world.post("bob")
+    await world.happen(world.a_tie("mute", "eve", "bob"))
+    assert len((await client.get("/users/bob/posts", headers=EVE)).json()["items"]) == 1
+
+
+async def test_posts_of_one_who_left_are_404_across_a_block_too(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    await world.happen(world.a_name("bob", "Bob"))
+    await world.post("bob")
+    await world.happen(world.a_tie("block", "bob", "eve"))
+    await world.happen(a_departure(world, "bob"))
+    for user in ("eve", "bob"):
+        gone = await client.get("/users/bob/posts", headers={"X-User-Id": user})
+        assert (gone.status_code, gone.json()["title"]) == (404, "No such user")

@@ -15,6 +15,7 @@ from fanfold.settings import MS_PER_DAY, Settings
 from feed_service.access import NoSuchUser
 from feed_service.cursor import Ranking
 from tests.support.feed import Reader, World, a_reader
+from tests.support.liking import a_departure
 
 RANKINGS: tuple[Ranking, ...] = ("chronological", "relevance")
 
@@ -106,6 +107,60 @@ async def test_deleted_posts_and_edits_show_at_once(world: World, reader: Reader
     await world.happen(world.a_deletion(second))
     (item,) = await reader.whole("alice")
     assert (item.content, item.edited_at) == ("edited", "2027-01-15T08:00:00.000Z")
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_posts_of_one_who_left_are_gone_at_once_and_the_page_is_full_without_them(
+    ranking: Ranking, world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "carol", "star")
+    for n in range(30):
+        await world.post("bob" if n % 2 else "star", ago_s=n)
+    kept = [await world.post("carol", ago_s=100 + n) for n in range(12)]
+    first, _ = await reader.page("alice", ranking=ranking, limit=3)
+    assert not {item.author_id for item in first.items} & {"carol"}
+    for author in ("bob", "star"):
+        await world.happen(a_departure(world, author))
+    page, _ = await reader.page("alice", ranking=ranking, limit=10)
+    assert [item.post_id for item in page.items] == kept[:10]
+    rest, _ = await reader.page("alice", ranking=ranking, limit=100, cursor=first.next_cursor)
+    assert {item.author_id for item in rest.items} == {"carol"}
+    counted, _ = await reader.read_head.count_new("alice", kept[3])
+    assert counted.count == 3
+
+
+async def test_a_departure_that_only_the_log_knows_of_hides_too(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob")
+    await world.post("bob")
+    world.tell(a_departure(world, "bob"))
+    assert await reader.ids("alice") == []
+    world.graph.away.add("users")
+    page, _ = await reader.page("alice")
+    assert page.items == []
+
+
+@pytest.mark.parametrize("projected", [False, True])
+async def test_one_who_left_has_no_feed(world: World, reader: Reader, *, projected: bool) -> None:
+    for n in range(3):
+        await world.post("alice", ago_s=n)
+    first, _ = await reader.page("alice", ranking="relevance", limit=1)
+    change = a_departure(world, "alice")
+    world.tell(change)
+    if projected:
+        await change.project()
+    for reading in (
+        reader.page("alice"),
+        reader.page("alice", ranking="relevance"),
+        reader.page("alice", ranking="relevance", cursor=first.next_cursor),
+        reader.read_head.newest("alice", 10, frozenset()),
+        reader.read_head.count_new("alice", first.items[0].post_id),
+        reader.read_posts("alice", viewer="alice", limit=10, cursor=None),
+        reader.read_posts("alice", viewer="bob", limit=10, cursor=None),
+    ):
+        with pytest.raises(NoSuchUser):
+            await reading
 
 
 async def test_the_reader_cuts_at_the_retention_window_by_the_post_s_time(
@@ -413,6 +468,21 @@ async def test_a_client_that_hangs_up_takes_no_other_reader_s_load_with_it(
     page, _ = await patient
     assert len(page.items) == 3
     assert busy.graph.calls["follows"] == 1
+
+
+async def test_without_the_graph_authors_who_are_not_known_go_by_their_ids(
+    busy: World, reader: Reader
+) -> None:
+    for user in ("bob", "star"):
+        await busy.happen(busy.a_name(user, user.capitalize()))
+    await reader.page("alice")
+    await busy.follow("alice", "new")
+    await busy.post("new")
+    await reader.reads.sight("alice")
+    busy.graph.away.add("users")
+    page, missing = await reader.page("alice")
+    assert {item.author for item in page.items} == {"alice", "Bob", "Star", "new"}
+    assert missing == ["graph"]
 
 
 # --- an author's posts ---------------------------------------------------------------------------------

@@ -13,9 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.errors import Unavailable
-from fanfold.events import Event, PostCreated, PostDeleted, PostLiked, UserFollowed, from_ms
+from fanfold.events import (
+    Event,
+    PostCreated,
+    PostDeleted,
+    PostLiked,
+    UserFollowed,
+    UserLeft,
+    from_ms,
+)
 from fanfold.http.problems import Invalid
 from fanfold.ids import new_post_id
+from feed_service.access import NoSuchUser
 from feed_service.items import FeedItem, Newest
 from feed_service.live import (
     APART_S,
@@ -101,6 +110,7 @@ class Feed:
     items: list[FeedItem] = field(default_factory=lambda: [ITEMS[0]])
     complete: bool = True
     away: bool = False
+    left: bool = False
     reads: int = 0
     pulled: frozenset[str] = frozenset()
 
@@ -109,6 +119,8 @@ class Feed:
         self.pulled = pulled
         if self.away:
             raise Unavailable("away")
+        if self.left:
+            raise NoSuchUser("left")
         return Newest(self.items[:limit], frozenset({viewer, "bob"}), self.complete)
 
 
@@ -162,6 +174,23 @@ async def test_the_first_change_is_the_feed_as_it_is() -> None:
 async def test_an_empty_feed_is_told_too() -> None:
     async with a_client(Feed(items=[])) as client:
         assert client.changes == [Change([], [])]
+
+
+async def test_a_stream_ends_when_its_viewer_leaves() -> None:
+    async with a_client(Feed()) as client:
+        client.feed.left = True
+        client.live.hint(UserLeft(user_id="alice", left_at=AT))
+        await client.after(APART_S + SOON_S + 0.2)
+        assert client.ended
+
+
+async def test_one_who_left_is_refused_a_stream_but_nobody_while_that_is_not_known() -> None:
+    feed = Feed(away=True)
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    await live.refuse_left("alice")
+    feed.away, feed.left = False, True
+    with pytest.raises(NoSuchUser):
+        await live.refuse_left("alice")
 
 
 async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan_out_is_there() -> (

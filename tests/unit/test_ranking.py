@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feed_service.ranking import Relevance, relevance
+from feed_service.ranking import Relevance, parts, relevance
 
 AN_HOUR_MS = 3_600_000
 RULE = Relevance()
@@ -45,3 +46,17 @@ def test_a_million_likes_do_not_keep_a_post_up_for_ever() -> None:
 
 def test_closeness_at_most_doubles() -> None:
     assert relevance(RULE, age_ms=7, affinity_share=1) == 2 * relevance(RULE, age_ms=7)
+
+
+@given(st.integers(-5, A_MONTH_MS), st.integers(0, 10**9), st.floats(0, 1))
+def test_the_parts_explain_the_score_exactly(age_ms: int, likes: int, share: float) -> None:
+    why = parts(RULE, age_ms=age_ms, like_count=likes, affinity_share=share)
+    assert why.score == why.recency * why.engagement * why.affinity
+    assert why.score == relevance(RULE, age_ms=age_ms, like_count=likes, affinity_share=share)
+
+
+def test_the_parts_are_those_of_the_documented_formula() -> None:
+    why = parts(RULE, age_ms=6 * AN_HOUR_MS, like_count=19, affinity_share=0.25)
+    assert why.recency == pytest.approx(1 / 8**1.8)
+    assert why.engagement == pytest.approx(1 + math.log(20))
+    assert why.affinity == 1.25
