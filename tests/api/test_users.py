@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanfold.events import UserRegistered
+from fanfold.events import AuthorModeChanged, UserRegistered
 from tests.support.app import WriteSide
 
 
@@ -45,6 +45,22 @@ async def test_a_profile_counts_both_directions_and_tells_the_side(api: WriteSid
     assert profile["delivery"] == "pull"
     renamed = await api("PUT", "/users/alice", json={"display_name": "Al"})
     assert renamed.json() == {**profile, "display_name": "Al"}
+
+
+async def test_a_profile_tells_the_side_through_every_crossing(api: WriteSide) -> None:
+    await api.registered("alice")
+    for method, follower, side in (
+        ("PUT", "bob", "push"),
+        ("PUT", "carol", "push"),
+        ("PUT", "dave", "pull"),
+        ("DELETE", "dave", "push"),
+        ("PUT", "dave", "pull"),
+    ):
+        await api(method, f"/users/{follower}/following/alice", actor=follower)
+        await api.project()
+        assert (await api("GET", "/users/alice")).json()["delivery"] == side
+    told = [event for event in await api.events() if isinstance(event, AuthorModeChanged)]
+    assert [event.delivery for event in told] == ["pull", "push", "pull"]
 
 
 async def test_nobody_registers_someone_else(api: WriteSide) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fanfold.delivery import side_after
@@ -61,3 +63,23 @@ def test_without_an_overlap_a_post_goes_one_way() -> None:
 def test_an_author_who_is_back_below_is_pushed_whenever_the_last_crossing_was() -> None:
     author = User("alice", follower_count=9, delivery="push", pull_since_ms=CROSSED_MS)
     assert strategy(author, posted_at_ms=CROSSED_MS, overlap_ms=60_000) == "push"
+
+
+def test_who_crosses_back_and_forth_inside_the_overlap_is_pushed_or_both_and_never_only_pulled() -> (
+    None
+):
+    """Up, down and up again within a minute: readers may not have heard of any of it yet."""
+    up = User("alice", follower_count=100, delivery="pull", pull_since_ms=CROSSED_MS)
+    down = replace(up, follower_count=79, delivery="push")
+    up_again = replace(up, pull_since_ms=CROSSED_MS + 20_000)
+    chosen = [
+        strategy(author, posted_at_ms=CROSSED_MS + after_ms, overlap_ms=60_000)
+        for author, after_ms in (
+            (up, 5_000),
+            (down, 15_000),
+            (up_again, 25_000),
+            (up_again, 79_999),
+        )
+    ]
+    assert chosen == ["both", "push", "both", "both"]
+    assert strategy(up_again, posted_at_ms=CROSSED_MS + 80_000, overlap_ms=60_000) == "pull"
