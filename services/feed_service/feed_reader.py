@@ -84,9 +84,8 @@ async def feed_reader(
             )
     finally:
         live.close()
-        await presence.close()
-        await reads.close()
-        await celebrities.close()
+        for part in (presence, reads, celebrities):
+            await part.close()
 
 
 @asynccontextmanager
