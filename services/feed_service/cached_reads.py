@@ -57,12 +57,14 @@ class CachedReads:
         clock: Clock,
         trusted: Callable[[], bool],
         budget_s: float,
+        listed_likes: int = LISTED,
     ) -> None:
         self._stores = stores
         self._clock = clock
         self._retention_ms = settings.retention_ms
         self._trusted = trusted
         self._budget_s = budget_s
+        self._listed_likes = listed_likes
         self._pending = Pending(clock)
 
         freshness = Freshness(settings.cache_ttl_s, clock, trusted)
@@ -234,8 +236,9 @@ class CachedReads:
 
     async def _load_taste(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Taste]]:
         (user_id,) = user_ids
-        recent = await within(self._budget_s, self._stores.likes.recent(user_id, limit=LISTED))
-        taste = taste_of(recent)
+        listed = self._listed_likes
+        asked = self._stores.likes.recent(user_id, limit=listed)
+        taste = taste_of(await within(self._budget_s, asked), listed=listed)
         hidden = hidden_likes(taste, self._pending.likes_of(user_id))
         positions = await self._like_positions(user_id, hidden) if hidden else {}
         shown = shows_likes(taste, self._pending.likes_of(user_id), positions)

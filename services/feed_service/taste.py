@@ -51,11 +51,11 @@ class Taste:
         return self.ids[at * _ID_BYTES : (at + 1) * _ID_BYTES]
 
 
-def taste_of(recent: Sequence[RecentLike]) -> Taste:
-    """The taste of a reader with these likes, which are the latest, newest first, all of them if fewer than `LISTED`."""
+def taste_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> Taste:
+    """The taste of a reader with these likes, which are the latest, newest first, and all of them if fewer than `listed`."""
     judged = recent[:JUDGED]
     authors = Counter(sys.intern(like.author_id) for like in judged)
-    since_ms = None if len(recent) < LISTED else recent[-1].liked_at_ms + _CLOCKS_APART_MS
+    since_ms = None if len(recent) < listed else recent[-1].liked_at_ms + _CLOCKS_APART_MS
     return Taste(
         ids=b"".join(sorted(like.post_id.bytes for like in recent)),
         shares={author_id: likes / len(judged) for author_id, likes in authors.items()},

@@ -1,6 +1,6 @@
 """Whatever happened, a whole feed is the sorted set of what it should hold, and each post is in it once.
 
-The model is a set of posts and a set of follows. The tables are written as the worker would: some authors pushed,
+The model is a set of posts and sets of follows, mutes, blocks, likes and of those who left. The tables are written as the worker would: some authors pushed,
 some pulled, some both, backfills that have finished or not, leftovers of those no longer followed. Readers are told of
 changes before the tables hold them, so the caches are part of what is tried.
 """
@@ -12,16 +12,20 @@ from collections.abc import Coroutine
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanfold.settings import Settings
+from feed_service.access import NoSuchUser
 from tests.support.feed import Reader, World
+from tests.support.liking import a_departure, a_like, an_unlike
 
 USERS = ("alice", "bob", "carol", "star", "comet")
 CELEBRITIES = {"star", "comet"}
 DEPTH = 12
+MOST_LEAVERS = 2
 users = st.sampled_from(USERS)
 limits = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 
@@ -32,11 +36,15 @@ class Feeds(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         settings = Settings(feed_depth=DEPTH, relevance_window=10, retention_days=1)
         self.world = World(settings=settings, celebrities=set(CELEBRITIES))
-        self.reader = Reader(self.world)
+        # So few likes at hand that the older ones have to be looked up.
+        self.reader = Reader(self.world, listed_likes=3)
         self.authors: dict[UUID, str] = {}
         self.contents: dict[UUID, str] = {}
         self.following: set[tuple[str, str]] = set()
         self.unfinished: set[tuple[str, str]] = set()
+        self.ties: dict[str, set[tuple[str, str]]] = {"mute": set(), "block": set()}
+        self.likes: set[tuple[str, UUID]] = set()
+        self.left: set[str] = set()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
@@ -107,6 +115,43 @@ class Feeds(RuleBasedStateMachine):
         self.run(self.world.happen(change))
         del self.contents[post_id]
 
+    @rule(kind=st.sampled_from(["mute", "block"]), user=users, other=users)
+    def a_tie(self, kind: str, user: str, other: str) -> None:
+        if user != other:
+            self.run(self.world.happen(self.world.a_tie(kind, user, other)))
+            self.ties[kind].add((user, other))
+
+    @precondition(lambda self: any(self.ties.values()))
+    @rule(data=st.data())
+    def a_tie_ends(self, data: st.DataObject) -> None:
+        made = sorted((kind, *tie) for kind, ties in self.ties.items() for tie in ties)
+        kind, *tie = data.draw(st.sampled_from(made))
+        self.run(self.world.happen(self.world.a_tie(f"un{kind}", *tie)))
+        self.ties[kind].discard((tie[0], tie[1]))
+
+    @precondition(lambda self: self.contents)
+    @rule(user=users, data=st.data())
+    def someone_likes_a_post(self, user: str, data: st.DataObject) -> None:
+        post_id = data.draw(st.sampled_from(sorted(self.contents)))
+        by = self.authors[post_id]
+        self.run(self.world.happen(a_like(self.world, user, post_id, by=by)))
+        self.likes.add((user, post_id))
+
+    @precondition(lambda self: self.contents)
+    @rule(user=users, data=st.data())
+    def a_like_ends(self, user: str, data: st.DataObject) -> None:
+        liked = sorted(post_id for by, post_id in self.likes if by == user)
+        post_id = data.draw(st.sampled_from(liked or sorted(self.contents)))
+        by = self.authors[post_id]
+        self.run(self.world.happen(an_unlike(self.world, user, post_id, by=by)))
+        self.likes.discard((user, post_id))
+
+    @precondition(lambda self: len(self.left) < MOST_LEAVERS)
+    @rule(user=users)
+    def someone_leaves(self, user: str) -> None:
+        self.run(self.world.happen(a_departure(self.world, user)))
+        self.left.add(user)
+
     @rule(seconds=st.sampled_from([0.1, 2, 70, 5000]))
     def time_passes(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
@@ -125,29 +170,49 @@ class Feeds(RuleBasedStateMachine):
                 for post_id in self.contents
                 for author in [self.authors[post_id]]
                 if author == viewer or (viewer, author) in self.following
+                if author not in self.left and not self.hidden(viewer, author)
                 if post_id.int >> 80 >= since_ms
             ),
             reverse=True,
         )
 
+    def hidden(self, viewer: str, author: str) -> bool:
+        blocks = self.ties["block"]
+        return (viewer, author) in self.ties["mute"] | blocks or (author, viewer) in blocks
+
+    def item(self, viewer: str, post_id: UUID) -> tuple[object, ...]:
+        likers = {user for user, liked in self.likes if liked == post_id}
+        return post_id, self.contents[post_id], len(likers), viewer in likers
+
     def refreshed(self) -> None:
         # The pulled authors are at most a second old; a push and a pull overlap for longer than that.
         self.world.clock.advance(1)
 
+    def gone(self, viewer: str) -> bool:
+        """Whether the viewer has left; then there is no feed."""
+        if viewer not in self.left:
+            return False
+        with pytest.raises(NoSuchUser):
+            self.run(self.reader.page(viewer))
+        return True
+
     @rule(viewer=users, turns=limits)
     def a_chronological_feed_is_the_model(self, viewer: str, turns: list[int]) -> None:
         self.refreshed()
+        if self.gone(viewer):
+            return
         items = self.run(self.reader.whole(viewer, limits=turns))
-        expected = self.model(viewer)[:DEPTH]
-        assert [(item.post_id, item.content) for item in items] == [
-            (post_id, self.contents[post_id]) for post_id in expected
-        ]
+        assert [
+            (item.post_id, item.content, item.like_count, item.liked_by_me) for item in items
+        ] == [self.item(viewer, post_id) for post_id in self.model(viewer)[:DEPTH]]
 
     @rule(viewer=users, turns=limits)
     def a_relevance_feed_shows_no_post_twice_and_none_that_is_not_in_the_feed(
         self, viewer: str, turns: list[int]
     ) -> None:
         self.refreshed()
+        if self.gone(viewer):
+            return
         items = self.run(self.reader.whole(viewer, ranking="relevance", limits=turns))
         shown = [item.post_id for item in items]
         assert len(shown) == len(set(shown))
@@ -156,7 +221,9 @@ class Feeds(RuleBasedStateMachine):
         pulled = [item.author_id for item in items if item.source == "pull"]
         assert all(pulled.count(author) <= 5 for author in pulled)
         if len(feed) <= 5:
-            assert shown == feed
+            assert set(shown) == set(feed)
+            if not self.likes:
+                assert shown == feed
 
 
 TestFeeds = Feeds.TestCase

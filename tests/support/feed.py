@@ -48,6 +48,7 @@ from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
 from feed_service.sources import Sources
+from feed_service.taste import LISTED
 from tests.support.clock import ManualClock
 from tests.support.stores import write_edges
 
@@ -321,7 +322,9 @@ class Records:
 class Reader:
     """The read side over a world, as one process has it; `trusted` says what its tail would."""
 
-    def __init__(self, world: World, *, budget_s: float = BUDGET_S) -> None:
+    def __init__(
+        self, world: World, *, budget_s: float = BUDGET_S, listed_likes: int = LISTED
+    ) -> None:
         self.trusted = True
         settings, clock, stores = world.settings, world.clock, world.stores
         self.reads = CachedReads(
@@ -330,6 +333,7 @@ class Reader:
             clock=clock,
             trusted=lambda: self.trusted,
             budget_s=budget_s,
+            listed_likes=listed_likes,
         )
         self.celebrities = Celebrities(
             stores.timelines, settings=settings, clock=clock, budget_s=budget_s

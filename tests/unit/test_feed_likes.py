@@ -94,7 +94,7 @@ async def test_without_likes_a_feed_says_so_and_a_list_of_posts_is_refused(
     await world.happen(a_like(world, "alice", post_id))
     world.likes.away.add("recent")
     for ranking in ("chronological", "relevance"):
-        page, missing = await reader.page("alice", ranking=ranking)  # type: ignore[arg-type]
+        page, missing = await reader.page("alice", ranking=ranking)
         assert ([item.post_id for item in page.items], missing) == ([post_id], ["likes"])
         assert not page.complete
     with pytest.raises(Unavailable):
