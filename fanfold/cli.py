@@ -23,10 +23,12 @@ schema = typer.Typer(no_args_is_help=True, help="The tables in Cassandra and the
 topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 graph = typer.Typer(no_args_is_help=True, help="Who follows whom.")
 modes = typer.Typer(no_args_is_help=True, help="Which authors are pushed, and which pulled.")
+activity = typer.Typer(no_args_is_help=True, help="Who reads, and who sleeps.")
 app.add_typer(schema, name="schema")
 app.add_typer(topics, name="topics")
 app.add_typer(graph, name="graph")
 app.add_typer(modes, name="modes")
+app.add_typer(activity, name="activity")
 console = Console(stderr=True, highlight=False)
 
 
@@ -215,6 +217,38 @@ def apply_modes(
     from fanfold.operations.review_modes import apply_modes
 
     status = apply_modes(_settings_of(data), dry_run=dry_run, as_json=as_json, console=console)
+    raise typer.Exit(status)
+
+
+@activity.command()
+def sweep(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count who would fall asleep, append nothing.")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Most users a second.")] = 100.0,
+    every: Annotated[
+        float | None, typer.Option(min=0.01, help="Go on, and sweep again after so many hours.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+    data: Annotated[
+        Path, typer.Option(help="The directory of the system that `make up` started.")
+    ] = Path(".fanfold"),
+) -> None:
+    """Put to sleep whoever has read no feed for FANFOLD_ACTIVE_DAYS: nothing is delivered to them until they read again.
+
+    Once a day is enough, and twice does no harm. On the Kafka that the environment names, else on that of the system in
+    that directory. Exits with 0 when all were looked at, 75 when an engine stayed away, 130 on Ctrl-C.
+    """
+    from fanfold.operations.sweep_activity import sweep_activity
+
+    status = sweep_activity(
+        _settings_of(data),
+        dry_run=dry_run,
+        rate=rate,
+        every_s=None if every is None else every * 3600,
+        as_json=as_json,
+        console=console,
+    )
     raise typer.Exit(status)
 
 

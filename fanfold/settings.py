@@ -96,6 +96,13 @@ class Settings(BaseSettings):
     cached_posts: PositiveInt = Field(100_000, description="Posts whose content is cached.")
     cached_names: PositiveInt = Field(100_000, description="Users whose display name is cached.")
 
+    active_days: int = Field(
+        30,
+        ge=2,
+        description="Whoever has read no feed for so long falls asleep: nothing is delivered until the next read. Reads are "
+        "noted once a day, hence two at least.",
+    )
+
     live_feeds: PositiveInt = Field(
         1000,
         description="Live feeds (`GET …/feed/stream`) open in one process; each looks at its feed at most twice a second.",
@@ -181,3 +188,7 @@ class Settings(BaseSettings):
     @property
     def retention_ms(self) -> int:
         return self.retention_days * MS_PER_DAY
+
+    @property
+    def active_ms(self) -> int:
+        return self.active_days * MS_PER_DAY

@@ -8,27 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fanfold.clock import Clock, SystemClock
 from fanfold.delivery import side_after
 from fanfold.errors import Unavailable
 from fanfold.events import ModeReviewRequested, from_ms
 from fanfold.log import EventLog
+from fanfold.operations.walk import DONE, INTERRUPTED, TRY_AGAIN, showing
 from fanfold.settings import Settings
 from fanfold.stores import Graph, Mode, User
 
 SOURCE = "fanfold/modes-apply"
-DONE, TRY_AGAIN, INTERRUPTED = 0, 75, 130
-"""Exit statuses, those of `fanfold graph import`."""
-
 BATCH = 500
-_LINE_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -128,7 +123,7 @@ async def _review(
     from fanfold.engines import real
 
     async with real(settings, clock=clock, source=SOURCE) as engines:
-        with showing(console, clock) as show:
+        with showing(console, clock, reviewed) as show:
             review = ReviewModes(
                 graph=engines.stores.graph,
                 log=engines.log,
@@ -138,27 +133,3 @@ async def _review(
                 show=show,
             )
             await review.run(reviewed, dry_run=dry_run)
-
-
-@contextmanager
-def showing(console: Console, clock: Clock) -> Iterator[Callable[[Reviewed], None]]:
-    """What to call with how far it has come: a line that moves on a terminal, elsewhere one every few seconds."""
-    if not console.is_terminal:
-        yield _lines(console, clock)
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(Reviewed().describe(), total=None)
-        yield lambda reviewed: progress.update(task, description=reviewed.describe())
-
-
-def _lines(console: Console, clock: Clock) -> Callable[[Reviewed], None]:
-    next_at_s = clock.monotonic_s() + _LINE_EVERY_S
-
-    def show(reviewed: Reviewed) -> None:
-        nonlocal next_at_s
-        if clock.monotonic_s() >= next_at_s:
-            next_at_s = clock.monotonic_s() + _LINE_EVERY_S
-            console.print(reviewed.describe(), soft_wrap=True)
-
-    return show

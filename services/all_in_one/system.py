@@ -17,6 +17,7 @@ from fanfold.engines import Engines, embedded
 from fanfold.events import PUBLIC_TOPICS
 from fanfold.http.app import make_app
 from fanfold.http.readiness import readiness
+from fanfold.operations.sweep_activity import SweepActivity
 from fanfold.settings import Settings
 from fanfold.sqlite_consumer import SqliteConsumer
 from fanout_service.worker import Worker
@@ -24,6 +25,8 @@ from feed_service import http as feed
 from feed_service.feed_reader import feed_reader
 from graph_service import http as graph
 from post_service import http as post
+
+A_DAY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,17 @@ async def all_in_one(
             await consumer.drained()
             await log.append_many(demo.posts(clock.now_ms()))
             await consumer.drained()
+        sweep = SweepActivity(
+            graph=engines.stores.graph,
+            activity=engines.stores.activity,
+            log=log,
+            clock=clock,
+            active_ms=settings.active_ms,
+        )
+        # Not at the start: these tables have forgotten who read, and everyone would seem to sleep.
+        sweeping = tasks.create_task(
+            sweep.sweep_forever(A_DAY_S, first_after_s=A_DAY_S), name="activity sweep"
+        )
         async with feed_reader(settings, engines, clock=clock) as reader:
             app = make_app(
                 title="Fanfold",
@@ -76,3 +90,4 @@ async def all_in_one(
             )
             yield System(app, engines, consumer, replayed)
         consuming.cancel()
+        sweeping.cancel()

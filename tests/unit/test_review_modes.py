@@ -17,7 +17,8 @@ from fanfold.cli import app
 from fanfold.engines import Engines
 from fanfold.errors import Unavailable
 from fanfold.events import GRAPH, AuthorModeChanged, ModeReviewRequested
-from fanfold.operations.review_modes import BATCH, Reviewed, ReviewModes, showing
+from fanfold.operations.review_modes import BATCH, Reviewed, ReviewModes
+from fanfold.operations.walk import showing
 from fanfold.settings import Settings
 from fanfold.stores import User
 from tests.support.clock import ManualClock
@@ -171,7 +172,7 @@ def test_the_command_says_when_an_engine_stayed_away(monkeypatch: pytest.MonkeyP
 def test_progress_is_shown_on_a_terminal_and_off_one(terminal: bool) -> None:
     out, clock = StringIO(), ManualClock()
     console = Console(file=out, force_terminal=terminal, width=100)
-    with showing(console, clock) as show:
+    with showing(console, clock, Reviewed()) as show:
         for users in (500, 1000, 1500):
             clock.advance(4)
             show(Reviewed(users=users))

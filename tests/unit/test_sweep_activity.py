@@ -1,0 +1,227 @@
+"""`fanfold activity sweep`: whoever has read nothing for long falls asleep, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fanfold import engines
+from fanfold.cli import app
+from fanfold.engines import Engines
+from fanfold.errors import Unavailable
+from fanfold.events import ACTIVITY, UserFellAsleep, UserLeft, UserWoke
+from fanfold.operations.sweep_activity import BATCH, SweepActivity, Swept
+from fanfold.settings import MS_PER_DAY, Settings
+from tests.support.clock import START_MS, ManualClock
+from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow, at
+from tests.support.feed import Door
+from tests.support.sleeping import a_sleep, an_awakening, found_by
+
+ACTIVE = 30 * MS_PER_DAY
+
+
+def a_sweep(pipeline: Pipeline, **how: Any) -> SweepActivity:
+    parts: dict[str, Any] = {
+        "graph": pipeline.stores.graph,
+        "activity": pipeline.stores.activity,
+        "log": pipeline.log,
+        "clock": pipeline.clock,
+        "active_ms": ACTIVE,
+    }
+    return SweepActivity(**(parts | how))
+
+
+async def swept(pipeline: Pipeline, *, dry_run: bool = False, **how: Any) -> Swept:
+    counts = Swept()
+    await a_sweep(pipeline, **how).run(counts, dry_run=dry_run)
+    return counts
+
+
+async def put_to_sleep(pipeline: Pipeline) -> list[str]:
+    rows = await pipeline.log.rows([ACTIVITY], after=0, limit=10_000)
+    events = [row.record.event() for row in rows]
+    return sorted(event.user_id for event in events if isinstance(event, UserFellAsleep))
+
+
+async def read(pipeline: Pipeline, user: str, *, days_ago: float) -> None:
+    at_ms = pipeline.clock.now_ms() - int(days_ago * MS_PER_DAY)
+    await pipeline.stores.activity.note_read(user, at_ms=at_ms)
+
+
+async def test_whoever_has_not_read_for_long_falls_asleep_and_nobody_else() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(name) for name in ("bob", "carl", "dave", "erin")))
+        pipeline.clock.advance(100 * 24 * 3600)
+        await read(pipeline, "bob", days_ago=29.9)
+        await read(pipeline, "carl", days_ago=30.1)
+        await read(pipeline, "dave", days_ago=90)
+        await read(pipeline, "dave", days_ago=1)
+        assert await swept(pipeline) == Swept(users=4, asleep=0, fell_asleep=2)
+        assert await put_to_sleep(pipeline) == ["carl", "erin"], "erin never read"
+
+
+async def test_whoever_never_read_is_judged_by_the_oldest_follow() -> None:
+    async with a_pipeline() as pipeline:
+        old = at(START_MS - ACTIVE - 1)
+        await pipeline.handle(
+            a_follow("bob"),
+            a_follow("bob", "zoe").model_copy(update={"followed_at": old}),
+            a_follow("carl"),
+            a_follow("dave").model_copy(update={"followed_at": old}),
+            an_unfollow("dave"),
+        )
+        await swept(pipeline)
+        assert await put_to_sleep(pipeline) == ["bob"], "to dave nothing is delivered"
+
+
+async def test_who_has_left_and_who_sleeps_already_are_left_alone() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(name) for name in ("bob", "carl")), a_sleep("bob"))
+        await pipeline.stores.graph.leave("carl", at=9)
+        pipeline.clock.advance(31 * 24 * 3600)
+        assert await swept(pipeline) == Swept(users=2, asleep=2, fell_asleep=0)
+        assert await put_to_sleep(pipeline) == ["bob"], "once, before"
+
+
+async def test_a_sweep_repeated_puts_nobody_to_sleep_again() -> None:
+    async with a_pipeline() as pipeline:
+        names = [f"reader-{n}" for n in range(5)]
+        await pipeline.handle(*(a_follow(name) for name in names))
+        pipeline.clock.advance(31 * 24 * 3600)
+        assert (await swept(pipeline)).fell_asleep == 5
+        # Also before the worker has come to it: then twice is as good as once.
+        assert (await swept(pipeline)).fell_asleep == 5
+        await pipeline.drain()
+        assert await swept(pipeline) == Swept(users=5, asleep=5, fell_asleep=0)
+        await pipeline.handle(*(an_awakening(name) for name in names))
+        assert not any([(await pipeline.user(name)).asleep for name in names])
+        for name in names:
+            await read(pipeline, name, days_ago=0)
+        assert await swept(pipeline) == Swept(users=5, asleep=0, fell_asleep=0)
+
+
+async def test_a_dry_run_counts_and_appends_nothing() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        pipeline.clock.advance(31 * 24 * 3600)
+        assert (await swept(pipeline, dry_run=True)).fell_asleep == 1
+        assert await put_to_sleep(pipeline) == []
+
+
+async def test_a_sweep_is_no_faster_than_it_may_be() -> None:
+    async with a_pipeline() as pipeline:
+        count = 2 * BATCH + 50
+        await pipeline.handle(*(a_follow(f"reader-{n}") for n in range(count)))
+        pipeline.clock.advance(31 * 24 * 3600)
+        began_s, shown = pipeline.clock.monotonic_s(), []
+        await swept(pipeline, rate=25, show=lambda each: shown.append(each.users))
+        assert pipeline.clock.monotonic_s() - began_s == pytest.approx(count / 25)
+        assert shown == [BATCH, 2 * BATCH, count]
+        assert len(await put_to_sleep(pipeline)) == count
+
+
+async def test_who_is_put_to_sleep_by_a_sweep_misses_nothing() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        pipeline.clock.advance(31 * 24 * 3600)
+        await swept(pipeline)
+        await pipeline.drain()
+        post = a_post(ms=pipeline.clock.now_ms())
+        await pipeline.handle(post)
+        assert await pipeline.timeline("bob") == []
+        assert await found_by(pipeline.stores, "bob") == {post.post_id}
+
+
+async def test_a_sweep_for_ever_begins_anew_soon_after_an_engine_was_away() -> None:
+    async with a_pipeline(clock=ManualClock()) as pipeline:
+        door = Door(pipeline.stores.activity)
+        door.away.add("last_reads")
+        await pipeline.handle(a_follow("bob"))
+        sweep = a_sweep(pipeline, activity=door)
+        task = asyncio.create_task(sweep.sweep_forever(3600, first_after_s=10))
+        clock = pipeline.clock
+
+        async def until_asleep() -> None:
+            while not clock.sleeping:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0)
+
+        await until_asleep()
+        assert not door.calls
+        for seconds, calls in ((10, 1), (60, 2), (3600, 3)):
+            clock.advance(seconds)
+            await until_asleep()
+            assert door.calls["last_reads"] == calls
+            door.away.clear()
+        task.cancel()
+
+
+# --- the command ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_real_engines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
+    """Stands in for Kafka and Cassandra; a test fills in the pipeline."""
+    held: list[Pipeline] = []
+
+    @asynccontextmanager
+    async def opened(*_: Any, **__: Any) -> AsyncIterator[Engines]:
+        async with a_pipeline() as pipeline:
+            held.append(pipeline)
+            await pipeline.handle(a_follow("bob"), a_follow("carl"))
+            await pipeline.stores.activity.note_read("carl", at_ms=2**42)
+            yield Engines(pipeline.log, pipeline.stores)
+
+    monkeypatch.setattr(engines, "real", opened)
+    monkeypatch.setenv("FANFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:9")
+    return held
+
+
+def test_the_command_says_what_it_did_to_people_and_to_programs(
+    on_real_engines: list[Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanfold.clock.SystemClock.now_ms", lambda _: START_MS + 31 * MS_PER_DAY)
+    monkeypatch.setattr("fanfold.clock.SystemClock.sleep", ManualClock(autojump=True).sleep)
+    asked = CliRunner().invoke(app, ["activity", "sweep", "--json", "--dry-run"])
+    assert asked.exit_code == 0
+    summary = json.loads(asked.stdout)
+    assert summary.pop("seconds") >= 0
+    assert summary == {
+        "users": 2,
+        "asleep": 0,
+        "fell_asleep": 1,
+        "active_days": 30,
+        "dry_run": True,
+        "finished": True,
+    }
+    told = CliRunner().invoke(app, ["activity", "sweep"])
+    assert "2 users looked at, 0 were asleep, 1 fall asleep" in told.output.replace("\n", " ")
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    refused = CliRunner().invoke(app, ["activity", "sweep", "--dry-run", "--every", "24"])
+    assert refused.exit_code == 1
+
+
+def test_an_engine_that_stays_away_is_an_exit_status_of_its_own(
+    on_real_engines: list[Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(SweepActivity, "run", away)
+    answer = CliRunner().invoke(app, ["activity", "sweep"])
+    assert answer.exit_code == 75
+    assert "begins anew" in answer.output
+
+
+def test_reads_are_noted_daily_so_nobody_may_fall_asleep_within_a_day() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        Settings(active_days=1)
+    assert Settings().active_ms == ACTIVE
+    assert {UserFellAsleep.topic, UserWoke.topic} == {ACTIVITY} != {UserLeft.topic}
