@@ -66,17 +66,7 @@ async def all_in_one(
             await consumer.drained()
             await log.append_many(demo.posts(clock.now_ms()))
             await consumer.drained()
-        sweep = SweepActivity(
-            graph=engines.stores.graph,
-            activity=engines.stores.activity,
-            log=log,
-            clock=clock,
-            active_ms=settings.active_ms,
-        )
-        # Not at the start: these tables have forgotten who read, and everyone would seem to sleep.
-        sweeping = tasks.create_task(
-            sweep.sweep_forever(A_DAY_S, first_after_s=A_DAY_S), name="activity sweep"
-        )
+        sweeping = tasks.create_task(_sweep_daily(settings, engines, clock), name="activity sweep")
         async with feed_reader(settings, engines, clock=clock) as reader:
             app = make_app(
                 title="Fanfold",
@@ -91,3 +81,15 @@ async def all_in_one(
             yield System(app, engines, consumer, replayed)
         consuming.cancel()
         sweeping.cancel()
+
+
+async def _sweep_daily(settings: Settings, engines: Engines, clock: Clock) -> None:
+    sweep = SweepActivity(
+        graph=engines.stores.graph,
+        activity=engines.stores.activity,
+        log=engines.log,
+        clock=clock,
+        active_ms=settings.active_ms,
+    )
+    # Not at the start: these tables have forgotten who read, and everyone would seem to sleep.
+    await sweep.sweep_forever(A_DAY_S, first_after_s=A_DAY_S)
