@@ -50,7 +50,7 @@ def assemble(environment: Path, root: Path) -> None:
         put(library, root)
     _write_accounts(root)
     put(CERTIFICATES, root)
-    (root / "tmp").mkdir(mode=0o1777)
+    (root / "tmp").mkdir(exist_ok=True)
     (root / "tmp").chmod(0o1777)
     # Nothing can be compiled later, on a root that is read-only; and no timestamp of a file decides what counts.
     compiled = compileall.compile_dir(

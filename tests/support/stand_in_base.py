@@ -16,7 +16,7 @@ from deploy.docker.assemble import CERTIFICATES, modules_in, put, shared_librari
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SHELL = Path("/bin/sh")
 DPKG = Path("/var/lib/dpkg")
-NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "__pycache__", "config-*")
+NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "config-*")
 # They may be built against what is not installed.
 UNUSED_EXTENSIONS = ("_tkinter*", "_*dbm*", "_curses*", "readline*", "nis*", "_test*")
 
@@ -45,7 +45,7 @@ def lay_out(root: Path) -> None:
 def _install_pip(site_packages: Path) -> None:
     # This environment was made with one; the Python that it was made from may have none.
     pip = Path(str(distribution("pip").locate_file("pip")))
-    shutil.copytree(pip, site_packages / "pip", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(pip, site_packages / "pip")
 
 
 def _copy_dpkg(root: Path, libraries: set[Path]) -> None:
