@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from deploy.local.plan import APIS, ENGINES, GATEWAY, ROOT, Plan
+from deploy.local.plan import APIS, ENGINES, GATEWAY, ROOT, SWEEP, Plan
 from fanfold.errors import Fault
 
 _ENGINES = ROOT / ".cache" / "engines"
@@ -21,13 +21,15 @@ def command(plan: Plan, name: str) -> list[str]:
         return _kafka(plan) if name == "kafka" else _cassandra(plan)
     if name == GATEWAY:
         return _gateway(plan)
+    if name == SWEEP:
+        return [sys.executable, "-m", "fanfold", "activity", "sweep", "--every", "24"]
     module = f"{name}_service" if name in APIS else "fanout_service"
     return [sys.executable, "-m", module]
 
 
 def environment(plan: Plan, name: str) -> dict[str, str]:
     """What a process finds in its environment besides what all of them do."""
-    if name in ENGINES or name == GATEWAY:
+    if name in {*ENGINES, GATEWAY, SWEEP}:
         return {}
     own = {"FANFOLD_PORT": str(plan.port(name))}
     # A fixed name: a worker that is restarted gets its partitions back at once.

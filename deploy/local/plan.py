@@ -26,6 +26,8 @@ _LONGEST_SOCKET_PATH = 92
 ENGINES = ("kafka", "cassandra")
 APIS = tuple(_API_PORTS)
 GATEWAY = "gateway"
+SWEEP = "activity-sweep"
+"""Puts to sleep whoever does not read any more, once a day; it listens on no port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Plan:
     @property
     def services(self) -> tuple[str, ...]:
         """Everything but the engines, in the order in which it is started."""
-        return (*APIS, *self.worker_names, GATEWAY)
+        return (*APIS, *self.worker_names, SWEEP, GATEWAY)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +65,8 @@ class Plan:
     @property
     def ports(self) -> dict[str, int]:
         """Every port that is listened on."""
-        return {of: self.port(of) for of in (*self.names, "controller", "storage", "gateway-admin")}
+        listening = (name for name in self.names if name != SWEEP)
+        return {of: self.port(of) for of in (*listening, "controller", "storage", "gateway-admin")}
 
     def log(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"
@@ -111,6 +114,8 @@ class Plan:
                 return f"kafka://127.0.0.1:{self.port(name)}"
             case "cassandra":
                 return f"cql://127.0.0.1:{self.port(name)}"
+            case "activity-sweep":
+                return ""
             case "gateway":
                 return f"http://127.0.0.1:{self.port('gateway-admin')}/ready"
         return f"http://127.0.0.1:{self.port(name)}/readyz"

@@ -20,7 +20,9 @@ _CQL_SUPPORTED = 6
 
 
 def readiness_of(url: str) -> str:
-    """`READY`, or what is wrong, in a line. Blocks for at most a few seconds."""
+    """`READY`, or what is wrong, in a line. Blocks for at most a few seconds. An empty URL: to run is to be ready."""
+    if not url:
+        return READY
     match urlsplit(url):
         case at if at.scheme == "kafka":
             return _answered(_kafka_answers(at.hostname or "", at.port or 0))

@@ -15,7 +15,7 @@ FILE = "system.json"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process. `ready` is what to ask: `http://…` must answer 200, `kafka://…` and `cql://…` their protocol."""
+    """One process. `ready` is what to ask: `http://…` must answer 200, `kafka://…` and `cql://…` their protocol; empty: nothing."""
 
     name: str
     ready: str
