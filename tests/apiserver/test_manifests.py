@@ -78,14 +78,11 @@ def test_the_server_sees_a_mistake(api: KubeApi, mistake: tuple[str, str, str, A
 
 def pod_of(each: Workload, namespace: str) -> Object:
     """The pod that a controller would make."""
-    spec = copy.deepcopy(each.pod)
-    claims = [claim["metadata"]["name"] for claim in each.spec.get("volumeClaimTemplates", ())]
-    spec["volumes"] = [*spec["volumes"], *({"name": name, "emptyDir": {}} for name in claims)]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": each.name, "namespace": namespace, "labels": dict(each.labels)},
-        "spec": spec,
+        "spec": copy.deepcopy(each.pod),
     }
 
 
@@ -147,8 +144,8 @@ def test_a_node_of_cassandra_is_admitted_too(api: KubeApi, objects: tuple[Object
 
 
 def next_version(each: Object) -> Object:
-    """The same with another image and other settings, as the next release has them."""
-    text = yaml.safe_dump(each).replace("fanfold:0.1.0", "fanfold:0.2.0")
+    """The same with another version and other settings, as the next release has them."""
+    text = yaml.safe_dump(each).replace("0.1.0", "0.2.0")
     found: Object = yaml.safe_load(text.replace("fanfold-settings-", "fanfold-settings-next-"))
     return found
 

@@ -86,7 +86,7 @@ def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path:
     objects = build(tmp_path)
 
     assert {each["kind"]: errors for each in objects if (errors := errors_of(each))} == {}
-    assert len(of_kind(objects, "Deployment")) == 3
+    assert len(of_kind(objects, "Deployment")) == 3 + ("cassandra" in components)
 
 
 def test_the_class_of_the_gateway_is_valid_and_the_one_that_is_used() -> None:

@@ -1,0 +1,369 @@
+"""What runs against a cluster, against a real kube-apiserver: the nightly backup, and the scripts.
+
+Where a controller would do something, the test does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.k8s import (
+    MANIFESTS,
+    OVERLAYS,
+    Object,
+    environment,
+    named,
+    of_kind,
+    rendered,
+    workload,
+)
+from tests.support.k8s_schemas import ROOT
+from tests.support.k8s_secrets import made_by_script
+from tests.support.kube_apiserver import FORBIDDEN, KubeApi, Refused
+
+NAMESPACE = "fanfold"
+LOOK_EVERY_S = 0.2
+
+
+def backup_program() -> ModuleType:
+    """As it is mounted into its pod."""
+    path = MANIFESTS / "components/cassandra/backup.py"
+    spec = importlib.util.spec_from_file_location("backup", path)
+    assert spec
+    assert spec.loader
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    program.LOOK_AGAIN_S = LOOK_EVERY_S
+    return program
+
+
+def account_token(api: KubeApi, account: str) -> str:
+    """What the pods of an account are given."""
+    for kind in ("ServiceAccount", "Role", "RoleBinding"):
+        api.apply(named(rendered("prod"), kind, account))
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 3600},
+    }
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+    return str(api.call("POST", path, request)["status"]["token"])
+
+
+def a_claim(name: str, labels: dict[str, str]) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+
+
+def a_snapshot(name: str, labels: dict[str, str]) -> Object:
+    return {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshot",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"source": {"persistentVolumeClaimName": "any"}},
+    }
+
+
+def snapshots(api: KubeApi) -> dict[str, Object]:
+    path = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{NAMESPACE}/volumesnapshots"
+    return {each["metadata"]["name"]: each for each in api.call("GET", path)["items"]}
+
+
+@contextmanager
+def meanwhile(step: Any) -> Iterator[None]:
+    """Do this again and again in the background, as a controller does."""
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            step()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture
+def volumes(api: KubeApi) -> Iterator[list[str]]:
+    """Two nodes' volumes, and one of somebody else."""
+    arguments = _backup_arguments()
+    key, value = arguments["volumes"].split("=")
+    names = [f"server-data-fanfold-cassandra-dc1-r{n}-sts-0" for n in (1, 2)]
+    claims = [a_claim(name, {key: value}) for name in names]
+    claims.append(a_claim("somebody-elses", {key: "other"}))
+    for claim in claims:
+        api.apply(claim)
+    yield names
+    for claim in claims:
+        api.delete(claim)
+    for name in snapshots(api):
+        api.delete(a_snapshot(name, {}))
+
+
+def _backup_arguments() -> dict[str, str]:
+    (container,) = workload(rendered("prod"), "cassandra-backup").containers
+    return dict(argument.removeprefix("--").split("=", 1) for argument in container["command"][2:])
+
+
+def cluster_of(program: ModuleType, api: KubeApi, account: str) -> Any:
+    return program.Cluster(
+        api.url, token=account_token(api, account), ca=api.ca, namespace=NAMESPACE
+    )
+
+
+def test_a_backup_snapshots_every_node_and_forgets_the_old_ones(
+    api: KubeApi, volumes: list[str]
+) -> None:
+    program = backup_program()
+    for name, at in (("old", "20200101-0310"), ("recent", f"{datetime.now(UTC):%Y%m%d}-0000")):
+        api.apply(a_snapshot(name, {program.MADE_BY: at}))
+    api.apply(a_snapshot("somebody-elses", {}))
+
+    def driver() -> None:
+        for each in snapshots(api).values():
+            if "status" not in each:
+                api.set_status(each, {"readyToUse": True})
+
+    with meanwhile(driver):
+        lines = program.back_up(
+            cluster_of(program, api, "cassandra-backup"),
+            volumes=_backup_arguments()["volumes"],
+            keep_days=int(_backup_arguments()["keep-days"]),
+            ready_within_s=60,
+        )
+
+    made = {name for name in snapshots(api) if name.startswith("server-data-")}
+    assert {name.rsplit("-", 2)[0] for name in made} == set(volumes)
+    assert snapshots(api).keys() - made == {"recent", "somebody-elses"}
+    assert lines == [*(f"made {name}" for name in sorted(made)), "deleted old"]
+
+
+def test_a_backup_that_is_not_usable_in_time_fails_and_forgets_nothing(
+    api: KubeApi, volumes: list[str]
+) -> None:
+    program = backup_program()
+    api.apply(a_snapshot("old", {program.MADE_BY: "20200101-0310"}))
+
+    with pytest.raises(SystemExit, match="not usable after 0 s"):
+        program.back_up(
+            cluster_of(program, api, "cassandra-backup"),
+            volumes=_backup_arguments()["volumes"],
+            keep_days=14,
+            ready_within_s=0,
+        )
+
+    assert "old" in snapshots(api)
+
+
+def test_a_backup_of_nothing_fails(api: KubeApi) -> None:
+    program = backup_program()
+    with pytest.raises(SystemExit, match="nothing is backed up"):
+        program.back_up(
+            cluster_of(program, api, "cassandra-backup"),
+            volumes="there=are-none",
+            keep_days=14,
+            ready_within_s=0,
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets"),
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/pods"),
+        ("DELETE", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims/any"),
+        ("GET", "/api/v1/persistentvolumeclaims"),
+    ],
+)
+def test_who_backs_up_may_do_nothing_else(api: KubeApi, method: str, path: str) -> None:
+    account = KubeApi(api.url, ca=api.ca, token=account_token(api, "cassandra-backup"))
+    with pytest.raises(Refused) as refused:
+        account.call(method, path)
+    assert refused.value.status == FORBIDDEN
+
+
+@pytest.fixture
+def kubectl(api: KubeApi, tmp_path: Path) -> str:
+    """The command, with this server's address; the one program here that isn't built by us."""
+    program = shutil.which("kubectl")
+    assert program, "the scripts need kubectl: install it, as whoever uses them does"
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "clusters": [
+                    {
+                        "name": "test",
+                        "cluster": {"server": api.url, "certificate-authority": str(api.ca)},
+                    }
+                ],
+                "users": [{"name": "test", "user": {"token": api.token}}],
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            }
+        )
+    )
+    return f"{program} --kubeconfig {config}"
+
+
+def run(script: str, *arguments: str, kubectl: str) -> str:
+    ran = subprocess.run(
+        [ROOT / "scripts" / script, *arguments],
+        # The script needs PATH and the like.
+        env={**os.environ, "KUBECTL": kubectl, "TIMEOUT": "60s"},  # noqa: TID251
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_secrets_are_made_once_and_kept(api: KubeApi, kubectl: str) -> None:
+    run("k8s_secrets", NAMESPACE, kubectl=kubectl)
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+    first = {each["metadata"]["name"]: each["data"] for each in api.call("GET", path)["items"]}
+    assert {name: set(first[name]) for name in made_by_script()} == made_by_script()
+
+    run("k8s_secrets", NAMESPACE, kubectl=kubectl)
+
+    again = {each["metadata"]["name"]: each["data"] for each in api.call("GET", path)["items"]}
+    assert again == first
+
+
+def test_a_rollout_goes_through_and_can_be_repeated(api: KubeApi, kubectl: str) -> None:
+    served_before_prepared: list[str] = []
+    objects = rendered("prod")
+    job = named(objects, "Job", "prepare")
+    services = [
+        each
+        for each in of_kind(objects, "Deployment", "StatefulSet")
+        if each["metadata"].get("labels", {}).get("fanfold.io/stage") == "serve"
+    ]
+    prepared = threading.Event()
+    # As in a cluster that has never had them.
+    for each in (job, *services):
+        with contextlib.suppress(Refused):
+            api.delete(each)
+
+    def controllers() -> None:
+        for each in of_kind(objects, "Kafka", "CassandraDatacenter"):
+            _where_it_is(api, each, lambda _: {"conditions": [_condition("Ready")]})
+        if _where_it_is(api, job, _completed):
+            prepared.set()
+        for each in services:
+            found = _where_it_is(api, each, _rolled_out)
+            if found and not prepared.is_set():
+                served_before_prepared.append(each["metadata"]["name"])
+
+    with meanwhile(controllers):
+        for _ in range(2):
+            run("k8s_rollout", str(MANIFESTS / "overlays/prod"), kubectl=kubectl)
+
+    assert served_before_prepared == []
+    for each in objects:
+        api.get(each)
+
+
+def _where_it_is(api: KubeApi, document: Object, status: Any) -> bool:
+    """Set the status of an object, if it is there."""
+    try:
+        api.set_status(document, status(api.get(document)))
+    except Refused:
+        return False
+    return True
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _condition(kind: str) -> Object:
+    return {
+        "type": kind,
+        "status": "True",
+        "lastTransitionTime": _now(),
+        "reason": "Test",
+        "message": "",
+    }
+
+
+def _completed(found: Object) -> Object:
+    started = found.get("status", {}).get("startTime", _now())
+    if found.get("status", {}).get("conditions"):
+        return dict(found["status"])
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": _now()}
+        for kind in ("SuccessCriteriaMet", "Complete")
+    ]
+    return {
+        "startTime": started,
+        "completionTime": _now(),
+        "succeeded": 1,
+        "uncountedTerminatedPods": {},
+        "conditions": conditions,
+    }
+
+
+def _rolled_out(found: Object) -> Object:
+    replicas = found["spec"].get("replicas", 1)
+    counts = dict.fromkeys(
+        ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas
+    )
+    status = {"observedGeneration": found["metadata"]["generation"], **counts}
+    if found["kind"] == "StatefulSet":
+        status |= {"currentRevision": "one", "updateRevision": "one", "currentReplicas": replicas}
+    return status
+
+
+def test_what_kubectl_renders_is_what_was_checked(kubectl: str) -> None:
+    """Its kustomize is another version than ours."""
+    for overlay in OVERLAYS:
+        ran = subprocess.run(
+            [*kubectl.split(), "kustomize", str(MANIFESTS / "overlays" / overlay)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert tuple(yaml.safe_load_all(ran.stdout)) == rendered(overlay)
+
+
+def test_the_pods_of_a_rollout_find_the_settings_of_that_rollout() -> None:
+    """A hash is part of the ConfigMap's name, so that what runs keeps what it was started with."""
+    objects = rendered("prod")
+    (settings,) = (
+        each
+        for each in of_kind(objects, "ConfigMap")
+        if each["metadata"]["name"].startswith("fanfold-settings-")
+    )
+    for name in ("post-service", "prepare"):
+        for container in workload(objects, name).containers:
+            assert settings["data"].items() <= environment(objects, container).items()
