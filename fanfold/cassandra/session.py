@@ -97,7 +97,7 @@ class CassandraSession:
         """Run a statement and read all pages of its result."""
         call = await self._started(statement, values)
         rows: list[Row] = await call.settled or []
-        while call.response.has_more_pages:
+        while call.more:
             rows.extend(await self._next_page(call))
         return rows
 
@@ -105,7 +105,7 @@ class CassandraSession:
         """Run a statement and read its result page by page: for a whole table."""
         call = await self._started(statement, values)
         yield await call.settled or []
-        while call.response.has_more_pages:
+        while call.more:
             yield await self._next_page(call)
 
     async def row(self, statement: Statement, *values: Any) -> Row | None:
@@ -209,6 +209,7 @@ class CassandraSession:
         # Here and not where it is awaited: a cancelled caller doesn't make its statement go away.
         if call.counted:
             self._in_flight.release()
+        call.release()
         if call.settled.done():
             return
         if error is None:
@@ -254,14 +255,30 @@ class CassandraSession:
 
 
 class _Call:
-    """One statement on its way; paging gives it a new future a page."""
+    """One statement on its way; paging gives it a new future a page, as long as there is `more`."""
 
-    __slots__ = ("counted", "response", "settled")
+    __slots__ = ("counted", "more", "response", "settled")
 
     def __init__(self, settled: asyncio.Future[Any], *, counted: bool) -> None:
         self.settled = settled
         self.counted = counted
         self.response: ResponseFuture = None
+        self.more = False
+
+    def release(self) -> None:
+        """Let go of what is settled, the statement and its answer.
+
+        The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
+        statement: at full speed that is seconds' worth of batches and of audiences. And the two hold each other.
+        """
+        response = self.response
+        if response is None:
+            return
+        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver has no other way to it
+            timer.callback = None
+        self.more = response.has_more_pages
+        if not self.more:
+            self.response = None
 
 
 def translated(error: BaseException) -> FanfoldError:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
+from cassandra.cluster import ResponseFuture
 
 from fanfold.buckets import FollowerBucket
 from fanfold.clock import SystemClock
@@ -72,3 +75,30 @@ async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -
     async with stores_in_cassandra(settings, clock=SystemClock()) as stores:
         await write_edges(stores.graph, bob, edges)
         assert await stores.graph.followers(bob, FollowerBucket(0, 0)) == edges
+
+
+async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
+    """Not when its timeout would have passed, nor when the garbage collector comes: memory would grow with speed."""
+    settings = await migrated(engines)
+    bob, readers = fresh("bob"), [fresh("r") for _ in range(300)]
+    async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
+        edges = [an_edge(reader, position=1) for reader in readers]
+        gc.disable()
+        try:
+            before = statements_held()
+            await write_edges(stores.graph, bob, edges)
+            for _ in range(20):
+                audience = await stores.graph.audience(bob, FollowerBucket(0, 0))
+                await stores.timelines.push([Pointer(a_post_id(), bob)], audience.reader_ids)
+                # More than a page of it, read to the end.
+                assert (
+                    len([user_id async for user_id in stores.graph.everyone_who_follows()]) >= 300
+                )
+            kept = statements_held() - before
+        finally:
+            gc.enable()
+        assert kept <= 1
+
+
+def statements_held() -> int:
+    return sum(isinstance(each, ResponseFuture) for each in gc.get_objects())
