@@ -64,7 +64,7 @@ async def feed_reader(
 
     def told(event: Event, offset: int) -> None:
         reads.apply(event, offset)
-        presence.apply(event)
+        presence.apply(event, offset)
         live.hint(event)
 
     background = {

@@ -51,22 +51,21 @@ class Presence:
         self._woken = _Lately(WAKING_S, most_remembered)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def seen(self, user_id: str, *, asleep: bool) -> None:
-        """A user reads their feed. Returns at once."""
+    def seen(self, user_id: str, *, asleep_at: int | None) -> None:
+        """A user reads their feed, who sleeps since that offset (None: is awake). Returns at once."""
         now_s = self._clock.monotonic_s()
-        if asleep and self._free() and self._woken.add(user_id, now_s):
+        if asleep_at is not None and self._free() and self._woken.add(user_id, now_s, asleep_at):
             self._do(self._wake, user_id, self._woken)
         if self._free() and self._noted.add(user_id, now_s):
             self._do(self._note, user_id, self._noted)
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event, offset: int) -> None:
         """Take note of what the log says."""
         match event:
             case UserWoke():
-                # Another process's: one awakening is enough.
-                self._woken.add(event.user_id, self._clock.monotonic_s())
+                # Another process's: one awakening is enough, of every sleep before it.
+                self._woken.add(event.user_id, self._clock.monotonic_s(), offset)
             case UserFellAsleep():
-                self._woken.forget(event.user_id)
                 self._noted.forget(event.user_id)
             case _:
                 pass
@@ -108,17 +107,18 @@ class _Lately:
     def __init__(self, for_s: float, most: int) -> None:
         self._for_s = for_s
         self._most = most
-        self._until_s: dict[str, float] = {}
+        self._held: dict[str, tuple[float, int]] = {}
 
-    def add(self, user_id: str, now_s: float) -> bool:
-        """Whether it wasn't there."""
-        if self._until_s.get(user_id, now_s) > now_s:
-            return False
-        self._until_s.pop(user_id, None)
-        self._until_s[user_id] = now_s + self._for_s
-        if len(self._until_s) > self._most:
-            del self._until_s[next(iter(self._until_s))]
-        return True
+    def add(self, user_id: str, now_s: float, position: int = 0) -> bool:
+        """Whether it wasn't there, or with an earlier position only."""
+        until_s, up_to = self._held.pop(user_id, (now_s, 0))
+        if known := until_s > now_s and up_to >= position:
+            self._held[user_id] = until_s, up_to
+        else:
+            self._held[user_id] = now_s + self._for_s, position
+        if len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
+        return not known
 
     def forget(self, user_id: str) -> None:
-        self._until_s.pop(user_id, None)
+        self._held.pop(user_id, None)

@@ -25,12 +25,14 @@ from feed_service.pending import Cell, Held
 class Sight:
     """Whose posts a reader sees, and who of them is not in the timeline (yet).
 
-    `asleep`: nothing is delivered to this reader, so that nobody is in the timeline. `left`: there is no feed any more.
+    `asleep`: nothing is delivered to this reader, so that nobody is in the timeline; `asleep_at` is
+    the offset that says so. `left`: there is no feed any more.
     """
 
     visible: frozenset[str]
     unmaterialised: tuple[str, ...] = ()
     asleep: bool = False
+    asleep_at: int | None = None
     left: bool = False
 
 
@@ -68,6 +70,7 @@ async def read_sight(user_id: str, *, graph: Graph) -> tuple[Sight, dict[Cell, H
                 if user.asleep or not each.materialised
             ),
             asleep=user.asleep,
+            asleep_at=user.asleep_position if user.asleep else None,
             left=user.left,
         ),
         cells,

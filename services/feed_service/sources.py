@@ -84,7 +84,7 @@ class Sources:
             sight = await coverage.ask("graph", self._reads.sight(viewer))
         if sight is not None:
             refuse_left(sight)
-            self._presence.seen(viewer, asleep=sight.asleep)
+            self._presence.seen(viewer, asleep_at=sight.asleep_at)
         own_posts = self._authored((viewer,), span, coverage)
         if sight is None:
             return Skeleton(await own_posts, frozenset((viewer,)))

@@ -364,7 +364,7 @@ class Reader:
 
     def told(self, event: Event, offset: int) -> None:
         self.reads.apply(event, offset)
-        self.presence.apply(event)
+        self.presence.apply(event, offset)
         self.live.hint(event)
 
     async def page(
