@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,11 @@ class Image:
     @contextmanager
     def mounted(self) -> Iterator[Path]:
         """Its file system, read-only."""
-        yield Path(_tool("podman", "image", "mount", IMAGE).strip())
-        _tool("podman", "image", "umount", IMAGE)
+        at = Path(_tool("podman", "image", "mount", IMAGE).strip())
+        try:
+            yield at
+        finally:
+            _tool("podman", "image", "umount", IMAGE)
 
     def run(self, *command: str, settings: Mapping[str, str]) -> Container:
         """Start a container of it with this command. The caller removes it."""
@@ -157,17 +161,12 @@ def _tool(*command: str) -> str:
 
 
 def _run(command: list[str], **variables: str) -> str:
-    HOME.mkdir(parents=True, exist_ok=True)
-    configuration = HOME / "storage.conf"
-    configuration.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{HOME}/storage"\nrunroot = "{HOME}/run"\n'
-    )
     done = subprocess.run(
         command,
         cwd=ROOT,
         env={
             **os.environ,  # noqa: TID251 - handed on
-            "CONTAINERS_STORAGE_CONF": str(configuration),
+            "CONTAINERS_STORAGE_CONF": str(_storage()),
             "BUILDAH_ISOLATION": "chroot",
             **variables,
         },
@@ -177,3 +176,22 @@ def _run(command: list[str], **variables: str) -> str:
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@cache
+def _storage() -> Path:
+    """Where images and containers are kept: on overlays if this machine has them, else as whole copies."""
+    for driver in ("overlay", "vfs"):
+        home = HOME / driver
+        home.mkdir(parents=True, exist_ok=True)
+        configuration = home / "storage.conf"
+        configuration.write_text(
+            f'[storage]\ndriver = "{driver}"\ngraphroot = "{home}/storage"\nrunroot = "{home}/run"\n'
+        )
+        environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(configuration)}  # noqa: TID251
+        tried = subprocess.run(
+            ["buildah", "info"], env=environment, capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            break
+    return configuration
