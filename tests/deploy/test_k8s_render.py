@@ -35,7 +35,7 @@ def test_every_object_is_valid_by_the_schema_of_its_kind(overlay: str) -> None:
         ("Kafka", "fanfold-kafka", ("spec", "kafka", "listener"), []),
         ("KafkaNodePool", "broker", ("spec", "storage", "type"), "jbood"),
         ("KafkaUser", "post-service-kafka", ("spec", "authentication", "typ"), "tls"),
-        ("CassandraDatacenter", "dc1", ("spec", "rackz"), []),
+        ("CassandraDatacenter", "dc1", ("spec", "size"), "three"),
         ("Certificate", "fanfold-cassandra-node", ("spec", "secretNames"), "x"),
         ("HTTPRoute", "post-service", ("spec", "rule"), []),
         ("BackendTrafficPolicy", "fanfold", ("spec", "retry", "numRetry"), 3),
