@@ -7,6 +7,9 @@ rules are those of its KafkaUsers, grants those of its Job.
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -29,7 +32,7 @@ from tests.support.eventually import eventually
 from tests.support.k8s import named as object_named
 from tests.support.k8s import rendered, workload
 from tests.support.logs import a_follow, a_post
-from tests.support.real_stack import ready, service
+from tests.support.real_stack import environment, ready, service
 from tests.support.secured_engines import (
     ADMIN,
     SCRAM_PASSWORD,
@@ -39,6 +42,7 @@ from tests.support.secured_engines import (
 )
 from tests.support.stacks import Api
 
+COMMAND_LINE = "from fanfold.cli import main; main()"
 ROLES = ("post_service", "graph_service", "feed_service", "fanout_service", "operator")
 
 
@@ -214,6 +218,18 @@ async def worker(cluster: Cluster, **others: Any) -> AsyncIterator[None]:
 async def test_the_command_line_sees_what_waits(cluster: Cluster) -> None:
     backlog = await read_backlog(cluster.of("operator"), most_commands=10)
     assert backlog.all_commands
+
+
+async def test_the_nightly_sweep_is_the_operator_s(cluster: Cluster) -> None:
+    swept = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", COMMAND_LINE, "activity", "sweep", "--json"],
+        env=environment(cluster.of("operator")),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(swept.stdout)["finished"]
 
 
 @pytest.mark.parametrize(
