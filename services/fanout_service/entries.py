@@ -55,12 +55,10 @@ def _check_fields(event: Event) -> None:
         case UserMuted() | UserUnmuted() | UserBlocked() | UserUnblocked():
             if event.user_id == event.target_id:
                 raise Rejected("nobody mutes or blocks oneself")
-        case BackfillFollow():
-            if not event.follows:
-                raise Rejected("a backfill of no follows")
-        case MaterialiseTimeline():
-            if any(each.followee_id > (event.after or "") for each in event.under_way):
-                raise Rejected("a followee is under way that was not reached yet")
+        case BackfillFollow() if not event.follows:
+            raise Rejected("a backfill of no follows")
+        case MaterialiseTimeline() if _is_ahead(event):
+            raise Rejected("a followee is under way that was not reached yet")
         case DeliverSlice() | EndFollowers():
             if (
                 event.generation >= len(BUCKETS_IN_GENERATION)
@@ -69,3 +67,7 @@ def _check_fields(event: Event) -> None:
                 raise Rejected("there is no such bucket")
         case _:
             pass
+
+
+def _is_ahead(step: MaterialiseTimeline) -> bool:
+    return any(each.followee_id > (step.after or "") for each in step.under_way)
