@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.api_calls import call, whole_feed
 from tests.support.eventually import eventually
-from tests.support.loaded_run import call, whole_feed
 from tests.support.oracle import Oracle
 from tests.support.stacks import Stack
 

@@ -1,212 +1,248 @@
-"""A busy little network: many users at once, everything that can happen, then every feed against the oracle."""
+"""A busy little network: many users at once, everything that can happen, then everything shown against the oracle."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
-from uuid import uuid4
-
-import httpx2
 
 from fanfold.events import Event, UserFollowed, UserRegistered
+from tests.support.api_calls import call, complete_page
+from tests.support.comparison import Comparison, Outcome
+from tests.support.eventually import eventually
+from tests.support.live_client import LiveClient
 from tests.support.oracle import Oracle
 from tests.support.power_law import follower_graph
-from tests.support.stacks import Api, Stack
+from tests.support.stacks import Stack
+from tests.support.storm import Action, Cast, Storm
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much happens."""
+    """How much happens: in the storm each of these many times, by so many clients at once."""
 
     users: int = 2000
-    posts: int = 200
     mean_followers: float = 12
-    follow_changes: int = 300
+    earlier_posts: int = 60
+    posts: int = 120
     edits: int = 40
     deletes: int = 30
+    follows: int = 80
+    unfollows: int = 60
+    mutes: int = 40
+    unmutes: int = 20
+    blocks: int = 30
+    unblocks: int = 15
+    likes: int = 160
+    unlikes: int = 50
+    renames: int = 20
+    dozes: int = 8
+    reads: int = 40
+    leavers: int = 8
+    sleepers: int = 30
+    absent: int = 30
+    last_posts: int = 6
     clients: int = 8
     seed: int = 20_261_121
 
 
 @dataclass
-class Outcome:
-    """What the run compared, for the test to say that it was no empty run."""
+class Run:
+    """What happened, and what was wrong."""
 
-    feeds: int = 0
-    items: int = 0
-    sources: set[str] = field(default_factory=set)
+    compared: Outcome
+    looks: Counter[str]
+    oracle: Oracle
+    star: str
+    reconnected: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
-async def loaded_run(stack: Stack, load: Load) -> Outcome:
-    """Build the graph, let everything happen at once, wait for quiescence, compare every feed."""
+async def loaded_run(stack: Stack, load: Load) -> Run:
+    """Build the graph, put some to sleep, let everything happen at once, wait for quiescence, compare everything."""
     rng = random.Random(load.seed)
     user_ids = [f"user-{number:04}" for number in range(load.users)]
     graph = follower_graph(
         user_ids, mean_followers=load.mean_followers, largest_share=0.3, seed=load.seed
     )
-    history = iter(graph_events(graph))
+    cast = a_cast(graph, stack, load, rng)
+    history = iter(graph_events(graph, long_ago={*cast.sleepers, *cast.absent}))
     # In portions: one append is one acknowledgement, and has a request's timeout.
     while portion := list(islice(history, 1_000)):
         await stack.log.append_many(portion)
     await stack.quiet()
-    await _storm(stack, graph, load, rng)
+    storm = Storm(stack, cast, graph, rng)
+    await storm.by_clients([storm.post] * load.earlier_posts, load.clients)
+    await stack.sweep()
     await stack.quiet()
-    oracle = Oracle().fold(await stack.raw_records())
-    assert len(oracle.posts) == load.posts
-    return await compare_all(stack, oracle, user_ids)
+    assert (await fold(stack)).asleep == {*cast.sleepers, *cast.absent}, "the sweep finds them"
+    storm.settled = {post.post_id for post in storm.posts}
+    # One who is awake, one who acts, one who sleeps.
+    watchers = [cast.readers[0], cast.actors[0], cast.sleepers[0]]
+    async with live_clients(stack, watchers) as clients:
+        await _storm(storm, load, clients)
+        await stack.quiet()
+        await _deliveries(storm, load)
+        await stack.quiet()
+        oracle = await fold(stack)
+        storm.judge_reads(oracle)
+        for client in clients:
+            await _ends_equal(stack, client)
+    acknowledged = {post.post_id for post in storm.posts}
+    assert acknowledged == oracle.posts.keys(), (
+        "nothing acknowledged is lost, nothing else is there"
+    )
+    compared = await Comparison(stack, oracle).run(user_ids)
+    reconnected = sum(client.connections - 1 for client in clients)
+    wrong = storm.wrong + compared.wrong
+    return Run(compared, storm.looks, oracle, cast.star, reconnected, wrong)
 
 
-def graph_events(graph: dict[str, list[str]]) -> list[Event]:
-    """Everybody registers, then follows."""
+def a_cast(graph: dict[str, list[str]], stack: Stack, load: Load, rng: random.Random) -> Cast:
+    """Those who only read follow some, and few follow them; the star is below where the way back ends."""
+    below = stack.settings.pull_threshold * stack.settings.pull_hysteresis - 2
+    star = max((n for n, f in graph.items() if len(f) < below), key=lambda name: len(graph[name]))
+    follows = Counter(follower for followers in graph.values() for follower in followers)
+    quiet = [n for n, f in graph.items() if len(f) < 10 and follows[n] > 8 and n != star]
+    passive = iter(rng.sample(quiet, 20 + load.sleepers + load.absent))
+    readers, sleepers = list(islice(passive, 20)), list(islice(passive, load.sleepers))
+    absent = list(passive)
+    others = {*readers, *sleepers, *absent, star}
+    acting = [name for name in graph if name not in others]
+    fans_of_the_star = set(graph[star])
+    leavers = rng.sample(
+        [n for n in acting if len(graph[n]) > 15 and n not in fans_of_the_star], load.leavers
+    )
+    actors = [name for name in acting if name not in leavers]
+    fans = [name for name in actors if name not in fans_of_the_star]
+    return Cast(actors, leavers, readers, sleepers, absent, star, rng.sample(fans, 100))
+
+
+def graph_events(graph: dict[str, list[str]], *, long_ago: set[str]) -> list[Event]:
+    """Everybody registers, then follows; some did so long ago, and have not been seen since."""
     at = datetime.now(UTC)
+    then = at - timedelta(days=100)
     registered: list[Event] = [
         UserRegistered(user_id=user_id, display_name=user_id.title(), registered_at=at)
         for user_id in graph
     ]
     return registered + [
-        UserFollowed(follower_id=follower, followee_id=followee, followed_at=at)
+        UserFollowed(
+            follower_id=follower,
+            followee_id=followee,
+            followed_at=then if follower in long_ago else at,
+        )
         for followee, followers in graph.items()
         for follower in followers
     ]
 
 
-async def _storm(stack: Stack, graph: dict[str, list[str]], load: Load, rng: random.Random) -> None:
-    """Posts, edits, deletes, follows and unfollows, in one shuffled order by several clients at once."""
-    user_ids = list(graph)
-    weights = [len(followers) + 1 for followers in graph.values()]
-    published: list[tuple[str, str]] = []
-
-    def popular() -> str:
-        return rng.choices(user_ids, weights)[0]
-
-    async def post() -> None:
-        author = popular()
-        answer = await call(
-            stack.api,
-            "POST",
-            "/posts",
-            author,
-            json={"content": f"by {author}"},
-            headers={"Idempotency-Key": str(uuid4())},
-        )
-        published.append((author, answer.json()["post_id"]))
-
-    async def edit() -> None:
-        author, post_id = rng.choice(published)
-        await call(
-            stack.api,
-            "PATCH",
-            f"/posts/{post_id}",
-            author,
-            json={"content": f"edited {rng.random()}"},
-        )
-
-    async def delete() -> None:
-        author, post_id = rng.choice(published)
-        await call(stack.api, "DELETE", f"/posts/{post_id}", author)
-
-    async def follow() -> None:
-        follower, followee = rng.choice(user_ids), popular()
-        if follower != followee:
-            await call(stack.api, "PUT", f"/users/{follower}/following/{followee}", follower)
-
-    async def unfollow() -> None:
-        followee = popular()
-        follower = rng.choice(graph[followee] or [user_ids[0]])
-        if follower != followee:
-            await call(stack.api, "DELETE", f"/users/{follower}/following/{followee}", follower)
-
-    first = [post] * 10
-    rest = (
-        [post] * (load.posts - len(first))
-        + [edit] * load.edits
-        + [delete] * load.deletes
-        + [follow] * (load.follow_changes // 2)
-        + [unfollow] * (load.follow_changes // 2)
-    )
-    rng.shuffle(rest)
-    await _by_clients(first, load.clients)
-    await _by_clients(rest, load.clients)
+async def fold(stack: Stack) -> Oracle:
+    """The oracle of all that the log holds now."""
+    oracle = Oracle(stack.settings.pull_threshold, stack.settings.pull_hysteresis)
+    return oracle.fold(await stack.raw_records())
 
 
-async def _by_clients(actions: list[Callable[[], Coroutine[Any, Any, None]]], clients: int) -> None:
-    todo = iter(actions)
-
-    async def client() -> None:
-        for action in todo:
-            await action()
-
+async def _storm(storm: Storm, load: Load, clients: list[LiveClient]) -> None:
+    """Everything in one shuffled order by several clients at once, with a star who swings beside it."""
+    actions: list[Action] = [
+        *[storm.post] * load.posts,
+        *[storm.edit] * load.edits,
+        *[storm.delete] * load.deletes,
+        *[storm.follow] * load.follows,
+        *[storm.unfollow] * load.unfollows,
+        *[storm.mute] * load.mutes,
+        *[storm.unmute] * load.unmutes,
+        *[storm.block] * load.blocks,
+        *[storm.unblock] * load.unblocks,
+        *[storm.like] * (load.likes // 2),
+        *[_liking(storm, n) for n in range(load.likes // 2)],
+        *[storm.unlike] * load.unlikes,
+        *[storm.rename] * load.renames,
+        *[storm.doze] * load.dozes,
+        *[storm.read] * load.reads,
+        *[_leaving(storm, leaver) for leaver in storm.cast.leavers],
+        *[_returning(storm, sleeper) for sleeper in storm.cast.sleepers],
+    ]
+    storm.rng.shuffle(actions)
+    actions[len(actions) // 2 : len(actions) // 2] = [_cutting(client) for client in clients]
+    settings = storm.stack.settings
     async with asyncio.TaskGroup() as group:
-        for _ in range(clients):
-            group.create_task(client())
+        group.create_task(storm.by_clients(actions, load.clients))
+        group.create_task(
+            storm.swing(settings.pull_threshold, settings.pull_hysteresis, load.clients // 2)
+        )
 
 
-async def call(api: Api, method: str, path: str, actor: str, **kwargs: Any) -> httpx2.Response:
-    """One request; an answer of "not yet" is asked again, as a client should. A post gone meanwhile is fine."""
-    for _ in range(40):
-        answer = await api(method, path, actor=actor, **kwargs)
-        if answer.status_code != 503:
-            break
-        await asyncio.sleep(0.1)
-    assert answer.status_code < 300 or answer.status_code == 404, (method, path, answer.text)
-    return answer
+def _liking(storm: Storm, number: int) -> Action:
+    """Half of all likes go to three posts."""
+    return lambda: storm.like(storm.posts[number % 3])
 
 
-async def compare_all(stack: Stack, oracle: Oracle, user_ids: list[str]) -> Outcome:
-    """Every user's whole chronological feed and follower count against the oracle."""
-    outcome = Outcome()
-    counts = oracle.follower_counts()
-
-    async def compare(user_id: str) -> None:
-        items = await whole_feed(stack.api, user_id)
-        feed = [
-            (i["post_id"], i["author"], i["content"], i["edited_at"] is not None) for i in items
-        ]
-        profile = (await call(stack.api, "GET", f"/users/{user_id}", user_id)).json()
-        expected = oracle.feed(user_id)
-        if feed != expected:
-            outcome.wrong.append(f"{user_id}: {_difference(feed, expected)}")
-        if profile["follower_count"] != counts[user_id]:
-            outcome.wrong.append(f"{user_id}: {profile} but {counts[user_id]} followers")
-        if profile["following_count"] != len(oracle.following[user_id]):
-            outcome.wrong.append(f"{user_id}: {profile} but {oracle.following[user_id]}")
-        outcome.feeds += 1
-        outcome.items += len(items)
-        outcome.sources |= {item["source"] for item in items}
-
-    todo = iter(user_ids)
-
-    async def client() -> None:
-        for user_id in todo:
-            await compare(user_id)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(client())
-    return outcome
+def _leaving(storm: Storm, leaver: str) -> Action:
+    return lambda: storm.leave(leaver)
 
 
-async def whole_feed(api: Api, user_id: str, *, limit: int = 100) -> list[dict[str, Any]]:
-    """All pages of the chronological feed."""
-    items: list[dict[str, Any]] = []
-    query: dict[str, Any] = {"ranking": "chronological", "limit": limit}
-    while True:
-        page = (await call(api, "GET", f"/users/{user_id}/feed", user_id, params=query)).json()
-        assert page["complete"], page
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        assert len(page["items"]) == limit, "only the last page may be short"
-        query["cursor"] = page["next_cursor"]
+def _returning(storm: Storm, sleeper: str) -> Action:
+    return lambda: storm.read(sleeper)
 
 
-def _difference(feed: list[Any], expected: list[Any]) -> str:
-    missing = [item for item in expected if item not in feed]
-    extra = [item for item in feed if item not in expected]
-    return f"{len(feed)} items for {len(expected)}; missing {missing[:3]}, extra {extra[:3]}"
+def _cutting(client: LiveClient) -> Action:
+    async def cut() -> None:
+        await client.cut()
+        client.connect()
+
+    return cut
+
+
+async def _deliveries(storm: Storm, load: Load) -> None:
+    """After the storm a post is delivered to all who are awake, those who came back among them, and to nobody else."""
+    oracle = await fold(storm.stack)
+    back = set(storm.cast.sleepers)
+    authors = [
+        author
+        for author in storm.cast.actors
+        if oracle.sides[author] == "push" and back & oracle.followers(author)
+    ]
+    for author in sorted(authors, key=lambda each: -len(oracle.followers(each)))[: load.last_posts]:
+        await storm.post(author)
+        await storm.stack.quiet()
+        path = f"/posts/{storm.posts[-1].post_id}/fanout"
+        fanout = (await call(storm.stack.api, "GET", path, author)).json()
+        followers = oracle.followers(author)
+        expected = ("push", len(followers), len(followers - oracle.asleep))
+        found = (fanout["strategy"], fanout["planned"], fanout["delivered"])
+        if found != expected:
+            storm.wrong.append(f"{author}: delivered {found} instead of {expected}")
+        storm.looks["delivery"] += 1
+
+
+@asynccontextmanager
+async def live_clients(stack: Stack, user_ids: list[str]) -> AsyncIterator[list[LiveClient]]:
+    """A live feed for each, gone afterwards."""
+    clients = [LiveClient(stack.feed_url, user_id) for user_id in user_ids]
+    for client in clients:
+        client.connect()
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            await client.cut()
+
+
+async def _ends_equal(stack: Stack, client: LiveClient) -> None:
+    """What a live feed's client holds, likes and all, is what the feed says."""
+    query = {"ranking": "chronological", "limit": 20}
+
+    async def equal() -> bool:
+        page = await complete_page(stack.api, client.user_id, query)
+        shown: bool = client.items() == page["items"]
+        return shown
+
+    await eventually(equal, within_s=30, what=f"the live feed of {client.user_id}", every_s=0.5)
+    assert client.levels > 1, "something happened to it"

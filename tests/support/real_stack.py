@@ -117,6 +117,7 @@ class RealStack:
         self.services = services
         self.log = log
         self.api = api
+        self.feed_url = services["feed_service"].url
 
     async def quiet(self) -> None:
         await eventually(
@@ -129,6 +130,13 @@ class RealStack:
 
     async def raw_records(self) -> list[RawRecord]:
         return await read_kafka(self.settings)
+
+    async def sweep(self) -> None:
+        done = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fanfold", "activity", "sweep", "--rate", "10000"),
+            env=environment(self.settings),
+        )
+        assert await done.wait() == 0
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ def read_records(path: Path) -> list[tuple[str, int, int, str, bytes]]:
         with closing(sqlite3.connect(Path(directory) / path.name)) as connection:
             rows = connection.execute(
                 'SELECT topic, partition, "offset", headers, value FROM records'
-                " WHERE topic IN ('posts.v1', 'graph.v1')"
+                " WHERE topic IN ('posts.v1', 'graph.v1', 'engagement.v1', 'activity.v1')"
             ).fetchall()
     return [
         (topic, partition, offset, json.loads(headers)["ce_type"], value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
+import uvicorn
+from fastapi import FastAPI
 
 from fanfold.clock import SystemClock
 from fanfold.log import EventLog
@@ -22,6 +26,8 @@ class Api:
 
     def __init__(self, clients: dict[str, httpx2.AsyncClient]) -> None:
         self._clients = clients
+        self.incomplete: Counter[str] = Counter()
+        """How often a page of a feed said that it wasn't whole, by what it named."""
 
     async def __call__(
         self, method: str, path: str, *, actor: str | None = None, **kwargs: Any
@@ -44,6 +50,9 @@ class Stack(Protocol):
 
     api: Api
     log: EventLog
+    settings: Settings
+    feed_url: str
+    """Where the feed service listens on a socket."""
 
     async def quiet(self) -> None:
         """Return when everything appended so far has been handled, with all that followed from it."""
@@ -53,13 +62,21 @@ class Stack(Protocol):
         """The public topics from the first record, read without the product's code."""
         ...
 
+    async def sweep(self) -> None:
+        """Put to sleep whoever has read nothing for long, as the daily sweep does."""
+        ...
+
 
 class EmbeddedStack:
     """Every service in this process."""
 
-    def __init__(self, system: Any, client: httpx2.AsyncClient, path: Path) -> None:
+    def __init__(
+        self, system: Any, client: httpx2.AsyncClient, path: Path, settings: Settings, url: str
+    ) -> None:
         self.api = Api(dict.fromkeys(("post", "graph", "feed"), client))
         self.log: EventLog = system.engines.log
+        self.settings = settings
+        self.feed_url = url
         self._system = system
         self._path = path
 
@@ -71,6 +88,19 @@ class EmbeddedStack:
 
         return read_records(self._path)
 
+    async def sweep(self) -> None:
+        from fanfold.operations.sweep_activity import SweepActivity, Swept
+
+        stores = self._system.engines.stores
+        await SweepActivity(
+            graph=stores.graph,
+            activity=stores.activity,
+            log=self.log,
+            clock=SystemClock(),
+            active_ms=self.settings.active_ms,
+            rate=10_000,
+        ).run(Swept())
+
 
 @asynccontextmanager
 async def embedded_stack(settings: Settings, path: Path) -> AsyncIterator[EmbeddedStack]:
@@ -78,5 +108,39 @@ async def embedded_stack(settings: Settings, path: Path) -> AsyncIterator[Embedd
 
     async with all_in_one(settings, clock=SystemClock(), path=path) as system:
         transport = httpx2.ASGITransport(app=system.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield EmbeddedStack(system, client, path)
+        async with (
+            listening(system.app) as url,
+            httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
+            yield EmbeddedStack(system, client, path, settings, url)
+
+
+class _Server(uvicorn.Server):
+    """Signals are for whoever runs the tests."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """The URL of the application on a socket, in this loop: its transport in memory streams no answer."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            port=0,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    serving = asyncio.create_task(server.serve(), name="listening")
+    while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
