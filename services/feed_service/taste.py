@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -22,7 +23,30 @@ JUDGED: Final = 100
 _CLOCKS_APART_MS: Final = 10_000
 """A like may seem older than its post by the difference of two services' clocks; they are never that far apart."""
 
-_ID_BYTES: Final = 16
+_HALF: Final = (1 << 64) - 1
+
+
+class Ids:
+    """Post ids, in a seventh of the memory of a set: there is one of these for each of ten thousand readers."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, post_ids: Iterable[UUID]) -> None:
+        numbers = sorted(post_id.int for post_id in post_ids)
+        self._first = array("Q", [number >> 64 for number in numbers])
+        self._second = array("Q", [number & _HALF for number in numbers])
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __contains__(self, post_id: UUID) -> bool:
+        first, second = post_id.int >> 64, post_id.int & _HALF
+        at = bisect_left(self._first, first)
+        while at < len(self._first) and self._first[at] == first:
+            if self._second[at] == second:
+                return True
+            at += 1
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +56,17 @@ class Taste:
     Of posts created since `listed_since_ms` (None: of all) every one that the reader likes is in the list.
     """
 
-    ids: bytes = b""
+    ids: Ids = field(default_factory=lambda: Ids(()))
     shares: Mapping[str, float] = field(default_factory=dict)
     listed_since_ms: int | None = None
 
     def lists(self, post_id: UUID) -> bool:
         """Whether the post is in the list."""
-        # Ids side by side, in order: a set of them would be seven times as large, for each of ten thousand readers.
-        count, wanted = len(self.ids) // _ID_BYTES, post_id.bytes
-        at = bisect_left(range(count), wanted, key=self._id)
-        return at < count and self._id(at) == wanted
+        return post_id in self.ids
 
     def tells(self, created_at_ms: int) -> bool:
         """Whether a post of that time is in the list if the reader likes it."""
         return self.listed_since_ms is None or created_at_ms >= self.listed_since_ms
-
-    def _id(self, at: int) -> bytes:
-        return self.ids[at * _ID_BYTES : (at + 1) * _ID_BYTES]
 
 
 def taste_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> Taste:
@@ -57,7 +75,7 @@ def taste_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> Taste:
     authors = Counter(sys.intern(like.author_id) for like in judged)
     since_ms = None if len(recent) < listed else recent[-1].liked_at_ms + _CLOCKS_APART_MS
     return Taste(
-        ids=b"".join(sorted(like.post_id.bytes for like in recent)),
+        ids=Ids(like.post_id for like in recent),
         shares={author_id: likes / len(judged) for author_id, likes in authors.items()},
         listed_since_ms=since_ms,
     )

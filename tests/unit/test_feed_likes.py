@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fanfold.errors import Unavailable
 from fanfold.ids import new_post_id
 from fanfold.stores import RecentLike
 from feed_service.cached_reads import COUNTS_S
 from feed_service.pending import Held
-from feed_service.taste import JUDGED, LISTED, hidden_likes, shows_likes, taste_of
+from feed_service.taste import JUDGED, LISTED, Ids, hidden_likes, shows_likes, taste_of
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_like, an_unlike
@@ -186,6 +188,13 @@ def test_a_taste_holds_its_likes_and_no_others() -> None:
         taste = taste_of(likes)
         assert all(taste.lists(like.post_id) for like in likes)
         assert not any(taste.lists(like.post_id) for like in some_likes(20))
+
+
+@given(st.lists(st.integers(0, 2**128 - 1)), st.integers(0, 2**128 - 1))
+def test_ids_hold_what_a_set_would_hold(numbers: list[int], other: int) -> None:
+    ids = Ids(UUID(int=number) for number in numbers)
+    for number in (*numbers, *(n ^ 1 for n in numbers), *(n ^ 1 << 64 for n in numbers), other):
+        assert (UUID(int=number) in ids) == (number in set(numbers))
 
 
 def test_a_list_that_is_not_full_tells_of_all_posts() -> None:
