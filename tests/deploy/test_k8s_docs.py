@@ -24,7 +24,9 @@ NAMES = {
 
 
 def test_the_versions_to_install_are_those_that_the_manifests_are_checked_against() -> None:
-    pinned = dict(re.findall(r"^(\w+)=(\S+)$", (MANIFESTS / "versions.env").read_text(), re.M))
+    pinned = dict(
+        re.findall(r"^(\w+)=(\S+)$", (MANIFESTS / "versions.env").read_text(), re.MULTILINE)
+    )
     (table,) = re.findall(r"<!-- versions -->\n(.*?)<!-- /versions -->", DOCUMENT, re.DOTALL)
     shown = dict(re.findall(r"^\| (.+?) \| ([\d.]+) \|", table, re.MULTILINE))
     assert shown == {name: pinned[key] for key, name in NAMES.items()}
