@@ -233,3 +233,22 @@ def test_what_has_not_started_yet_stops_as_the_first_process_too(
             assert took_s < 5
         finally:
             container.remove()
+
+
+async def test_the_whole_api_with_its_demo_runs_from_it_without_engines(image: Image) -> None:
+    port = free_port()
+    container = image.run("dev", "--port", str(port), settings={"FANFOLD_HOST": "127.0.0.1"})
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def served() -> bool:
+                try:
+                    found = await client.get("/users/alice/feed", headers={"X-User-Id": "alice"})
+                except httpx2.TransportError:
+                    return False
+                return {item["source"] for item in found.json()["items"]} == {"push", "pull"}
+
+            await eventually(served, within_s=60, what="the demo's feed")
+        assert (await asyncio.to_thread(container.stop))[0] == 0
+    finally:
+        container.remove()
