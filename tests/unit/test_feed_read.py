@@ -357,6 +357,7 @@ AWAY = [
     Away("graph", "blocks", "graph", {"alice"}),
     Away("graph", "users", "graph", {"alice"}),
     Away("posts", "by_author", "posts", {"bob", "star"}),
+    Away("likes", "recent", "likes", {"alice", "bob", "star"}),
 ]
 
 
