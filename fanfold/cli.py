@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from fanfold.errors import FanfoldError
+from fanfold.operations.cli import activity, dead_letters, modes, settings_of
 from fanfold.settings import Settings
 
 app = typer.Typer(
@@ -22,13 +23,12 @@ app = typer.Typer(
 schema = typer.Typer(no_args_is_help=True, help="The tables in Cassandra and the events' schemas.")
 topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 graph = typer.Typer(no_args_is_help=True, help="Who follows whom.")
-modes = typer.Typer(no_args_is_help=True, help="Which authors are pushed, and which pulled.")
-activity = typer.Typer(no_args_is_help=True, help="Who reads, and who sleeps.")
 app.add_typer(schema, name="schema")
 app.add_typer(topics, name="topics")
 app.add_typer(graph, name="graph")
 app.add_typer(modes, name="modes")
 app.add_typer(activity, name="activity")
+app.add_typer(dead_letters, name="dead-letters")
 console = Console(stderr=True, highlight=False)
 
 
@@ -183,7 +183,7 @@ def import_(  # noqa: PLR0917 - typer calls it by name
     """
     from fanfold.graph_import.command import Request, import_graph
 
-    settings = _settings_of(data)
+    settings = settings_of(data)
     request = Request(
         path=file,
         names=names,
@@ -197,70 +197,6 @@ def import_(  # noqa: PLR0917 - typer calls it by name
         as_json=as_json,
     )
     raise typer.Exit(import_graph(settings, request, console=console))
-
-
-@modes.command("apply")
-def apply_modes(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count whom it concerns, append nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
-    data: Annotated[
-        Path, typer.Option(help="The directory of the system that `make up` started.")
-    ] = Path(".fanfold"),
-) -> None:
-    """After a change of the threshold: have every author judged again whose side it changes. Safe to repeat.
-
-    Restart the workers with the new settings first; they judge, by theirs. Of the Kafka that the environment names,
-    else of the system in that directory. Exits with 0 when all were looked at, 75 when an engine stayed away.
-    """
-    from fanfold.operations.review_modes import apply_modes
-
-    status = apply_modes(_settings_of(data), dry_run=dry_run, as_json=as_json, console=console)
-    raise typer.Exit(status)
-
-
-@activity.command()
-def sweep(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count who would fall asleep, append nothing.")
-    ] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="Most users a second.")] = 100.0,
-    every: Annotated[
-        float | None, typer.Option(min=0.01, help="Go on, and sweep again after so many hours.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
-    data: Annotated[
-        Path, typer.Option(help="The directory of the system that `make up` started.")
-    ] = Path(".fanfold"),
-) -> None:
-    """Put to sleep whoever has read no feed for FANFOLD_ACTIVE_DAYS: nothing is delivered to them until they read again.
-
-    Once a day is enough, and twice does no harm. On the Kafka that the environment names, else on that of the system in
-    that directory. Exits with 0 when all were looked at, 75 when an engine stayed away, 130 on Ctrl-C.
-    """
-    from fanfold.operations.sweep_activity import sweep_activity
-
-    status = sweep_activity(
-        _settings_of(data),
-        dry_run=dry_run,
-        rate=rate,
-        every_s=None if every is None else every * 3600,
-        as_json=as_json,
-        console=console,
-    )
-    raise typer.Exit(status)
-
-
-def _settings_of(data: Path) -> Settings:
-    """Those of the environment; where it names no Kafka, with those of the system in that directory."""
-    from fanfold.operations.system import read_system
-
-    settings = Settings()
-    # What is left of a trial in this directory must not take what was meant for another system.
-    if "kafka_bootstrap" not in settings.model_fields_set and (system := read_system(data)):
-        return Settings(**system.settings)
-    return settings
 
 
 def main() -> None:

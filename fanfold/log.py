@@ -94,7 +94,15 @@ class EventLog(Protocol):
     async def dead_letter(self, record: Record, reason: str) -> None:
         """Keep a record that can't be handled, raw, with its origin and the reason. Raises `Unavailable`.
 
-        Headers added: `ff_topic`, `ff_partition`, `ff_offset`, `ff_reason`.
+        Headers added: `ff_topic`, `ff_partition`, `ff_offset`, `ff_appended_at_ms`, `ff_reason`.
+        """
+        ...
+
+    async def replay(self, records: Sequence[Record]) -> None:
+        """Append such records once more to the topics they were on, in order within each key.
+
+        They are *new* records: their place in the log is a later one. Value, key and headers are kept, and `ff_replay_of`
+        says where each lay first. Raises `Unavailable`: some may have been appended.
         """
         ...
 

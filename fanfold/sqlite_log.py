@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from fanfold.clock import Clock
-from fanfold.dead_letters import as_dead_letter
+from fanfold.dead_letters import as_dead_letter, as_replay
 from fanfold.errors import FanfoldError, Fault, Unavailable
 from fanfold.events import Encoded, Event, encode
 from fanfold.log import Position, Record, Tail
@@ -91,6 +91,9 @@ class SqliteLog:
 
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._append([as_dead_letter(record, reason)])
+
+    async def replay(self, records: Sequence[Record]) -> None:
+        await self._append([as_replay(record) for record in records])
 
     async def read(self, position: Position) -> Record | None:
         return await self._read(lambda file: file.at(position))

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from fanfold.clock import Clock
-from fanfold.dead_letters import as_dead_letter
+from fanfold.dead_letters import as_dead_letter, as_replay
 from fanfold.errors import Rejected, Unavailable
 from fanfold.events import Encoded, Event, encode
 from fanfold.kafka.producer import RenewedProducer
@@ -70,6 +70,9 @@ class KafkaLog:
 
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._append([as_dead_letter(record, reason)])
+
+    async def replay(self, records: Sequence[Record]) -> None:
+        await self._append([as_replay(record) for record in records])
 
     async def read(self, position: Position) -> Record | None:
         return await self._reader.read(position)

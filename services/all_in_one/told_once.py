@@ -81,6 +81,9 @@ class ToldOnce:
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._log.dead_letter(record, reason)
 
+    async def replay(self, records: Sequence[Record]) -> None:
+        await self._log.replay(records)
+
     async def read(self, position: Position) -> Record | None:
         return await self._log.read(position)
 

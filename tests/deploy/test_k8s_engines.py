@@ -80,8 +80,6 @@ def test_the_command_line_may_append_what_it_produces_and_see_what_waits(
     assert rules_of(objects, "operator-kafka") == {
         **topic_rules("operator"),
         ("topic", f"{PREFIX}.*"): {"Describe"},
-        # `fanfold status` reads the commands that wait.
-        ("topic", f"{PREFIX}.fanout.slices.v1"): {"Read"},
         ("group", GROUP): {"Describe"},
     }
 

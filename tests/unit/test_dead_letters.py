@@ -1,0 +1,325 @@
+"""`fanfold dead-letters`: what could not be handled is handled after all, once, and undoes nothing that came later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace as with_
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fanfold import engines
+from fanfold.cli import app
+from fanfold.clock import SystemClock
+from fanfold.dead_letters import as_dead_letter, read_letter
+from fanfold.engines import Engines
+from fanfold.errors import Fault, Unavailable
+from fanfold.events import DEAD_LETTERS, EVENTS, GRAPH, Event, UserFollowed, UserUnfollowed
+from fanfold.log import Position, Record
+from fanfold.memory import memory_stores
+from fanfold.operations.dead_letters import Chosen, Judged, State, read_letters, subject
+from fanfold.operations.replay_dead_letters import Replayed, chosen_of, replay
+from fanfold.settings import Settings
+from fanfold.sqlite_log import SqliteLog
+from tests.support.fanout import (
+    Pipeline,
+    a_deletion,
+    a_follow,
+    a_like,
+    a_mute,
+    a_pipeline,
+    a_post,
+    a_record,
+    an_edit,
+    an_unfollow,
+    an_unmute,
+)
+from tests.unit.test_event_schemas import EXAMPLES
+
+EVERYTHING = Chosen()
+
+
+@pytest.fixture
+async def pipeline() -> AsyncIterator[Pipeline]:
+    async with a_pipeline() as opened:
+        yield opened
+
+
+async def buried(pipeline: Pipeline, *events: Event) -> None:
+    """Appended, and set aside by a worker that could not handle them."""
+    for event in events:
+        position = await pipeline.log.append(event)
+        assert position is not None
+        record = await pipeline.log.read(position)
+        assert record is not None
+        await pipeline.log.dead_letter(record, "KeyError: 'a bug'")
+        rows = await pipeline.log.rows([event.topic], after=0, limit=10_000)
+        pipeline.acknowledged[event.topic] = rows[-1].seq
+
+
+async def replayed(pipeline: Pipeline, chosen: Chosen = EVERYTHING, **options: bool) -> Replayed:
+    counts = Replayed()
+    asked: Any = {"again": False, "dry_run": False, **options}
+    await replay(pipeline.log, pipeline.clock, chosen, counts, **asked)
+    await pipeline.drain()
+    return counts
+
+
+async def letters(pipeline: Pipeline) -> list[Judged]:
+    return await read_letters(pipeline.log, pipeline.clock)
+
+
+async def states(pipeline: Pipeline) -> list[State]:
+    return [each.state for each in await letters(pipeline)]
+
+
+async def test_what_could_not_be_handled_is_handled_after_a_replay(pipeline: Pipeline) -> None:
+    await buried(pipeline, a_follow("bob"), a_follow("carl"))
+    assert await states(pipeline) == [State.WAITING, State.WAITING]
+
+    assert (await replayed(pipeline)).replayed == 2
+
+    assert await pipeline.followers("alice") == ["bob", "carl"]
+    assert await states(pipeline) == [State.REPLAYED, State.REPLAYED]
+
+
+async def test_nothing_is_replayed_twice(pipeline: Pipeline) -> None:
+    post = a_post()
+    await buried(pipeline, post, a_follow("bob"))
+    await replayed(pipeline)
+
+    second = await replayed(pipeline)
+
+    assert (second.replayed, second.left) == (0, {State.REPLAYED: 2})
+    assert second.describe() == "0 replayed, 2 replayed"
+
+
+async def test_a_replay_undoes_nothing_that_came_later(pipeline: Pipeline) -> None:
+    post = a_post()
+    await pipeline.handle(post)
+    await buried(pipeline, a_follow("bob"), an_edit(post, "old"), a_mute("bob"))
+    await pipeline.handle(an_unfollow("bob"), an_edit(post, "new"), an_unmute("bob"))
+
+    counts = await replayed(pipeline)
+
+    assert (counts.replayed, counts.left) == (0, {State.OVERTAKEN: 3})
+    assert await pipeline.followers("alice") == []
+
+
+async def test_of_several_that_wait_about_one_thing_the_last_one_counts(
+    pipeline: Pipeline,
+) -> None:
+    await buried(pipeline, a_follow("bob"), an_unfollow("bob"), a_follow("bob"))
+
+    assert (await replayed(pipeline)).replayed == 1
+
+    assert await pipeline.followers("alice") == ["bob"]
+
+
+async def test_they_are_replayed_in_the_order_of_their_origin(pipeline: Pipeline) -> None:
+    first, second = a_post(ms=pipeline.clock.now_ms()), a_post(ms=pipeline.clock.now_ms() + 1)
+    positions = [await pipeline.log.append(event) for event in (first, second)]
+    records = [await pipeline.log.read(position) for position in positions if position]
+    # A worker that isolates the one that fails buries what it can't even read before.
+    for record in reversed(records):
+        assert record is not None
+        await pipeline.log.dead_letter(record, "a bug")
+
+    found = await letters(pipeline)
+
+    assert [each.letter.record.position for each in found] == positions
+
+
+async def test_a_post_that_was_set_aside_comes_back_with_what_was_done_to_it_since(
+    pipeline: Pipeline,
+) -> None:
+    post, gone = a_post(), a_post(content="regretted")
+    await buried(pipeline, post, gone)
+    # There is no such post yet: these are set aside too.
+    await pipeline.handle(an_edit(post, "better"), a_deletion(gone))
+    assert await states(pipeline) == [State.WAITING] * 4
+
+    assert (await replayed(pipeline)).replayed == 4
+
+    posts = await pipeline.stores.posts.get([post.post_id, gone.post_id])
+    assert posts[post.post_id].content == "better"
+    assert posts[gone.post_id].deleted
+
+
+async def test_a_replay_is_the_record_as_it_was_and_names_its_origin(pipeline: Pipeline) -> None:
+    await buried(pipeline, a_follow("bob"))
+    (origin,) = [row.record for row in await pipeline.log.rows([GRAPH], after=0, limit=9)]
+
+    await replayed(pipeline)
+
+    *_, again = [row.record for row in await pipeline.log.rows([GRAPH], after=0, limit=9)]
+    assert (again.key, again.value, again.partition) == (
+        origin.key,
+        origin.value,
+        origin.partition,
+    )
+    assert again.headers == {**origin.headers, "ff_replay_of": str(origin.position).encode()}
+
+
+async def test_what_this_version_cannot_read_is_left_alone(pipeline: Pipeline) -> None:
+    await buried(pipeline, a_follow("bob"))
+    (row,) = await pipeline.log.rows([GRAPH], after=0, limit=9)
+    unknown = {**row.record.headers, "ce_type": b"fanfold.UserVanished.v1"}
+    wrong_key = with_(row.record, key=b"somebody", offset=7)
+    await pipeline.log.dead_letter(with_(row.record, headers=unknown, offset=8), "unknown")
+    await pipeline.log.dead_letter(wrong_key, "the key")
+    await pipeline.log.dead_letter(with_(row.record, value=None, offset=9), "(value left out)")
+
+    counts = await replayed(pipeline)
+
+    assert (counts.replayed, counts.left) == (1, {State.UNREADABLE: 3})
+    types = {each.type for each in await letters(pipeline)}
+    assert types == {"UserFollowed", "UserVanished"}
+
+
+async def test_what_is_buried_again_is_replayed_only_on_request(pipeline: Pipeline) -> None:
+    await buried(pipeline, a_follow("bob"))
+    await replay(pipeline.log, pipeline.clock, EVERYTHING, Replayed(), again=False, dry_run=False)
+    *_, row = await pipeline.log.rows([GRAPH], after=0, limit=9)
+    await pipeline.log.dead_letter(row.record, "the same bug")
+    assert await states(pipeline) == [State.REPLAYED, State.BURIED_AGAIN]
+
+    assert (await replayed(pipeline)).replayed == 0
+    assert (await replayed(pipeline, again=True)).replayed == 1
+    assert await states(pipeline) == [State.REPLAYED, State.REPLAYED]
+
+
+async def test_some_can_be_chosen(pipeline: Pipeline) -> None:
+    post = a_post()
+    await pipeline.handle(post)
+    await buried(pipeline, a_follow("bob"), a_follow("carl"), a_like(post, "bob"))
+    bob, carl, like = sorted(await letters(pipeline), key=lambda each: each.letter.buried_at_ms)
+
+    assert (await replayed(pipeline, Chosen(topic=GRAPH), dry_run=True)).replayed == 2
+    assert (await replayed(pipeline, Chosen(type="PostLiked"), dry_run=True)).replayed == 1
+    assert await states(pipeline) == [State.WAITING] * 3
+    assert {bob.type, carl.type, like.type} >= {"UserFollowed", "PostLiked"}
+    some = next(e for e in (bob, carl, like) if e.type == "UserFollowed")
+    at = str(some.letter.record.position)
+    assert (await replayed(pipeline, chosen_of(None, None, [at]))).replayed == 1
+    with pytest.raises(Fault, match="dead-letters list"):
+        chosen_of(None, None, ["there"])
+
+
+async def appended_as(pipeline: Pipeline, headers: dict[str, bytes], key: bytes = b"x") -> None:
+    """Into the topic of the dead letters, as somebody else may have written it."""
+    await pipeline.log.replay([Record(DEAD_LETTERS, 0, 0, key, b"", headers, 0)])
+
+
+async def test_a_letter_of_before_says_no_time_and_is_judged_all_the_same(
+    pipeline: Pipeline,
+) -> None:
+    position = await pipeline.log.append(a_follow("bob"))
+    assert position is not None
+    origin = await pipeline.log.read(position)
+    assert origin is not None
+    letter = as_dead_letter(origin, "a bug")
+    headers = {k: v for k, v in letter.headers if k != "ff_appended_at_ms"}
+    unread = Record(DEAD_LETTERS, 0, 0, letter.key, letter.value, headers, 0)
+    assert read_letter(unread).record == with_(origin, appended_at_ms=0)
+
+
+async def test_what_is_no_dead_letter_is_passed_over(pipeline: Pipeline) -> None:
+    await buried(pipeline, a_follow("bob"))
+    await appended_as(pipeline, {})
+    await appended_as(pipeline, {"ff_topic": b"graph.v1", "ff_partition": b"x", "ff_offset": b"1"})
+
+    assert len(await letters(pipeline)) == 1
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_that_can_be_taken_back_has_a_subject(event: Event) -> None:
+    """Whoever adds an event decides it here: what a late repetition could undo needs a subject."""
+    at_any_time = {
+        "PostCreated",
+        "PostDeleted",
+        "UserLeft",
+        "AuthorModeChanged",
+        "ModeReviewRequested",
+        "DeliverSlice",
+        "BackfillFollow",
+        "MaterialiseTimeline",
+        "EndFollowing",
+        "EndFollowers",
+    }
+    assert {each.__name__ for each in EVENTS} > at_any_time
+    assert (subject(event) is None) == (type(event).__name__ in at_any_time)
+
+
+def test_what_undoes_each_other_has_one_subject() -> None:
+    assert subject(a_follow("bob")) == subject(an_unfollow("bob")) != subject(a_follow("carl"))
+    assert isinstance(a_follow("bob"), UserFollowed)
+    assert isinstance(an_unfollow("bob"), UserUnfollowed)
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """The command line, on a log in a file."""
+
+        @asynccontextmanager
+        async def real(*_: object, **__: object) -> AsyncIterator[Engines]:
+            clock = SystemClock()
+            async with SqliteLog(tmp_path / "log.db", clock=clock, source="test") as log:
+                if not await log.rows([GRAPH], after=0, limit=1):
+                    record = a_record(a_follow("bob"), appended_at_ms=clock.now_ms())
+                    await log.append(a_follow("bob"))
+                    await log.dead_letter(record, "KeyError: 'x'\nin two lines")
+                yield Engines(log, memory_stores(Settings(), clock=clock))
+
+        monkeypatch.setattr(engines, "real", real)
+        return lambda *arguments: CliRunner().invoke(app, ["dead-letters", *arguments])
+
+    def test_lists_and_replays(self, run: Any) -> None:
+        listed = run("list", "--json")
+        assert listed.exit_code == 0
+        (letter,) = json.loads(listed.stdout)
+        assert letter.keys() == {
+            "position",
+            "type",
+            "key",
+            "state",
+            "reason",
+            "buried_at",
+            "replay_of",
+            "value",
+        }
+        assert (letter["type"], letter["key"], letter["state"]) == (
+            "UserFollowed",
+            "alice",
+            "waiting",
+        )
+        assert str(Position.parse(letter["position"])) == letter["position"]
+        assert "two lines" in letter["reason"]
+        shown = run("list").stdout
+        assert "UserFollowed" in shown
+        assert "two lines" not in shown
+        assert json.loads(run("replay", "--json").stdout) == {
+            "replayed": 1,
+            "left": {},
+            "dry_run": False,
+            "finished": True,
+        }
+        assert json.loads(run("list", "--json").stdout)[0]["state"] == "replayed"
+        assert "no dead letters" in run("list", "--topic", "posts.v1").stdout
+
+    def test_says_what_to_do_where_the_log_stays_away(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def real(*_: object, **__: object) -> None:
+            raise Unavailable("Kafka does not answer")
+
+        monkeypatch.setattr(engines, "real", real)
+        for command in ("list", "replay"):
+            ended = CliRunner().invoke(app, ["dead-letters", command])
+            assert ended.exit_code == 75
+            assert "Kafka does not answer" in ended.stderr
