@@ -9,6 +9,7 @@ skipped by a delivery for its old mark, and copied by nobody.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -64,21 +65,32 @@ class Sleeping:
         await self.log.append(MaterialiseTimeline(user_id=user_id, woke_position=at))
 
     async def _mark(self, user_id: str, *, asleep: bool, at: int) -> None:
-        """Mark the edges to all followees, in every generation: a mark where there is no edge is none."""
+        """Mark the edges to all followees."""
         followee_ids = list(await self.graph.follows(user_id))
         for start in range(0, len(followee_ids), self.marked):
-            some = followee_ids[start : start + self.marked]
-            followees = await self.graph.users(some)
-            edges = [
-                (followee_id, generation)
-                for followee_id in some
-                for generation in range(_generation(followees.get(followee_id)) + 1)
-            ]
+            edges = await self._edges(user_id, followee_ids[start : start + self.marked])
             if asleep and _superseded(await self._user(user_id), at):
                 # Another worker has taken this one's place and woken the user. What it clears are the marks of the
                 # follows that it found, and ours may be of later ones: those nobody would ever clear.
                 return
             await self.graph.mark_asleep(user_id, edges, asleep=asleep, at=at)
+
+    async def _edges(self, user_id: str, followee_ids: Sequence[str]) -> Sequence[tuple[str, int]]:
+        """Where the edges to those followees are, as (followee id, generation) pairs.
+
+        Found, not guessed: a followee's first generation is one partition, and a row there for everyone who sleeps
+        would have no bound. Edges are never removed, so whoever clears marks later finds all that were marked.
+        """
+        followees = await self.graph.users(followee_ids)
+        places = [
+            (followee_id, generation)
+            for followee_id in followee_ids
+            for generation in range(_generation(followees.get(followee_id)) + 1)
+        ]
+        found = await asyncio.gather(
+            *(self.graph.follower_edges(*place, [user_id]) for place in places)
+        )
+        return [place for place, edges in zip(places, found, strict=True) if edges]
 
     async def materialise(self, event: MaterialiseTimeline) -> None:
         """One step of an awakening. Repeated, it copies the same again and may queue the rest twice."""

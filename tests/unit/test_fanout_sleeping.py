@@ -86,6 +86,28 @@ async def test_whoever_sleeps_is_marked_in_every_generation_of_buckets() -> None
         assert await marks(pipeline) == (names, 0)
 
 
+async def test_marks_stand_only_where_there_is_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest generation of an author's buckets is one partition: a row there for each sleeper would have no bound."""
+    async with a_pipeline(PUSHED) as pipeline:
+        graph, marked = pipeline.stores.graph, set()
+        mark_asleep = graph.mark_asleep
+
+        async def noting(follower_id: str, edges: Sequence[tuple[str, int]], **to: Any) -> None:
+            marked.update((follower_id, *edge) for edge in edges)
+            await mark_asleep(follower_id, edges, **to)
+
+        monkeypatch.setattr(graph, "mark_asleep", noting)
+        names = [f"reader-{n}" for n in range(9)]
+        await pipeline.handle(*(a_follow(name) for name in names[:2]))
+        await pipeline.handle(*(a_follow(name) for name in names[2:]))
+        await pipeline.handle(*(a_sleep(name) for name in names))
+        places = {(name, "alice", 0 if name in names[:2] else 1) for name in names}
+        assert marked == places
+        marked.clear()
+        await pipeline.handle(*(an_awakening(name) for name in names))
+        assert marked == places
+
+
 async def test_sleep_and_awakening_of_one_who_follows_nobody_are_only_noted() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_sleep())
