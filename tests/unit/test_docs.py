@@ -148,6 +148,15 @@ def test_every_test_named_exists() -> None:
     assert unknown == set()
 
 
+def test_every_pain_has_its_tests() -> None:
+    text = (ROOT / "docs" / "pains.md").read_text()
+    table = text.split("<!-- pains -->")[1].split("<!-- /pains -->")[0]
+    rows = [row.split("|") for row in table.strip().splitlines()[2:]]
+    assert [int(row[1]) for row in rows] == list(range(1, 16))
+    # That those named are there, the tests above see to.
+    assert [row[1] for row in rows if not re.search(r"`(test_\w+|tests/[\w/]+\.py)`", row[4])] == []
+
+
 def test_every_decision_is_in_the_index_and_fits_on_a_page() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()

@@ -11,7 +11,9 @@ import pytest
 
 from fanfold.errors import Unavailable
 from fanfold.http.problems import EngineAway, Invalid
+from fanfold.ids import new_post_id
 from fanfold.settings import MS_PER_DAY, Settings
+from fanfold.stores import Pointer
 from feed_service.access import NoSuchUser
 from feed_service.cursor import Ranking
 from tests.support.feed import Reader, World, a_reader
@@ -107,6 +109,18 @@ async def test_deleted_posts_and_edits_show_at_once(world: World, reader: Reader
     await world.happen(world.a_deletion(second))
     (item,) = await reader.whole("alice")
     assert (item.content, item.edited_at) == ("edited", "2027-01-15T08:00:00.000Z")
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+async def test_a_pointer_to_nothing_is_passed_over(
+    ranking: Ranking, world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob")
+    kept = [await world.post("bob", ago_s=n) for n in (1, 3)]
+    nothing = Pointer(new_post_id(world.clock.now_ms() - 2000), "bob")
+    await world.stores.timelines.push([nothing], ["alice"])
+    page, missing = await reader.page("alice", ranking=ranking, limit=2)
+    assert ([item.post_id for item in page.items], page.next_cursor, missing) == (kept, None, [])
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
