@@ -112,14 +112,12 @@ def _debian_packages(root: Path) -> Iterator[Component]:
     versions = dict(re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)$", status, re.MULTILINE))
     owners = _owners()
     files = {Path("/") / path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+    system = platform.freedesktop_os_release()
+    # By which scanners know whose advisories to read.
+    release = {"distro": f"{system['ID']}-{system.get('VERSION_ID', 'unstable')}"}
     for name, architecture in sorted({owners[path] for path in files if path in owners}):
-        purl = PackageURL(
-            "deb",
-            "debian",
-            name,
-            versions.get(name),
-            qualifiers={"arch": architecture} if architecture else None,
-        )
+        qualifiers = release | ({"arch": architecture} if architecture else {})
+        purl = PackageURL("deb", system["ID"], name, versions.get(name), qualifiers=qualifiers)
         yield Component(name=name, version=versions.get(name), purl=purl, bom_ref=str(purl))
 
 

@@ -15,6 +15,7 @@ from deploy.docker.assemble import CERTIFICATES, modules_in, put, shared_librari
 
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SHELL = Path("/bin/sh")
+OS_RELEASE = Path("/etc/os-release")
 DPKG = Path("/var/lib/dpkg")
 NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "config-*")
 # They may be built against what is not installed.
@@ -35,7 +36,7 @@ def lay_out(root: Path) -> None:
     installed = Path(sysconfig.get_path("platlib"))
     extensions = [*modules_in(home / "lib-dynload"), *modules_in(installed)]
     libraries = shared_libraries([python, SHELL, *extensions])
-    for file in (SHELL, CERTIFICATES, *libraries):
+    for file in (SHELL, CERTIFICATES, OS_RELEASE, *libraries):
         put(file, root)
     _copy_dpkg(root, libraries)
     for directory in ("tmp", "var/tmp", "root"):
