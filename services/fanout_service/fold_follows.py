@@ -60,7 +60,8 @@ def fold_follows(
         edge = current.get(follower_id) if follower_id is not None else None
         if edge is not None and edge.position > change.offset:
             continue  # superseded: a later event has been applied, and it comes again as well
-        if follower_id is not None:
+        # An end of what never was leaves no edge, or whoever is blocked by a million would have a million of them.
+        if follower_id is not None and (change.active or edge is not None):
             touched[follower_id] = None
             if edge is not None and edge.position == change.offset:
                 # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
@@ -123,7 +124,6 @@ def _crossing(author: User, change: Change) -> AuthorModeChanged:
 
 def _place(follower_id: str, edge: FollowerEdge | None, change: Change) -> FollowerEdge:
     if edge is None:
-        # An unfollow of someone never followed leaves an inactive edge: caches wait for its position.
         return FollowerEdge(
             follower_id=follower_id,
             generation=0,  # until the run is through

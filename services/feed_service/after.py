@@ -116,9 +116,11 @@ class AfterWrites:
                 # The like is written last, so the count and the liker's list hold it too.
                 likes = await self.stores.likes.of_post(event.post_id, [event.user_id])
                 position = max((like.position for like in likes.values()), default=None)
-            case UserFollowed() | UserUnfollowed() if event.follower_id == viewer:
+            case UserFollowed() if event.follower_id == viewer:
                 follow = (await graph.follows(viewer)).get(event.followee_id)
                 position = follow.position if follow else None
+            case UserUnfollowed() if event.follower_id == viewer:
+                position = await self._end_position(event)
             case UserMuted() | UserUnmuted() if event.user_id == viewer:
                 mute = (await graph.mutes(viewer)).get(event.target_id)
                 position = mute.position if mute else None
@@ -139,6 +141,15 @@ class AfterWrites:
             limit=1,
         )
         return any(pointer.post_id == post_id for pointer in newest)
+
+    async def _end_position(self, event: UserUnfollowed) -> int | None:
+        # The count first: once it has seen the event, a follow that came before is in the tables, and none means that
+        # there was none to end.
+        followee = (await self.stores.graph.users([event.followee_id])).get(event.followee_id)
+        follow = (await self.stores.graph.follows(event.follower_id)).get(event.followee_id)
+        if follow is not None:
+            return follow.position
+        return followee.count_position if followee else None
 
     async def _block_position(self, viewer: str, event: UserBlocked | UserUnblocked) -> int | None:
         mine = event.user_id == viewer

@@ -245,11 +245,21 @@ async def test_a_second_follow_renews_nothing_but_its_position() -> None:
 
 
 async def test_an_unfollow_of_someone_never_followed_only_notes_its_position() -> None:
+    """A block ends follows that mostly never were: an edge for each would let others grow one's tables without bound."""
     async with a_pipeline() as pipeline:
         await pipeline.handle(an_unfollow("bob"))
-        assert (await pipeline.user("alice")).follower_count == 0
+        alice = await pipeline.user("alice")
+        assert (alice.follower_count, alice.count_position) == (0, 0)
+        assert await pipeline.stores.graph.follows("bob") == {}
+        assert await pipeline.stores.graph.followers("alice", FollowerBucket(0, 0)) == []
+
+
+async def test_a_follow_that_is_ended_in_the_same_run_leaves_its_end() -> None:
+    """A worker that lost its partition may yet write the follow alone: the end, which came later, must stay."""
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(an_unfollow("bob"), a_follow("bob"), an_unfollow("bob"))
         follow = (await pipeline.stores.graph.follows("bob"))["alice"]
-        assert (follow.active, follow.position) == (False, 0)
+        assert (follow.active, follow.position) == (False, 2)
 
 
 async def test_a_new_follow_is_materialised_anew() -> None:

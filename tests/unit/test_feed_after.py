@@ -18,13 +18,14 @@ from fanfold.events import (
     UserLeft,
     UserMuted,
     UserUnblocked,
+    UserUnfollowed,
     UserUnmuted,
     UserWoke,
     from_ms,
 )
 from fanfold.ids import new_post_id
 from fanfold.log import Position, Record
-from fanfold.stores import FollowerEdge, Like, RecentLike
+from fanfold.stores import FollowerEdge, Like, RecentLike, User
 from feed_service.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Records, World
@@ -86,6 +87,25 @@ async def test_an_edit_and_a_deletion_are_seen_once_the_post_s_row_holds_them(it
 async def test_a_follow_and_an_unfollow_are_seen_by_their_follower(it: Waiting) -> None:
     await it.check(it.world.a_follow("alice", "bob"))
     await it.check(it.world.an_unfollow("alice", "bob"))
+
+
+async def test_the_end_of_what_never_was_is_seen_once_it_is_counted(it: Waiting) -> None:
+    """A block ends follows that mostly never were, and there is no edge then to tell."""
+    graph = it.world.stores.graph
+    event = UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT)
+    await graph.write_standing(User("bob"), at=6)
+    await it.check(_change(event, 7, lambda: graph.write_standing(User("bob"), at=7)))
+
+
+async def test_a_follow_that_shows_is_not_taken_for_ended_because_its_end_is_counted(
+    it: Waiting,
+) -> None:
+    graph = it.world.stores.graph
+    follow, unfollow = it.world.a_follow("alice", "bob"), it.world.an_unfollow("alice", "bob")
+    await follow.project()
+    position = it.log.keep(unfollow.event, unfollow.offset)
+    await graph.write_standing(User("bob"), at=unfollow.offset)
+    assert await it.after(position) == BEHIND
 
 
 def _change(event: Event, offset: int, project: Callable[[], Awaitable[None]]) -> Change:
