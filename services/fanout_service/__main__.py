@@ -12,6 +12,7 @@ from fanfold.http.process import run_service
 from fanfold.http.readiness import readiness
 from fanfold.kafka.admin import partition_counts
 from fanfold.settings import Settings
+from fanfold.topics import load_topics
 from fanout_service.partitions import refuse_other_partitions
 from fanout_service.progress import Progress
 from fanout_service.stream import FaustConsumer
@@ -22,7 +23,9 @@ async def serving(settings: Settings) -> None:
     clock = SystemClock()
     async with real(settings, clock=clock, source="fanfold/fanout_service") as engines:
         refuse_other_partitions(
-            await partition_counts(settings), await recorded_partitions(settings)
+            await partition_counts(settings),
+            await recorded_partitions(settings),
+            declared=load_topics(),
         )
         worker = Worker(settings, log=engines.log, stores=engines.stores, clock=clock)
         consumer = FaustConsumer(settings)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fanfold.errors import Fault
 
 
-def refuse_other_partitions(found: Mapping[str, int], recorded: Mapping[str, int]) -> None:
-    """Compare Kafka's topics with what was recorded in Cassandra at their creation. Raises `Fault`."""
+def refuse_other_partitions(
+    found: Mapping[str, int], recorded: Mapping[str, int], *, declared: Collection[str]
+) -> None:
+    """Compare Kafka's topics with what was recorded in Cassandra at their creation. Raises `Fault`.
+
+    A recorded topic that this version doesn't declare is a later version's, which runs beside it or ran before a roll back.
+    """
     if not recorded:
         raise Fault("no partition counts are recorded: run `fanfold topics apply`")
     other = [
         f"{topic} has {found.get(topic, 0)} partitions and was created with {count}"
         for topic, count in sorted(recorded.items())
-        if found.get(topic) != count
+        if topic in declared and found.get(topic) != count
     ]
     if other:
         raise Fault(

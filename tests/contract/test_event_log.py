@@ -165,6 +165,7 @@ async def test_a_dead_letter_keeps_the_raw_record_its_origin_and_the_reason(
         "ff_topic": b"graph.v1",
         "ff_partition": b"3",
         "ff_offset": b"42",
+        "ff_appended_at_ms": b"0",
         "ff_reason": "unknown event type — ?".encode(),
     }
     with pytest.raises(Undecodable):
@@ -226,3 +227,22 @@ async def test_a_position_that_the_log_does_not_hold_is_none(log: EventLog) -> N
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="topic/partition/offset"):
         Position.parse(text)
+
+
+async def test_a_replayed_record_lies_behind_all_others_of_its_key_and_names_its_origin(
+    log: EventLog,
+) -> None:
+    await log.append_many([a_follow(by="u1"), a_follow(by="u2")])
+    first, *_ = await everything(log, 2)
+
+    await log.replay([first])
+
+    *_, again = await everything(log, 3)
+    assert (again.topic, again.partition, again.key, again.value) == (
+        first.topic,
+        first.partition,
+        first.key,
+        first.value,
+    )
+    assert again.offset > first.offset
+    assert again.headers == {**first.headers, "ff_replay_of": str(first.position).encode()}

@@ -57,7 +57,7 @@ def test_what_became_of_a_partition_that_was_taken_away_is_another_workers_busin
 
 
 def test_a_worker_starts_where_the_partitions_are_those_of_the_tables() -> None:
-    refuse_other_partitions({"posts.v1": 12, "another": 3}, {"posts.v1": 12})
+    refuse_other_partitions({"posts.v1": 12, "another": 3}, {"posts.v1": 12}, declared={"posts.v1"})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_worker_refuses_to_start_on_other_partitions(
     found: dict[str, int], recorded: dict[str, int], why: str
 ) -> None:
     with pytest.raises(Fault, match=why):
-        refuse_other_partitions(found, recorded)
+        refuse_other_partitions(found, recorded, declared={*found, *recorded})
 
 
 def test_a_partition_that_waits_for_others_of_its_topic_is_no_sign_of_a_stuck_worker() -> None:
@@ -96,3 +96,8 @@ def test_a_topic_that_moves_is_no_alibi_for_another() -> None:
         clock.advance(30)
     with pytest.raises(Stalled, match="graph"):
         progress.check()
+
+
+def test_a_topic_of_a_later_version_stops_no_older_worker() -> None:
+    recorded = {"posts.v1": 12, "added.later.v1": 12}
+    refuse_other_partitions({"posts.v1": 12}, recorded, declared={"posts.v1"})

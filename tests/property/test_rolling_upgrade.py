@@ -1,0 +1,163 @@
+"""A worker of the previous version and one of this version share a log and its tables, in whatever turns they take.
+
+The older one knows the events of `tests/fixtures/previous` and no other. What it could not read is replayed once it is gone,
+and then the tables are as if it had never been there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanfold.events import EVENTS, Event
+from fanfold.log import BatchHandler, Record
+from fanfold.operations.dead_letters import Chosen, State, read_letters
+from fanfold.operations.replay_dead_letters import Replayed, replay
+from fanout_service.worker import Worker
+from tests.support.fanout import (
+    TOPICS,
+    Pipeline,
+    a_block,
+    a_deletion,
+    a_follow,
+    a_like,
+    a_mute,
+    a_pipeline,
+    a_post,
+    an_edit,
+    an_unblock,
+    an_unfollow,
+    an_unlike,
+    an_unmute,
+)
+from tests.support.previous import as_read_before, types_known
+
+PEOPLE = ("alice", "bob", "carl")
+POSTS = tuple(a_post(by=name) for name in PEOPLE)
+KNOWN = types_known()
+
+pairs = st.sampled_from([(a, b) for a in PEOPLE for b in PEOPLE if a != b])
+posts = st.sampled_from(POSTS)
+
+an_event: st.SearchStrategy[Event] = st.one_of(
+    *(
+        st.builds(lambda pair, make=make: make(*pair), pairs)
+        for make in (a_follow, an_unfollow, a_mute, an_unmute, a_block, an_unblock)
+    ),
+    st.builds(a_like, posts, st.sampled_from(PEOPLE)),
+    st.builds(an_unlike, posts, st.sampled_from(PEOPLE)),
+    st.builds(an_edit, posts, st.sampled_from(["once", "twice"])),
+    st.builds(a_deletion, posts),
+)
+"""Of both versions' kinds."""
+
+a_turn = st.tuples(st.sampled_from(["older", "newer"]), st.sampled_from(TOPICS), st.integers(1, 5))
+histories = st.lists(an_event | a_turn, max_size=40)
+
+
+class Older:
+    """A worker that knows only the events of the previous version."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._handlers = worker.handlers()
+
+    def handlers(self) -> Mapping[str, BatchHandler]:
+        def reading(handler: BatchHandler) -> BatchHandler:
+            async def handle(records: Sequence[Record]) -> None:
+                await handler([as_read_before(record, KNOWN) for record in records])
+
+            return handle
+
+        return {topic: reading(handler) for topic, handler in self._handlers.items()}
+
+
+async def lived_through(pipeline: Pipeline, history: Sequence[Any]) -> list[Event]:
+    """What happened, in order, while the two took turns."""
+    newer = pipeline.worker()
+    workers: dict[str, Any] = {"newer": newer, "older": Older(newer)}
+    happened: list[Event] = [*POSTS]
+    await pipeline.append(*POSTS)
+    for each in history:
+        if isinstance(each, Event):
+            await pipeline.append(each)
+            happened.append(each)
+        else:
+            who, topic, limit = each
+            await pipeline.step(workers[who], topic, limit=limit)
+    # The older one takes all that is left: as late as a rollout can be.
+    for topic in TOPICS:
+        await pipeline.step(workers["older"], topic, limit=1000)
+    return happened
+
+
+def last(happened: Sequence[Event], *kinds: str) -> dict[tuple[str, ...], str]:
+    """The kind of the last event about each pair of users, or user and post."""
+    return {
+        tuple(
+            str(getattr(event, name))
+            for name in ("user_id", "follower_id", "target_id", "followee_id", "post_id")
+            if hasattr(event, name)
+        ): type(event).__name__
+        for event in happened
+        if type(event).__name__ in kinds
+    }
+
+
+@settings(deadline=None)
+@given(histories)
+def test_what_the_older_one_could_not_read_is_as_if_it_had_been_read(history: list[Any]) -> None:
+    asyncio.run(_check(history))
+
+
+async def _check(history: list[Any]) -> None:
+    async with a_pipeline() as pipeline:
+        happened = await lived_through(pipeline, history)
+
+        await replay(pipeline.log, pipeline.clock, Chosen(), Replayed(), again=False, dry_run=False)
+        await pipeline.drain()
+
+        states = {each.state for each in await read_letters(pipeline.log, pipeline.clock)}
+        assert states <= {State.REPLAYED, State.OVERTAKEN}
+        await _tables_show(pipeline, happened)
+        # Once more changes nothing.
+        again = Replayed()
+        await replay(pipeline.log, pipeline.clock, Chosen(), again, again=False, dry_run=False)
+        assert again.replayed == 0
+
+
+async def _tables_show(pipeline: Pipeline, happened: Sequence[Event]) -> None:
+    graph, likes = pipeline.stores.graph, pipeline.stores.likes
+    for (user, other), kind in last(happened, "UserFollowed", "UserUnfollowed").items():
+        follow = (await graph.follows(user)).get(other)
+        assert bool(follow and follow.active) == (kind == "UserFollowed")
+    for (user, other), kind in last(happened, "UserMuted", "UserUnmuted").items():
+        mute = await graph.mute_of(user, other)
+        assert mute is not None
+        assert mute.active == (kind == "UserMuted")
+    for (user, other), kind in last(happened, "UserBlocked", "UserUnblocked").items():
+        mine = [each for each in await graph.blocks_between(user, other) if each.mine]
+        assert [each.active for each in mine] == [kind == "UserBlocked"]
+    liked = last(happened, "PostLiked", "PostUnliked")
+    for post in POSTS:
+        fans = {
+            u for (u, p), kind in liked.items() if p == str(post.post_id) and kind == "PostLiked"
+        }
+        assert (await likes.count(post.post_id)).likes == len(fans)
+        for name in PEOPLE:
+            of_user = await likes.of_user(name, [post.post_id])
+            assert bool(of_user) == (name in fans)
+    for name in PEOPLE:
+        followed = last(happened, "UserFollowed", "UserUnfollowed")
+        fans = {
+            u for (u, other), kind in followed.items() if other == name and kind == "UserFollowed"
+        }
+        assert await pipeline.followers(name) == sorted(fans)
+        assert (await pipeline.user(name)).follower_count == len(fans)
+
+
+def test_the_older_one_knows_less_and_nothing_that_is_unknown_now() -> None:
+    assert {event.type_name() for event in EVENTS} > KNOWN
