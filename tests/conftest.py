@@ -11,7 +11,18 @@ import pytest
 
 from tests.support.engines import RealEngines, running_engines
 
-TIERS = ("unit", "property", "contract", "api", "fuzz", "architecture", "real", "e2e", "deploy", "apiserver")
+TIERS = (
+    "unit",
+    "property",
+    "contract",
+    "api",
+    "fuzz",
+    "architecture",
+    "real",
+    "e2e",
+    "deploy",
+    "apiserver",
+)
 HERE = Path(__file__).parent
 
 
