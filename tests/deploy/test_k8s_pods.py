@@ -251,6 +251,15 @@ def test_every_volume_that_is_mounted_is_there_and_none_is_left_over(
         assert mounted == volumes, str(each)
 
 
+def test_a_private_key_is_read_by_nobody_else(objects: tuple[Object, ...]) -> None:
+    for each in workloads(objects):
+        for volume in each.pod["volumes"]:
+            keys = {item["key"] for item in volume.get("secret", {}).get("items", ())}
+            if "user.key" in keys:
+                assert volume["secret"]["defaultMode"] == 0o440, str(each)
+                assert each.pod["securityContext"]["fsGroup"] > 0, str(each)
+
+
 def test_images_labels_and_the_package_are_of_one_version(objects: tuple[Object, ...]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name, each, container in containers(objects):
