@@ -18,6 +18,9 @@ from fanfold.topics import load_topics
 
 # A record that is there is answered at once; waiting longer would only wait for one that is not.
 _WAIT_MS = 200
+# The client asks for what comes after a record before anybody wants it, and a broker answers the questions of one
+# connection in their order: the next read waits for that answer.
+_FETCH_WAIT_MS = 5
 
 
 class RecordReader:
@@ -59,7 +62,10 @@ class RecordReader:
         partition = TopicPartition(topic, position.partition)
         consumer.assign([partition])
         consumer.seek(partition, position.offset)
-        fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=1)
+        try:
+            fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=1)
+        finally:
+            consumer.pause(partition)  # or it would go on asking, ever
         for record in fetched.get(partition, ()):
             # Past a gap (an aborted transaction of somebody else) Kafka answers the next record there is.
             if record.offset == position.offset:
@@ -71,7 +77,7 @@ class RecordReader:
             bootstrap_servers=self._settings.kafka_bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=_WAIT_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             **client_security(self._settings),
         )

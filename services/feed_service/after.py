@@ -41,8 +41,10 @@ WITHIN_S = 1.0
 
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.1
+_TOLD_WITHIN_S = 0.05  # by the tail; only then is the log asked, which reads one record at a time
 
 Apply = Callable[[Event, int], None]
+Recent = Callable[[Position], Event | None]
 
 
 class Awaited(NamedTuple):
@@ -57,12 +59,13 @@ NOTHING_AWAITED = Awaited(frozenset(), behind=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AfterWrites:
-    """Waits until the tables show events. `apply` tells the caches, as the tail of the log would."""
+    """Waits until the tables show events. `apply` tells the caches, as the tail of the log would; `recent` are those it told."""
 
     log: EventLog
     stores: Stores
     clock: Clock
     apply: Apply
+    recent: Recent
 
     async def __call__(self, viewer: str, positions: Sequence[Position]) -> Awaited:
         """Return when what concerns this viewer is in the tables, or after a second."""
@@ -84,7 +87,7 @@ class AfterWrites:
         while True:
             try:
                 async with asyncio.timeout(max(0.0, gives_up_at_s - self.clock.monotonic_s())):
-                    event = event or await self._event(position)
+                    event = event or await self._event(position, gives_up_at_s)
                     if event is not None and await self._shown(viewer, event, position.offset):
                         # From here on nothing older is cached: a load that began before is known to be old.
                         self.apply(event, position.offset)
@@ -98,7 +101,10 @@ class AfterWrites:
             await self.clock.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _event(self, position: Position) -> Event | None:
+    async def _event(self, position: Position, gives_up_at_s: float) -> Event | None:
+        told = self.recent(position)
+        if told is not None or self.clock.monotonic_s() < gives_up_at_s - WITHIN_S + _TOLD_WITHIN_S:
+            return told
         record = await self.log.read(position)
         return None if record is None else record.event()
 

@@ -22,7 +22,7 @@ from feed_service.read_feed import FeedRules, ReadFeed
 from feed_service.read_head import ReadHead
 from feed_service.read_posts import ReadPosts
 from feed_service.sources import Sources
-from feed_service.tail import LogTail
+from feed_service.tail import Apply, LogTail
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +62,8 @@ async def feed_reader(
     head = ReadHead(sources, reads, retention_ms=settings.retention_ms, clock=clock)
     live = LiveFeeds(head.newest, clock=clock, most=settings.live_feeds)
 
-    def told(event: Event, offset: int) -> None:
-        reads.apply(event, offset)
-        presence.apply(event, offset)
-        live.hint(event)
-
     background = {
-        "the tail": tail.follow(told),
+        "the tail": tail.follow(_telling(reads, presence, live)),
         "live feeds": live.tick_forever(),
         "pulled authors": celebrities.refresh_forever(),
     }
@@ -78,7 +73,13 @@ async def feed_reader(
                 ReadFeed(sources, reads, rules=FeedRules.of(settings), clock=clock),
                 head,
                 ReadPosts(stores, reads, budget_s=budget_s),
-                AfterWrites(log=engines.log, stores=stores, clock=clock, apply=reads.apply_awaited),
+                AfterWrites(
+                    log=engines.log,
+                    stores=stores,
+                    clock=clock,
+                    apply=reads.apply_awaited,
+                    recent=tail.recent,
+                ),
                 live,
                 tail.warm,
             )
@@ -86,6 +87,17 @@ async def feed_reader(
         live.close()
         for part in (presence, reads, celebrities):
             await part.close()
+
+
+def _telling(reads: CachedReads, presence: Presence, live: LiveFeeds) -> Apply:
+    """Whom the tail tells what it reads."""
+
+    def told(event: Event, offset: int) -> None:
+        reads.apply(event, offset)
+        presence.apply(event, offset)
+        live.hint(event)
+
+    return told
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
@@ -11,7 +12,7 @@ from fanfold.clock import Clock
 from fanfold.errors import Transient, Undecodable
 from fanfold.events import PUBLIC_TOPICS, Event
 from fanfold.http.problems import NotNow
-from fanfold.log import EventLog, Record, Tail
+from fanfold.log import EventLog, Position, Record, Tail
 from fanfold.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _START_BACK_MS = (
     5 * 60 * 1000
 )  # what the worker may not have projected yet when this process starts
 _RETRY_S = 0.2
+_REMEMBERED = 10_000  # some 20 MB: those who read after a write do so within seconds
 
 WARM_UP_S = 20.0
 """Longest that a new process is kept from readers until its caches may be used; without the log it goes on without."""
@@ -48,6 +50,7 @@ class LogTail:
         self._trusted_until_s = float("-inf")
         self._warm = False
         self._warm_by_s = clock.monotonic_s() + WARM_UP_S
+        self._recent: OrderedDict[Position, Event] = OrderedDict()
         _BEHIND.set_function(self.behind_s)
 
     def behind_s(self) -> float:
@@ -64,6 +67,10 @@ class LogTail:
         if now_s > self._trusted_until_s:
             self._trusted_until_s = now_s + self._max_behind_s - self.behind_s()
         return now_s <= self._trusted_until_s
+
+    def recent(self, position: Position) -> Event | None:
+        """The event at that position, if it is one of the last that came."""
+        return self._recent.get(position)
 
     async def warm(self) -> None:
         """Answer 503 until the log was caught up with once, 20 s at most.
@@ -99,17 +106,19 @@ class LogTail:
                 await self._clock.sleep(_RETRY_S)
                 continue
             # No await between the read and this: whoever sees `behind_s` sees the records applied.
-            _apply_all(records, apply)
+            self._apply_all(records, apply)
             if not self._caught_up:
                 # A new tail counts from its opening; only a later moment is one at which it held everything.
                 open_s = self._clock.monotonic_s() - self._opened_at_s
                 self._caught_up = tail.behind_s() < open_s / 2
 
-
-def _apply_all(records: Sequence[Record], apply: Apply) -> None:
-    for record in records:
-        try:
-            event = record.event()
-        except Undecodable:
-            continue  # the worker makes a dead letter of it: it changes nothing
-        apply(event, record.offset)
+    def _apply_all(self, records: Sequence[Record], apply: Apply) -> None:
+        for record in records:
+            try:
+                event = record.event()
+            except Undecodable:
+                continue  # the worker makes a dead letter of it: it changes nothing
+            apply(event, record.offset)
+            self._recent[record.position] = event
+        while len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)

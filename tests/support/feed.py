@@ -359,6 +359,7 @@ class Reader:
             stores=stores,
             clock=clock,
             apply=self.reads.apply_awaited,
+            recent=lambda _: None,
         )
         world.told.append(self.told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -20,6 +21,8 @@ from tests.support.oracle import Oracle
 from tests.support.power_law import follower_graph
 from tests.support.stacks import Stack
 from tests.support.storm import Action, Cast, Storm
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,23 +79,28 @@ async def loaded_run(stack: Stack, load: Load) -> Run:
     while portion := list(islice(history, 1_000)):
         await stack.log.append_many(portion)
     await stack.quiet()
+    logger.info("the graph is there")
     storm = Storm(stack, cast, graph, rng)
     await storm.by_clients([storm.post] * load.earlier_posts, load.clients)
     await stack.sweep()
     await stack.quiet()
     assert (await fold(stack)).asleep == {*cast.sleepers, *cast.absent}, "the sweep finds them"
+    logger.info("those who have not been seen sleep")
     storm.settled = {post.post_id for post in storm.posts}
     # One who is awake, one who acts, one who sleeps.
     watchers = [cast.readers[0], cast.actors[0], cast.sleepers[0]]
     async with live_clients(stack, watchers) as clients:
         await _storm(storm, load, clients)
+        logger.info("the storm is over: %s", dict(storm.looks))
         await stack.quiet()
+        logger.info("all is handled")
         await _deliveries(storm, load)
         await stack.quiet()
         oracle = await fold(stack)
         storm.judge_reads(oracle)
         for client in clients:
             await _ends_equal(stack, client)
+    logger.info("live feeds are equal; pages that were not whole: %s", dict(stack.api.incomplete))
     acknowledged = {post.post_id for post in storm.posts}
     assert acknowledged == oracle.posts.keys(), (
         "nothing acknowledged is lost, nothing else is there"

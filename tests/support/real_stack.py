@@ -148,7 +148,12 @@ async def real_stack(settings: Settings, directory: Path) -> AsyncIterator[RealS
         await asyncio.gather(*(ready(running) for running in services.values()))
         clients = {
             name: await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=services[f"{name}_service"].url, timeout=30)
+                httpx2.AsyncClient(
+                    base_url=services[f"{name}_service"].url,
+                    timeout=30,
+                    # Sooner than the servers, which close what has been idle for 5 s: a request must not meet that.
+                    limits=httpx2.Limits(keepalive_expiry=2),
+                )
             )
             for name in ("post", "graph", "feed")
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,9 @@ async def test_events_are_applied_with_their_offsets_and_nonsense_is_skipped() -
     async with it.following():
         await it.answer([a_record("a", 7), NONSENSE, a_record("b", 9)])
     assert [(event.key, offset) for event, offset in it.applied] == [("a", 7), ("b", 9)]
+    position = a_record("b", 9).position
+    assert it.tail.recent(position) == it.applied[-1][0]
+    assert it.tail.recent(replace(position, offset=8)) is None
 
 
 async def test_the_caches_are_not_trusted_before_the_tail_has_caught_up_once() -> None:

@@ -1,0 +1,35 @@
+"""Reading records by their positions, as those do who read right after a write."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from fanfold.clock import SystemClock
+from fanfold.kafka.log import KafkaLog
+from tests.support.engines import RealEngines
+from tests.support.logs import a_follow, own_topics
+
+pytestmark = pytest.mark.real
+
+READS = 60
+
+
+async def test_readers_of_the_newest_records_do_not_wait_for_what_comes_after_them(
+    engines: RealEngines,
+) -> None:
+    async with (
+        own_topics(engines) as settings,
+        KafkaLog(settings, clock=SystemClock(), source="test") as log,
+    ):
+        positions = [await log.append(a_follow(of=f"u{n}")) for n in range(READS)]
+        kept = [each for each in positions if each is not None]
+        assert await log.read(kept[0]) is not None  # connected from here on
+        started_s = time.monotonic()
+        records = await asyncio.gather(*map(log.read, kept))
+        took_s = time.monotonic() - started_s
+    assert [record and record.position for record in records] == kept
+    # One that waits for an idle broker's answer takes 0.2 s.
+    assert took_s < READS * 0.1, f"{took_s / READS:.3f} s a read"
