@@ -48,8 +48,7 @@ async def feed_reader(
 ) -> AsyncIterator[FeedReader]:
     """The read side over these engines, with its background tasks running until the block ends.
 
-    Where the tables are rebuilt from the log, enter it after that: what it caches is checked only against changes
-    of the last five minutes and later.
+    Where the tables are rebuilt from the log, enter it after that: caches hear of the last five minutes and later.
     """
     stores = engines.stores
     tail = LogTail(engines.log, settings=settings, clock=clock)
