@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import runpy
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -143,6 +144,48 @@ def apply() -> None:
 
     for line in asyncio.run(applied()):
         console.print(line)
+
+
+@topics.command()
+def replay(
+    since: Annotated[
+        str | None, typer.Option(help="From what was appended then on, as 2026-11-21T03:10:00Z.")
+    ] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="From the first event on: into an empty keyspace.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many records that is.")
+    ] = False,
+) -> None:
+    """Have the workers handle the public topics again, from an earlier place. Stop all workers first, and start them after it.
+
+    What the tables hold already it does not change; what they lack comes back. Safe to repeat. Exits with 1 while a worker
+    is in the group.
+    """
+    from fanfold.kafka.rewind import rewind
+
+    moved = asyncio.run(
+        rewind(Settings(), since_ms=_replayed_since(since, from_start), dry_run=dry_run)
+    )
+    for each in moved:
+        console.print(f"{each.topic}/{each.partition} from {each.before:,} to {each.after:,}")
+    records = sum(each.records for each in moved)
+    console.print(f"{records:,} records {'would be' if dry_run else 'are'} handled again")
+
+
+def _replayed_since(since: str | None, from_start: bool) -> int | None:
+    if (since is not None) == from_start:
+        raise typer.BadParameter("give one of --since and --from-start")
+    if since is None:
+        return None
+    try:
+        at = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise typer.BadParameter(f"{since} is no time as 2026-11-21T03:10:00Z") from error
+    if at.tzinfo is None:
+        raise typer.BadParameter(f"{since} says no zone: add Z for UTC")
+    return int(at.timestamp() * 1000)
 
 
 @graph.command("import")
