@@ -129,7 +129,8 @@ async def _read(
     consumer: AIOKafkaConsumer, lags: Mapping[TopicPartition, PartitionLag], *, most: int
 ) -> list[Record]:
     """From what is acknowledged to the end as it was, or until there are `most`."""
-    if not lags:
+    if not lags or not most:
+        # A consumer that was assigned something, and never asked for it, has been seen not to stop.
         return []
     consumer.assign(list(lags))
     for at, lag in lags.items():
