@@ -82,15 +82,16 @@ class Sleeping:
         would have no bound. Edges are never removed, so whoever clears marks later finds all that were marked.
         """
         followees = await self.graph.users(followee_ids)
-        places = [
-            (followee_id, generation)
-            for followee_id in followee_ids
-            for generation in range(_generation(followees.get(followee_id)) + 1)
-        ]
-        found = await asyncio.gather(
-            *(self.graph.follower_edges(*place, [user_id]) for place in places)
-        )
-        return [place for place, edges in zip(places, found, strict=True) if edges]
+        newest = {each: _generation(followees.get(each)) for each in followee_ids}
+        edges: list[tuple[str, int]] = []
+        # One generation after the other, so that no more is asked at once than `marked`.
+        for generation in range(max(newest.values()) + 1):
+            asked = [each for each in followee_ids if newest[each] >= generation]
+            found = await asyncio.gather(
+                *(self.graph.follower_edges(each, generation, [user_id]) for each in asked)
+            )
+            edges += [(each, generation) for each, held in zip(asked, found, strict=True) if held]
+        return edges
 
     async def materialise(self, event: MaterialiseTimeline) -> None:
         """One step of an awakening. Repeated, it copies the same again and may queue the rest twice."""
