@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.k8s import MANIFESTS, OVERLAYS, Object, of_kind, rendered, selects
+from tests.support.k8s import MANIFESTS, OVERLAYS, Object, named, of_kind, rendered, selects
 from tests.support.k8s_schemas import HOME, ROOT, errors_of
 from tests.support.k8s_secrets import made_by_script
 
@@ -162,3 +163,46 @@ def test_engines_are_told_from_services_by_a_label() -> None:
         labels = each["metadata"]["labels"]
         engine = selects({"app.kubernetes.io/component": "engine"}, labels)
         assert engine != (labels.get("fanfold.io/stage") == "serve")
+
+
+# A cluster with the nightly sweep, whose Jobs end as told.
+ONE_JOB = """\
+#!/bin/bash
+set -eu
+here=$(dirname "$0")
+case "$*" in
+*"create job"*) cat "$here/job.json" ;;
+*"create --filename -"*) cat > "$here/created.json" ;;
+*"get job/"*) echo "$*" >> "$here/asked"; [ "$(wc -l < "$here/asked")" -gt 1 ] && cat "$here/ended" || echo / ;;
+*logs*) echo "3 replayed" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("ended", "status"), [("1/", 0), ("/1", 1)])
+def test_a_command_is_run_as_the_operator_and_ends_as_it_ends(
+    tmp_path: Path, ended: str, status: int
+) -> None:
+    spec = named(rendered("prod"), "CronJob", "activity-sweep")["spec"]["jobTemplate"]["spec"]
+    (tmp_path / "job.json").write_text(json.dumps({"kind": "Job", "spec": spec}))
+    (tmp_path / "ended").write_text(ended)
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(ONE_JOB)
+    kubectl.chmod(0o755)
+
+    ran = subprocess.run(
+        [ROOT / "scripts/k8s_fanfold", "fanfold", "dead-letters", "replay", "--type", "A B"],
+        env={**os.environ, "KUBECTL": str(kubectl)},  # noqa: TID251
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (status, "3 replayed\n"), ran.stderr
+    made = json.loads((tmp_path / "created.json").read_text())["spec"]
+    (container,) = made["template"]["spec"]["containers"]
+    assert container["args"] == ["dead-letters", "replay", "--type", "A B"]
+    # Once: who asked for it sees what became of it, and asks again.
+    assert (made["backoffLimit"], made["template"]["spec"]["restartPolicy"]) == (0, "Never")
+    (kept,) = spec["template"]["spec"]["containers"]
+    assert {**container, "args": kept["args"]} == kept
