@@ -344,6 +344,35 @@ def _rolled_out(found: Object) -> Object:
     return status
 
 
+def test_the_command_line_runs_as_the_operator(api: KubeApi, kubectl: str) -> None:
+    """Up to its log, which only a node could have."""
+    for kind in ("ServiceAccount", "CronJob"):
+        api.apply(named(rendered("prod"), kind, "activity-sweep"))
+    jobs = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+
+    def made() -> list[Object]:
+        return [
+            each
+            for each in api.call("GET", jobs)["items"]
+            if each["metadata"]["name"].startswith("fanfold-")
+        ]
+
+    def controller() -> None:
+        for each in made():
+            _where_it_is(api, {"apiVersion": "batch/v1", "kind": "Job", **each}, _completed)
+
+    with meanwhile(controller), pytest.raises(AssertionError, match="timed out"):
+        run("k8s_fanfold", NAMESPACE, "status", "--json", kubectl=kubectl)
+
+    (job,) = made()
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["status", "--json"]
+    assert job["spec"]["backoffLimit"] == 0
+    assert job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == (
+        "activity-sweep"
+    )
+
+
 def test_what_kubectl_renders_is_what_was_checked(kubectl: str) -> None:
     """Its kustomize is another version than ours."""
     for overlay in OVERLAYS:
