@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PAGES = sorted(path for path in RUNBOOKS.glob("*.md") if path.name != "README.md")
 NAMESPACE = "fanfold"
+NODETOOL = "org.apache.cassandra.tools.NodeTool"
 
 # What `kubectl` calls each kind here; what is in the second column is made by an operator, not rendered.
 KINDS = {
@@ -71,9 +73,6 @@ OPERATORS_LABELS = {
 }
 # Of KEDA and Strimzi, in their documentation.
 ANNOTATIONS = {"autoscaling.keda.sh/paused-replicas", "strimzi.io/force-replace"}
-# As `nodetool help` of Cassandra 5.0 has them; tests/real/test_nodetool.py asks it.
-NODETOOL = {"cleanup", "compactionstats", "netstats", "repair", "status", "tablestats", "tpstats"}
-
 WITH_VALUE = {
     "--namespace",
     "--selector",
@@ -224,10 +223,35 @@ def test_a_kubectl_command_names_what_is_in_the_manifests(words: list[str]) -> N
         assert asked.positional[0] in cassandra_pods()
         assert asked.options["--container"] == "cassandra"
         assert asked.inside[0] in {"nodetool", "cqlsh"}
-        if asked.inside[0] == "nodetool":
-            assert asked.inside[1] in NODETOOL
     elif asked.verb not in {"kustomize", "apply", "diff"}:
         names(asked)
+
+
+def nodetool_commands() -> list[list[str]]:
+    inside = [Kubectl(words).inside for page in PAGES for words in commands(page) if "--" in words]
+    return [words[1:] for words in inside if words[0] == "nodetool"]
+
+
+def nodetool_help(*about: str) -> str:
+    """What Cassandra's own tool says of itself."""
+    options = ROOT / "deploy" / "engines" / "cassandra" / "jvm17.options"
+    jars = ROOT / ".cache" / "engines"
+    return subprocess.run(
+        [jars / "java", f"@{options}", "-cp", f"{jars}/cassandra/*", NODETOOL, "help", *about],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_nodetool_has_every_command_and_option() -> None:
+    asked = nodetool_commands()
+    assert len({command for command, *_ in asked}) > 5
+    known = set(re.findall(r"^    (\w+) ", nodetool_help(), re.MULTILINE))
+    assert {command for command, *_ in asked} <= known
+    with_options = {(c, word) for c, *words in asked for word in words if word.startswith("-")}
+    for command, option in with_options:
+        assert re.search(rf"{option}\b", nodetool_help(command)), (command, option)
 
 
 def names(asked: Kubectl) -> None:

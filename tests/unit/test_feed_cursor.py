@@ -76,6 +76,23 @@ def test_nonsense_with_a_valid_checksum_is_refused(payload: bytes) -> None:
             decode(cursor, scope="s")
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(struct.pack(">16sI", ID, 10), id="a place without the newest post"),
+        pytest.param(b"\1\0" + ID, id="a ranking without the newest post"),
+        pytest.param(struct.pack(">16s16sIH", ID, ID, 10, 7), id="a place with a field more"),
+    ],
+)
+async def test_a_cursor_of_another_version_is_refused_and_never_misread(payload: bytes) -> None:
+    """Such are met while two versions run; the client begins again."""
+    async with a_reader(World()) as reader:
+        for ranking in ("chronological", "relevance"):
+            cursor = encode_cursor(payload, scope=f"feed/{ranking}/alice")
+            with pytest.raises(Invalid):
+                await reader.page("alice", ranking=ranking, cursor=cursor)
+
+
 def test_a_cursor_of_another_scope_is_refused() -> None:
     one = new_post_id(1)
     cursor = place_cursor(Place(one, 10, one), scope="feed/chronological/alice")
