@@ -32,7 +32,8 @@ class Load:
     users: int = 2000
     mean_followers: float = 12
     earlier_posts: int = 60
-    posts: int = 120
+    missed_posts: int = 40
+    posts: int = 100
     edits: int = 40
     deletes: int = 30
     follows: int = 80
@@ -86,6 +87,8 @@ async def loaded_run(stack: Stack, load: Load) -> Run:
     await stack.quiet()
     assert (await fold(stack)).asleep == {*cast.sleepers, *cast.absent}, "the sweep finds them"
     logger.info("those who have not been seen sleep")
+    await storm.by_clients([storm.post] * load.missed_posts, load.clients)
+    await stack.quiet()
     storm.settled = {post.post_id for post in storm.posts}
     # One who is awake, one who acts, one who sleeps.
     watchers = [cast.readers[0], cast.actors[0], cast.sleepers[0]]
