@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from fanfold.clock import Clock
@@ -21,13 +22,14 @@ from fanfold.events import (
     PostUnliked,
     UserLeft,
     UserRegistered,
+    to_ms,
 )
 from fanfold.settings import Settings
 from fanfold.stores import AuthoredPost, Post, Stores
 from feed_service.caches import Cache, Freshness, Loaded
 from feed_service.coverage import each_within, within
 from feed_service.merge import Head, Page, candidate
-from feed_service.pending import Held, Pending
+from feed_service.pending import PENDING_S, Held, Pending
 from feed_service.people import Person, person
 from feed_service.sight import Sight, changed_sights, read_sight
 from feed_service.taste import LISTED, Taste, hidden_likes, shows_likes, taste_of
@@ -139,10 +141,10 @@ class CachedReads:
         return await within(self._budget_s, self._stores.likes.of_user(user_id, post_ids))
 
     def apply(self, event: Event, offset: int) -> None:
-        """Note what an event of the log changes; called in the order of the log within a partition."""
+        """Note what an event of the log changes; in whichever order."""
         match event:
             case PostCreated():
-                self._pending.post_created(event.author_id, event.post_id)
+                self._pending.post_created(event.author_id, event.post_id, offset)
                 self._authored.drop(event.author_id)
             case PostEdited() | PostDeleted():
                 self._pending.post_changed(event.post_id, offset)
@@ -153,7 +155,7 @@ class CachedReads:
                 self._tastes.drop(event.user_id)
                 self._posts.expire(event.post_id.int, COUNTS_S)
             case UserRegistered():
-                self._pending.renamed(event.user_id, event.display_name)
+                self._pending.renamed(event.user_id, event.display_name, offset)
                 self._people.drop(event.user_id)
             case UserLeft():
                 self._pending.user_left(event.user_id)
@@ -166,9 +168,22 @@ class CachedReads:
 
     def apply_awaited(self, event: Event, offset: int) -> None:
         """The same for an event that the tables show already: whatever is read from now on shows it too."""
+        match event:
+            case UserRegistered() if self._is_forgotten(event.registered_at):
+                # A name that the log has lately set counts before the table's. Of an old one nobody knows whether it is
+                # still the last.
+                self._people.drop(event.user_id)
+                return
+            case PostLiked() | PostUnliked():
+                self._pending.count_awaited(event.post_id, offset)
+                self._posts.drop(event.post_id.int)
+            case _:
+                pass
         self.apply(event, offset)
-        if isinstance(event, PostLiked | PostUnliked):
-            self._posts.drop(event.post_id.int)
+
+    def _is_forgotten(self, happened_at: datetime) -> bool:
+        """Whether what came after it may not be pending any more."""
+        return self._clock.now_ms() - to_ms(happened_at) >= PENDING_S * 1000
 
     async def close(self) -> None:
         """Stop what is loading."""

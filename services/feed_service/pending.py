@@ -7,14 +7,16 @@ if it shows the change. It stays pending afterwards too, because a load that beg
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from cachetools import TTLCache
 
 from fanfold.clock import Clock
 from fanfold.stores import AuthoredPost, Post
+
+K = TypeVar("K", bound=Hashable)
 
 PENDING_S = 300.0
 """How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds what a cache adds to that."""
@@ -37,36 +39,40 @@ class Held(NamedTuple):
 
 
 class Pending:
-    """What is known to have changed. Offsets of one cell are of one partition, so they compare."""
+    """What is known to have changed. Offsets of one cell are of one partition, so they compare.
+
+    Of one cell the change with the largest offset stays, in whichever order they are told: a tail may start again from an
+    earlier place, and who reads after a write repeats that write.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._posts: TTLCache[UUID, int] = _cells(clock)
-        self._newest_of: TTLCache[str, UUID] = _cells(clock)
-        self._seen_by: TTLCache[str, dict[Cell, Held]] = _cells(clock)
-        self._names: TTLCache[str, str] = _cells(clock)
+        self._newest_of: TTLCache[str, tuple[int, UUID]] = _cells(clock)
+        self._seen_by: _Changes[Cell] = _Changes(clock)
+        self._names: TTLCache[str, tuple[int, str]] = _cells(clock)
         self._left: TTLCache[str, bool] = _cells(clock)
         # Apart from the posts' own: the offsets of two topics don't compare.
         self._counts: TTLCache[UUID, int] = _cells(clock)
-        self._likes_of: TTLCache[str, dict[UUID, Held]] = _cells(clock)
+        self._awaited_counts: TTLCache[UUID, int] = _cells(clock)
+        self._likes_of: _Changes[UUID] = _Changes(clock)
 
     def post_changed(self, post_id: UUID, offset: int) -> None:
         """A post was edited or deleted."""
-        # The tail may start again from an earlier place.
         self._posts[post_id] = max(offset, self._posts.get(post_id, offset))
 
-    def post_created(self, author_id: str, post_id: UUID) -> None:
-        """An author's list grew; called in the order of the log."""
-        self._newest_of[author_id] = post_id
+    def post_created(self, author_id: str, post_id: UUID, offset: int) -> None:
+        """An author's list grew."""
+        latest = self._newest_of.get(author_id, (offset, post_id))
+        self._newest_of[author_id] = max(latest, (offset, post_id))
 
     def sight_changed(self, user_id: str, cell: Cell, held: Held) -> None:
         """Something changed about whose posts a user sees."""
-        cells = self._seen_by.get(user_id, {})
-        cells[cell] = held
-        self._seen_by[user_id] = cells  # set again, for a new lifetime
+        self._seen_by.note(user_id, cell, held)
 
-    def renamed(self, user_id: str, display_name: str) -> None:
+    def renamed(self, user_id: str, display_name: str, offset: int) -> None:
         """A user registered or changed the display name."""
-        self._names[user_id] = display_name
+        latest = self._names.get(user_id, (offset, display_name))
+        self._names[user_id] = max(latest, (offset, display_name))
 
     def user_left(self, user_id: str) -> None:
         """A user left, for good."""
@@ -75,20 +81,20 @@ class Pending:
     def like_changed(self, user_id: str, post_id: UUID, held: Held) -> None:
         """A user liked a post, or took a like back."""
         self._counts[post_id] = max(held.position, self._counts.get(post_id, held.position))
-        likes = self._likes_of.get(user_id, {})
-        if post_id not in likes or likes[post_id].position <= held.position:
-            likes[post_id] = held
-        self._likes_of[user_id] = likes  # set again, for a new lifetime
+        self._likes_of.note(user_id, post_id, held)
+
+    def count_awaited(self, post_id: UUID, offset: int) -> None:
+        """Somebody has to see this like counted."""
+        self._awaited_counts[post_id] = max(offset, self._awaited_counts.get(post_id, offset))
 
     def shows_post(self, post: Post) -> bool:
-        """Whether this row holds every edit known of the post, and its deletion."""
-        offset = self._posts.get(post.post_id)
-        return offset is None or (post.position is not None and post.position >= offset)
+        """Whether this row holds every edit known of the post, its deletion, and the likes that somebody has to see."""
+        counted = _reaches(post.like_position, self._awaited_counts.get(post.post_id))
+        return counted and _reaches(post.position, self._posts.get(post.post_id))
 
     def shows_count(self, post: Post) -> bool:
         """Whether this row counts every like known of the post."""
-        offset = self._counts.get(post.post_id)
-        return offset is None or (post.like_position is not None and post.like_position >= offset)
+        return _reaches(post.like_position, self._counts.get(post.post_id))
 
     def shows_authored(self, author_id: str, newest: Sequence[AuthoredPost]) -> bool:
         """Whether an author's newest pointers hold every post known, all with their modes.
@@ -99,16 +105,17 @@ class Pending:
         if any(pointer.mode is None for pointer in newest):
             return False
         last = self._newest_of.get(author_id)
-        return last is None or any(pointer.post_id == last for pointer in newest)
+        return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
     def shows_sight(self, user_id: str, rows: Mapping[Cell, Held]) -> bool:
         """Whether the rows about whose posts a user sees hold every change known."""
-        changed = self._seen_by.get(user_id, {})
+        changed = self._seen_by.of(user_id)
         return all(_shows(rows.get(cell), held) for cell, held in changed.items())
 
     def name_of(self, user_id: str) -> str | None:
         """The display name last set, if lately: the log's word counts before the table's."""
-        return self._names.get(user_id)
+        last = self._names.get(user_id)
+        return None if last is None else last[1]
 
     def has_left(self, user_id: str) -> bool:
         """Whether the log has lately said that a user left."""
@@ -116,11 +123,39 @@ class Pending:
 
     def likes_of(self, user_id: str) -> Mapping[UUID, Held]:
         """The likes that a user has lately given or taken back."""
-        return self._likes_of.get(user_id, {})
+        return self._likes_of.of(user_id)
+
+
+class _Changes(Generic[K]):
+    """Users' changed cells, each for its own lifetime: who changes something all the time doesn't keep all of it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_user: TTLCache[str, dict[K, tuple[float, Held]]] = _cells(clock)
+
+    def note(self, user_id: str, key: K, held: Held) -> None:
+        changes = self._by_user.get(user_id, {})
+        now_s = self._clock.monotonic_s()
+        until_s, known = changes.pop(key, (now_s, held))
+        if until_s > now_s and known.position > held.position:
+            held = known
+        changes[key] = (now_s + PENDING_S, held)  # the last, as it lasts longest
+        while changes[oldest := next(iter(changes))][0] <= now_s:
+            del changes[oldest]
+        self._by_user[user_id] = changes  # set again, for a new lifetime
+
+    def of(self, user_id: str) -> Mapping[K, Held]:
+        now_s = self._clock.monotonic_s()
+        changes = self._by_user.get(user_id, {})
+        return {key: held for key, (until_s, held) in changes.items() if until_s > now_s}
 
 
 def _cells(clock: Clock) -> TTLCache[Any, Any]:
     return TTLCache(_MOST_PENDING, PENDING_S, timer=clock.monotonic_s)
+
+
+def _reaches(position: int | None, offset: int | None) -> bool:
+    return offset is None or (position is not None and position >= offset)
 
 
 def _shows(row: Held | None, change: Held) -> bool:

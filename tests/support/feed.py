@@ -312,6 +312,11 @@ class Records:
             raise Unavailable("away")
         return self.held.get(position)
 
+    def recent(self, position: Position) -> Event | None:
+        """As a tail that has told all of it."""
+        record = self.held.get(position)
+        return None if record is None else record.event()
+
     def keep(self, event: Event, offset: int) -> Position:
         topic, key, value, headers = encode(event, source="test", now_ms=0)
         position = Position(topic, 0, offset)
@@ -359,7 +364,7 @@ class Reader:
             stores=stores,
             clock=clock,
             apply=self.reads.apply_awaited,
-            recent=lambda _: None,
+            recent=self.log.recent,
         )
         world.told.append(self.told)
 

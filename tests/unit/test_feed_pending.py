@@ -1,0 +1,122 @@
+"""What the log has shown stays known in its latest form, whoever repeats an older event, and for a while only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fanfold.ids import new_post_id
+from feed_service.pending import PENDING_S, Cell, Held, Pending
+from tests.support.clock import START_MS, ManualClock
+from tests.support.feed import Change, Reader, World, a_reader
+from tests.support.liking import a_like
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def reader(world: World) -> AsyncIterator[Reader]:
+    async with a_reader(world) as opened:
+        yield opened
+
+
+async def read_after(reader: Reader, *changes: Change) -> list[str]:
+    """The contents of Alice's feed, read after those writes, which are all in the tables."""
+    positions = [reader.log.keep(change.event, change.offset) for change in changes]
+    awaited = await reader.after_writes("alice", positions)
+    assert not awaited.behind
+    page, missing = await reader.read_feed(
+        "alice", ranking="chronological", limit=10, cursor=None, awaited=awaited
+    )
+    assert not missing
+    return [item.content for item in page.items]
+
+
+async def contents(reader: Reader) -> list[str]:
+    return [item.content for item in await reader.whole("alice")]
+
+
+# --- repeated out of order -----------------------------------------------------------------------------
+
+
+async def test_who_reads_after_a_follow_does_not_undo_the_unfollow_that_came_later(
+    world: World, reader: Reader
+) -> None:
+    await world.post("bob", content="Bob's")
+    follow = world.a_follow("alice", "bob")
+    await world.happen(follow)
+    unfollow = world.an_unfollow("alice", "bob")
+    world.tell(unfollow)
+    assert await read_after(reader, follow) == ["Bob's"]
+    await unfollow.project()
+    assert await contents(reader) == []
+
+
+async def test_who_reads_after_an_older_post_of_their_own_does_not_hide_the_newer(
+    world: World, reader: Reader
+) -> None:
+    older = world.a_post("alice", content="older", ago_s=1)
+    await world.happen(older)
+    newer = world.a_post("alice", content="newer")
+    world.tell(newer)
+    assert await read_after(reader, older) == ["older"]
+    await newer.project()
+    assert await contents(reader) == ["newer", "older"]
+
+
+@pytest.mark.parametrize("later_s", [1, PENDING_S + 1, 10 * PENDING_S])
+async def test_who_reads_after_an_old_name_was_given_sees_the_latest(
+    world: World, reader: Reader, later_s: float
+) -> None:
+    await world.happen(world.a_post("alice"))
+    first = world.a_name("alice", "Allie")
+    await world.happen(first)
+    await world.happen(world.a_name("alice", "Alice"))
+    world.clock.advance(later_s)
+    await read_after(reader, first)
+    (item,) = await reader.whole("alice")
+    assert item.author == "Alice"
+
+
+async def test_a_count_that_was_being_read_is_not_shown_to_who_reads_after_a_like(
+    world: World, reader: Reader
+) -> None:
+    post_id = await world.post("alice")
+    await reader.reads.people(("alice",))
+    release = world.posts.hold("get")
+    before = asyncio.create_task(reader.whole("alice"))
+    await world.posts.until_held("get")
+    like = a_like(world, "alice", post_id)
+    world.tell(like)
+    await like.project()
+    position = reader.log.keep(like.event, like.offset)
+    awaited = await reader.after_writes("alice", [position])
+    release()
+    await before
+    page, _ = await reader.read_feed(
+        "alice", ranking="chronological", limit=10, cursor=None, awaited=awaited
+    )
+    (item,) = page.items
+    assert (item.like_count, item.liked_by_me) == (1, True)
+
+
+# --- for a while ---------------------------------------------------------------------------------------
+
+
+def test_a_change_is_forgotten_in_its_time_however_often_its_user_makes_others() -> None:
+    clock = ManualClock()
+    pending = Pending(clock)
+    posts = [new_post_id(START_MS + n) for n in range(10)]
+    for n, post_id in enumerate(posts):
+        pending.like_changed("alice", post_id, Held(True, n))
+        pending.sight_changed("alice", Cell("blocked_by", f"user-{n}"), Held(True, n))
+        clock.advance(PENDING_S / 2)
+    assert dict(pending.likes_of("alice")) == {posts[-1]: Held(True, 9)}
+    held = {Cell("blocked_by", "user-9"): Held(True, 9)}
+    assert pending.shows_sight("alice", held)
+    assert not pending.shows_sight("alice", {})
