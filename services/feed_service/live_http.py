@@ -31,7 +31,7 @@ Items = Annotated[
 
 _ANSWER: dict[str, Any] = {
     "description": "`post`: insert the item, or replace the one with its `post_id`. `removed`: drop the post of "
-    "`post_id`. `level`: the client now holds the newest posts of the feed, newest `post_id` first; its `id` resumes here.",
+    "`post_id`. `level`: the client now holds the newest posts of the feed, newest `post_id` first. Each has an `id`, from which the stream goes on.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
@@ -56,15 +56,23 @@ class LiveRoutes:
     async def events(
         self, feed: LiveFeed, held: State, limit: int
     ) -> AsyncIterator[ServerSentEvent]:
-        """The events of one stream. Only the last of a change carries an id: cut in between, all of it comes again."""
+        """The events of one stream. Each carries the state that it leads to.
+
+        A client that is cut in the middle of a change has applied a part of it, and the feed may have gone back since.
+        """
         yield ServerSentEvent(comment="the feed follows", retry=RECONNECT_MS)
+        scope, now = _scope(feed.viewer), dict(held)
         async for change, state in self.live.changes(feed, held, limit=limit):
             for post_id in change.removed:
-                yield ServerSentEvent(event="removed", data=removed_id(post_id))
+                del now[post_id]
+                gone = removed_id(post_id)
+                yield ServerSentEvent(event="removed", data=gone, id=state_id(now, scope=scope))
             for item in change.shown:
-                yield ServerSentEvent(event="post", raw_data=orjson.dumps(item).decode())
-            event_id = state_id(state, scope=_scope(feed.viewer))
-            yield ServerSentEvent(event="level", data={"posts": len(state)}, id=event_id)
+                now[item.post_id] = state[item.post_id]
+                shown = orjson.dumps(item).decode()
+                yield ServerSentEvent(event="post", raw_data=shown, id=state_id(now, scope=scope))
+            level = {"posts": len(state)}
+            yield ServerSentEvent(event="level", data=level, id=state_id(state, scope=scope))
 
 
 def _scope(user_id: str) -> str:
