@@ -245,7 +245,7 @@ async def test_the_nightly_sweep_is_the_operator_s(cluster: Cluster) -> None:
 async def test_nobody_appends_what_is_not_theirs(cluster: Cluster, user: str, event: Any) -> None:
     async with log_of(cluster.settings(user, "operator", request_timeout_s=5)) as log:
         # Who may append nothing at all never becomes a producer.
-        with pytest.raises(Unavailable, match="Authorization|TimeoutError"):
+        with pytest.raises(Unavailable, match=r"Authorization|TimeoutError"):
             await log.append(event)
 
 
