@@ -69,10 +69,10 @@ ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]
 
 @dataclass(eq=False)
 class LiveFeed:
-    """One open stream: whom it concerns, and when it is looked at next."""
+    """One open stream: whom it concerns (None: not known before the first look), and when it is looked at next."""
 
     viewer: str
-    authors: frozenset[str] = frozenset()
+    authors: frozenset[str] | None = None
     looked_at_s: float = float("-inf")
     looks_at_s: list[float] = field(default_factory=list)
     fresh_until_s: dict[str, float] = field(default_factory=dict)
@@ -129,6 +129,7 @@ class LiveFeeds:
                     yield found, held
                     first = False
             else:
+                feed.authors = feed.authors or frozenset()
                 self._plan(feed, AGAIN_S)
             await self._until_next_look(feed)
 
@@ -194,9 +195,11 @@ class LiveFeeds:
             feed.look.clear()
 
     def _seeing(self, author_id: str) -> Iterator[LiveFeed]:
-        # Before the first look it isn't known whom a stream shows: it looks soon anyway.
+        # A post that comes during the first look may be missed by it, so until then everyone's counts.
         return (
-            feed for feed in self._open if author_id in feed.authors or author_id == feed.viewer
+            feed
+            for feed in self._open
+            if feed.authors is None or author_id in feed.authors or author_id == feed.viewer
         )
 
     def _plan_all(self, feeds: Iterator[LiveFeed]) -> None:

@@ -207,6 +207,28 @@ async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan
         assert client.feed.pulled == frozenset()
 
 
+async def test_a_post_that_comes_during_the_first_look_is_not_waited_for_longer() -> None:
+    feed = Feed()
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    with live.opened("alice") as place:
+        changes = live.changes(place, {}, limit=20)
+        looking = asyncio.ensure_future(anext(changes))
+        ticking = asyncio.create_task(live.tick_forever())
+        live.hint(created())  # the feed is being read
+        found, held = await looking
+        assert (found.shown, list(held)) == (feed.items, [ITEMS[0].post_id])
+        feed.items = [ITEMS[1], *feed.items]
+        looking = asyncio.ensure_future(anext(changes))
+        for _ in range(12):
+            feed.clock.advance(0.1)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        ticking.cancel()
+        found, _ = await asyncio.wait_for(looking, 5)
+        assert found.shown == [ITEMS[1]]
+        assert feed.pulled == {"bob"}
+
+
 async def test_a_stranger_s_post_costs_nothing() -> None:
     async with a_client(Feed()) as client:
         await client.after(APART_S)
