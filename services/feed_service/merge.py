@@ -93,7 +93,7 @@ class Source:
 class Merge:
     """One reader's merge. Of equal candidates the one of the first source (in the order given) is kept.
 
-    It ends before the order `until`; candidates from there on may still be offered, but no page is fetched for them.
+    It ends before the order `until`: candidates from there on are not offered, and no page is fetched for them.
     """
 
     def __init__(self, sources: Sequence[Source], *, until: int = _OLDEST) -> None:
@@ -137,7 +137,8 @@ class Merge:
                 heads.clear()
                 return
             source = sources[rank]
-            self._emit_run(source, _second(heads), taken, count, keep)
+            rival = min(_second(heads), self._until)
+            self._emit_run(source, rival, taken, count, keep)
             if source.next < len(source.loaded):
                 heapreplace(heads, (source.loaded[source.next].order, rank))
             else:
@@ -153,7 +154,7 @@ class Merge:
         count: int,
         keep: Callable[[Candidate], bool],
     ) -> None:
-        """Emit the source's head, and what follows it as long as that is before every other head."""
+        """Emit the source's head, and what follows it as long as that is before every other head (`rival`)."""
         loaded, at, end, emitted = source.loaded, source.next, len(source.loaded), self._emitted
         newest = loaded[at]
         while True:

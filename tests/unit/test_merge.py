@@ -46,6 +46,13 @@ async def test_nothing_more_is_fetched_than_is_needed() -> None:
     assert await merge.take(2, everyone) == []
 
 
+async def test_nothing_is_fetched_for_what_lies_behind_the_end_that_was_asked_for() -> None:
+    pages = Pages([post(9), post(8), post(7)], [post(6)])
+    merge = Merge([Source((), pages)], until=post(8).order)
+    assert await merge.take(5, everyone) == [post(9)]
+    assert pages.asked == [None]
+
+
 async def test_nothing_is_emitted_before_every_source_shows_its_head() -> None:
     older, newer = Pages([post(5)]), Pages([], [post(6)])
     merge = Merge([Source((), older), Source((), newer)])
