@@ -6,15 +6,15 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from fanfold.events import Event, UserFollowed, UserRegistered
-from tests.support.api_calls import call, complete_page
-from tests.support.comparison import Comparison, Outcome
+from tests.support.api_calls import call, complete_page, whole_feed
+from tests.support.comparison import Comparison, Outcome, shown_by
 from tests.support.eventually import eventually
 from tests.support.live_client import LiveClient
 from tests.support.oracle import Oracle
@@ -89,6 +89,7 @@ async def loaded_run(stack: Stack, load: Load) -> Run:
     logger.info("those who have not been seen sleep")
     await storm.by_clients([storm.post] * load.missed_posts, load.clients)
     await stack.quiet()
+    await _seen(stack, cast.readers)
     storm.settled = {post.post_id for post in storm.posts}
     # One who is awake, one who acts, one who sleeps.
     watchers = [cast.readers[0], cast.actors[0], cast.sleepers[0]]
@@ -157,6 +158,18 @@ async def fold(stack: Stack) -> Oracle:
     """The oracle of all that the log holds now."""
     oracle = Oracle(stack.settings.pull_threshold, stack.settings.pull_hysteresis)
     return oracle.fold(await stack.raw_records())
+
+
+async def _seen(stack: Stack, readers: Sequence[str]) -> None:
+    """Return when those who are awake see all: of a new celebrity they learn within a second, and reads come at once."""
+    oracle = await fold(stack)
+
+    async def seen() -> bool:
+        feeds = [await whole_feed(stack.api, reader) for reader in readers]
+        held = [oracle.feed(reader) for reader in readers]
+        return [[shown_by(item) for item in feed] for feed in feeds] == held
+
+    await eventually(seen, within_s=20, what="readers see what was posted before the storm")
 
 
 async def _storm(storm: Storm, load: Load, clients: list[LiveClient]) -> None:
