@@ -242,9 +242,10 @@ class Storm:
         post = post or self._any_post()
         actor = self.rng.choice([self._fan_of(post.author), self._actor()])
         async with self._turns[actor]:
-            answer = await self._write(
-                "PUT", f"/posts/{post.post_id}/like", actor, about=post.author
-            )
+            path = f"/posts/{post.post_id}/like"
+            answer = await self._write("PUT", path, actor, about=post.author)
+            if answer is not None and self.rng.random() < 0.3:
+                answer = await self._write("PUT", path, actor, about=post.author)  # a second time
             if answer is None:
                 return
             self.likes.append((actor, post))
