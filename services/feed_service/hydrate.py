@@ -36,11 +36,12 @@ async def hydrate(
     )  # or they come from a frozen ranking, which holds no authors
     author_ids.discard("")
     people: Mapping[str, Person] = reads.people_held(author_ids)
-    asked = coverage.ask("posts", reads.posts(numbers))
     if len(people) < len(author_ids):
-        posts, people = await asyncio.gather(asked, _people(reads, author_ids, coverage))
+        posts, people = await asyncio.gather(
+            _posts(reads, numbers, coverage), _people(reads, author_ids, coverage)
+        )
     else:
-        posts = await asked
+        posts = await _posts(reads, numbers, coverage)
     if posts is None:
         coverage.without_content = True
         posts = reads.posts_held(numbers)
@@ -52,6 +53,13 @@ async def hydrate(
         if (post := posts.get(-candidate.order)) is not None and not post.deleted
         if not (author := people[post.author_id]).left
     ]
+
+
+async def _posts(
+    reads: CachedReads, numbers: Collection[int], coverage: Coverage
+) -> dict[int, Post] | None:
+    # Made where it is awaited: a request that is cancelled before its tasks begin leaves no coroutine behind.
+    return await coverage.ask("posts", reads.posts(numbers))
 
 
 async def _people(

@@ -10,6 +10,7 @@ from uuid import UUID
 from fanfold.stores import Post
 from feed_service.cached_reads import CachedReads
 from feed_service.coverage import Coverage
+from feed_service.taste import Taste
 
 T = TypeVar("T")
 
@@ -32,10 +33,11 @@ class Likings:
         """Do this work, and load the reader's taste meanwhile if it isn't at hand."""
         if self._taste is not None:
             return await work
-        result, self._taste = await asyncio.gather(
-            work, self._coverage.ask("likes", self._reads.taste(self._reader))
-        )
+        result, self._taste = await asyncio.gather(work, self._load())
         return result
+
+    async def _load(self) -> Taste | None:
+        return await self._coverage.ask("likes", self._reads.taste(self._reader))
 
     async def of(self, posts: Collection[Post]) -> Collection[UUID]:
         """Those of the posts that the reader likes. Asks about posts that are older than the likes at hand."""

@@ -33,6 +33,7 @@ from feed_service.items import ExplainedItem, FeedItem, FeedPage, explained_item
 from feed_service.likings import Likings
 from feed_service.merge import Candidate, Merge, candidate
 from feed_service.ranking import Relevance, parts, relevance
+from feed_service.sight import Sight
 from feed_service.sources import Skeleton, Sources, Span, visible
 
 _INCOMPLETE = Metric(
@@ -173,7 +174,7 @@ class ReadFeed:
     async def _go_on(self, asked: _Asked, frozen: Frozen) -> tuple[list[Hydrated], str | None]:
         """The next page of a frozen ranking, without what was deleted or is no longer followed."""
         coverage, remaining = asked.coverage, frozen.remaining
-        sight = await asked.likings.beside(coverage.ask("graph", self._reads.sight(asked.viewer)))
+        sight = await asked.likings.beside(self._sight(asked))
         if sight:
             refuse_left(sight)
         authors = sight.visible if sight else frozenset((asked.viewer,))
@@ -195,6 +196,9 @@ class ReadFeed:
         if not rest:
             return shown, None
         return shown, ranked_cursor(Frozen(rest, frozen.newest), scope=asked.scope)
+
+    async def _sight(self, asked: _Asked) -> Sight | None:
+        return await asked.coverage.ask("graph", self._reads.sight(asked.viewer))
 
     async def _skeleton(self, asked: _Asked, span: Span, *, wanted: int) -> Skeleton:
         skeleton = self._sources.skeleton(
