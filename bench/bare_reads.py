@@ -17,7 +17,7 @@ from fanfold.settings import MS_PER_DAY, Settings
 
 # As the relevance ranking asks for its window.
 TIMELINE = """
-SELECT post_id, author_id FROM user_timeline WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT 129
+SELECT uuid_as_blob(post_id), author_id FROM user_timeline WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT 129
 """
 
 
