@@ -330,3 +330,17 @@ async def test_a_stream_is_an_event_stream_and_ends_when_the_server_stops(
 def test_ids_are_compared_as_text_as_they_are_as_uuids() -> None:
     ids = [new_post_id(START_MS + n) for n in range(50)]
     assert sorted(ids) == [UUID(each) for each in sorted(map(str, ids))]
+
+
+async def test_a_stream_on_which_nothing_happens_has_a_heartbeat(
+    reader: Reader, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI's own, every 15 s, so that no proxy on the way takes the silence for the end."""
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)
+    asking = asyncio.create_task(client.get(f"{FEED}/stream", headers=ALICE))
+    while not any(feed.authors for feed in reader.live._open):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    done, _ = await asyncio.wait([asking], timeout=0.1)
+    assert not done
+    reader.live.close()
+    assert ": ping" in (await asking).text
