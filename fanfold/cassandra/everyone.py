@@ -24,8 +24,8 @@ class Everyone:
 
     async def everyone(self) -> AsyncIterator[User]:
         async for page in self._session.pages(self._everyone):
-            for user_id, *row in page:
-                yield user_of(user_id, tuple(row))
+            for row in page:
+                yield user_of(row)
 
     async def everyone_who_follows(self) -> AsyncIterator[str]:
         async for page in self._session.pages(self._everyone_who_follows):
@@ -33,9 +33,10 @@ class Everyone:
                 yield user_id
 
 
-def user_of(user_id: str, row: Row) -> User:
-    """The user of a row: its columns in the order of `User`'s fields, without the id."""
+def user_of(row: Row) -> User:
+    """The user of a row of `EVERYONE`."""
     (
+        user_id,
         display_name,
         follower_count,
         generation,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fanfold.buckets import FollowerBucket, follower_bucket
 from fanfold.cassandra.batches import BatchWriter
-from fanfold.cassandra.everyone import Everyone, user_of
+from fanfold.cassandra.everyone import EVERYONE, Everyone, user_of
 from fanfold.cassandra.packed import Packing
 from fanfold.cassandra.session import CassandraSession, Row
 from fanfold.cassandra.sleepers import Sleepers
@@ -16,11 +16,7 @@ from fanfold.cassandra.ties import Ties
 from fanfold.cassandra.timestamps import at_offset
 from fanfold.stores import Audience, Follow, FollowerEdge, User
 
-GET_USER = """
-SELECT display_name, follower_count, generation, delivery, pull_since_ms, count_position,
-asleep, asleep_position, woke_position, has_left
-FROM users WHERE user_id = ?
-"""
+GET_USER = EVERYONE + "WHERE user_id = ?"
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
 WRITE_STANDING = """
 UPDATE users USING TIMESTAMP ?
@@ -92,9 +88,7 @@ class CassandraGraph(Ties, Sleepers, Everyone):
         ids = list(dict.fromkeys(user_ids))
         rows = await asyncio.gather(*(self._session.row(self._get_user, each) for each in ids))
         return {
-            user_id: user_of(user_id, row)
-            for user_id, row in zip(ids, rows, strict=True)
-            if row is not None
+            user_id: user_of(row) for user_id, row in zip(ids, rows, strict=True) if row is not None
         }
 
     async def register(self, user_id: str, display_name: str, *, at: int) -> None:

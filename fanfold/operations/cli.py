@@ -31,10 +31,8 @@ def apply_modes(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count whom it concerns, append nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
-    data: Annotated[
-        Path, typer.Option(help="The directory of the system that `make up` started.")
-    ] = Path(".fanfold"),
+    as_json: AsJson = False,
+    data: Data = HERE,
 ) -> None:
     """After a change of the threshold: have every author judged again whose side it changes. Safe to repeat.
 
@@ -56,10 +54,8 @@ def sweep(
     every: Annotated[
         float | None, typer.Option(min=0.01, help="Go on, and sweep again after so many hours.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
-    data: Annotated[
-        Path, typer.Option(help="The directory of the system that `make up` started.")
-    ] = Path(".fanfold"),
+    as_json: AsJson = False,
+    data: Data = HERE,
 ) -> None:
     """Put to sleep whoever has read no feed for FANFOLD_ACTIVE_DAYS: nothing is delivered to them until they read again.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections import Counter
@@ -15,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fanfold.clock import Clock, SystemClock, rfc3339
-from fanfold.errors import Fault, Unavailable
+from fanfold.errors import Fault
 from fanfold.log import EventLog, Position
 from fanfold.operations.dead_letters import Chosen, Judged, State, read_letters
-from fanfold.operations.walk import DONE, INTERRUPTED, TRY_AGAIN, showing
+from fanfold.operations.walk import attempt, showing
 from fanfold.settings import Settings
 
 SOURCE = "fanfold/dead-letters"
@@ -87,7 +86,7 @@ def list_dead_letters(
         async with _log(settings, clock) as log:
             found.extend(each for each in await read_letters(log, clock) if each in chosen)
 
-    status, why = _ran(look())
+    status, why = attempt(look())
     if as_json and why is None:
         sys.stdout.write(json.dumps([_described(each) for each in found], indent=2) + "\n")
     elif why is None:
@@ -115,7 +114,7 @@ def replay_dead_letters(
             with showing(console, clock, replayed) as show:
                 await replay(log, clock, chosen, replayed, again=again, dry_run=dry_run, show=show)
 
-    status, why = _ran(run())
+    status, why = attempt(run())
     if as_json:
         summary = {
             "replayed": replayed.replayed,
@@ -130,16 +129,6 @@ def replay_dead_letters(
     if why is not None:
         console.print(f"[red]fanfold:[/red] {why}; the same command goes on", soft_wrap=True)
     return status
-
-
-def _ran(work: Any) -> tuple[int, str | None]:
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        return INTERRUPTED, "interrupted"
-    except Unavailable as error:
-        return TRY_AGAIN, str(error)
-    return DONE, None
 
 
 @asynccontextmanager

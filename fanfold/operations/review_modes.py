@@ -5,7 +5,6 @@ Who is judged at their next follow anyway need not be asked for; a celebrity who
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -15,10 +14,9 @@ from rich.console import Console
 
 from fanfold.clock import Clock, SystemClock
 from fanfold.delivery import side_after
-from fanfold.errors import Unavailable
 from fanfold.events import ModeReviewRequested, from_ms
 from fanfold.log import EventLog
-from fanfold.operations.walk import DONE, INTERRUPTED, TRY_AGAIN, showing
+from fanfold.operations.walk import attempt, showing
 from fanfold.settings import Settings
 from fanfold.stores import Graph, Mode, User
 
@@ -89,13 +87,7 @@ def apply_modes(settings: Settings, *, dry_run: bool, as_json: bool, console: Co
     """Run it on the real engines; returns the exit status."""
     clock, reviewed = SystemClock(), Reviewed()
     started_s = clock.monotonic_s()
-    status, why = DONE, None
-    try:
-        asyncio.run(_review(settings, reviewed, clock, console, dry_run=dry_run))
-    except KeyboardInterrupt:
-        status, why = INTERRUPTED, "interrupted"
-    except Unavailable as error:
-        status, why = TRY_AGAIN, str(error)
+    status, why = attempt(_review(settings, reviewed, clock, console, dry_run=dry_run))
     if as_json:
         summary = {
             **asdict(reviewed),

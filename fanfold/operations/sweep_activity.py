@@ -19,7 +19,7 @@ from fanfold.clock import Clock, SystemClock
 from fanfold.errors import Fault, Unavailable
 from fanfold.events import UserFellAsleep, from_ms
 from fanfold.log import EventLog
-from fanfold.operations.walk import DONE, INTERRUPTED, TRY_AGAIN, showing
+from fanfold.operations.walk import attempt, showing
 from fanfold.settings import Settings
 from fanfold.stores import Activity, Graph, User
 
@@ -139,15 +139,9 @@ def sweep_activity(
         raise Fault("--dry-run looks once; leave out --every")
     clock, swept = SystemClock(), Swept()
     started_s = clock.monotonic_s()
-    status, why = DONE, None
-    try:
-        asyncio.run(
-            _sweep(settings, swept, clock, console, dry_run=dry_run, rate=rate, every_s=every_s)
-        )
-    except KeyboardInterrupt:
-        status, why = INTERRUPTED, "interrupted"
-    except Unavailable as error:
-        status, why = TRY_AGAIN, str(error)
+    status, why = attempt(
+        _sweep(settings, swept, clock, console, dry_run=dry_run, rate=rate, every_s=every_s)
+    )
     if as_json:
         summary = {
             **asdict(swept),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fanfold.clock import Clock
+from fanfold.errors import Unavailable
 
 DONE, TRY_AGAIN, INTERRUPTED = 0, 75, 130
 """Exit statuses, those of `fanfold graph import`."""
@@ -24,6 +26,17 @@ class Walked(Protocol):
 
 
 W = TypeVar("W", bound=Walked)
+
+
+def attempt(walk: Coroutine[Any, Any, None]) -> tuple[int, str | None]:
+    """Run a walk. Its exit status, and why it ended before its end, if it did."""
+    try:
+        asyncio.run(walk)
+    except KeyboardInterrupt:
+        return INTERRUPTED, "interrupted"
+    except Unavailable as error:
+        return TRY_AGAIN, str(error)
+    return DONE, None
 
 
 @contextmanager

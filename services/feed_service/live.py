@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from prometheus_client import Gauge
 
@@ -213,8 +212,3 @@ class LiveFeeds:
             due_s = now_s + each
             if not any(due_s - max(each / 2, APART_S) <= at_s <= due_s for at_s in feed.looks_at_s):
                 feed.looks_at_s.append(due_s)
-
-
-def removed_id(post_id: UUID) -> dict[str, str]:
-    """The data of a `removed` event."""
-    return {"post_id": str(post_id)}

@@ -13,7 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fanfold.http.auth import Actor
 from fanfold.http.params import UserIdPath
 from feed_service.access import refuse_others
-from feed_service.live import LiveFeed, LiveFeeds, removed_id
+from feed_service.live import LiveFeed, LiveFeeds
 from feed_service.live_window import MOST_ITEMS, State, state_id, state_of_id
 
 RECONNECT_MS = 2000
@@ -65,7 +65,7 @@ class LiveRoutes:
         async for change, state in self.live.changes(feed, held, limit=limit):
             for post_id in change.removed:
                 del now[post_id]
-                gone = removed_id(post_id)
+                gone = {"post_id": str(post_id)}
                 yield ServerSentEvent(event="removed", data=gone, id=state_id(now, scope=scope))
             for item in change.shown:
                 now[item.post_id] = state[item.post_id]

@@ -14,13 +14,14 @@ from fanfold.http.auth import Actor
 from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import Cursor, Limit, UserIdPath
+from fanfold.http.positions import say_where
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
 from fanfold.settings import Settings
 from fanfold.stores import User
 from graph_service import leaving_http, ties_http
-from graph_service.acting import refuse_others, say_where
+from graph_service.acting import refuse_others
 from graph_service.follow import follow, unfollow
 from graph_service.lists import Connections, list_followers, list_following
 from graph_service.profile import Profile, UserNotFound, read_profile, register

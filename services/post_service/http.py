@@ -16,6 +16,7 @@ from fanfold.http.blocks import blocked_between
 from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import POSITION_HEADER, WRITTEN
 from fanfold.http.params import PostIdPath
+from fanfold.http.positions import say_where
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import POST_PATTERN, check_post_text
@@ -112,8 +113,7 @@ class PostRoutes:
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
-        if position is not None:
-            response.headers[POSITION_HEADER] = str(position)
+        say_where(response, position)
         return post_answer(edited, author, liked_by_me=liked)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
@@ -126,8 +126,7 @@ class PostRoutes:
         position = await delete_post(
             post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
         )
-        if position is not None:
-            response.headers[POSITION_HEADER] = str(position)
+        say_where(response, position)
 
     async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
         """See how far the fan-out of an own post has come."""

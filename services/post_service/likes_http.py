@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 
@@ -11,14 +13,17 @@ from fanfold.clock import Clock
 from fanfold.engines import Engines
 from fanfold.http.auth import Actor
 from fanfold.http.leavers import no_leavers
-from fanfold.http.openapi import POSITION_HEADER, WRITTEN
+from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import PostIdPath
+from fanfold.http.positions import say_where
 from fanfold.http.readiness import refuse_clock_skew
 from fanfold.log import Position
 from fanfold.settings import Settings
-from fanfold.stores import Post
 from post_service.existing_post import existing_post
 from post_service.like import like, unlike
+
+ChangeLike = Callable[..., Awaitable[Position | None]]
+"""`like` or `unlike`, which take the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +36,22 @@ class LikeRoutes:
 
     async def like_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Like a post. A second like changes nothing."""
-        post = await self._existing(post_id)
-        position = await like(
-            actor,
-            post,
-            log=self.engines.log,
-            graph=self.engines.stores.graph,
-            clock=self.clock,
-        )
-        _say_where(position, response)
+        await self._change(like, post_id, actor, response)
 
     async def unlike_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Take a like back, whether there is one or not."""
-        post = await self._existing(post_id)
-        position = await unlike(
-            actor,
-            post,
-            log=self.engines.log,
-            graph=self.engines.stores.graph,
-            clock=self.clock,
+        await self._change(unlike, post_id, actor, response)
+
+    async def _change(
+        self, change: ChangeLike, post_id: UUID, actor: str, response: Response
+    ) -> None:
+        log, stores = self.engines.log, self.engines.stores
+        refuse_clock_skew(log, max_skew_s=self.settings.max_clock_skew_s)
+        post = await existing_post(
+            post_id, posts=stores.posts, clock=self.clock, settings=self.settings
         )
-        _say_where(position, response)
-
-    async def _existing(self, post_id: PostIdPath) -> Post:
-        refuse_clock_skew(self.engines.log, max_skew_s=self.settings.max_clock_skew_s)
-        return await existing_post(
-            post_id, posts=self.engines.stores.posts, clock=self.clock, settings=self.settings
-        )
-
-
-def _say_where(position: Position | None, response: Response) -> None:
-    if position is not None:
-        response.headers[POSITION_HEADER] = str(position)
+        position = await change(actor, post, log=log, graph=stores.graph, clock=self.clock)
+        say_where(response, position)
 
 
 def likes_router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
