@@ -10,10 +10,10 @@ from typing import Any
 
 from cassandra.cluster import Session
 
-from fanfold.cassandra.author_walk import NEWEST_POST_ID
-from fanfold.cassandra.connect import connect
-from fanfold.ids import first_post_id_at
-from fanfold.settings import MS_PER_DAY, Settings
+from fanfold.adapters.cassandra.author_walk import NEWEST_POST_ID
+from fanfold.adapters.cassandra.connect import connect
+from fanfold.core.ids import first_post_id_at
+from fanfold.core.settings import MS_PER_DAY, Settings
 
 # As the relevance ranking asks for its window.
 TIMELINE = """

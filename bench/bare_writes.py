@@ -20,11 +20,11 @@ from uuid import UUID
 from cassandra.cluster import Session
 
 from bench.crowd import reader_id
-from fanfold.cassandra.connect import connect
-from fanfold.cassandra.packed import PackedBatch, PackedRows, Packing, length
-from fanfold.cassandra.timestamps import at_creation
-from fanfold.ids import new_post_id
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.connect import connect
+from fanfold.adapters.cassandra.packed import PackedBatch, PackedRows, Packing, length
+from fanfold.adapters.cassandra.timestamps import at_creation
+from fanfold.core.ids import new_post_id
+from fanfold.core.settings import Settings
 
 ROWS_IN_A_BATCH = 100
 IN_FLIGHT = {"batches": 64, "inserts": 256}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 from tests.support.real_stack import environment
 
 

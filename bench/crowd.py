@@ -13,12 +13,12 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from fanfold.buckets import generation_for
-from fanfold.errors import Unavailable
-from fanfold.events import PostCreated
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge, Graph, Mode, User
+from fanfold.core.buckets import generation_for
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import PostCreated
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports import FollowerEdge, Graph, Mode, User
+from fanfold.core.settings import Settings
 from tests.support.stores import write_edges
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from bench.processes import Costs
 from bench.stack import System
-from fanfold.events import PostCreated
-from fanfold.stores import Jobs, SliceDone
+from fanfold.core.events import PostCreated
+from fanfold.core.ports import Jobs, SliceDone
 
 _POLL_S = 0.05
 _WITHIN_S = 300.0

@@ -11,7 +11,7 @@ from bench.figures import figure, ratio, slope
 from bench.processes import memory_bytes
 from bench.report import Section
 from bench.stack import Bench, System, running
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 
 FULL = (1_000, 100_000, 1_000_000)
 QUICK = (1_000, 20_000)

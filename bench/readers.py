@@ -9,8 +9,8 @@ from uuid import UUID
 
 from bench.crowd import each, new_post, seed_author
 from bench.stack import System
-from fanfold.settings import MS_PER_DAY
-from fanfold.stores import Mode, Pointer
+from fanfold.core.ports import Mode, Pointer
+from fanfold.core.settings import MS_PER_DAY
 
 CELEBRITIES = (0, 10, 100)
 SPREAD_DAYS = 10

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from cassandra.concurrent import execute_concurrent_with_args
 
-from fanfold.cassandra.connect import connect
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.connect import connect
+from fanfold.core.settings import Settings
 
 _PIECES = 512
 _LOWEST = -(2**63)

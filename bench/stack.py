@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.kafka.log import KafkaLog
-from fanfold.log import EventLog
-from fanfold.settings import Settings
-from fanfold.stores import Stores
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.ports import Stores
+from fanfold.core.ports.log import EventLog
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.jars import JarNode
 from tests.support.real_stack import Service, ready, service

@@ -16,7 +16,7 @@ from bench.fan_outs import WrongResult
 from bench.report import Section
 from bench.row_count import rows_in
 from bench.stack import Bench, System, running
-from fanfold.stores import Pointer
+from fanfold.core.ports import Pointer
 from tests.support.jars import JarNode
 
 

@@ -15,8 +15,8 @@ from bench.figures import percentile
 from bench.http_load import Connection, connections
 from bench.report import Section
 from bench.stack import Bench, System, running
-from fanfold.buckets import follower_bucket, generation_for
-from fanfold.stores import FollowerEdge
+from fanfold.core.buckets import follower_bucket, generation_for
+from fanfold.core.ports import FollowerEdge
 
 POLL_S = 0.005
 FULL = {1: 60, 1_000: 30, 10_000: 12, 90_000: 4}

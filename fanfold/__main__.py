@@ -16,7 +16,7 @@ TERMINATED = 128 + signal.SIGTERM
 def main() -> None:
     """Run the command of the arguments. SIGTERM ends it with `TERMINATED`, until a service stops in its own way."""
     signal.signal(signal.SIGTERM, _leave)
-    from fanfold import cli
+    from fanfold.ops import cli
 
     cli.main()
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.plan import APIS, ENGINES, GATEWAY, ROOT, SWEEP, Plan
-from fanfold.errors import Fault
+from fanfold.core.errors import Fault
 
 _ENGINES = ROOT / ".cache" / "engines"
 _DEPLOY = ROOT / "deploy"

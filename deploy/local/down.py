@@ -10,9 +10,9 @@ from pathlib import Path
 
 from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
 from deploy.local.plan import ENGINES, GATEWAY
-from fanfold.errors import Fault
-from fanfold.operations.supervisor import Supervisor
-from fanfold.operations.system import read_system
+from fanfold.core.errors import Fault
+from fanfold.ops.supervisor import Supervisor
+from fanfold.ops.system import read_system
 
 _LOOK_AGAIN_S = 0.1
 

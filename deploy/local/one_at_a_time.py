@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fanfold.errors import FanfoldError
+from fanfold.core.errors import FanfoldError
 
 STOPPED_S = 90.0
 """More than what supervisord grants an engine before it kills it."""

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanfold.operations.system import Process, System
+from fanfold.ops.system import Process, System
 
 ROOT = Path(__file__).parents[2]
 MOST_WORKERS = 24

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from deploy.local.commands import command, environment
 from deploy.local.plan import ENGINES, GATEWAY, ROOT, Plan
-from fanfold.errors import Fault
-from fanfold.operations.supervisor import Supervisor
+from fanfold.core.errors import Fault
+from fanfold.ops.supervisor import Supervisor
 
 _START_S = 10.0
 _LOOK_AGAIN_S = 0.05

@@ -14,13 +14,13 @@ from rich.table import Table
 from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
 from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, Plan
 from deploy.local.supervisord import start_supervisord, write_configuration
-from fanfold.cassandra.migrate import migrate, record_partitions
-from fanfold.errors import Fault, Unavailable
-from fanfold.kafka.admin import apply_topics, partition_counts
-from fanfold.operations.probes import READY, readiness_of
-from fanfold.operations.supervisor import Supervisor
-from fanfold.operations.system import System, read_system, write_system
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.migrate import migrate, record_partitions
+from fanfold.adapters.kafka.admin import apply_topics, partition_counts
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.settings import Settings
+from fanfold.ops.probes import READY, readiness_of
+from fanfold.ops.supervisor import Supervisor
+from fanfold.ops.system import System, read_system, write_system
 
 _READY_S = 120.0
 _PATIENT_S = 15.0

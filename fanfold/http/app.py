@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
-from fanfold.errors import Transient
+from fanfold.core.errors import Transient
+from fanfold.core.settings import Settings
 from fanfold.http.limits import BodyLimits
 from fanfold.http.metrics import Metrics
 from fanfold.http.openapi import DocumentedApp
@@ -31,7 +32,6 @@ from fanfold.http.problems import (
     problem_document,
     problem_response,
 )
-from fanfold.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
+from fanfold.core.ids import USER_ID_PATTERN
 from fanfold.http.problems import Unauthenticated
-from fanfold.ids import USER_ID_PATTERN
 
 HEADER = "X-User-Id"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fanfold.core.ports import Graph
 from fanfold.http.problems import Forbidden, needs
-from fanfold.stores import Graph
 
 
 class Blocked(Forbidden):

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Depends, Request
 
+from fanfold.core.ports import Graph, User
 from fanfold.http.auth import Actor
 from fanfold.http.problems import Forbidden, needs
-from fanfold.stores import Graph, User
 
 
 class HasLeft(Forbidden):

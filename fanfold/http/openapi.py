@@ -19,7 +19,7 @@ Rfc3339 = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-"""A time in an answer, as `fanfold.clock.rfc3339` writes it."""
+"""A time in an answer, as `fanfold.core.clock.rfc3339` writes it."""
 
 POSITION_HEADER = "Fanfold-Position"
 

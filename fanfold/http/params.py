@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator
 
-from fanfold.ids import UserId
+from fanfold.core.ids import UserId
 
 # The canonical text only: `UUID` alone would also take braces, `urn:uuid:` and other versions.
 POST_ID_PATTERN = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import Response
 
+from fanfold.core.ports.log import Position
 from fanfold.http.openapi import POSITION_HEADER
-from fanfold.log import Position
 
 
 def say_where(response: Response, *positions: Position | None) -> None:

@@ -27,8 +27,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from fanfold.errors import Transient
-from fanfold.ids import USER_ID_PATTERN
+from fanfold.core.errors import Transient
+from fanfold.core.ids import USER_ID_PATTERN
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

@@ -10,9 +10,9 @@ from collections.abc import Coroutine
 
 import uvloop
 
-from fanfold.errors import FanfoldError
-from fanfold.json_logs import configure_logging
-from fanfold.settings import Settings
+from fanfold.core.errors import FanfoldError
+from fanfold.core.json_logs import configure_logging
+from fanfold.core.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from fanfold.errors import Transient
+from fanfold.core.errors import Transient
+from fanfold.core.ports.log import EventLog
 from fanfold.http.problems import NotNow, WhatToChange
-from fanfold.log import EventLog
 
 Check = Callable[[], Awaitable[None]]
 

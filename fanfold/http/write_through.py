@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from fanfold.errors import FanfoldError
+from fanfold.core.errors import FanfoldError
 
 logger = logging.getLogger(__name__)
 

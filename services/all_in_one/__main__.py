@@ -14,11 +14,11 @@ from rich.table import Table
 
 from all_in_one import demo
 from all_in_one.system import System, all_in_one
-from fanfold.clock import SystemClock
-from fanfold.errors import Fault
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Fault
+from fanfold.core.json_logs import configure_logging
+from fanfold.core.settings import Settings
 from fanfold.http.app import serve
-from fanfold.json_logs import configure_logging
-from fanfold.settings import Settings
 
 LOG_FILE = "log.sqlite"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fanfold.events import Event, PostCreated, UserFollowed, UserRegistered
-from fanfold.ids import created_at_ms, new_post_id
+from fanfold.core.events import Event, PostCreated, UserFollowed, UserRegistered
+from fanfold.core.ids import created_at_ms, new_post_id
 
 BOB_FOLLOWERS = 1_000
 NOVA_FOLLOWERS = 1_500

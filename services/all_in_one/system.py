@@ -12,14 +12,15 @@ from fastapi import FastAPI
 
 from all_in_one import demo
 from all_in_one.told_once import told_once
-from fanfold.clock import Clock
-from fanfold.engines import Engines, embedded
-from fanfold.events import PUBLIC_TOPICS
+from fanfold.adapters.sqlite.consumer import SqliteConsumer
+from fanfold.adapters.stacks import embedded
+from fanfold.core.clock import Clock
+from fanfold.core.events import PUBLIC_TOPICS
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
 from fanfold.http.readiness import readiness
-from fanfold.operations.sweep_activity import SweepActivity
-from fanfold.settings import Settings
-from fanfold.sqlite_consumer import SqliteConsumer
+from fanout_service.sweep_activity import SweepActivity
 from fanout_service.worker import Worker
 from feed_service import http as feed
 from feed_service.feed_reader import feed_reader

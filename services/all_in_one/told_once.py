@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
-from fanfold.errors import Undecodable
-from fanfold.events import (
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.errors import Undecodable
+from fanfold.core.events import (
     GRAPH,
     AuthorModeChanged,
     Event,
@@ -19,8 +20,7 @@ from fanfold.events import (
     UserLeft,
     UserUnfollowed,
 )
-from fanfold.log import EventLog, Position, Record, Tail
-from fanfold.sqlite_log import SqliteLog
+from fanfold.core.ports.log import EventLog, Position, Record, Tail
 
 _ROWS = 1000
 _CROSSING, _LEFT = (each.type_name().encode() for each in (AuthorModeChanged, UserLeft))

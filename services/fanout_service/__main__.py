@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from fanfold.cassandra.migrate import recorded_partitions
-from fanfold.clock import SystemClock
-from fanfold.engines import real
+from fanfold.adapters.cassandra.migrate import recorded_partitions
+from fanfold.adapters.kafka.admin import partition_counts
+from fanfold.adapters.stacks import real
+from fanfold.core.clock import SystemClock
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
 from fanfold.http.app import make_app, serve
 from fanfold.http.process import run_service
 from fanfold.http.readiness import readiness
-from fanfold.kafka.admin import partition_counts
-from fanfold.settings import Settings
-from fanfold.topics import load_topics
 from fanout_service.partitions import refuse_other_partitions
 from fanout_service.progress import Progress
 from fanout_service.stream import FaustConsumer

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from fanfold.clock import Clock
-from fanfold.events import BackfillFollow, NewFollow
-from fanfold.log import EventLog
-from fanfold.stores import AuthoredPost, Pointer, Stores
+from fanfold.core.clock import Clock
+from fanfold.core.events import BackfillFollow, NewFollow
+from fanfold.core.ports import AuthoredPost, Pointer, Stores
+from fanfold.core.ports.log import EventLog
 from fanout_service.metrics import DELIVERIES
 
 

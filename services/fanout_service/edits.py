@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanfold.errors import Rejected
-from fanfold.events import PostDeleted, PostEdited, to_ms
-from fanfold.log import Record
-from fanfold.stores import Post, Posts
+from fanfold.core.errors import Rejected
+from fanfold.core.events import PostDeleted, PostEdited, to_ms
+from fanfold.core.ports import Post, Posts
+from fanfold.core.ports.log import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

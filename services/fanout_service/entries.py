@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.buckets import BUCKETS_IN_GENERATION
-from fanfold.errors import Rejected
-from fanfold.events import (
+from fanfold.core.buckets import BUCKETS_IN_GENERATION
+from fanfold.core.errors import Rejected
+from fanfold.core.events import (
     BackfillFollow,
     DeliverSlice,
     EndFollowers,
@@ -21,8 +21,8 @@ from fanfold.events import (
     UserUnmuted,
     to_ms,
 )
-from fanfold.ids import created_at_ms
-from fanfold.log import Record
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports.log import Record
 
 
 class Entry(NamedTuple):

@@ -12,12 +12,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 
-from fanfold.buckets import FollowerBucket, buckets_up_to, slices_total
-from fanfold.clock import Clock
-from fanfold.events import DeliverSlice, PostCreated
-from fanfold.ids import created_at_ms
-from fanfold.log import EventLog, Record
-from fanfold.stores import Mode, Plan, Pointer, Stores, User
+from fanfold.core.buckets import FollowerBucket, buckets_up_to, slices_total
+from fanfold.core.clock import Clock
+from fanfold.core.events import DeliverSlice, PostCreated
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports import Mode, Plan, Pointer, Stores, User
+from fanfold.core.ports.log import EventLog, Record
 from fanout_service.metrics import PLANNED_AFTER_SECONDS, POSTS_PLANNED
 from fanout_service.push_or_pull import Strategy, strategy
 from fanout_service.slices import Slices

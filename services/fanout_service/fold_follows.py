@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fanfold.buckets import generation_for
-from fanfold.delivery import side_after
-from fanfold.events import AuthorModeChanged, NewFollow, from_ms
-from fanfold.stores import FollowerEdge, User
+from fanfold.core.buckets import generation_for
+from fanfold.core.delivery import side_after
+from fanfold.core.events import AuthorModeChanged, NewFollow, from_ms
+from fanfold.core.ports import FollowerEdge, User
 
 
 class Change(NamedTuple):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
-from fanfold.events import PostLiked, PostUnliked, to_ms
-from fanfold.stores import Like, LikeCount, RecentLike
+from fanfold.core.events import PostLiked, PostUnliked, to_ms
+from fanfold.core.ports import Like, LikeCount, RecentLike
 
 
 class LikeChange(NamedTuple):

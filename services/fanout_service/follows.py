@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fanfold.errors import Unavailable
-from fanfold.events import (
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import (
     ModeReviewRequested,
     UserFollowed,
     UserRegistered,
     UserUnfollowed,
     to_ms,
 )
-from fanfold.log import EventLog
-from fanfold.stores import FollowerEdge, Graph, User
+from fanfold.core.ports import FollowerEdge, Graph, User
+from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
 from fanout_service.entries import Entry
 from fanout_service.fold_follows import Change, Folded, Rules, fold_follows, seen_by_count

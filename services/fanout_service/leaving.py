@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from fanfold.buckets import FollowerBucket, buckets_up_to
-from fanfold.clock import Clock
-from fanfold.events import (
+from fanfold.core.buckets import FollowerBucket, buckets_up_to
+from fanfold.core.clock import Clock
+from fanfold.core.events import (
     EndFollowers,
     EndFollowing,
     UserFollowed,
@@ -22,8 +22,8 @@ from fanfold.events import (
     UserUnfollowed,
     from_ms,
 )
-from fanfold.log import EventLog
-from fanfold.stores import Graph, User
+from fanfold.core.ports import Graph, User
+from fanfold.core.ports.log import EventLog
 from fanout_service.entries import Entry
 
 COMMANDS_AT_ONCE = 1000

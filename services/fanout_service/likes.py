@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fanfold.errors import Unavailable
-from fanfold.events import PostLiked, PostUnliked
-from fanfold.stores import Likes
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import PostLiked, PostUnliked
+from fanfold.core.ports import Likes
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry
 from fanout_service.fold_likes import fold_likes, like_change, seen_by_count

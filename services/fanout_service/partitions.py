@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from fanfold.errors import Fault
+from fanfold.core.errors import Fault
 
 
 def refuse_other_partitions(

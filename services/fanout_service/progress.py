@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fanfold.clock import Clock
+from fanfold.core.clock import Clock
 from fanfold.http.problems import NotNow
 from fanout_service.metrics import LAG
 

@@ -1,10 +1,10 @@
-"""How one post is fanned out: a pure decision. On which side its author is: `fanfold.delivery`."""
+"""How one post is fanned out: a pure decision. On which side its author is: `fanfold.core.delivery`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from fanfold.stores import User
+from fanfold.core.ports import User
 
 Strategy = Literal["push", "pull", "both"]
 

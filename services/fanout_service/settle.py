@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from fanfold.clock import Clock
-from fanfold.errors import Fault, Rejected, Transient
-from fanfold.log import EventLog, Record
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Fault, Rejected, Transient
+from fanfold.core.ports.log import EventLog, Record
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry, read_entry
 from fanout_service.metrics import EVENTS, RETRIES

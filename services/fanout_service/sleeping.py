@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from fanfold.events import MaterialiseTimeline, UnderWay, UserFellAsleep, UserWoke
-from fanfold.log import EventLog
-from fanfold.stores import Graph, User
+from fanfold.core.events import MaterialiseTimeline, UnderWay, UserFellAsleep, UserWoke
+from fanfold.core.ports import Graph, User
+from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry

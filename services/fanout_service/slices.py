@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from fanfold.buckets import FollowerBucket
-from fanfold.clock import Clock
-from fanfold.events import DeliverSlice
-from fanfold.stores import Pointer, SliceDone, Stores
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.clock import Clock
+from fanfold.core.events import DeliverSlice
+from fanfold.core.ports import Pointer, SliceDone, Stores
 from fanout_service.concurrently import concurrently
 from fanout_service.entries import Entry
 from fanout_service.metrics import DELIVERIES, SAVED_DELIVERIES, SLICE_SECONDS

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import faust
 from faust.exceptions import ConsumerNotStarted
 
-from fanfold.errors import Fault
-from fanfold.events import SLICES
-from fanfold.kafka.admin import partition_counts
-from fanfold.kafka.security import client_security
-from fanfold.log import BatchHandler, Record
-from fanfold.settings import Settings
+from fanfold.adapters.kafka.admin import partition_counts
+from fanfold.adapters.kafka.security import client_security
+from fanfold.core.errors import Fault
+from fanfold.core.events import SLICES
+from fanfold.core.ports.log import BatchHandler, Record
+from fanfold.core.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fanfold.events import UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
-from fanfold.stores import Graph, Tie
+from fanfold.core.events import UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
+from fanfold.core.ports import Graph, Tie
 from fanout_service.entries import Entry
 
 

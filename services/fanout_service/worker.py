@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 
-from fanfold.clock import Clock
-from fanfold.events import (
+from fanfold.core.clock import Clock
+from fanfold.core.events import (
     ACTIVITY,
     ENGAGEMENT,
     GRAPH,
@@ -21,9 +21,9 @@ from fanfold.events import (
     PostDeleted,
     PostEdited,
 )
-from fanfold.log import BatchHandler, EventLog, Record
-from fanfold.settings import Settings
-from fanfold.stores import Stores
+from fanfold.core.ports import Stores
+from fanfold.core.ports.log import BatchHandler, EventLog, Record
+from fanfold.core.settings import Settings
 from fanout_service.backfill import Backfill
 from fanout_service.edits import Edits
 from fanout_service.entries import Entry

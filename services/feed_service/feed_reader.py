@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
-from fanfold.events import Event
+from fanfold.core.clock import Clock
+from fanfold.core.events import Event
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.readiness import Check
-from fanfold.settings import Settings
-from feed_service.after import AfterWrites
-from feed_service.cached_reads import CachedReads
-from feed_service.celebrities import Celebrities
-from feed_service.live import LiveFeeds
-from feed_service.presence import Presence
-from feed_service.read_feed import FeedRules, ReadFeed
-from feed_service.read_head import ReadHead
-from feed_service.read_posts import ReadPosts
-from feed_service.sources import Sources
-from feed_service.tail import Apply, LogTail
+from feed_service.caches.cached_reads import CachedReads
+from feed_service.caches.celebrities import Celebrities
+from feed_service.consistency.after import AfterWrites
+from feed_service.consistency.presence import Presence
+from feed_service.consistency.tail import Apply, LogTail
+from feed_service.live.live import LiveFeeds
+from feed_service.query.read_feed import FeedRules, ReadFeed
+from feed_service.query.read_head import ReadHead
+from feed_service.query.read_posts import ReadPosts
+from feed_service.query.sources import Sources
 
 logger = logging.getLogger(__name__)
 

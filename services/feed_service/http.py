@@ -10,18 +10,18 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Header, Query, Response
 
-from fanfold.engines import Engines
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Position
 from fanfold.http.auth import Actor
 from fanfold.http.params import POST_ID, Cursor, Limit, UserIdPath
 from fanfold.http.problems import Invalid
 from fanfold.http.readiness import Check, readiness
-from fanfold.log import Position
-from feed_service import live_http
-from feed_service.access import refuse_others
-from feed_service.coverage import SourceName
-from feed_service.cursor import Ranking, newest_of
 from feed_service.feed_reader import FeedReader
-from feed_service.items import FeedPage, NewPosts, PostPage
+from feed_service.live import live_http
+from feed_service.query.access import refuse_others
+from feed_service.query.coverage import SourceName
+from feed_service.query.cursor import Ranking, newest_of
+from feed_service.query.items import FeedPage, NewPosts, PostPage
 
 INCOMPLETE_HEADER = "Fanfold-Incomplete"
 

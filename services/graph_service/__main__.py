@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fanfold.clock import SystemClock
-from fanfold.engines import real
+from fanfold.adapters.stacks import real
+from fanfold.core.clock import SystemClock
+from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
 from fanfold.http.process import run_service
-from fanfold.settings import Settings
 from graph_service.http import ready, router
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import orjson
 
-from fanfold.buckets import buckets_up_to
-from fanfold.clock import Clock, rfc3339
-from fanfold.errors import Transient
-from fanfold.stores import FollowerEdge, RecentLike, Stores, User
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.clock import Clock, rfc3339
+from fanfold.core.errors import Transient
+from fanfold.core.ports import FollowerEdge, RecentLike, Stores, User
 
 Line = dict[str, Any]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fanfold.clock import Clock
-from fanfold.events import UserFollowed, UserUnfollowed, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import UserFollowed, UserUnfollowed, from_ms
+from fanfold.core.ports import Graph
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.problems import Conflict, Invalid, needs
-from fanfold.log import EventLog, Position
-from fanfold.stores import Graph
 from graph_service.profile import registered
 
 

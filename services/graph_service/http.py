@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
+from fanfold.core.clock import Clock
+from fanfold.core.ports import User
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import WRITTEN
@@ -18,8 +20,6 @@ from fanfold.http.positions import say_where
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import NAME_MAX_CHARS, NAME_PATTERN, check_display_name
-from fanfold.settings import Settings
-from fanfold.stores import User
 from graph_service import leaving_http, ties_http
 from graph_service.acting import refuse_others
 from graph_service.follow import follow, unfollow

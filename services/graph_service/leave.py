@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fanfold.clock import Clock
-from fanfold.events import UserLeft, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import UserLeft, from_ms
+from fanfold.core.ports import Graph, User
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import needs
 from fanfold.http.write_through import best_effort
-from fanfold.log import EventLog, Position
-from fanfold.stores import Graph, User
 
 
 async def leave(user_id: str, *, log: EventLog, graph: Graph, clock: Clock) -> Position | None:

@@ -9,15 +9,15 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
+from fanfold.core.clock import Clock
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import UserIdPath
 from fanfold.http.positions import say_where
 from fanfold.http.problems import needs
 from fanfold.http.readiness import refuse_clock_skew
-from fanfold.settings import Settings
 from graph_service.acting import refuse_others
 from graph_service.export import Export
 from graph_service.leave import leave

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from fanfold.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
-from fanfold.clock import rfc3339
+from fanfold.core.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
+from fanfold.core.clock import rfc3339
+from fanfold.core.ports import FollowerEdge, Graph, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.openapi import Rfc3339
 from fanfold.http.problems import needs
-from fanfold.stores import FollowerEdge, Graph, User
 
 # Buckets asked at once: a generation that has just opened has many, and few of them hold anyone.
 _WIDEST = 64

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from fanfold.clock import Clock
-from fanfold.events import UserRegistered, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import UserRegistered, from_ms
+from fanfold.core.ports import Graph, Mode, User
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import NotFound, needs
 from fanfold.http.write_through import best_effort
-from fanfold.log import EventLog, Position
-from fanfold.stores import Graph, Mode, User
 
 
 class UserNotFound(NotFound):

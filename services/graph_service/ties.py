@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanfold.clock import Clock
-from fanfold.events import (
+from fanfold.core.clock import Clock
+from fanfold.core.events import (
     UserBlocked,
     UserMuted,
     UserUnblocked,
@@ -13,9 +13,9 @@ from fanfold.events import (
     UserUnmuted,
     from_ms,
 )
+from fanfold.core.ports import Graph
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import Invalid, needs
-from fanfold.log import EventLog, Position
-from fanfold.stores import Graph
 from graph_service.profile import registered
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
+from fanfold.core.clock import Clock
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import ALL_WRITTEN, WRITTEN
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import say_where
 from fanfold.http.readiness import refuse_clock_skew
-from fanfold.settings import Settings
 from graph_service.acting import refuse_others
 from graph_service.lists import Connections, list_blocked, list_muted
 from graph_service.ties import Ties

@@ -8,16 +8,16 @@ import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from fanfold.clock import Clock
-from fanfold.errors import Transient
-from fanfold.events import PostCreated, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Transient
+from fanfold.core.events import PostCreated, from_ms
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports import Graph, KeyReservation, Post, Posts, User
+from fanfold.core.ports.log import EventLog
+from fanfold.core.settings import Settings
 from fanfold.http.leavers import refuse_left
 from fanfold.http.problems import Conflict, EngineAway, Invalid, needs
 from fanfold.http.write_through import best_effort
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.log import EventLog
-from fanfold.settings import Settings
-from fanfold.stores import Graph, KeyReservation, Post, Posts, User
 from post_service.post_answer import PostAnswer, author_of, post_answer
 
 logger = logging.getLogger(__name__)

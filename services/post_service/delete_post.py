@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fanfold.clock import Clock
-from fanfold.events import PostDeleted, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import PostDeleted, from_ms
+from fanfold.core.ports import Post, Posts
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import needs
 from fanfold.http.write_through import best_effort
-from fanfold.log import EventLog, Position
-from fanfold.stores import Post, Posts
 
 
 async def delete_post(post: Post, *, log: EventLog, posts: Posts, clock: Clock) -> Position | None:

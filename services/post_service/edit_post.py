@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fanfold.clock import Clock
-from fanfold.events import PostEdited, from_ms, to_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import PostEdited, from_ms, to_ms
+from fanfold.core.ports import Post, Posts
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import needs
 from fanfold.http.write_through import best_effort
-from fanfold.log import EventLog, Position
-from fanfold.stores import Post, Posts
 
 # What a client may be made to wait for the worker: about what a person doesn't notice.
 _POLL_S = 0.05

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.clock import Clock
+from fanfold.core.clock import Clock
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports import Post, Posts, User
+from fanfold.core.settings import Settings
 from fanfold.http.problems import Forbidden, NotFound, NotNow, needs
-from fanfold.ids import created_at_ms
-from fanfold.settings import Settings
-from fanfold.stores import Post, Posts, User
 
 # Longer than any worker's restart, so that a post which was acknowledged is never called absent.
 MAY_BE_UNPROJECTED_MS = 60_000

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from fanfold.clock import rfc3339
+from fanfold.core.clock import rfc3339
+from fanfold.core.ports import Jobs, Mode, Plan, SliceDone
 from fanfold.http.openapi import Rfc3339
 from fanfold.http.problems import needs
-from fanfold.stores import Jobs, Mode, Plan, SliceDone
 
 
 class FanoutStatus(BaseModel):

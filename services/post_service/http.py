@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
+from fanfold.core.clock import Clock
+from fanfold.core.ports import Post, User
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import blocked_between
 from fanfold.http.leavers import no_leavers
@@ -20,8 +22,6 @@ from fanfold.http.positions import say_where
 from fanfold.http.problems import needs
 from fanfold.http.readiness import Check, readiness, refuse_clock_skew
 from fanfold.http.text import POST_PATTERN, check_post_text
-from fanfold.settings import Settings
-from fanfold.stores import Post, User
 from post_service.create_post import CreatePost
 from post_service.delete_post import delete_post
 from post_service.edit_post import EditPost

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fanfold.clock import Clock
-from fanfold.events import PostLiked, PostUnliked, from_ms
+from fanfold.core.clock import Clock
+from fanfold.core.events import PostLiked, PostUnliked, from_ms
+from fanfold.core.ports import Graph, Post
+from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.problems import needs
-from fanfold.log import EventLog, Position
-from fanfold.stores import Graph, Post
 from post_service.existing_post import refuse_deleted, refuse_of_left
 from post_service.post_answer import author_of
 

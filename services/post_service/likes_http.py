@@ -9,16 +9,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from fanfold.clock import Clock
-from fanfold.engines import Engines
+from fanfold.core.clock import Clock
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Position
+from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.leavers import no_leavers
 from fanfold.http.openapi import WRITTEN
 from fanfold.http.params import PostIdPath
 from fanfold.http.positions import say_where
 from fanfold.http.readiness import refuse_clock_skew
-from fanfold.log import Position
-from fanfold.settings import Settings
 from post_service.existing_post import existing_post
 from post_service.like import like, unlike
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from fanfold.clock import rfc3339
+from fanfold.core.clock import rfc3339
+from fanfold.core.ports import Graph, Post, User
 from fanfold.http.openapi import Rfc3339
-from fanfold.stores import Graph, Post, User
 
 
 class PostAnswer(BaseModel):

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from fanfold.core.ids import new_post_id
 from fanfold.http.cursors import encode_cursor
-from fanfold.ids import new_post_id
 from tests.support.app import WriteSide, a_write_side
 from tests.support.clock import START_MS
 

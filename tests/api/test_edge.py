@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from fastapi import APIRouter
 
-from fanfold.errors import Unavailable
+from fanfold.core.errors import Unavailable
+from fanfold.core.json_logs import JsonLines
 from fanfold.http.app import make_app
-from fanfold.json_logs import JsonLines
 
 
 async def answer_to(path: str) -> httpx2.Response:

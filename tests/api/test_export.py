@@ -6,9 +6,9 @@ import json
 from typing import Any
 from uuid import UUID
 
-from fanfold.errors import Unavailable
-from fanfold.events import PostLiked, UserFellAsleep, from_ms
-from fanfold.stores import FollowerEdge, Stores, User
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import PostLiked, UserFellAsleep, from_ms
+from fanfold.core.ports import FollowerEdge, Stores, User
 from graph_service.export import Export
 from tests.support.app import WriteSide
 from tests.support.clock import START_MS, ManualClock

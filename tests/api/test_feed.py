@@ -11,7 +11,7 @@ import httpx2
 import orjson
 import pytest
 
-from fanfold.ids import created_at_ms
+from fanfold.core.ids import created_at_ms
 from tests.support.clock import START_MS
 from tests.support.feed import World, a_feed_client, a_reader
 from tests.support.liking import a_departure, a_like

@@ -12,7 +12,7 @@ import httpx2
 import orjson
 import pytest
 
-from fanfold.ids import new_post_id
+from fanfold.core.ids import new_post_id
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Reader, World, a_feed_client, a_reader
 
@@ -222,7 +222,7 @@ async def read(reader: Reader, client: Client, levels: int, *, limit: int = 20) 
 
 
 def live_routes(reader: Reader) -> Any:
-    from feed_service.live_http import LiveRoutes
+    from feed_service.live.live_http import LiveRoutes
 
     return LiveRoutes(reader.live)
 

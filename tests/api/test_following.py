@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from fanfold.clock import rfc3339
-from fanfold.events import UserFollowed, UserUnfollowed
-from fanfold.settings import Settings
+from fanfold.core.clock import rfc3339
+from fanfold.core.events import UserFollowed, UserUnfollowed
+from fanfold.core.settings import Settings
 from tests.support.app import WriteSide, a_write_side
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from fanfold.events import PostCreated
-from fanfold.stores import KeyReservation
+from fanfold.core.events import PostCreated
+from fanfold.core.ports import KeyReservation
 from tests.support.app import WriteSide
 
 TIMEOUT_S = 5

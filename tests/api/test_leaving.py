@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fanfold.events import UserLeft, UserUnfollowed
+from fanfold.core.events import UserLeft, UserUnfollowed
 from tests.support.app import WriteSide
 
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from fanfold.events import PostLiked, PostUnliked
-from fanfold.ids import new_post_id
+from fanfold.core.events import PostLiked, PostUnliked
+from fanfold.core.ids import new_post_id
 from tests.support.app import WriteSide
 
 either_way = pytest.mark.parametrize("method", ["PUT", "DELETE"])

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from fanfold.clock import rfc3339
-from fanfold.events import PostCreated, PostDeleted, PostEdited
-from fanfold.ids import created_at_ms, new_post_id
+from fanfold.core.clock import rfc3339
+from fanfold.core.events import PostCreated, PostDeleted, PostEdited
+from fanfold.core.ids import created_at_ms, new_post_id
 from tests.support.app import WriteSide
 from tests.support.clock import START_MS
 

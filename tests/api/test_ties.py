@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from fanfold.clock import rfc3339
-from fanfold.events import UserBlocked, UserUnfollowed
-from fanfold.log import Position
+from fanfold.core.clock import rfc3339
+from fanfold.core.events import UserBlocked, UserUnfollowed
+from fanfold.core.ports.log import Position
 from tests.support.app import WriteSide
 
 SIDES = ("muted", "blocked")

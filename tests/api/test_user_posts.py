@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from fanfold.core.ids import new_post_id
 from fanfold.http.cursors import encode_cursor
-from fanfold.ids import new_post_id
 from tests.support.feed import World, a_feed_client, a_reader
 from tests.support.liking import a_departure, a_like
 

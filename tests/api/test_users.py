@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanfold.events import AuthorModeChanged, UserRegistered
+from fanfold.core.events import AuthorModeChanged, UserRegistered
 from tests.support.app import WriteSide
 
 

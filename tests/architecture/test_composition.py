@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMPOSITION_ROOTS = ("__main__.py", "cli.py")
+COMPOSITION_ROOTS = ("__main__.py", "cli.py", "commands.py")
 HEAVY = {"aiokafka", "cassandra", "faust", "mode"}
-EMBEDDED_STACK = ("all_in_one.__main__", "fanfold.cli")
+EMBEDDED_STACK = ("all_in_one.__main__", "fanfold.ops.cli")
 
 
 def product_modules() -> Iterator[Path]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.buckets import FollowerBucket, follower_bucket
-from fanfold.stores import Audience, Stores, User
+from fanfold.core.buckets import FollowerBucket, follower_bucket
+from fanfold.core.ports import Audience, Stores, User
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import (
     an_edge,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.errors import Undecodable
-from fanfold.events import DEAD_LETTERS, GRAPH, POSTS
-from fanfold.log import Record
+from fanfold.core.errors import Undecodable
+from fanfold.core.events import DEAD_LETTERS, GRAPH, POSTS
+from fanfold.core.ports.log import Record
 from tests.support.logs import (
     STACKS,
     WITHIN_S,

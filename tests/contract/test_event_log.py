@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.errors import Unavailable, Undecodable
-from fanfold.events import DEAD_LETTERS, GRAPH, POSTS
-from fanfold.log import EventLog, Position, Record
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Unavailable, Undecodable
+from fanfold.core.events import DEAD_LETTERS, GRAPH, POSTS
+from fanfold.core.ports.log import EventLog, Position, Record
 from tests.support.logs import (
     STACKS,
     LogUnderTest,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.buckets import FollowerBucket, buckets_up_to, follower_bucket
-from fanfold.stores import Follow, Stores, User
+from fanfold.core.buckets import FollowerBucket, buckets_up_to, follower_bucket
+from fanfold.core.ports import Follow, Stores, User
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import (
     all_pages,

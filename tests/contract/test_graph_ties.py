@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.stores import Graph, Stores, Tie
+from fanfold.core.ports import Graph, Stores, Tie
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import fresh, shuffled_with_repetitions, stores_of_each_adapter
 

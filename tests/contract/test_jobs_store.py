@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.buckets import FollowerBucket
-from fanfold.stores import Plan, SliceDone, Stores
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.ports import Plan, SliceDone, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import a_post_id, stores_of_each_adapter
 

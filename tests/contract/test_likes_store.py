@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.buckets import TIME_BUCKET_MS
-from fanfold.stores import Like, LikeCount, Post, RecentLike, Stores
+from fanfold.core.buckets import TIME_BUCKET_MS
+from fanfold.core.ports import Like, LikeCount, Post, RecentLike, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import (
     a_post_id,

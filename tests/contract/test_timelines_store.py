@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.settings import MS_PER_DAY, Settings
-from fanfold.stores import Pointer, Pulled, Stores
+from fanfold.core.ports import Pointer, Pulled, Stores
+from fanfold.core.settings import MS_PER_DAY, Settings
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import (
     a_post_id,

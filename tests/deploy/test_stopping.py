@@ -60,8 +60,8 @@ def test_what_still_waits_for_an_engine_stops_on_sigterm(
 def test_sigterm_is_handled_before_the_first_import_of_the_command_line() -> None:
     script = (
         "import signal, sys, fanfold.__main__ as entry;"
-        "sys.modules['fanfold.cli'] = type(sys)('fanfold.cli');"
-        "sys.modules['fanfold.cli'].main = lambda: signal.raise_signal(signal.SIGTERM);"
+        "sys.modules['fanfold.ops.cli'] = type(sys)('fanfold.ops.cli');"
+        "sys.modules['fanfold.ops.cli'].main = lambda: signal.raise_signal(signal.SIGTERM);"
         "entry.main()"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == TERMINATED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.stacks import Stack, embedded_stack
 

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from fanfold.events import PostCreated
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.settings import Settings
+from fanfold.core.events import PostCreated
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.settings import Settings
 from tests.support.api_calls import call, complete_page, whole_feed
 from tests.support.eventually import eventually
 from tests.support.live_client import LiveClient

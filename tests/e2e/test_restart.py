@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from all_in_one import demo
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.stacks import Stack, embedded_stack
 

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from fanfold.events import Event, PostCreated, UserFellAsleep, UserFollowed, UserUnfollowed
-from fanfold.ids import created_at_ms, new_post_id
+from fanfold.core.events import Event, PostCreated, UserFellAsleep, UserFollowed, UserUnfollowed
+from fanfold.core.ids import created_at_ms, new_post_id
 from tests.support.eventually import eventually
 from tests.support.oracle import Oracle
 from tests.support.stacks import Stack

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from fanfold.clock import SystemClock
+from fanfold.core.clock import SystemClock
 from fanfold.http.app import make_app
 from fanfold.http.readiness import readiness
 from fanout_service.progress import Progress

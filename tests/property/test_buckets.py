@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.buckets import (
+from fanfold.core.buckets import (
     BUCKETS_IN_GENERATION,
     NEWEST_GENERATION,
     buckets_up_to,

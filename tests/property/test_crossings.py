@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import GRAPH, PUBLIC_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
+from fanfold.core.events import GRAPH, PUBLIC_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import (
     SMALL,

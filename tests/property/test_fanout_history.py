@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import Event, PostCreated
+from fanfold.core.events import Event, PostCreated
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import (

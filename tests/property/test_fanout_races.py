@@ -9,9 +9,9 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import GRAPH, POSTS, Event
-from fanfold.log import Record
-from fanfold.settings import Settings
+from fanfold.core.events import GRAPH, POSTS, Event
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.crashes import Turns, turned
 from tests.support.fanout import (

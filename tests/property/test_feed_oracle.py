@@ -17,8 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fanfold.settings import Settings
-from feed_service.access import NoSuchUser
+from fanfold.core.settings import Settings
+from feed_service.query.access import NoSuchUser
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike
 

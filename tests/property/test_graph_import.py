@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.clock import rfc3339
-from fanfold.graph_import import importer, pace
-from fanfold.graph_import.checkpoint import Counts
-from fanfold.graph_import.edge_batches import EdgeFile, read_batches
-from fanfold.graph_import.edge_list import (
+from fanfold.core.clock import rfc3339
+from fanfold.core.ids import USER_ID_PATTERN
+from fanfold.core.settings import Settings
+from fanfold.ops.graph_import import importer, pace
+from fanfold.ops.graph_import.checkpoint import Counts
+from fanfold.ops.graph_import.edge_batches import EdgeFile, read_batches
+from fanfold.ops.graph_import.edge_list import (
     LONGEST_LINE,
     Columns,
     Edge,
@@ -25,8 +27,6 @@ from fanfold.graph_import.edge_list import (
     parse,
     read_lines,
 )
-from fanfold.ids import USER_ID_PATTERN
-from fanfold.settings import Settings
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import a_pipeline

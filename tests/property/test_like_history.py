@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
-from fanfold.log import Record
-from fanfold.stores import Like, LikeCount, RecentLike
+from fanfold.core.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
+from fanfold.core.ports import Like, LikeCount, RecentLike
+from fanfold.core.ports.log import Record
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life

@@ -7,8 +7,9 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.ids import first_post_id_at
-from feed_service.merge import Candidate, Merge, Page, Source, candidate
+from fanfold.core.ids import first_post_id_at
+from feed_service.candidates import Candidate, Page, candidate
+from feed_service.query.merge import Merge, Source
 
 lists_of_posts = st.lists(st.integers(0, 60), unique=True).map(
     lambda moments: [

@@ -13,11 +13,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import ENGAGEMENT, EVENTS, GRAPH, Event
-from fanfold.events import POSTS as POSTS_TOPIC
-from fanfold.log import BatchHandler, Record
-from fanfold.operations.dead_letters import Chosen, State, read_letters
-from fanfold.operations.replay_dead_letters import Replayed, replay
+from fanfold.core.events import ENGAGEMENT, EVENTS, GRAPH, Event
+from fanfold.core.events import POSTS as POSTS_TOPIC
+from fanfold.core.ports.log import BatchHandler, Record
+from fanfold.ops.dead_letters import Chosen, State, read_letters
+from fanfold.ops.replay_dead_letters import Replayed, replay
 from fanout_service.worker import Worker
 from tests.support.fanout import (
     TOPICS,

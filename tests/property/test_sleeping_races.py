@@ -12,9 +12,9 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanfold.events import ACTIVITY, GRAPH, POSTS, SLICES, Event
-from fanfold.log import Record
-from fanfold.settings import Settings
+from fanfold.core.events import ACTIVITY, GRAPH, POSTS, SLICES, Event
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Turns, turned

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.cassandra.migrate import (
+from fanfold.adapters.cassandra.migrate import (
     load_migrations,
     migrate,
     record_partitions,
     recorded_partitions,
 )
-from fanfold.errors import Fault, Unavailable
+from fanfold.core.errors import Fault, Unavailable
 from tests.support.clock import ManualClock
 from tests.support.engines import RealEngines, settings_for
 from tests.support.stores import migrated, stores_in_cassandra

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from fanfold.cassandra.migrate import migrate
-from fanfold.errors import Unavailable
-from fanfold.settings import Settings
-from fanfold.stores import Pointer, Stores
+from fanfold.adapters.cassandra.migrate import migrate
+from fanfold.core.errors import Unavailable
+from fanfold.core.ports import Pointer, Stores
+from fanfold.core.settings import Settings
 from tests.support.clock import ManualClock
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually

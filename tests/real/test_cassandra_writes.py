@@ -5,10 +5,10 @@ import gc
 import pytest
 from cassandra.cluster import ResponseFuture
 
-from fanfold.buckets import FollowerBucket
-from fanfold.clock import SystemClock
-from fanfold.settings import MS_PER_DAY
-from fanfold.stores import Pointer
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.clock import SystemClock
+from fanfold.core.ports import Pointer
+from fanfold.core.settings import MS_PER_DAY
 from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from fanfold.buckets import buckets_up_to
-from fanfold.cassandra.connect import connect
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.events import PostCreated, UserFollowed
-from fanfold.ids import new_post_id
-from fanfold.kafka.log import KafkaLog
-from fanfold.settings import Settings
-from fanfold.stores import Stores
+from fanfold.adapters.cassandra.connect import connect
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import PostCreated, UserFollowed
+from fanfold.core.ids import new_post_id
+from fanfold.core.ports import Stores
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.real_stack import Service, lag, ready, service

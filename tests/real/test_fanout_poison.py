@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.events import DEAD_LETTERS, GRAPH, POSTS, Event, UserFollowed, encode
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import DEAD_LETTERS, GRAPH, POSTS, Event, UserFollowed, encode
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.real_stack import lag, ready, service

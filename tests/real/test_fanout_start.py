@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from fanfold.cassandra.migrate import migrate, record_partitions
-from fanfold.kafka.admin import apply_topics, partition_counts
+from fanfold.adapters.cassandra.migrate import migrate, record_partitions
+from fanfold.adapters.kafka.admin import apply_topics, partition_counts
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.real_stack import ready, service
 

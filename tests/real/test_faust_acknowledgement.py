@@ -13,10 +13,10 @@ import faust
 import orjson
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.events import GRAPH, POSTS, SLICES, DeliverSlice
-from fanfold.kafka.log import KafkaLog
-from fanfold.settings import Settings
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice
+from fanfold.core.settings import Settings
 from fanout_service.stream import EX_TEMPFAIL, FaustConsumer
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually

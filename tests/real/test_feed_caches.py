@@ -11,11 +11,12 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from fanfold.clock import SystemClock
-from fanfold.engines import Engines, real
-from fanfold.events import PostEdited, UserFollowed, UserUnfollowed, from_ms
-from fanfold.ids import new_post_id
-from fanfold.stores import FollowerEdge, Pointer
+from fanfold.adapters.stacks import real
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import PostEdited, UserFollowed, UserUnfollowed, from_ms
+from fanfold.core.ids import new_post_id
+from fanfold.core.ports import FollowerEdge, Pointer
+from fanfold.core.ports.engines import Engines
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually

@@ -11,9 +11,9 @@ from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.core.clock import SystemClock
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.graph_import import a_list
@@ -24,7 +24,7 @@ from tests.support.real_stack import environment, lag, ready, service
 pytestmark = pytest.mark.real
 
 USERS = 600
-COMMAND = "from fanfold.cli import main; main()"
+COMMAND = "from fanfold.ops.cli import main; main()"
 
 
 def importing(settings: Settings, path: Path) -> Popen[bytes]:

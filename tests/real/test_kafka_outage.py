@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.errors import Unavailable
-from fanfold.events import GRAPH
-from fanfold.kafka.log import KafkaLog
-from fanfold.settings import Settings
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import GRAPH
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines
 from tests.support.logs import a_follow, everything, followers, own_topics, read
 from tests.support.probes import free_port

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.kafka.log import KafkaLog
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
 from tests.support.engines import RealEngines
 from tests.support.logs import a_follow, own_topics
 

@@ -8,10 +8,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from fanfold.errors import Fault, Unavailable
-from fanfold.kafka.admin import apply_topics, partition_counts
-from fanfold.settings import Settings
-from fanfold.topics import load_topics
+from fanfold.adapters.kafka.admin import apply_topics, partition_counts
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
 from tests.support.logs import delete_topics

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.events import Event
-from fanfold.kafka.log import KafkaLog
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import Event
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.fanout import a_like, a_post, an_unlike

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanfold.cassandra.connect import connect
+from fanfold.adapters.cassandra.connect import connect
 from tests.support.engines import RealEngines
 from tests.support.previous import previous
 from tests.support.stores import migrated

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.cassandra.migrate import migrate
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.events import GRAPH
-from fanfold.kafka.log import KafkaLog
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.migrate import migrate
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import GRAPH
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.logs import a_follow, everything
@@ -24,7 +24,7 @@ from tests.support.real_stack import environment, lag, ready, service
 
 pytestmark = pytest.mark.real
 
-COMMAND = "from fanfold.cli import main; main()"
+COMMAND = "from fanfold.ops.cli import main; main()"
 
 
 async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,15 +18,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from fanfold.cassandra.grants import grant
-from fanfold.cassandra.migrate import migrate, operator_session, record_partitions
-from fanfold.clock import SystemClock
-from fanfold.errors import Fault, Unavailable
-from fanfold.kafka.admin import apply_topics, partition_counts
-from fanfold.kafka.group import read_backlog
-from fanfold.kafka.log import KafkaLog
-from fanfold.log import EventLog
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.grants import grant
+from fanfold.adapters.cassandra.migrate import migrate, operator_session, record_partitions
+from fanfold.adapters.kafka.admin import apply_topics, partition_counts
+from fanfold.adapters.kafka.group import read_backlog
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.ports.log import EventLog
+from fanfold.core.settings import Settings
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.k8s import named as object_named
@@ -42,7 +42,7 @@ from tests.support.secured_engines import (
 )
 from tests.support.stacks import Api
 
-COMMAND_LINE = "from fanfold.cli import main; main()"
+COMMAND_LINE = "from fanfold.ops.cli import main; main()"
 ROLES = ("post_service", "graph_service", "feed_service", "fanout_service", "operator")
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.events import ACTIVITY, ENGAGEMENT, GRAPH, POSTS, SLICES, DeliverSlice
-from fanfold.kafka.group import read_backlog
-from fanfold.kafka.log import KafkaLog
-from fanfold.log import Record
-from fanfold.operations.status import FanoutInProgress, read_status
-from fanfold.settings import Settings
-from fanfold.topics import load_topics
+from fanfold.adapters.kafka.group import read_backlog
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import ACTIVITY, ENGAGEMENT, GRAPH, POSTS, SLICES, DeliverSlice
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
+from fanfold.ops.status import FanoutInProgress, read_status
 from tests.support.engines import RealEngines
 from tests.support.logs import a_post, own_topics
 from tests.support.probes import free_port

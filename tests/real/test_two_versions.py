@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from fanfold.cassandra.stores import cassandra_stores
-from fanfold.clock import SystemClock
-from fanfold.events import Event, UserMuted
-from fanfold.kafka.log import KafkaLog
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.stores import cassandra_stores
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import Event, UserMuted
+from fanfold.core.settings import Settings
 from tests.real.test_replay import fanfold
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually

@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from fanfold.operations.supervisor import Supervisor
+from fanfold.ops.supervisor import Supervisor
 from tests.support.engines import chosen_source
 from tests.support.eventually import eventually
 from tests.support.local_system import LocalSystem, a_local_system

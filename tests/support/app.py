@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from fanfold.engines import Engines
-from fanfold.errors import Unavailable
-from fanfold.events import PUBLIC_TOPICS, Event
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import PUBLIC_TOPICS, Event
+from fanfold.core.ports import Stores
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Position
+from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
-from fanfold.log import Position
-from fanfold.settings import Settings
-from fanfold.stores import Stores
 from graph_service import http as graph
 from post_service import http as post
 from tests.support.clock import ManualClock

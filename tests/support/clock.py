@@ -11,7 +11,7 @@ START_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z
 
 
 class ManualClock:
-    """Implements `fanfold.clock.Clock`; time moves only when the test says so.
+    """Implements `fanfold.core.clock.Clock`; time moves only when the test says so.
 
     `advance` moves it and wakes every sleeper that is due, which then runs at the test's next await. With
     `autojump=True` a sleep moves the clock itself, so that code that backs off finishes without a second task.

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from fanfold.events import Event
-from fanfold.stores import Stores
+from fanfold.core.events import Event
+from fanfold.core.ports import Stores
 
 # --- killing -------------------------------------------------------------------------------------------
 

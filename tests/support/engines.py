@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 
 SOURCES = ("jars", "containers", "external")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -170,8 +170,8 @@ def settings_for(engines: RealEngines, **overrides: Any) -> Settings:
 
 async def prepared(settings: Settings) -> Settings:
     """Create the topics and the schema that `settings` names, as the operator's two commands do; idempotent."""
-    from fanfold.cassandra.migrate import migrate, record_partitions
-    from fanfold.kafka.admin import apply_topics, partition_counts
+    from fanfold.adapters.cassandra.migrate import migrate, record_partitions
+    from fanfold.adapters.kafka.admin import apply_topics, partition_counts
 
     await migrate(settings)
     await apply_topics(settings)

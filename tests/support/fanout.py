@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from fanfold.buckets import buckets_up_to
-from fanfold.events import (
+from fanfold.adapters.memory import memory_stores
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.events import (
     ACTIVITY,
     ENGAGEMENT,
     GRAPH,
@@ -30,12 +32,10 @@ from fanfold.events import (
     UserUnmuted,
     encode,
 )
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.log import EventLog, Record
-from fanfold.memory import memory_stores
-from fanfold.settings import Settings
-from fanfold.sqlite_log import SqliteLog
-from fanfold.stores import Stores, User
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports import Stores, User
+from fanfold.core.ports.log import EventLog, Record
+from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS, ManualClock
 from tests.support.crashes import Life, Mortal, mortal

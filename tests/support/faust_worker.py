@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fanfold.clock import SystemClock
-from fanfold.events import GRAPH
-from fanfold.kafka.log import KafkaLog
-from fanfold.log import Record
-from fanfold.settings import Settings
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import GRAPH
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
 from fanout_service.stream import FaustConsumer
 from tests.support.eventually import eventually
 from tests.support.logs import a_follow, followers

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import httpx2
 
-from fanfold.engines import Engines
-from fanfold.errors import Unavailable
-from fanfold.events import (
+from fanfold.adapters.memory import memory_stores
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import (
     Event,
     PostCreated,
     PostDeleted,
@@ -29,26 +29,26 @@ from fanfold.events import (
     encode,
     from_ms,
 )
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports import FollowerEdge, Mode, Pointer
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Position, Record
+from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.log import Position, Record
-from fanfold.memory import memory_stores
-from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge, Mode, Pointer
 from feed_service import http as feed
-from feed_service.after import AfterWrites
-from feed_service.cached_reads import CachedReads
-from feed_service.celebrities import Celebrities
-from feed_service.cursor import Ranking
+from feed_service.caches.cached_reads import CachedReads
+from feed_service.caches.celebrities import Celebrities
+from feed_service.caches.taste import LISTED
+from feed_service.consistency.after import AfterWrites
+from feed_service.consistency.presence import Presence
 from feed_service.feed_reader import FeedReader
-from feed_service.items import FeedItem, FeedPage
-from feed_service.live import LiveFeeds
-from feed_service.presence import Presence
-from feed_service.read_feed import FeedRules, ReadFeed
-from feed_service.read_head import ReadHead
-from feed_service.read_posts import ReadPosts
-from feed_service.sources import Sources
-from feed_service.taste import LISTED
+from feed_service.live.live import LiveFeeds
+from feed_service.query.cursor import Ranking
+from feed_service.query.items import FeedItem, FeedPage
+from feed_service.query.read_feed import FeedRules, ReadFeed
+from feed_service.query.read_head import ReadHead
+from feed_service.query.read_posts import ReadPosts
+from feed_service.query.sources import Sources
 from tests.support.clock import ManualClock
 from tests.support.stores import write_edges
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanfold.events import GRAPH, UserFollowed
-from fanfold.graph_import.checkpoint import Checkpoint, CheckpointFile, Counts, Source, identify
-from fanfold.graph_import.importer import GraphImport, Moment, Rules
-from fanfold.graph_import.rejects import Rejects
-from fanfold.log import EventLog
+from fanfold.core.events import GRAPH, UserFollowed
+from fanfold.core.ports.log import EventLog
+from fanfold.ops.graph_import.checkpoint import Checkpoint, CheckpointFile, Counts, Source, identify
+from fanfold.ops.graph_import.importer import GraphImport, Moment, Rules
+from fanfold.ops.graph_import.rejects import Rejects
 from tests.support.crashes import Life, Mortal
 from tests.support.fanout import Pipeline
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.events import Event, PostLiked, PostUnliked, UserLeft, encode, from_ms
-from fanfold.log import Record
+from fanfold.core.events import Event, PostLiked, PostUnliked, UserLeft, encode, from_ms
+from fanfold.core.ports.log import Record
 from fanout_service.entries import Entry
 from fanout_service.likes import CountLikes
 from tests.support.feed import Change, World

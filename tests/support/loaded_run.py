@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from fanfold.events import Event, UserFollowed, UserRegistered
+from fanfold.core.events import Event, UserFollowed, UserRegistered
 from tests.support.api_calls import call, complete_page, whole_feed
 from tests.support.comparison import Comparison, Outcome, shown_by
 from tests.support.eventually import eventually

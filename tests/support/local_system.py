@@ -15,8 +15,8 @@ import psutil
 
 from deploy.local.plan import ROOT, Plan
 from deploy.local.up import is_free
-from fanfold.operations.probes import READY, readiness_of
-from fanfold.operations.supervisor import ProcessState, Supervisor
+from fanfold.ops.probes import READY, readiness_of
+from fanfold.ops.supervisor import ProcessState, Supervisor
 
 # Below the ports that Linux hands to outgoing connections.
 _FIRST_PORTS = range(15_000, 32_000)

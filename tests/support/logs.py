@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from fanfold.clock import SystemClock
-from fanfold.events import GRAPH, PostCreated, UserFollowed
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.log import BatchHandler, Consumer, EventLog, Record, Tail
-from fanfold.settings import Settings
-from fanfold.sqlite_consumer import SqliteConsumer
-from fanfold.sqlite_log import SqliteLog
+from fanfold.adapters.sqlite.consumer import SqliteConsumer
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import GRAPH, PostCreated, UserFollowed
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports.log import BatchHandler, Consumer, EventLog, Record, Tail
+from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 
 STACKS = ["sqlite", pytest.param("kafka", marks=pytest.mark.real)]
@@ -50,7 +50,7 @@ async def _sqlite(path: Path) -> AsyncIterator[LogUnderTest]:
 
 @asynccontextmanager
 async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
-    from fanfold.kafka.log import KafkaLog
+    from fanfold.adapters.kafka.log import KafkaLog
     from fanout_service.stream import FaustConsumer
 
     async with own_topics(engines, worker_id="worker-1") as settings:
@@ -66,7 +66,7 @@ async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
 @asynccontextmanager
 async def own_topics(engines: RealEngines, **overrides: Any) -> AsyncIterator[Settings]:
     """Settings with topics of their own."""
-    from fanfold.kafka.admin import apply_topics
+    from fanfold.adapters.kafka.admin import apply_topics
 
     settings = settings_for(engines, **overrides)
     await apply_topics(settings)
@@ -80,7 +80,7 @@ async def delete_topics(settings: Settings) -> None:
     """What a test of Kafka does last: a small broker can't carry the partitions of them all."""
     from aiokafka.admin import AIOKafkaAdminClient
 
-    from fanfold.kafka.admin import partition_counts
+    from fanfold.adapters.kafka.admin import partition_counts
 
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()

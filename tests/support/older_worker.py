@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 
-from fanfold.events import wire
+from fanfold.core.events import wire
 from tests.support.previous import types_known
 
 

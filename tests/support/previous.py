@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fanfold.errors import Undecodable
-from fanfold.events import Event, decode
-from fanfold.log import Record
+from fanfold.core.errors import Undecodable
+from fanfold.core.events import Event, decode
+from fanfold.core.ports.log import Record
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "previous"
 
 # Runs in the other version. Its stores are made without a cluster, only to hear which statements they prepare.
 _COLLECT = """
 import json, runpy, sys
-from fanfold import events
-from fanfold.cassandra import session, stores
-from fanfold.cassandra.migrate import load_migrations
-from fanfold.clock import SystemClock
-from fanfold.event_schemas import event_schemas
-from fanfold.settings import Settings
-from fanfold.topics import load_topics
+from fanfold.core import events
+from fanfold.adapters.cassandra import session, stores
+from fanfold.adapters.cassandra.migrate import load_migrations
+from fanfold.core.clock import SystemClock
+from fanfold.ops.event_schemas import event_schemas
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
 
 statements = []
 session.CassandraSession.statement = lambda self, cql, **_: statements.append(" ".join(cql.split()))

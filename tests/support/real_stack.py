@@ -17,12 +17,12 @@ import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
-from fanfold.clock import SystemClock
-from fanfold.events import POSTS, PUBLIC_TOPICS
-from fanfold.kafka.group import read_backlog
-from fanfold.kafka.log import KafkaLog
-from fanfold.log import EventLog
-from fanfold.settings import Settings
+from fanfold.adapters.kafka.group import read_backlog
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import POSTS, PUBLIC_TOPICS
+from fanfold.core.ports.log import EventLog
+from fanfold.core.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.stacks import Api, RawRecord
 

@@ -12,9 +12,9 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from fanfold.kafka.security import client_security
-from fanfold.settings import Settings
-from fanfold.tls import client_context
+from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.tls import client_context
+from fanfold.core.settings import Settings
 from tests.support.certificates import Authority
 from tests.support.jars import CassandraFromJars, KafkaFromJars
 from tests.support.k8s import Object, of_kind

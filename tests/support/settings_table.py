@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.events import UserFellAsleep, UserWoke
-from fanfold.stores import Stores
+from fanfold.core.events import UserFellAsleep, UserWoke
+from fanfold.core.ports import Stores
 from tests.support.clock import START_MS
 from tests.support.fanout import at
 

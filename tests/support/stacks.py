@@ -13,9 +13,9 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from fanfold.clock import SystemClock
-from fanfold.log import EventLog
-from fanfold.settings import Settings
+from fanfold.core.clock import SystemClock
+from fanfold.core.ports.log import EventLog
+from fanfold.core.settings import Settings
 
 RawRecord = tuple[str, int, int, str, bytes]
 """(topic, partition, offset, ce_type, value), as the oracle takes it."""
@@ -89,7 +89,7 @@ class EmbeddedStack:
         return read_records(self._path)
 
     async def sweep(self) -> None:
-        from fanfold.operations.sweep_activity import SweepActivity, Swept
+        from fanout_service.sweep_activity import SweepActivity, Swept
 
         stores = self._system.engines.stores
         await SweepActivity(

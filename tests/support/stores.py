@@ -17,11 +17,11 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from fanfold.clock import Clock
-from fanfold.ids import new_post_id
-from fanfold.memory import memory_stores
-from fanfold.settings import Settings
-from fanfold.stores import FollowerEdge, Graph, Stores
+from fanfold.adapters.memory import memory_stores
+from fanfold.core.clock import Clock
+from fanfold.core.ids import new_post_id
+from fanfold.core.ports import FollowerEdge, Graph, Stores
+from fanfold.core.settings import Settings
 from tests.support.clock import START_MS
 from tests.support.engines import RealEngines, settings_for
 
@@ -50,7 +50,7 @@ def stores_of_each_adapter() -> Any:
 @asynccontextmanager
 async def stores_in_cassandra(settings: Settings, *, clock: Clock) -> AsyncIterator[Stores]:
     """The real stores; the driver is loaded only when a test asks for them."""
-    from fanfold.cassandra.stores import cassandra_stores
+    from fanfold.adapters.cassandra.stores import cassandra_stores
 
     async with cassandra_stores(settings, clock=clock) as opened:
         yield opened
@@ -58,7 +58,7 @@ async def stores_in_cassandra(settings: Settings, *, clock: Clock) -> AsyncItera
 
 async def migrated(engines: RealEngines) -> Settings:
     """Settings of one keyspace with the schema, the same for the whole session: creating one takes seconds."""
-    from fanfold.cassandra.migrate import migrate
+    from fanfold.adapters.cassandra.migrate import migrate
 
     if engines.cassandra_port not in _migrated:
         settings = settings_for(engines, cassandra_timeout_s=5)

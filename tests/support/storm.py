@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import httpx2
 
-from fanfold.events import UserFellAsleep
+from fanfold.core.events import UserFellAsleep
 from tests.support.api_calls import call, complete_page, whole_feed
 from tests.support.oracle import Oracle
 from tests.support.stacks import Stack

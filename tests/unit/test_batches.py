@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cassandra.metadata import Murmur3Token, murmur3
 
-from fanfold.cassandra.batches import MAX_BATCH_BYTES, BatchWriter, group_by_replicas
-from fanfold.cassandra.packed import PackedBatch, PackedRow
-from fanfold.errors import Unavailable
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.batches import MAX_BATCH_BYTES, BatchWriter, group_by_replicas
+from fanfold.adapters.cassandra.packed import PackedBatch, PackedRow
+from fanfold.core.errors import Unavailable
+from fanfold.core.settings import Settings
 
 
 @dataclass(frozen=True)

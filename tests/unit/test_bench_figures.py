@@ -16,8 +16,8 @@ from bench.http_load import content_length, intended_times
 from bench.processes import Costs, cpu_s, cpu_s_of, memory_bytes_of
 from bench.readers import QUICK, Readers
 from bench.row_count import token_ranges
-from fanfold.ids import new_post_id
-from fanfold.settings import Settings
+from fanfold.core.ids import new_post_id
+from fanfold.core.settings import Settings
 
 LOWEST_TOKEN, HIGHEST_TOKEN = -(2**63), 2**63 - 1
 

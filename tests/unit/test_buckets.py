@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.buckets import (
+from fanfold.core.buckets import (
     FollowerBucket,
     buckets_up_to,
     follower_bucket,
@@ -10,7 +10,7 @@ from fanfold.buckets import (
     slices_total,
     time_bucket,
 )
-from fanfold.ids import first_post_id_at
+from fanfold.core.ids import first_post_id_at
 
 THIRTY_DAYS_MS = 30 * 24 * 3600 * 1000
 

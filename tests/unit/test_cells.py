@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.memory.cells import ClusteredTable, Table
+from fanfold.adapters.memory.cells import ClusteredTable, Table
 
 writes = st.lists(
     st.tuples(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fanfold.events import GRAPH, AuthorModeChanged, Event, ModeReviewRequested, from_ms
+from fanfold.core.events import GRAPH, AuthorModeChanged, Event, ModeReviewRequested, from_ms
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline, an_unfollow

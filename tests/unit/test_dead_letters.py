@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fanfold import engines
-from fanfold.cli import app
-from fanfold.clock import SystemClock
-from fanfold.dead_letters import as_dead_letter, read_letter
-from fanfold.engines import Engines
-from fanfold.errors import Fault, Unavailable
-from fanfold.events import DEAD_LETTERS, EVENTS, GRAPH, Event, UserFollowed, UserUnfollowed
-from fanfold.log import Position, Record
-from fanfold.memory import memory_stores
-from fanfold.operations.dead_letters import Chosen, Judged, State, read_letters, subject
-from fanfold.operations.replay_dead_letters import Replayed, chosen_of, replay
-from fanfold.settings import Settings
-from fanfold.sqlite_log import SqliteLog
+from fanfold.adapters import stacks as engines
+from fanfold.adapters.memory import memory_stores
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.clock import SystemClock
+from fanfold.core.dead_letters import as_dead_letter, read_letter
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.events import DEAD_LETTERS, EVENTS, GRAPH, Event, UserFollowed, UserUnfollowed
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Position, Record
+from fanfold.core.settings import Settings
+from fanfold.ops.cli import app
+from fanfold.ops.dead_letters import Chosen, Judged, State, read_letters, subject
+from fanfold.ops.replay_dead_letters import Replayed, chosen_of, replay
 from tests.support.fanout import (
     Pipeline,
     a_deletion,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from fanfold.cli import app
-from fanfold.settings import Settings
+from fanfold.core.settings import Settings
+from fanfold.ops.cli import app
 from tests.support.settings_table import settings_table, settings_table_in
 
 ROOT = Path(__file__).parents[2]

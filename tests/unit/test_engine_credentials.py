@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fanfold.errors import Fault
-from fanfold.kafka.security import client_security
-from fanfold.settings import Settings
-from fanfold.tls import client_context
+from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.tls import client_context
+from fanfold.core.errors import Fault
+from fanfold.core.settings import Settings
 
 
 @pytest.mark.parametrize("engine", ["kafka", "cassandra"])

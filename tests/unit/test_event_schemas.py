@@ -8,11 +8,11 @@ import jsonschema
 import orjson
 import pytest
 
-from fanfold import events
-from fanfold.errors import Undecodable
-from fanfold.event_schemas import event_schemas
-from fanfold.ids import created_at_ms, new_post_id
-from fanfold.topics import SCHEMAS, load_topics
+from fanfold.core import events
+from fanfold.core.errors import Undecodable
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.topics import SCHEMAS, load_topics
+from fanfold.ops.event_schemas import event_schemas
 
 POST_ID = new_post_id(1_700_000_000_123)
 AT = datetime.fromtimestamp(1_700_000_000.123, UTC)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fanfold.buckets import buckets_up_to
-from fanfold.events import Event
-from fanfold.settings import Settings
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.events import Event
+from fanfold.core.settings import Settings
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import (

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fanfold.errors import Rejected, Undecodable
-from fanfold.events import (
+from fanfold.core.errors import Rejected, Undecodable
+from fanfold.core.events import (
     GRAPH,
     BackfillFollow,
     DeliverSlice,

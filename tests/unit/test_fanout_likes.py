@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from fanfold.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
-from fanfold.settings import Settings
-from fanfold.stores import Like, LikeCount
+from fanfold.core.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
+from fanfold.core.ports import Like, LikeCount
+from fanfold.core.settings import Settings
 from fanout_service.fold_likes import fold_likes, like_change
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fanfold.errors import Fault
+from fanfold.core.errors import Fault
 from fanout_service.partitions import refuse_other_partitions
 from fanout_service.progress import Progress, Stalled
 from tests.support.clock import ManualClock

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from fanfold.buckets import FollowerBucket
-from fanfold.events import GRAPH, SLICES, BackfillFollow, DeliverSlice, UserRegistered
-from fanfold.log import Record
-from fanfold.stores import FollowerEdge, SliceDone, User
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.events import GRAPH, SLICES, BackfillFollow, DeliverSlice, UserRegistered
+from fanfold.core.ports import FollowerEdge, SliceDone, User
+from fanfold.core.ports.log import Record
 from tests.support.clock import A_DAY_MS, START_MS, ManualClock
 from tests.support.fanout import (
     SMALL,

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from fanfold.errors import Unavailable
-from fanfold.events import GRAPH, POSTS, SLICES
-from fanfold.log import Record
-from fanfold.settings import Settings
-from fanfold.stores import Audience, FollowerEdge
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import GRAPH, POSTS, SLICES
+from fanfold.core.ports import Audience, FollowerEdge
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow
 from tests.support.stores import write_edges

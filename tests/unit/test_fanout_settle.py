@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fanfold.errors import Fault, Rejected, Unavailable
-from fanfold.events import GRAPH, UserFollowed
-from fanfold.log import Record
+from fanfold.core.errors import Fault, Rejected, Unavailable
+from fanfold.core.events import GRAPH, UserFollowed
+from fanfold.core.ports.log import Record
 from fanout_service.entries import Entry
 from fanout_service.settle import Route, Settler
 from tests.support.clock import ManualClock

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from fanfold.buckets import buckets_up_to
-from fanfold.events import (
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.events import (
     ACTIVITY,
     GRAPH,
     POSTS,
@@ -21,8 +21,8 @@ from fanfold.events import (
     PostCreated,
     UnderWay,
 )
-from fanfold.ids import new_post_id
-from fanfold.settings import Settings
+from fanfold.core.ids import new_post_id
+from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.cassandra.ties import Ties as CassandraTies
-from fanfold.events import GRAPH, Event
-from fanfold.stores import Tie
+from fanfold.adapters.cassandra.ties import Ties as CassandraTies
+from fanfold.core.events import GRAPH, Event
+from fanfold.core.ports import Tie
 from fanout_service.ties import TieChange, fold_tie
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fanfold.events import (
+from fanfold.core.events import (
     GRAPH,
     POSTS,
     Event,
@@ -23,10 +23,10 @@ from fanfold.events import (
     UserWoke,
     from_ms,
 )
-from fanfold.ids import new_post_id
-from fanfold.log import Position, Record
-from fanfold.stores import FollowerEdge, Like, RecentLike, User
-from feed_service.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
+from fanfold.core.ids import new_post_id
+from fanfold.core.ports import FollowerEdge, Like, RecentLike, User
+from fanfold.core.ports.log import Position, Record
+from feed_service.consistency.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Records, World
 from tests.support.stores import write_edges

@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 import pytest
 
-from fanfold.errors import Unavailable
-from feed_service.caches import Cache, Freshness, Loaded
+from fanfold.core.errors import Unavailable
+from feed_service.caches.caches import Cache, Freshness, Loaded
 from tests.support.clock import ManualClock
 
 FOR_EVER = float("inf")

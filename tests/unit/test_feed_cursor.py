@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfold.core.ids import new_post_id
 from fanfold.http.cursors import decode_cursor, encode_cursor
 from fanfold.http.problems import Invalid
-from fanfold.ids import new_post_id
-from feed_service.cursor import (
+from feed_service.query.cursor import (
     Frozen,
     Place,
     Ranked,

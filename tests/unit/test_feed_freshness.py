@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from feed_service.cached_reads import COUNTS_S
+from feed_service.caches.cached_reads import COUNTS_S
 from tests.support.feed import Change, Door, Reader, World, a_reader
 from tests.support.liking import a_departure, a_like, an_unlike
 

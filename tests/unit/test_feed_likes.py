@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.errors import Unavailable
-from fanfold.ids import new_post_id
-from fanfold.stores import RecentLike
-from feed_service.cached_reads import COUNTS_S
-from feed_service.pending import Held
-from feed_service.taste import JUDGED, LISTED, Ids, hidden_likes, shows_likes, taste_of
+from fanfold.core.errors import Unavailable
+from fanfold.core.ids import new_post_id
+from fanfold.core.ports import RecentLike
+from feed_service.caches.cached_reads import COUNTS_S
+from feed_service.caches.pending import Held
+from feed_service.caches.taste import JUDGED, LISTED, Ids, hidden_likes, shows_likes, taste_of
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_like, an_unlike

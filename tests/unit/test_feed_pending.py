@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanfold.ids import new_post_id
-from feed_service.pending import PENDING_S, Cell, Held, Pending
+from fanfold.core.ids import new_post_id
+from feed_service.caches.pending import PENDING_S, Cell, Held, Pending
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Reader, World, a_reader
 from tests.support.liking import a_like

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.engines import Engines
-from fanfold.errors import Unavailable
-from fanfold.events import PUBLIC_TOPICS, Event, encode, from_ms
-from fanfold.events import UserRegistered as Registered
-from fanfold.log import Record, Tail
-from fanfold.memory import memory_stores
-from fanfold.settings import Settings
-from fanfold.sqlite_log import SqliteLog
+from fanfold.adapters.memory import memory_stores
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import PUBLIC_TOPICS, Event, encode, from_ms
+from fanfold.core.events import UserRegistered as Registered
+from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.log import Record, Tail
+from fanfold.core.settings import Settings
+from feed_service.consistency.tail import WARM_UP_S, LogTail, WarmingUp
 from feed_service.feed_reader import feed_reader
-from feed_service.tail import WARM_UP_S, LogTail, WarmingUp
 from tests.support.clock import START_MS, ManualClock
 
 

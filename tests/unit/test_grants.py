@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.cassandra.grants import grant
-from fanfold.errors import Fault
-from fanfold.settings import Settings
+from fanfold.adapters.cassandra.grants import grant
+from fanfold.core.errors import Fault
+from fanfold.core.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["", "Robert", "a; DROP KEYSPACE b", "x" * 49, "a:b"])

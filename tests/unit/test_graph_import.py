@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fanfold.errors import Rejected, Unavailable
-from fanfold.events import UserRegistered, to_ms
-from fanfold.graph_import.checkpoint import Counts
-from fanfold.graph_import.command import DONE, SOME_REJECTED, Request, import_graph
-from fanfold.graph_import.display_names import read_display_names
-from fanfold.graph_import.edge_list import (
+from fanfold.core.errors import Rejected, Unavailable
+from fanfold.core.events import UserRegistered, to_ms
+from fanfold.core.settings import Settings
+from fanfold.ops.graph_import.checkpoint import Counts
+from fanfold.ops.graph_import.command import DONE, SOME_REJECTED, Request, import_graph
+from fanfold.ops.graph_import.display_names import read_display_names
+from fanfold.ops.graph_import.edge_list import (
     LONGEST_LINE,
     Columns,
     Edge,
@@ -28,11 +29,10 @@ from fanfold.graph_import.edge_list import (
     read_header,
     read_lines,
 )
-from fanfold.graph_import.importer import Moment
-from fanfold.graph_import.pace import LEAST_LAG, SLOW_APPEND_S, Pace
-from fanfold.graph_import.progress import showing
-from fanfold.graph_import.rejects import Rejects
-from fanfold.settings import Settings
+from fanfold.ops.graph_import.importer import Moment
+from fanfold.ops.graph_import.pace import LEAST_LAG, SLOW_APPEND_S, Pace
+from fanfold.ops.graph_import.progress import showing
+from fanfold.ops.graph_import.rejects import Rejects
 from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import a_follow, a_pipeline
 from tests.support.graph_import import Importing, WorkerBehind, a_list

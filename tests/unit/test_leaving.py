@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fanfold.buckets import buckets_up_to
-from fanfold.events import (
+from fanfold.core.buckets import buckets_up_to
+from fanfold.core.events import (
     GRAPH,
     SLICES,
     EndFollowers,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.errors import Unavailable
-from fanfold.events import (
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import (
     Event,
     PostCreated,
     PostDeleted,
@@ -22,11 +22,9 @@ from fanfold.events import (
     UserLeft,
     from_ms,
 )
+from fanfold.core.ids import new_post_id
 from fanfold.http.problems import Invalid
-from fanfold.ids import new_post_id
-from feed_service.access import NoSuchUser
-from feed_service.items import FeedItem, Newest
-from feed_service.live import (
+from feed_service.live.live import (
     APART_S,
     IN_ANY_CASE_S,
     LIKES_S,
@@ -35,7 +33,16 @@ from feed_service.live import (
     LiveFeeds,
     TooManyStreams,
 )
-from feed_service.live_window import MOST_ITEMS, Change, change, state_id, state_of, state_of_id
+from feed_service.live.live_window import (
+    MOST_ITEMS,
+    Change,
+    change,
+    state_id,
+    state_of,
+    state_of_id,
+)
+from feed_service.query.access import NoSuchUser
+from feed_service.query.items import FeedItem, Newest
 from tests.support.clock import START_MS, ManualClock
 
 AT = from_ms(START_MS)

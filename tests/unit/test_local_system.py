@@ -11,9 +11,9 @@ import yaml
 
 from deploy.local import supervisord
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
-from fanfold.errors import Fault, Unavailable
-from fanfold.operations.supervisor import Supervisor
-from fanfold.operations.system import read_system, write_system
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.ops.supervisor import Supervisor
+from fanfold.ops.system import read_system, write_system
 
 
 def a_plan(home: Path, *, workers: int = 2) -> Plan:

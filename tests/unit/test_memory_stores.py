@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fanfold.memory import memory_stores
-from fanfold.settings import MS_PER_DAY, Settings
-from fanfold.stores import KeyReservation, Pointer
+from fanfold.adapters.memory import memory_stores
+from fanfold.core.ports import KeyReservation, Pointer
+from fanfold.core.settings import MS_PER_DAY, Settings
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import a_post_id
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from fanfold.ids import first_post_id_at
-from feed_service.merge import Candidate, Head, Merge, Page, Source, candidate
+from fanfold.core.ids import first_post_id_at
+from feed_service.candidates import Candidate, Head, Page, candidate
+from feed_service.query.merge import Merge, Source
 
 
 def post(ms: int, *, by: str = "bob", source: str = "push") -> Candidate:

@@ -13,11 +13,11 @@ import jsonschema
 import orjson
 import pytest
 
-from fanfold import events
-from fanfold.cassandra.migrate import load_migrations
-from fanfold.event_schemas import event_schemas
-from fanfold.events import Event
-from fanfold.topics import load_topics
+from fanfold.adapters.cassandra.migrate import load_migrations
+from fanfold.core import events
+from fanfold.core.events import Event
+from fanfold.core.topics import load_topics
+from fanfold.ops.event_schemas import event_schemas
 from tests.support.previous import previous, types_known
 from tests.unit.test_event_schemas import EXAMPLES
 

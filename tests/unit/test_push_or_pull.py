@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fanfold.delivery import side_after
-from fanfold.stores import Mode, User
+from fanfold.core.delivery import side_after
+from fanfold.core.ports import Mode, User
 from fanout_service.push_or_pull import strategy
 
 CROSSED_MS = 1_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feed_service.ranking import Relevance, parts, relevance
+from feed_service.query.ranking import Relevance, parts, relevance
 
 AN_HOUR_MS = 3_600_000
 RULE = Relevance()

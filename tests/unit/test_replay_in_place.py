@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fanfold.events import PUBLIC_TOPICS, Event
-from fanfold.memory import memory_stores
+from fanfold.adapters.memory import memory_stores
+from fanfold.core.events import PUBLIC_TOPICS, Event
 from tests.support.fanout import (
     TOPICS,
     Pipeline,

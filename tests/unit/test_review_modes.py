@@ -12,15 +12,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fanfold import engines
-from fanfold.cli import app
-from fanfold.engines import Engines
-from fanfold.errors import Unavailable
-from fanfold.events import GRAPH, AuthorModeChanged, ModeReviewRequested
-from fanfold.operations.review_modes import BATCH, Reviewed, ReviewModes
-from fanfold.operations.walk import showing
-from fanfold.settings import Settings
-from fanfold.stores import User
+from fanfold.adapters import stacks as engines
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import GRAPH, AuthorModeChanged, ModeReviewRequested
+from fanfold.core.ports import User
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
+from fanfold.ops.cli import app
+from fanfold.ops.review_modes import BATCH, Reviewed, ReviewModes
+from fanfold.ops.walk import showing
 from tests.support.clock import ManualClock
 from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline
 

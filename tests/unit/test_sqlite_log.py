@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.errors import Fault
-from fanfold.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
-from fanfold.log import Record
-from fanfold.sqlite_consumer import SqliteConsumer
-from fanfold.sqlite_log import SqliteLog
+from fanfold.adapters.sqlite.consumer import SqliteConsumer
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.errors import Fault
+from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
+from fanfold.core.ports.log import Record
 from tests.support.clock import ManualClock
 from tests.support.logs import Seen, a_follow, a_post, everything, followers, running
 

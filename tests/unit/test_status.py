@@ -7,10 +7,10 @@ import json
 
 from rich.console import Console
 
-from fanfold.events import DeliverSlice, encode
-from fanfold.kafka.group import Backlog, PartitionLag
-from fanfold.log import Record
-from fanfold.operations.status import (
+from fanfold.adapters.kafka.group import Backlog, PartitionLag
+from fanfold.core.events import DeliverSlice, encode
+from fanfold.core.ports.log import Record
+from fanfold.ops.status import (
     NOT_SUPERVISED,
     FanoutInProgress,
     ProcessStatus,
@@ -18,7 +18,7 @@ from fanfold.operations.status import (
     fanouts_of,
     work_of,
 )
-from fanfold.operations.status_report import as_json, print_status
+from fanfold.ops.status_report import as_json, print_status
 from tests.support.fanout import a_post
 
 BOBS, ANNS = a_post(by="bob"), a_post(by="ann")

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fanfold import engines
-from fanfold.cli import app
-from fanfold.engines import Engines
-from fanfold.errors import Unavailable
-from fanfold.events import ACTIVITY, UserFellAsleep, UserLeft, UserWoke
-from fanfold.operations.sweep_activity import BATCH, SweepActivity, Swept
-from fanfold.settings import MS_PER_DAY, Settings
+from fanfold.adapters import stacks as engines
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import ACTIVITY, UserFellAsleep, UserLeft, UserWoke
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import MS_PER_DAY, Settings
+from fanfold.ops.cli import app
+from fanout_service.sweep_activity import BATCH, SweepActivity, Swept
 from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow, at
 from tests.support.feed import Door
@@ -185,8 +185,10 @@ def on_real_engines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
 def test_the_command_says_what_it_did_to_people_and_to_programs(
     on_real_engines: list[Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanfold.clock.SystemClock.now_ms", lambda _: START_MS + 31 * MS_PER_DAY)
-    monkeypatch.setattr("fanfold.clock.SystemClock.sleep", ManualClock(autojump=True).sleep)
+    monkeypatch.setattr(
+        "fanfold.core.clock.SystemClock.now_ms", lambda _: START_MS + 31 * MS_PER_DAY
+    )
+    monkeypatch.setattr("fanfold.core.clock.SystemClock.sleep", ManualClock(autojump=True).sleep)
     asked = CliRunner().invoke(app, ["activity", "sweep", "--json", "--dry-run"])
     assert asked.exit_code == 0
     summary = json.loads(asked.stdout)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fanfold.cassandra.window import Window
+from fanfold.adapters.cassandra.window import Window
 
 
 async def entered(window: Window) -> int:

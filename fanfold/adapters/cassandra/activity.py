@@ -1,0 +1,31 @@
+"""`Activity` in Cassandra."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from fanfold.adapters.cassandra.session import CassandraSession
+
+NOTE_READ = "UPDATE feed_reads USING TIMESTAMP ? SET last_read_ms = ? WHERE user_id = ?"
+LAST_READ = "SELECT last_read_ms FROM feed_reads WHERE user_id = ?"
+
+
+class CassandraActivity:
+    """See `fanfold.core.ports.Activity`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._note_read = session.statement(NOTE_READ)
+        self._last_read = session.statement(LAST_READ)
+
+    async def note_read(self, user_id: str, *, at_ms: int) -> None:
+        await self._session.run(self._note_read, at_ms * 1000, at_ms, user_id)
+
+    async def last_reads(self, user_ids: Collection[str]) -> Mapping[str, int]:
+        ids = list(dict.fromkeys(user_ids))
+        rows = await asyncio.gather(*(self._session.row(self._last_read, each) for each in ids))
+        return {user_id: row[0] for user_id, row in zip(ids, rows, strict=True) if row is not None}
+
+    async def ping(self) -> None:
+        await self._session.ping()

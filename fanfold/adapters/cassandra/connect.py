@@ -1,0 +1,109 @@
+"""How a session to Cassandra is opened: blocking, so call it in a thread."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+
+from cassandra import ConsistencyLevel, DriverException
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    Session,
+)
+from cassandra.io.libevreactor import LibevConnection
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import tuple_factory
+
+from fanfold.adapters.cassandra.packed import PROTOCOL_VERSION, PackingProtocolHandler
+from fanfold.adapters.tls import client_context
+from fanfold.core.settings import Settings
+
+RECONNECT_S = 1.0
+HEARTBEAT_S = 10
+
+# Meant for callers who batch by accident; ours are large and across partitions on purpose (see `batches`).
+EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")
+
+
+class _Connection(LibevConnection):  # type: ignore[misc]  # the driver has no types
+    # A batch in one piece: the driver's 4 KiB would make several system calls of it.
+    out_buffer_size = 64 * 1024
+
+
+def connect(settings: Settings, *, keyspace: str | None) -> Session:
+    """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
+    # Adding it again changes nothing.
+    logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
+    cluster = Cluster(
+        contact_points=[host.strip() for host in settings.cassandra_hosts.split(",")],
+        port=settings.cassandra_port,
+        protocol_version=PROTOCOL_VERSION,
+        # The driver's other loops are slower or experimental; importing this one fails where it is missing.
+        connection_class=_Connection,
+        # The kernel would hold back the end of a batch until the server acknowledges its beginning, which the
+        # server delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this.
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
+        # The default backs off to ten minutes: a node that restarted would stay unused that long.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
+        connect_timeout=settings.cassandra_timeout_s,
+        control_connection_timeout=settings.cassandra_timeout_s,
+        idle_heartbeat_interval=HEARTBEAT_S,
+        idle_heartbeat_timeout=HEARTBEAT_S,
+        auth_provider=_password(settings),
+        ssl_context=client_tls(settings),
+        # Pointers are too short to be worth a CPU second on both sides.
+        compression=False,
+    )
+    try:
+        session = cluster.connect(keyspace)
+    except (DriverException, NoHostAvailable):
+        cluster.shutdown()
+        raise
+    session.client_protocol_handler = PackingProtocolHandler
+    # Every statement brings its own timestamp; a client's clock must never decide.
+    session.use_client_timestamp = False
+    return session
+
+
+def _profile(settings: Settings) -> ExecutionProfile:
+    return ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(
+            DCAwareRoundRobinPolicy(local_dc=settings.cassandra_datacenter)
+        ),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        request_timeout=settings.cassandra_timeout_s,
+        row_factory=tuple_factory,
+    )
+
+
+def _password(settings: Settings) -> PlainTextAuthProvider | None:
+    if settings.cassandra_user is None or settings.cassandra_password is None:
+        return None
+    return PlainTextAuthProvider(
+        settings.cassandra_user, settings.cassandra_password.get_secret_value()
+    )
+
+
+def client_tls(settings: Settings) -> ssl.SSLContext | None:
+    """None without TLS. Raises `Fault` when a file can't be used."""
+    if settings.cassandra_ca is None:
+        return None
+    # The driver goes to the addresses that the ring tells it, and those come and go: no certificate can name them.
+    # What vouches for a node is that this CA signs nothing but nodes and their clients.
+    return client_context(
+        settings.cassandra_ca,
+        cert=settings.cassandra_cert,
+        key=settings.cassandra_key,
+        check_hostname=False,
+    )
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    return not any(str(each).startswith(EXPECTED_WARNINGS) for each in record.args or ())

@@ -1,0 +1,81 @@
+"""`Jobs` in Cassandra."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.timestamps import at_offset
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.ports import Plan, SliceDone
+
+NO_SLICES = -1
+"""The generation of a pulled post's plan: null would be a tombstone."""
+
+PLAN = """
+SELECT strategy, planned, generation, slices_total, started_at_ms FROM fanout_jobs WHERE post_id = ?
+"""
+WRITE_PLAN = """
+INSERT INTO fanout_jobs (post_id, strategy, planned, generation, slices_total, started_at_ms)
+VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+SLICES_DONE = (
+    "SELECT generation, bucket, delivered, finished_at_ms FROM fanout_slices WHERE post_id = ?"
+)
+FINISH_SLICE = """
+INSERT INTO fanout_slices (post_id, generation, bucket, delivered, finished_at_ms)
+VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+
+
+class CassandraJobs:
+    """See `fanfold.core.ports.Jobs`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._plan = session.statement(PLAN)
+        self._write_plan = session.statement(WRITE_PLAN)
+        self._slices_done = session.statement(SLICES_DONE)
+        self._finish_slice = session.statement(FINISH_SLICE)
+
+    async def plan(self, post_id: UUID) -> Plan | None:
+        row = await self._session.row(self._plan, post_id)
+        if row is None:
+            return None
+        strategy, planned, generation, slices_total, started_at_ms = row
+        return Plan(
+            strategy=strategy,
+            planned=planned,
+            generation=None if generation == NO_SLICES else generation,
+            slices_total=slices_total,
+            started_at_ms=started_at_ms,
+        )
+
+    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+        await self._session.run(
+            self._write_plan,
+            post_id,
+            plan.strategy,
+            plan.planned,
+            NO_SLICES if plan.generation is None else plan.generation,
+            plan.slices_total,
+            plan.started_at_ms,
+            at_offset(at),
+        )
+
+    async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
+        rows = await self._session.rows(self._slices_done, post_id)
+        return {
+            FollowerBucket(generation, bucket): SliceDone(delivered, finished_at_ms)
+            for generation, bucket, delivered, finished_at_ms in rows
+        }
+
+    async def finish_slice(
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+    ) -> None:
+        await self._session.run(
+            self._finish_slice, post_id, *bucket, done.delivered, done.finished_at_ms, at_offset(at)
+        )
+
+    async def ping(self) -> None:
+        await self._session.ping()

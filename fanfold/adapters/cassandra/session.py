@@ -1,0 +1,296 @@
+"""The one place where Cassandra's driver meets asyncio: connecting, calling, paging, and translating its errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from cassandra import DriverException, RequestValidationException
+from cassandra.cluster import NoHostAvailable, ResponseFuture, Session
+from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.policies import FallthroughRetryPolicy
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import ErrorMessage, SyntaxException
+from cassandra.query import PreparedStatement
+
+from fanfold.adapters.cassandra.connect import connect
+from fanfold.adapters.cassandra.packed import PackedBatch
+from fanfold.core.errors import FanfoldError, Fault, Unavailable
+from fanfold.core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DRIVER_ERRORS = (
+    DriverException,
+    ErrorMessage,
+    NoHostAvailable,
+    NoConnectionsAvailable,
+    ConnectionException,
+    ConnectionBusy,
+)
+# The driver refuses at 32,768 on a connection; long before that, more in flight only adds latency.
+STATEMENTS_IN_FLIGHT = 256
+CONNECT_AGAIN_S = 1.0
+
+PING = "SELECT version FROM schema_migrations LIMIT 1"
+
+Row = tuple[Any, ...]
+
+
+class Statement:
+    """CQL that is prepared at every connect. `conditional` marks a lightweight transaction."""
+
+    def __init__(self, cql: str, *, conditional: bool) -> None:
+        self.cql = cql
+        self.conditional = conditional
+        self.prepared: PreparedStatement | None = None
+
+
+class CassandraSession:
+    """Calls from one event loop. Entering starts to connect; until that succeeds every call raises `Unavailable`.
+
+    Calls raise `Unavailable` within `cassandra_timeout_s` of being sent, and `Fault` for what no retry can heal.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._statements: list[Statement] = []
+        self._session: Session | None = None
+        self._why_not = "not connected yet"
+        self._in_flight = asyncio.Semaphore(STATEMENTS_IN_FLIGHT)
+        self._settled: deque[tuple[_Call, Any, BaseException | None]] = deque()
+        self._wake_up_sent = False
+        self._ping = self.statement(PING)
+
+    def statement(self, cql: str, *, conditional: bool = False) -> Statement:
+        """Register a statement, before entering."""
+        statement = Statement(cql, conditional=conditional)
+        self._statements.append(statement)
+        return statement
+
+    async def __aenter__(self) -> CassandraSession:
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        tried_once = asyncio.Event()
+        self._connecting = asyncio.create_task(self._connect(tried_once))
+        # Usually Cassandra is there, and then a caller may start with a store that answers.
+        await tried_once.wait()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        await self._connecting
+        if self._session is not None:
+            await asyncio.to_thread(self._session.cluster.shutdown)
+            self._session = None
+
+    async def rows(self, statement: Statement, *values: Any) -> list[Row]:
+        """Run a statement and read all pages of its result."""
+        call = await self._started(statement, values)
+        rows: list[Row] = await call.settled or []
+        while call.more:
+            rows.extend(await self._next_page(call))
+        return rows
+
+    async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
+        """Run a statement and read its result page by page: for a whole table."""
+        call = await self._started(statement, values)
+        yield await call.settled or []
+        while call.more:
+            yield await self._next_page(call)
+
+    async def row(self, statement: Statement, *values: Any) -> Row | None:
+        """Run a statement whose result is at most one row."""
+        rows = await self.rows(statement, *values)
+        return rows[0] if rows else None
+
+    async def run(self, statement: Statement, *values: Any) -> None:
+        """Run a statement without a result."""
+        await (await self._started(statement, values)).settled
+
+    async def ping(self) -> None:
+        """Return if a quorum answers and the schema is there."""
+        await self.run(self._ping)
+
+    def send(self, batch: PackedBatch) -> asyncio.Future[Any]:
+        """Send a batch at once; the caller bounds how many are in flight. Never raises, the future does."""
+        call = _Call(self._loop.create_future(), counted=False)
+        self._start(call, batch)
+        return call.settled
+
+    def prepared(self, statement: Statement) -> PreparedStatement:
+        """The driver's statement. Raises `Unavailable` until connected."""
+        if self._session is None or statement.prepared is None:
+            raise Unavailable(f"Cassandra: {self._why_not}")
+        return statement.prepared
+
+    @property
+    def metadata(self) -> Any:
+        """The driver's view of the ring. Raises `Unavailable` until connected."""
+        if self._session is None:
+            raise Unavailable(f"Cassandra: {self._why_not}")
+        return self._session.cluster.metadata
+
+    async def _next_page(self, call: _Call) -> list[Row]:
+        call.settled = self._loop.create_future()
+        await self._enter()
+        call.response.start_fetching_next_page()
+        return await call.settled or []
+
+    async def _started(self, statement: Statement, values: Sequence[Any]) -> _Call:
+        prepared = self.prepared(statement)
+        await self._enter()
+        call = _Call(self._loop.create_future(), counted=True)
+        self._start(call, prepared.bind(values))
+        return call
+
+    async def _enter(self) -> None:
+        if not self._in_flight.locked():
+            await self._in_flight.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._settings.cassandra_timeout_s):
+                await self._in_flight.acquire()
+        except TimeoutError:
+            raise Unavailable(f"Cassandra: {STATEMENTS_IN_FLIGHT} statements in flight") from None
+
+    def _start(self, call: _Call, query: Any) -> None:
+        if self._session is None:
+            self._settle(call, None, Unavailable(f"Cassandra: {self._why_not}"))
+            return
+        try:
+            call.response = self._session.execute_async(query)
+        except DRIVER_ERRORS as error:
+            self._settle(call, None, error)
+            return
+        call.response.add_callbacks(
+            callback=self._succeeded,
+            callback_args=(call,),
+            errback=self._failed,
+            errback_args=(call,),
+        )
+
+    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn: one
+    # wake-up serves them all, since each costs a system call and the interpreter's lock.
+
+    def _succeeded(self, rows: Any, call: _Call) -> None:
+        self._settled.append((call, rows, None))
+        self._wake_up()
+
+    def _failed(self, error: BaseException, call: _Call) -> None:
+        self._settled.append((call, None, error))
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake_up_sent:
+            return
+        self._wake_up_sent = True
+        try:
+            self._loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:
+            log.debug("an answer came after the event loop was closed")
+
+    def _drain(self) -> None:
+        # Before looking, so that an answer added meanwhile wakes the loop again.
+        self._wake_up_sent = False
+        while self._settled:
+            self._settle(*self._settled.popleft())
+
+    def _settle(self, call: _Call, rows: Any, error: BaseException | None) -> None:
+        # Here and not where it is awaited: a cancelled caller doesn't make its statement go away.
+        if call.counted:
+            self._in_flight.release()
+        call.release()
+        if call.settled.done():
+            return
+        if error is None:
+            call.settled.set_result(rows)
+        else:
+            call.settled.set_exception(translated(error))
+
+    async def _connect(self, tried_once: asyncio.Event) -> None:
+        while not self._closing.is_set():
+            try:
+                self._session = await asyncio.to_thread(self._connect_and_prepare)
+                log.info("connected to Cassandra")
+                return
+            except DRIVER_ERRORS as error:
+                # A missing keyspace or table too: `schema migrate` may be about to run.
+                self._why_not = _one_line(error)
+                log.warning("Cassandra: %s; trying again", self._why_not)
+            finally:
+                tried_once.set()
+            try:
+                async with asyncio.timeout(CONNECT_AGAIN_S):
+                    await self._closing.wait()
+            except TimeoutError:
+                continue
+
+    def _connect_and_prepare(self) -> Session:
+        # The keyspace goes with each statement: after a USE, nodes may give one statement two ids.
+        session = connect(self._settings, keyspace=None)
+        try:
+            for statement in self._statements:
+                prepared = session.prepare(
+                    statement.cql, keyspace=self._settings.cassandra_keyspace
+                )
+                # A transaction that the driver repeats on its own would report its own first try as a rival's.
+                prepared.is_idempotent = not statement.conditional
+                if statement.conditional:
+                    prepared.retry_policy = FallthroughRetryPolicy()
+                statement.prepared = prepared
+        except DRIVER_ERRORS:
+            session.cluster.shutdown()
+            raise
+        return session
+
+
+class _Call:
+    """One statement on its way; paging gives it a new future a page, as long as there is `more`."""
+
+    __slots__ = ("counted", "more", "response", "settled")
+
+    def __init__(self, settled: asyncio.Future[Any], *, counted: bool) -> None:
+        self.settled = settled
+        self.counted = counted
+        self.response: ResponseFuture = None
+        self.more = False
+
+    def release(self) -> None:
+        """Let go of what is settled, the statement and its answer.
+
+        The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
+        statement: at full speed that is seconds' worth of batches and of audiences. And the two hold each other.
+        """
+        response = self.response
+        if response is None:
+            return
+        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver has no other way to it
+            timer.callback = None
+        self.more = response.has_more_pages
+        if not self.more:
+            self.response = None
+
+
+def translated(error: BaseException) -> FanfoldError:
+    """A driver's error as ours. What isn't one of the driver's is a mistake of this package: a `Fault` too."""
+    if isinstance(error, FanfoldError):
+        return error
+    wrong_in_itself = isinstance(error, (RequestValidationException, SyntaxException))
+    root = Unavailable if isinstance(error, DRIVER_ERRORS) and not wrong_in_itself else Fault
+    ours = root(f"Cassandra: {_one_line(error)}")
+    ours.__cause__ = error
+    return ours
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")

@@ -1,0 +1,38 @@
+"""The stores over one session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fanfold.adapters.cassandra.activity import CassandraActivity
+from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.graph import CassandraGraph
+from fanfold.adapters.cassandra.jobs import CassandraJobs
+from fanfold.adapters.cassandra.likes import CassandraLikes
+from fanfold.adapters.cassandra.posts import CassandraPosts
+from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.timelines import CassandraTimelines
+from fanfold.core.clock import Clock
+from fanfold.core.ports import Stores
+from fanfold.core.settings import Settings
+
+
+@asynccontextmanager
+async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator[Stores]:
+    """Stores that connect now or, when Cassandra or its schema isn't there, as soon as it is.
+
+    Until then every call raises `Unavailable`. Call them on the event loop that enters.
+    """
+    session = CassandraSession(settings)
+    batches = BatchWriter(session, settings)
+    stores = Stores(
+        posts=CassandraPosts(session, clock=clock),
+        graph=CassandraGraph(session, batches=batches),
+        timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
+        jobs=CassandraJobs(session),
+        likes=CassandraLikes(session, batches=batches),
+        activity=CassandraActivity(session),
+    )
+    async with session:
+        yield stores

@@ -1,0 +1,66 @@
+"""Mutes and blocks in Cassandra: the part of `Graph` that concerns pairs of users who don't want each other."""
+
+from __future__ import annotations
+
+from fanfold.adapters.cassandra.session import CassandraSession, Row
+from fanfold.adapters.cassandra.timestamps import at_offset
+from fanfold.core.ports import Tie
+
+WRITE_MUTE = """
+INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, position) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+MUTES = "SELECT target_id, active, since_ms, position FROM mutes_by_user WHERE user_id = ?"
+MUTE_OF = MUTES + " AND target_id = ?"
+WRITE_BLOCK = """
+INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, position)
+VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+BLOCKS = "SELECT target_id, active, since_ms, position, mine FROM blocks_by_user WHERE user_id = ?"
+BLOCKS_BETWEEN = BLOCKS + " AND target_id = ?"
+
+
+class Ties:
+    """See `fanfold.core.ports.Graph`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._write_mute = session.statement(WRITE_MUTE)
+        self._mutes = session.statement(MUTES)
+        self._mute_of = session.statement(MUTE_OF)
+        self._write_block = session.statement(WRITE_BLOCK)
+        self._blocks = session.statement(BLOCKS)
+        self._blocks_between = session.statement(BLOCKS_BETWEEN)
+
+    async def write_mute(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+    ) -> None:
+        await self._session.run(
+            self._write_mute, user_id, target_id, active, since_ms, at, at_offset(at)
+        )
+
+    async def mutes(self, user_id: str) -> dict[str, Tie]:
+        rows = await self._session.rows(self._mutes, user_id)
+        return {row[0]: _tie(row) for row in rows}
+
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        rows = await self._session.rows(self._mute_of, user_id, target_id)
+        return _tie(rows[0]) if rows else None
+
+    async def write_block(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+    ) -> None:
+        state = (active, since_ms, at, at_offset(at))
+        # The maker's side last: a worker that dies between the two finds its own row unwritten, and writes both again.
+        await self._session.run(self._write_block, target_id, user_id, False, *state)
+        await self._session.run(self._write_block, user_id, target_id, True, *state)
+
+    async def blocks(self, user_id: str) -> list[Tie]:
+        return [_tie(row) for row in await self._session.rows(self._blocks, user_id)]
+
+    async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
+        rows = await self._session.rows(self._blocks_between, user_id, other_id)
+        return [_tie(row) for row in rows]
+
+
+def _tie(row: Row) -> Tie:
+    return Tie(*row)

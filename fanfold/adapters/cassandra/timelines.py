@@ -1,0 +1,146 @@
+"""`Timelines` in Cassandra."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID, SafeUUID
+
+from fanfold.adapters.cassandra.author_walk import NEWEST_POST_ID, AuthorWalk
+from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.packed import PackedRow, Packing, length
+from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
+from fanfold.core.buckets import time_bucket
+from fanfold.core.clock import Clock
+from fanfold.core.ids import created_at_ms, first_post_id_at
+from fanfold.core.ports import Pointer, Pulled
+from fanfold.core.settings import MS_PER_DAY, Settings
+
+PULLED_SHARDS = 16
+MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and its day
+
+PUSH = """
+INSERT INTO user_timeline (user_id, post_id, author_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
+"""
+# As bytes: the driver's own UUIDs were half of what a timeline of 129 pointers cost (see `_post_id`).
+TIMELINE = """
+SELECT uuid_as_blob(post_id), author_id FROM user_timeline
+WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT ?
+"""
+ADD_CELEBRITY_POST = """
+INSERT INTO celebrity_posts (author_id, time_bucket, post_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
+"""
+RAISE_LAST_PULLED = """
+UPDATE pulled_authors USING TIMESTAMP ? AND TTL ? SET last_pulled_at_ms = ? WHERE shard = ? AND author_id = ?
+"""
+RAISE_VERSION = """
+UPDATE pulled_authors USING TIMESTAMP ? AND TTL ? SET version = ? WHERE shard = ? AND author_id = ?
+"""
+PULLED = """
+SELECT post_id FROM celebrity_posts
+WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
+"""
+PULLED_AUTHORS = "SELECT author_id, last_pulled_at_ms, version FROM pulled_authors WHERE shard = ?"
+
+
+class CassandraTimelines:
+    """See `fanfold.core.ports.Timelines`."""
+
+    def __init__(
+        self, session: CassandraSession, *, batches: BatchWriter, settings: Settings, clock: Clock
+    ) -> None:
+        self._session = session
+        self._batches = batches
+        self._clock = clock
+        self._keep_ms = settings.retention_ms + MS_PER_DAY
+        self._walk = AuthorWalk(session, clock=clock)
+        self._push = session.statement(PUSH)
+        self._timeline = session.statement(TIMELINE)
+        self._add_celebrity_post = session.statement(ADD_CELEBRITY_POST)
+        self._raise_last_pulled = session.statement(RAISE_LAST_PULLED)
+        self._raise_version = session.statement(RAISE_VERSION)
+        self._pulled = session.statement(PULLED)
+        self._pulled_authors = session.statement(PULLED_AUTHORS)
+
+    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
+        packing = Packing(self._session.prepared(self._push))
+        return await self._batches.write(self._pushed(packing, pointers, reader_ids))
+
+    async def timeline(
+        self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[Pointer]:
+        rows = await self._session.rows(
+            self._timeline, user_id, before or NEWEST_POST_ID, first_post_id_at(since_ms), limit
+        )
+        return [Pointer(_post_id(raw), author_id) for raw, author_id in rows]
+
+    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+        post_id, author_id = pointer
+        ttl_s = self._ttl_s(post_id)
+        if ttl_s <= 0:
+            return
+        created, run = at_creation(post_id), self._session.run
+        await run(
+            self._add_celebrity_post, author_id, time_bucket(post_id), post_id, created, ttl_s
+        )
+        author = (zlib.crc32(author_id.encode()) % PULLED_SHARDS, author_id)
+        await asyncio.gather(
+            run(self._raise_last_pulled, created, ttl_s, created_at_ms(post_id), *author),
+            run(self._raise_version, at_offset(at), ttl_s, at, *author),
+        )
+
+    async def pulled(
+        self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[UUID]:
+        kept_since_ms = max(since_ms, self._clock.now_ms() - self._keep_ms)
+        rows = await self._walk.rows(
+            self._pulled, author_id, before=before, since_ms=kept_since_ms, limit=limit
+        )
+        return [post_id for (post_id,) in rows]
+
+    async def pulled_authors(self) -> Mapping[str, Pulled]:
+        shards = await asyncio.gather(
+            *(self._session.rows(self._pulled_authors, shard) for shard in range(PULLED_SHARDS))
+        )
+        return {
+            author_id: Pulled(last_pulled_at_ms, version)
+            for rows in shards
+            for author_id, last_pulled_at_ms, version in rows
+            if last_pulled_at_ms is not None and version is not None
+        }
+
+    async def ping(self) -> None:
+        await self._session.ping()
+
+    def _pushed(
+        self, packing: Packing, pointers: Sequence[Pointer], reader_ids: Sequence[str]
+    ) -> Iterator[PackedRow]:
+        for post_id, author_id in pointers:
+            ttl_s = self._ttl_s(post_id)
+            if ttl_s <= 0:
+                continue
+            # Only the reader differs from row to row: the rest is serialised once.
+            shared = packing.values(1, post_id, author_id, at_creation(post_id), ttl_s)
+            start = packing.row_start
+            for reader_id in reader_ids:
+                key = reader_id.encode()
+                yield key, b"".join((start, length(len(key)), key, shared))
+
+    def _ttl_s(self, post_id: UUID) -> int:
+        left_ms = created_at_ms(post_id) + self._keep_ms - self._clock.now_ms()
+        # Capped: Cassandra refuses more, and a post from a clock that was decades ahead would stop its worker for good.
+        return min(-(-left_ms // 1000), MAX_TTL_S)
+
+
+_slots = vars(UUID)
+_set_int, _set_is_safe = _slots["int"].__set__, _slots["is_safe"].__set__
+
+
+def _post_id(raw: bytes) -> UUID:
+    # A third of the time that `UUID(bytes=…)` takes, whose __init__ checks every form an id can be given in.
+    post_id = UUID.__new__(UUID)
+    _set_int(post_id, int.from_bytes(raw))
+    _set_is_safe(post_id, SafeUUID.unknown)
+    return post_id

@@ -1,0 +1,17 @@
+"""Which timestamp a cell is written with (DESIGN: order and idempotence): µs since the epoch, or a log offset."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.core.ids import created_at_ms
+
+
+def at_creation(post_id: UUID) -> int:
+    """For what never changes once written: the post's creation time."""
+    return created_at_ms(post_id) * 1000
+
+
+def at_offset(at: int) -> int:
+    """For what events change: the offset. Plus one, as the first offset is 0 and a timestamp should be positive."""
+    return at + 1

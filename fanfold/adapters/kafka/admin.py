@@ -1,0 +1,164 @@
+"""The topics as Kafka has them: created from `schemas/topics.yaml`, checked, never repartitioned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from fanfold.adapters.kafka.security import client_security
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.settings import Settings
+from fanfold.core.topics import Topic, load_topics
+
+_USABLE_WITHIN_S = 30.0
+_LOOK_AGAIN_S = 0.05
+
+
+async def apply_topics(settings: Settings) -> list[str]:
+    """Make Kafka's topics those of `schemas/topics.yaml`. Returns what it did, a line for each; idempotent.
+
+    Returns when every partition has a leader. Raises `Fault` when a topic exists with another number of
+    partitions, before anything is changed, and `Unavailable`.
+    """
+    declared = load_topics()
+    async with _admin(settings) as admin:
+        counts = await _counts(admin, settings)
+        _refuse_other_counts(settings, counts)
+        missing = [topic for topic in declared.values() if topic.name not in counts]
+        await _create(admin, settings, missing)
+        existing = [topic for topic in declared.values() if topic.name in counts]
+        changed = [line for topic in existing for line in await _configure(admin, settings, topic)]
+        await _usable(admin, settings, declared)
+    created = [
+        f"created {settings.topic_prefix}.{topic.name} with {topic.partitions} partitions"
+        for topic in missing
+    ]
+    return created + changed
+
+
+async def partition_counts(settings: Settings) -> dict[str, int]:
+    """The number of partitions of each of our topics that exists, by logical name. Raises `Unavailable`."""
+    async with _admin(settings) as admin:
+        return await _counts(admin, settings)
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
+    )
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _described(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, Any]:
+    prefix = f"{settings.topic_prefix}."
+    # All topics, because asking for one by name makes a careless broker create it.
+    return {
+        found["topic"].removeprefix(prefix): found["partitions"]
+        for found in await admin.describe_topics()
+        if found["topic"].startswith(prefix)
+    }
+
+
+async def _counts(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+    declared = load_topics()
+    described = await _described(admin, settings)
+    return {name: len(found) for name, found in described.items() if name in declared}
+
+
+def _refuse_other_counts(settings: Settings, counts: Mapping[str, int]) -> None:
+    declared = load_topics()
+    for name, count in counts.items():
+        if name in declared and count != declared[name].partitions:
+            raise Fault(
+                f"{settings.topic_prefix}.{name} has {count} partitions, schemas/topics.yaml says "
+                f"{declared[name].partitions}. The number is fixed for life, because every table is ordered by "
+                "offsets within a partition: restore it in the file, or make a new topic and replay into it."
+            )
+
+
+def _configs(settings: Settings, topic: Topic) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": str(topic.retention_ms),
+        "retention.bytes": "-1",
+        # With three replicas an acknowledged event is on two, and one broker may be away.
+        "min.insync.replicas": "2" if settings.kafka_replication >= 3 else "1",
+    }
+
+
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[Topic]) -> None:
+    if not topics:
+        return
+    response = await admin.create_topics(
+        [
+            NewTopic(
+                f"{settings.topic_prefix}.{topic.name}",
+                topic.partitions,
+                settings.kafka_replication,
+                topic_configs=_configs(settings, topic),
+            )
+            for topic in topics
+        ]
+    )
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        # Another operator, at the same moment.
+        if code and error is not TopicAlreadyExistsError:
+            raise Fault(f"{name} can't be created: {error.__name__} {message}")
+
+
+async def _configure(admin: AIOKafkaAdminClient, settings: Settings, topic: Topic) -> Iterable[str]:
+    wanted = _configs(settings, topic)
+    physical = f"{settings.topic_prefix}.{topic.name}"
+    (answer,) = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, physical, dict.fromkeys(wanted, ""))]
+    )
+    code, message, _, _, entries = answer.resources[0]
+    if code:
+        raise Fault(f"{physical} can't be described: {for_code(code).__name__} {message}")
+    has = {entry[0]: entry[1] for entry in entries}
+    changes = [
+        f"{key} {has.get(key)} -> {value}" for key, value in wanted.items() if has.get(key) != value
+    ]
+    if not changes:
+        return []
+    (altered,) = await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, physical, wanted)]
+    )
+    code, message, *_ = altered.resources[0]
+    if code:
+        raise Fault(f"{physical} can't be configured: {for_code(code).__name__} {message}")
+    return [f"configured {physical}: {', '.join(changes)}"]
+
+
+async def _usable(
+    admin: AIOKafkaAdminClient, settings: Settings, declared: Mapping[str, Topic]
+) -> None:
+    async with asyncio.timeout(_USABLE_WITHIN_S):
+        while True:
+            described = await _described(admin, settings)
+            # Again: another operator may have created a topic since we looked.
+            _refuse_other_counts(
+                settings, {name: len(found) for name, found in described.items() if found}
+            )
+            if all(
+                len(described.get(topic.name, ())) == topic.partitions
+                and all(partition["leader"] >= 0 for partition in described[topic.name])
+                for topic in declared.values()
+            ):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)

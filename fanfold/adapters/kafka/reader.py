@@ -1,0 +1,95 @@
+"""Reading single records of Kafka by their position."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
+
+from fanfold.adapters.kafka.records import record_of
+from fanfold.adapters.kafka.security import client_security
+from fanfold.core.errors import Unavailable
+from fanfold.core.ports.log import Position, Record
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
+
+# A record that is there is answered at once; waiting longer would only wait for one that is not.
+_WAIT_MS = 200
+# The client asks for what comes after a record before anybody wants it, and a broker answers the questions of one
+# connection in their order: the next read waits for that answer.
+_FETCH_WAIT_MS = 5
+
+
+class RecordReader:
+    """A consumer without a group that reads one record at a time, for the few whom the tail has not told yet.
+
+    Connects at the first read, and again when the connection is lost.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partitions = {
+            name: topic.partitions for name, topic in load_topics().items() if topic.public
+        }
+        self._consumer: AIOKafkaConsumer | None = None
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._disconnect()
+
+    async def read(self, position: Position) -> Record | None:
+        """See `EventLog.read`."""
+        if not 0 <= position.partition < self._partitions.get(position.topic, 0):
+            return None
+        async with self._turn:
+            try:
+                return await self._read(position)
+            except OffsetOutOfRangeError:
+                return None
+            except (KafkaError, OSError) as error:
+                await self._disconnect()
+                raise Unavailable(f"Kafka: {error!r}") from error
+
+    async def _read(self, position: Position) -> Record | None:
+        consumer = self._consumer or await self._connect()
+        topic = f"{self._settings.topic_prefix}.{position.topic}"
+        partition = TopicPartition(topic, position.partition)
+        consumer.assign([partition])
+        consumer.seek(partition, position.offset)
+        try:
+            fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=1)
+        finally:
+            consumer.pause(partition)  # or it would go on asking, ever
+        for record in fetched.get(partition, ()):
+            # Past a gap (an aborted transaction of somebody else) Kafka answers the next record there is.
+            if record.offset == position.offset:
+                return record_of(record, position.topic)
+        return None
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+            **client_security(self._settings),
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        return consumer
+
+    async def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()

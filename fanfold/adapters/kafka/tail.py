@@ -1,0 +1,117 @@
+"""`Tail` on Kafka: a consumer without a group that reads whole topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from fanfold.adapters.kafka.records import record_of
+from fanfold.adapters.kafka.security import client_security
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Unavailable
+from fanfold.core.ports.log import Record
+from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
+
+_WAIT_MS = 200
+# An idle broker answers a fetch after this: it bounds `behind_s` of an idle, healthy tail.
+_FETCH_WAIT_MS = 150
+_RECONNECT_S = 0.2
+
+
+class KafkaTail:
+    """Follows topics from a time on. Connects while it is read, and again when the connection is lost.
+
+    A broker that goes away makes `read` return nothing or raise `Unavailable`; either way `behind_s` grows.
+    """
+
+    def __init__(
+        self, settings: Settings, topics: Sequence[str], *, since_ms: int, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._since_ms = since_ms
+        self._clock = clock
+        declared = load_topics()
+        self._logical = {f"{settings.topic_prefix}.{topic}": topic for topic in topics}
+        # The partition counts are fixed for life, so nobody has to be asked for them.
+        self._partitions = [
+            TopicPartition(physical, n)
+            for physical, topic in self._logical.items()
+            for n in range(declared[topic].partitions)
+        ]
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[TopicPartition, int] = {}
+        self._level_at_ms = dict.fromkeys(self._partitions, clock.now_ms())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._disconnect()
+
+    async def read(self) -> Sequence[Record]:
+        try:
+            consumer = self._consumer or await self._connect()
+            fetched = await consumer.getmany(timeout_ms=_WAIT_MS)
+        except (KafkaError, OSError) as error:
+            await self._disconnect()
+            await self._clock.sleep(_RECONNECT_S)  # So that a reader in a loop doesn't spin.
+            raise Unavailable(f"Kafka: {error!r}") from error
+        for partition, records in fetched.items():
+            self._next[partition] = records[-1].offset + 1
+        self._note_level(consumer)
+        return [
+            record_of(record, self._logical[partition.topic])
+            for partition, records in fetched.items()
+            for record in records
+        ]
+
+    def behind_s(self) -> float:
+        if self._consumer is not None:
+            self._note_level(self._consumer)
+        return max(0.0, (self._clock.now_ms() - min(self._level_at_ms.values())) / 1000)
+
+    def _note_level(self, consumer: AIOKafkaConsumer) -> None:
+        for partition in self._partitions:
+            # The end of the partition as of the last answered fetch, and when that was.
+            end, at_ms = consumer.highwater(partition), consumer.last_poll_timestamp(partition)
+            if end is not None and at_ms is not None and self._next[partition] >= end:
+                self._level_at_ms[partition] = at_ms
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+            retry_backoff_ms=_WAIT_MS,
+            **client_security(self._settings),
+        )
+        try:
+            await consumer.start()
+            consumer.assign(self._partitions)
+            if not self._next:
+                self._next = await self._first_offsets(consumer)
+            for partition, offset in self._next.items():
+                consumer.seek(partition, offset)
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        return consumer
+
+    async def _first_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        # The ends first: a record appended between the two questions is then found by the second, or lies after
+        # the end.
+        ends = await consumer.end_offsets(self._partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, self._since_ms))
+        return {at: (found[at].offset if found[at] else end) for at, end in ends.items()}
+
+    async def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()

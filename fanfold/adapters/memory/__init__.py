@@ -1,0 +1,34 @@
+"""The stores in memory: for `make run` and fast tests. Empty until a consumer has replayed the log.
+
+They keep Cassandra's rules (last write wins by timestamp, rows expire), so that what is right here is right there.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.adapters.memory.activity import MemoryActivity
+from fanfold.adapters.memory.cells import Table
+from fanfold.adapters.memory.graph import MemoryGraph
+from fanfold.adapters.memory.jobs import MemoryJobs
+from fanfold.adapters.memory.likes import MemoryLikes
+from fanfold.adapters.memory.posts import MemoryPosts
+from fanfold.adapters.memory.timelines import MemoryTimelines
+from fanfold.core.clock import Clock
+from fanfold.core.ports import Stores
+from fanfold.core.settings import Settings
+
+__all__ = ["memory_stores"]
+
+
+def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
+    """Empty stores. `clock` decides what has expired when something is read."""
+    posts: Table[UUID] = Table()
+    return Stores(
+        posts=MemoryPosts(posts, clock=clock),
+        graph=MemoryGraph(),
+        timelines=MemoryTimelines(retention_ms=settings.retention_ms, clock=clock),
+        jobs=MemoryJobs(),
+        likes=MemoryLikes(posts),
+        activity=MemoryActivity(),
+    )

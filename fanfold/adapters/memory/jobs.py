@@ -1,0 +1,43 @@
+"""`Jobs` in memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, astuple
+from uuid import UUID
+
+from fanfold.adapters.memory.cells import ClusteredTable, Table
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.ports import Plan, SliceDone
+
+NO_SLICES = -1
+"""A number in place of None, so that cells compare."""
+
+
+class MemoryJobs:
+    """See `fanfold.core.ports.Jobs`."""
+
+    def __init__(self) -> None:
+        self._jobs: Table[UUID] = Table()
+        self._slices: ClusteredTable[UUID, FollowerBucket] = ClusteredTable()
+
+    async def plan(self, post_id: UUID) -> Plan | None:
+        row = self._jobs.row(post_id)
+        if row is None:
+            return None
+        generation = row.pop("generation")
+        return Plan(**row, generation=None if generation == NO_SLICES else generation)
+
+    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+        generation = NO_SLICES if plan.generation is None else plan.generation
+        self._jobs.write(post_id, at, **{**asdict(plan), "generation": generation})
+
+    async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
+        return {bucket: SliceDone(*row["done"]) for bucket, row in self._slices.rows(post_id)}
+
+    async def finish_slice(
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+    ) -> None:
+        self._slices.write(post_id, bucket, at, done=astuple(done))
+
+    async def ping(self) -> None:
+        return

@@ -1,0 +1,50 @@
+"""Mutes and blocks in memory: the part of `Graph` that concerns pairs of users who don't want each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fanfold.adapters.memory.cells import ClusteredTable, Row
+from fanfold.core.ports import Tie
+
+
+class MemoryTies:
+    """See `fanfold.core.ports.Graph`."""
+
+    def __init__(self) -> None:
+        # A tie's columns are always written together, so they share one cell.
+        self._mutes: ClusteredTable[str, str] = ClusteredTable()
+        self._blocks: ClusteredTable[str, tuple[str, bool]] = ClusteredTable()
+
+    async def write_mute(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+    ) -> None:
+        self._mutes.write(user_id, target_id, at, state=(active, since_ms, at))
+
+    async def mutes(self, user_id: str) -> dict[str, Tie]:
+        return {target_id: _tie(target_id, row) for target_id, row in self._mutes.rows(user_id)}
+
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        row = self._mutes.row(user_id, target_id)
+        return None if row is None else _tie(target_id, row)
+
+    async def write_block(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+    ) -> None:
+        state = (active, since_ms, at)
+        self._blocks.write(target_id, (user_id, False), at, state=state)
+        self._blocks.write(user_id, (target_id, True), at, state=state)
+
+    async def blocks(self, user_id: str) -> list[Tie]:
+        return [
+            replace(_tie(other_id, row), mine=mine)
+            for (other_id, mine), row in self._blocks.rows(user_id)
+        ]
+
+    async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
+        return [tie for tie in await self.blocks(user_id) if tie.other_id == other_id]
+
+
+def _tie(other_id: str, row: Row) -> Tie:
+    active, since_ms, position = row["state"]
+    return Tie(other_id, active, since_ms, position)

@@ -1,0 +1,97 @@
+"""`Timelines` in memory: a sorted list of pointers a reader, since nearly every pointer is the newest of its list."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from uuid import UUID
+
+from fanfold.adapters.memory.cells import Table
+from fanfold.core.clock import Clock
+from fanfold.core.ids import created_at_ms, first_post_id_at
+from fanfold.core.ports import Pointer, Pulled
+from fanfold.core.settings import MS_PER_DAY
+
+_BY_POST_ID = itemgetter(0)
+
+
+class MemoryTimelines:
+    """See `fanfold.core.ports.Timelines`. Expired pointers go when their list is next read."""
+
+    def __init__(self, *, retention_ms: int, clock: Clock) -> None:
+        self._ttl_ms = retention_ms + MS_PER_DAY
+        self._clock = clock
+        self._timelines: defaultdict[str, list[Pointer]] = defaultdict(list)
+        self._celebrity_posts: defaultdict[str, list[Pointer]] = defaultdict(list)
+        self._pulled_authors: Table[str] = Table()
+
+    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
+        live = [pointer for pointer in pointers if self._lives(created_at_ms(pointer.post_id))]
+        timelines = self._timelines
+        for pointer in live:
+            for reader_id in reader_ids:
+                _insert(timelines[reader_id], pointer)
+        return len(live) * len(reader_ids)
+
+    async def timeline(
+        self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[Pointer]:
+        return self._page(self._timelines, user_id, before, since_ms, limit)
+
+    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+        created_ms = created_at_ms(pointer.post_id)
+        if not self._lives(created_ms):
+            return
+        _insert(self._celebrity_posts[pointer.author_id], pointer)
+        self._pulled_authors.write(pointer.author_id, created_ms, last_pulled_at=created_ms)
+        self._pulled_authors.write(pointer.author_id, at, version=at)
+
+    async def pulled(
+        self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[UUID]:
+        page = self._page(self._celebrity_posts, author_id, before, since_ms, limit)
+        return [pointer.post_id for pointer in page]
+
+    async def pulled_authors(self) -> Mapping[str, Pulled]:
+        return {
+            author_id: Pulled(row["last_pulled_at"], row["version"])
+            for author_id, row in self._pulled_authors.items()
+            if self._lives(row["last_pulled_at"])
+        }
+
+    async def ping(self) -> None:
+        return
+
+    def _lives(self, created_ms: int) -> bool:
+        return created_ms + self._ttl_ms > self._clock.now_ms()
+
+    def _page(
+        self,
+        lists: dict[str, list[Pointer]],
+        key: str,
+        before: UUID | None,
+        since_ms: int,
+        limit: int,
+    ) -> list[Pointer]:
+        oldest_first = lists.get(key)
+        if not oldest_first:
+            return []
+        expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1))
+        del oldest_first[: bisect_left(oldest_first, expired_before, key=_BY_POST_ID)]
+        start = bisect_left(oldest_first, first_post_id_at(since_ms), key=_BY_POST_ID)
+        end = len(oldest_first)
+        if before is not None:
+            end = bisect_left(oldest_first, before, key=_BY_POST_ID)
+        return oldest_first[max(start, end - limit) : max(start, end)][::-1]
+
+
+def _insert(oldest_first: list[Pointer], pointer: Pointer) -> None:
+    post_id = pointer[0]
+    if not oldest_first or oldest_first[-1][0] < post_id:
+        oldest_first.append(pointer)
+        return
+    place = bisect_left(oldest_first, post_id, key=_BY_POST_ID)
+    if place == len(oldest_first) or oldest_first[place][0] != post_id:
+        oldest_first.insert(place, pointer)

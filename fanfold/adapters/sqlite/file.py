@@ -1,0 +1,137 @@
+"""The file behind `SqliteLog`: records in one SQLite table. Synchronous, and used from one thread only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from fanfold.core.events import Encoded
+from fanfold.core.ports.log import Position, Record
+
+# `seq` is the order of appending over all topics: what a replay follows.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    seq INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    key BLOB,
+    value BLOB,
+    headers TEXT NOT NULL,
+    appended_at_ms INTEGER NOT NULL,
+    UNIQUE (topic, partition, "offset")
+)
+"""
+_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+# NOT INDEXED keeps SQLite on the primary key, which is the order wanted. The topics come as one JSON parameter.
+_SELECT = """
+SELECT * FROM records NOT INDEXED
+WHERE seq > ? AND topic IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?
+"""
+_SELECT_AT = 'SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
+_FIRST_SINCE = """
+SELECT MIN(seq) FROM records NOT INDEXED
+WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
+"""
+_ENDS = 'SELECT topic, partition, MAX("offset") + 1, MAX(seq) FROM records GROUP BY 1, 2'
+_DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
+
+
+class Row(NamedTuple):
+    """A record and its place in the order of appending."""
+
+    seq: int
+    record: Record
+
+
+class PartitionEnd(NamedTuple):
+    """Where a partition goes on, and the place of its last record."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    last_seq: int
+
+
+class SqliteFile:
+    """A log's file. Every method may raise `sqlite3.Error`."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=1
+        )
+        try:
+            # Exclusive: a second process would hand out the same offsets, so it is kept out.
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # WAL's usual NORMAL would lose the last acknowledged commits with the machine's power.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(_SCHEMA)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def ends(self) -> list[PartitionEnd]:
+        return [PartitionEnd(*row) for row in self._connection.execute(_ENDS)]
+
+    def insert(
+        self, seq: int, records: Iterable[tuple[Encoded, Position]], appended_at_ms: int
+    ) -> None:
+        """Store the records at `seq` and after: all or none, durable on return."""
+        rows = [
+            (n, at.topic, at.partition, at.offset, key, value, _packed(headers), appended_at_ms)
+            for n, ((_, key, value, headers), at) in enumerate(records, start=seq)
+        ]
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_INSERT, rows)
+
+    def rows(self, topics: Collection[str], after: int, limit: int) -> list[Row]:
+        return [
+            _row(row) for row in self._connection.execute(_SELECT, (after, _json(topics), limit))
+        ]
+
+    def at(self, position: Position) -> Record | None:
+        """The record at that position, or None."""
+        where = (position.topic, position.partition, position.offset)
+        found = self._connection.execute(_SELECT_AT, where).fetchone()
+        return None if found is None else _row(found).record
+
+    def first_since(self, topics: Collection[str], since_ms: int) -> int | None:
+        """The place of the first record appended at or after that time, or None."""
+        row: tuple[int | None] = self._connection.execute(
+            _FIRST_SINCE, (since_ms, _json(topics))
+        ).fetchone()
+        return row[0]
+
+    def delete(self, topics: Collection[str]) -> None:
+        self._connection.execute(_DELETE, (_json(topics),))
+
+    def ping(self) -> None:
+        self._connection.execute("SELECT 1")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    seq, topic, partition, offset, key, value, headers, appended_at_ms = row
+    record = Record(topic, partition, offset, key, value, _unpacked(headers), appended_at_ms)
+    return Row(seq, record)
+
+
+def _json(topics: Collection[str]) -> str:
+    return orjson.dumps(list(topics)).decode()
+
+
+def _packed(headers: Sequence[tuple[str, bytes]]) -> str:
+    # Latin-1 keeps any byte, and keeps the file readable with `sqlite3`.
+    return orjson.dumps({name: value.decode("latin-1") for name, value in headers}).decode()
+
+
+def _unpacked(headers: str) -> dict[str, bytes]:
+    return {name: value.encode("latin-1") for name, value in orjson.loads(headers).items()}

@@ -1,0 +1,237 @@
+"""The log in one SQLite file, for one process: the embedded adapters of `EventLog` and `Consumer`.
+
+All access to the file goes through one thread, so the loop never waits for the disk. Appends of one turn of the
+loop, and those that arrive while a commit is under way, share a transaction: durable when acknowledged, and
+still thousands a second. Readers are woken in the process and never poll the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sqlite3
+import zlib
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+from fanfold.adapters.sqlite.file import Row, SqliteFile
+from fanfold.core.clock import Clock
+from fanfold.core.dead_letters import as_dead_letter, as_replay
+from fanfold.core.errors import FanfoldError, Fault, Unavailable
+from fanfold.core.events import Encoded, Event, encode
+from fanfold.core.ports.log import Position, Record, Tail
+from fanfold.core.topics import load_topics
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_TAIL_WAIT_S = 0.2
+_TAIL_RECORDS = 1000
+
+
+class _Append(NamedTuple):
+    records: Sequence[Encoded]
+    done: asyncio.Future[list[Position]]
+
+
+class SqliteLog:
+    """The embedded log: an async context manager.
+
+    Raises `Fault` at opening when another process has the file open, or when it is no log.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, source: str) -> None:
+        self._path = path
+        self._clock = clock
+        self._source = source
+        self._topics = load_topics()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-log")
+        self._file: SqliteFile | None = None
+        self._pending: list[_Append] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._next_seq = 1
+        self._next_offset: dict[tuple[str, int], int] = {}
+        self._last_seq: dict[str, int] = {}
+        self._grown = asyncio.Event()
+        self.settled: dict[str, int] = {}
+        """The last `seq` that each consumer group has settled: in memory, like the tables it vouches for."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            file = await self._in_thread(lambda: SqliteFile(self._path))
+            ends = await self._in_thread(file.ends)
+        except sqlite3.Error as error:
+            self._thread.shutdown()
+            raise Fault(f"{self._path} can't be opened as a log: {error}") from error
+        for topic, partition, next_offset, last_seq in ends:
+            self._next_offset[topic, partition] = next_offset
+            self._last_seq[topic] = max(last_seq, self._last_seq.get(topic, 0))
+            self._next_seq = max(last_seq + 1, self._next_seq)
+        self._file = file
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writing:
+            await self._writing
+        file, self._file = self._opened(), None
+        await self._in_thread(file.close)
+        self._thread.shutdown()
+
+    async def append(self, event: Event) -> Position | None:
+        (position,) = await self._append([self._encoded(event)])
+        return position
+
+    async def append_many(self, batch: Sequence[Event]) -> None:
+        await self._append([self._encoded(event) for event in batch])
+
+    async def dead_letter(self, record: Record, reason: str) -> None:
+        await self._append([as_dead_letter(record, reason)])
+
+    async def replay(self, records: Sequence[Record]) -> None:
+        await self._append([as_replay(record) for record in records])
+
+    async def read(self, position: Position) -> Record | None:
+        return await self._read(lambda file: file.at(position))
+
+    def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:
+        return self._tail(topics, since_ms)
+
+    @asynccontextmanager
+    async def _tail(self, topics: Sequence[str], since_ms: int) -> AsyncIterator[Tail]:
+        end = self._next_seq
+        first = await self._read(lambda file: file.first_since(topics, since_ms))
+        yield _SqliteTail(self, topics, after=(first or end) - 1, clock=self._clock)
+
+    def clock_skew_ms(self) -> int | None:
+        # The log's clock is this machine's.
+        return 0
+
+    async def ping(self) -> None:
+        await self._read(SqliteFile.ping)
+
+    async def clear_internal(self) -> None:
+        """Delete the records of internal topics: replaying the public ones appends them again."""
+        internal = [topic.name for topic in self._topics.values() if not topic.public]
+        await self._read(lambda file: file.delete(internal))
+        for topic in internal:
+            self._last_seq.pop(topic, None)
+        self._next_offset = {at: n for at, n in self._next_offset.items() if at[0] not in internal}
+
+    def last_seq(self, topics: Collection[str]) -> int:
+        """The place of the last record of these topics; 0 when there is none."""
+        return max((self._last_seq.get(topic, 0) for topic in topics), default=0)
+
+    async def rows(self, topics: Collection[str], *, after: int, limit: int) -> list[Row]:
+        """What follows `after` in these topics, in the order of appending. Raises `Unavailable`."""
+        return await self._read(lambda file: file.rows(topics, after, limit))
+
+    async def grown(self, topics: Collection[str], *, after: int) -> None:
+        """Return once these topics hold a record after `after`."""
+        while self.last_seq(topics) <= after:
+            await self._grown.wait()
+
+    def _encoded(self, event: Event) -> Encoded:
+        return encode(event, source=self._source, now_ms=self._clock.now_ms())
+
+    async def _append(self, records: Sequence[Encoded]) -> list[Position]:
+        self._opened()
+        done: asyncio.Future[list[Position]] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Append(records, done))
+        if self._writing is None:
+            # A task of its own: a caller that is cancelled takes no one else's record with it.
+            self._writing = asyncio.create_task(self._write_pending())
+        return await done
+
+    async def _write_pending(self) -> None:
+        while self._pending:
+            appends, self._pending = self._pending, []
+            try:
+                await self._write(appends)
+            except sqlite3.Error as error:
+                _refuse(appends, Unavailable(f"the log: {error}"))
+            except BaseException as error:
+                # Whatever it is, nobody may wait for an acknowledgement that will not come.
+                self._writing = None
+                _refuse(appends, Fault(f"the log: {error!r}"))
+                raise
+        self._writing = None
+
+    async def _write(self, appends: list[_Append]) -> None:
+        records = [record for append in appends for record in append.records]
+        first_seq, next_offset = self._next_seq, dict(self._next_offset)
+        placed = [(record, self._place(record)) for record in records]
+        file, now_ms = self._opened(), self._clock.now_ms()
+        try:
+            await self._in_thread(lambda: file.insert(first_seq, placed, now_ms))
+        except sqlite3.Error:
+            self._next_seq, self._next_offset = first_seq, next_offset
+            raise
+        for seq, (record, _) in enumerate(placed, start=first_seq):
+            self._last_seq[record.topic] = seq
+        positions = iter([position for _, position in placed])
+        for append in appends:
+            own = list(itertools.islice(positions, len(append.records)))
+            if not append.done.done():
+                append.done.set_result(own)
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    def _place(self, record: Encoded) -> Position:
+        partition = zlib.crc32(record.key) % self._topics[record.topic].partitions
+        offset = self._next_offset.get((record.topic, partition), 0)
+        self._next_offset[record.topic, partition] = offset + 1
+        self._next_seq += 1
+        return Position(record.topic, partition, offset)
+
+    def _opened(self) -> SqliteFile:
+        if self._file is None:
+            raise Unavailable("the log is closed")
+        return self._file
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _read(self, work: Callable[[SqliteFile], T]) -> T:
+        file = self._opened()
+        try:
+            return await self._in_thread(lambda: work(file))
+        except sqlite3.Error as error:
+            raise Unavailable(f"the log: {error}") from error
+
+
+def _refuse(appends: Sequence[_Append], error: FanfoldError) -> None:
+    for append in appends:
+        if not append.done.done():
+            append.done.set_exception(error)
+
+
+class _SqliteTail:
+    def __init__(self, log: SqliteLog, topics: Sequence[str], *, after: int, clock: Clock) -> None:
+        self._log = log
+        self._topics = topics
+        self._after = after
+        self._clock = clock
+        self._level_at_s = clock.monotonic_s()
+
+    async def read(self) -> Sequence[Record]:
+        try:
+            async with asyncio.timeout(_TAIL_WAIT_S):
+                await self._log.grown(self._topics, after=self._after)
+        except TimeoutError:
+            self.behind_s()
+            return []
+        rows = await self._log.rows(self._topics, after=self._after, limit=_TAIL_RECORDS)
+        self._after = rows[-1].seq
+        self.behind_s()
+        return [row.record for row in rows]
+
+    def behind_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        if self._log.last_seq(self._topics) <= self._after:
+            self._level_at_s = now_s
+        return now_s - self._level_at_s

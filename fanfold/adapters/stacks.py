@@ -1,0 +1,59 @@
+"""The two stacks, each opened and closed by one context manager; only composition roots call these.
+
+The engines' drivers are imported here on demand, so that a laptop's `make run` never loads Kafka or Cassandra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fanfold.core.clock import Clock
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
+
+if TYPE_CHECKING:
+    from fanfold.adapters.sqlite.log import SqliteLog
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedEngines(Engines):
+    """The same, with a log that can also be replayed in this process."""
+
+    log: SqliteLog
+
+
+@asynccontextmanager
+async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterator[Engines]:
+    """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends.
+
+    Opening waits for neither. Raises `Fault` when a certificate or key can't be used.
+    """
+    from fanfold.adapters.cassandra.connect import client_tls
+    from fanfold.adapters.cassandra.stores import cassandra_stores
+    from fanfold.adapters.kafka.log import KafkaLog
+    from fanfold.adapters.kafka.security import client_security
+
+    # A wrong path is a mistake of the installation and no outage, for which whoever connects would wait.
+    client_tls(settings)
+    client_security(settings)
+    async with (
+        KafkaLog(settings, clock=clock, source=source) as log,
+        cassandra_stores(settings, clock=clock) as stores,
+    ):
+        yield Engines(log, stores)
+
+
+@asynccontextmanager
+async def embedded(
+    settings: Settings, *, clock: Clock, path: Path
+) -> AsyncIterator[EmbeddedEngines]:
+    """The log in a SQLite file, the tables in memory: empty until a consumer has replayed the log."""
+    from fanfold.adapters.memory import memory_stores
+    from fanfold.adapters.sqlite.log import SqliteLog
+
+    async with SqliteLog(path, clock=clock, source="fanfold/all-in-one") as log:
+        yield EmbeddedEngines(log, memory_stores(settings, clock=clock))

@@ -1,0 +1,100 @@
+"""Commands of the internal topic: pieces of work that any worker may take, each of bounded size."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic import Field
+
+from fanfold.core.events.model import SLICES, Event
+from fanfold.core.ids import PostId, UserId
+
+
+class DeliverSlice(Event):
+    """Push one post into the timelines of one follower bucket."""
+
+    topic = SLICES
+    post_id: PostId
+    author_id: UserId
+    generation: int = Field(ge=0)
+    bucket: int = Field(ge=0)
+
+    @property
+    def key(self) -> str:
+        return f"{self.author_id}:{self.generation}.{self.bucket}"
+
+
+class NewFollow(NamedTuple):
+    """A follow to backfill: who, and the log position that made the edge active (its name)."""
+
+    follower_id: UserId
+    follow_position: int
+
+
+class BackfillFollow(Event):
+    """Copy one page of the followee's pushed posts into the new followers' timelines, newest first.
+
+    Each step appends the next with `before` set to the last post copied; the last one marks the follows
+    materialised.
+    """
+
+    topic = SLICES
+    followee_id: UserId
+    follows: tuple[NewFollow, ...]
+    before: PostId | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.followee_id}:{self.follows[0].follower_id}"
+
+
+class UnderWay(NamedTuple):
+    """A followee whose newest posts are copied: those before that post are not."""
+
+    followee_id: UserId
+    before: PostId
+
+
+class MaterialiseTimeline(Event):
+    """Copy a page of pushed posts of some of a woken user's followees into the timeline.
+
+    They are those under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
+    awake. `woke_position` is the offset of the `UserWoke` behind it, so that the end of an old awakening can't undo a
+    later sleep.
+    """
+
+    topic = SLICES
+    user_id: UserId
+    woke_position: int = Field(ge=0)
+    after: UserId | None = None
+    under_way: tuple[UnderWay, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.user_id}:materialise"
+
+
+class EndFollowing(Event):
+    """Append an unfollow for everyone whom a user who left still follows, a page at a time."""
+
+    topic = SLICES
+    user_id: UserId
+    after: UserId | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.user_id}:end-following"
+
+
+class EndFollowers(Event):
+    """Append an unfollow for everyone in one bucket who still follows a user who left, a page at a time."""
+
+    topic = SLICES
+    user_id: UserId
+    generation: int = Field(ge=0)
+    bucket: int = Field(ge=0)
+    after: UserId | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.user_id}:{self.generation}.{self.bucket}"

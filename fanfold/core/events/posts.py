@@ -1,0 +1,65 @@
+"""Posts and their likes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fanfold.core.events.model import ENGAGEMENT, POSTS, Event, Time
+from fanfold.core.ids import PostId, UserId
+
+
+class _AuthorsEvent(Event):
+    topic = POSTS
+    post_id: PostId
+    author_id: UserId
+
+    @property
+    def key(self) -> str:
+        return self.author_id
+
+
+class PostCreated(_AuthorsEvent):
+    """An author published a post. `created_at` is the millisecond inside `post_id`."""
+
+    content: str
+    created_at: Time
+
+    @property
+    def event_id(self) -> UUID:
+        return self.post_id
+
+
+class PostEdited(_AuthorsEvent):
+    """An author replaced the text of a post, perhaps by the same text."""
+
+    content: str
+    edited_at: Time
+
+
+class PostDeleted(_AuthorsEvent):
+    """An author deleted a post, for good."""
+
+    deleted_at: Time
+
+
+class _LikersEvent(Event):
+    topic = ENGAGEMENT
+    post_id: PostId
+    author_id: UserId
+    user_id: UserId
+
+    @property
+    def key(self) -> str:
+        return str(self.post_id)
+
+
+class PostLiked(_LikersEvent):
+    """`user_id` likes a post of `author_id` from now on, if not already."""
+
+    liked_at: Time
+
+
+class PostUnliked(_LikersEvent):
+    """`user_id` no longer likes the post, if ever."""
+
+    unliked_at: Time

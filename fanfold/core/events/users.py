@@ -1,0 +1,145 @@
+"""Users: who they are, whom they follow, mute and block, whether they read, and which side their posts take."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID, uuid5
+
+from pydantic import Field
+
+from fanfold.core.events.model import ACTIVITY, GRAPH, Event, Time
+from fanfold.core.ids import UserId
+
+_CROSSINGS = UUID("5f2c1d0a-6f6b-5d5e-9a3e-2b0c6f1e7d44")
+"""The namespace of the crossings' ids (RFC 9562, version 5)."""
+
+
+class _UsersEvent(Event):
+    topic = GRAPH
+    user_id: UserId
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
+class UserRegistered(_UsersEvent):
+    """A user registered, or changed the display name."""
+
+    display_name: str
+    registered_at: Time
+
+
+class UserLeft(_UsersEvent):
+    """A user left, for good: their posts are hidden from now on, and their follows end both ways."""
+
+    left_at: Time
+
+
+class _FollowEvent(Event):
+    topic = GRAPH
+    follower_id: UserId
+    followee_id: UserId
+
+    @property
+    def key(self) -> str:
+        return self.followee_id
+
+
+class UserFollowed(_FollowEvent):
+    """`follower_id` follows `followee_id` from now on, if not already."""
+
+    followed_at: Time
+
+
+class UserUnfollowed(_FollowEvent):
+    """`follower_id` no longer follows `followee_id`, if ever."""
+
+    unfollowed_at: Time
+
+
+class _TargetedEvent(_UsersEvent):
+    target_id: UserId
+
+
+class UserMuted(_TargetedEvent):
+    """`user_id` no longer sees posts of `target_id`, who isn't told."""
+
+    muted_at: Time
+
+
+class UserUnmuted(_TargetedEvent):
+    """`user_id` sees them again."""
+
+    unmuted_at: Time
+
+
+class UserBlocked(_TargetedEvent):
+    """From now on neither sees the other's posts, nor can follow the other or like a post of theirs.
+
+    Appended after the `UserUnfollowed` of both directions.
+    """
+
+    blocked_at: Time
+
+
+class UserUnblocked(_TargetedEvent):
+    """They may again; no follow is restored."""
+
+    unblocked_at: Time
+
+
+class AuthorModeChanged(Event):
+    """An author crossed the threshold: posts are delivered by `delivery` from here on.
+
+    `caused_by` is the offset, in this partition of the topic, of the event that made the author cross. It names the
+    crossing: a worker that died after appending this appends it again with the same `ce_id`.
+    """
+
+    topic = GRAPH
+    author_id: UserId
+    delivery: Literal["push", "pull"]
+    follower_count: int = Field(ge=0)
+    changed_at: Time
+    caused_by: int = Field(ge=0)
+
+    @property
+    def key(self) -> str:
+        return self.author_id
+
+    @property
+    def event_id(self) -> UUID:
+        return uuid5(_CROSSINGS, f"{self.author_id}/{self.caused_by}/{self.delivery}")
+
+
+class ModeReviewRequested(Event):
+    """An operator changed the threshold: judge this author again by the settings of now."""
+
+    topic = GRAPH
+    author_id: UserId
+    requested_at: Time
+
+    @property
+    def key(self) -> str:
+        return self.author_id
+
+
+class _ReadersEvent(Event):
+    topic = ACTIVITY
+    user_id: UserId
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
+class UserFellAsleep(_ReadersEvent):
+    """A user has read no feed for so long that nothing is delivered to them any more."""
+
+    fell_asleep_at: Time
+
+
+class UserWoke(_ReadersEvent):
+    """A sleeping user read a feed: their timeline is to be filled again."""
+
+    woke_at: Time

@@ -1,0 +1,104 @@
+"""The form of events on the wire: CloudEvents 1.0, Kafka binary mode.
+
+The record's value is the model as JSON, its key the partition key, and the headers carry `ce_type`, `ce_id`,
+`ce_source`, `ce_time`, `ce_specversion` and `content-type`. Readers ignore unknown fields, so adding an optional one
+is a compatible change.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import orjson
+from pydantic import ValidationError
+from uuid_utils import compat
+
+from fanfold.core.clock import rfc3339
+from fanfold.core.errors import Undecodable
+from fanfold.core.events.commands import (
+    BackfillFollow,
+    DeliverSlice,
+    EndFollowers,
+    EndFollowing,
+    MaterialiseTimeline,
+)
+from fanfold.core.events.model import Event
+from fanfold.core.events.posts import PostCreated, PostDeleted, PostEdited, PostLiked, PostUnliked
+from fanfold.core.events.users import (
+    AuthorModeChanged,
+    ModeReviewRequested,
+    UserBlocked,
+    UserFellAsleep,
+    UserFollowed,
+    UserLeft,
+    UserMuted,
+    UserRegistered,
+    UserUnblocked,
+    UserUnfollowed,
+    UserUnmuted,
+    UserWoke,
+)
+
+EVENTS: tuple[type[Event], ...] = (
+    PostCreated,
+    PostEdited,
+    PostDeleted,
+    PostLiked,
+    PostUnliked,
+    UserRegistered,
+    UserLeft,
+    UserFollowed,
+    UserUnfollowed,
+    UserMuted,
+    UserUnmuted,
+    UserBlocked,
+    UserUnblocked,
+    AuthorModeChanged,
+    ModeReviewRequested,
+    UserFellAsleep,
+    UserWoke,
+    DeliverSlice,
+    BackfillFollow,
+    MaterialiseTimeline,
+    EndFollowing,
+    EndFollowers,
+)
+_BY_TYPE = {event.type_name().encode(): event for event in EVENTS}
+
+
+class Encoded(NamedTuple):
+    """An event as a record to append."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def encode(event: Event, *, source: str, now_ms: int) -> Encoded:
+    """The wire form. An event with an identity keeps its `ce_id` when it is appended again."""
+    event_id = event.event_id or compat.uuid7()
+    return Encoded(
+        topic=event.topic,
+        key=event.key.encode(),
+        value=orjson.dumps(event.model_dump(mode="json")),
+        headers=[
+            ("ce_specversion", b"1.0"),
+            ("ce_id", str(event_id).encode()),
+            ("ce_type", event.type_name().encode()),
+            ("ce_source", source.encode()),
+            ("ce_time", rfc3339(now_ms).encode()),
+            ("content-type", b"application/json"),
+        ],
+    )
+
+
+def decode(headers: dict[str, bytes], value: bytes | None) -> Event:
+    """The event of a record. Raises `Undecodable` for anything that isn't one this version knows."""
+    model = _BY_TYPE.get(headers.get("ce_type", b""))
+    if model is None:
+        raise Undecodable(f"unknown event type {headers.get('ce_type', b'')!r}")
+    try:
+        return model.model_validate_json(value or b"")
+    except ValidationError as error:
+        raise Undecodable(f"{model.__name__}: {error}") from error

@@ -1,0 +1,47 @@
+"""How far each post's fan-out has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from fanfold.core.buckets import FollowerBucket
+from fanfold.core.ports.model import Mode, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a fan-out set out to do. A pulled post has no slices and nothing planned."""
+
+    strategy: Mode
+    planned: int
+    generation: int | None
+    slices_total: int
+    started_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDone:
+    """A finished slice: the rows it wrote, and when."""
+
+    delivered: int
+    finished_at_ms: int
+
+
+class Jobs(Store, Protocol):
+    """How far each post's fan-out has come."""
+
+    async def plan(self, post_id: UUID) -> Plan | None:
+        """The recorded plan, or None."""
+
+    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+        """Record the plan."""
+
+    async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
+        """The finished slices."""
+
+    async def finish_slice(
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+    ) -> None:
+        """Record a finished slice."""

@@ -1,0 +1,96 @@
+"""Posts, each author's list of them, and idempotency keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports.model import Mode, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post's content, in its one home.
+
+    `position` is the offset of the last edit or deletion applied, `like_position` that of the last like counted (in
+    another topic: the two don't compare); None before the first.
+    """
+
+    post_id: UUID
+    author_id: str
+    content: str
+    edited_at_ms: int | None = None
+    deleted: bool = False
+    position: int | None = None
+    like_count: int = 0
+    like_position: int | None = None
+
+    @property
+    def created_at_ms(self) -> int:
+        return created_at_ms(self.post_id)
+
+
+class AuthoredPost(NamedTuple):
+    """An author's pointer to an own post. `mode` is None until the fan-out is planned."""
+
+    post_id: UUID
+    mode: Mode | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReservation:
+    """An idempotency key's row. `answer` is None while the request that reserved it is in flight."""
+
+    post_id: UUID
+    body_hash: str
+    reserved_at_ms: int
+    answer: str | None = None
+
+
+class Posts(Store, Protocol):
+    """Posts, each author's list of them, and idempotency keys."""
+
+    async def create(self, post_id: UUID, author_id: str, content: str) -> None:
+        """Write the post, then the author's pointer to it."""
+
+    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, at: int) -> None:
+        """Replace the shown text."""
+
+    async def note_position(self, post_id: UUID, *, at: int) -> None:
+        """Record that an event was applied which changed nothing."""
+
+    async def delete(self, post_id: UUID, *, at: int) -> None:
+        """Mark it deleted: a value, never a tombstone."""
+
+    async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
+        """Those that exist, deleted ones too, in no order."""
+
+    async def set_mode(self, author_id: str, post_id: UUID, mode: Mode, *, at: int) -> None:
+        """Record how the post is fanned out."""
+
+    async def by_author(
+        self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[AuthoredPost]:
+        """The author's posts, newest first, deleted ones too."""
+
+    async def reserve_key(
+        self, author_id: str, key: str, reservation: KeyReservation
+    ) -> KeyReservation | None:
+        """Reserve an idempotency key for 24 h. Linearizable.
+
+        None when it was free, or is held by this very reservation; else the row that holds it.
+        """
+
+    async def take_over_key(
+        self, author_id: str, key: str, held: KeyReservation, *, now_ms: int
+    ) -> bool:
+        """Renew an abandoned reservation, keeping its post id. False when another request was faster."""
+
+    async def release_key(self, author_id: str, key: str, held: KeyReservation) -> None:
+        """Let the next request take it over at once (its `reserved_at_ms` becomes 0)."""
+
+    async def answer_key(self, author_id: str, key: str, held: KeyReservation, answer: str) -> None:
+        """Keep the answer for every later request with the key."""

@@ -1,0 +1,49 @@
+"""Timelines and pulled posts: pointers that expire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from fanfold.core.ports.model import Store
+
+
+class Pointer(NamedTuple):
+    """All that a timeline holds of a post."""
+
+    post_id: UUID
+    author_id: str
+
+
+class Pulled(NamedTuple):
+    """An author with pulled posts. `version` grows with each of them, in the log's order."""
+
+    last_pulled_at_ms: int
+    version: int
+
+
+class Timelines(Store, Protocol):
+    """Pointers: each user's timeline (push) and each celebrity's posts (pull).
+
+    Both expire a day after the retention window; a pointer already past it is not written.
+    """
+
+    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
+        """Put every pointer into every reader's timeline. Returns the rows written."""
+
+    async def timeline(
+        self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[Pointer]:
+        """A user's timeline, newest first; it may hold authors no longer followed."""
+
+    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+        """Store a celebrity's post once, then raise the author's `Pulled`: a reader of the new version sees it."""
+
+    async def pulled(
+        self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> list[UUID]:
+        """A celebrity's pulled posts, newest first."""
+
+    async def pulled_authors(self) -> Mapping[str, Pulled]:
+        """Every author with a pulled post that has not expired."""

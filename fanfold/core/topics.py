@@ -1,0 +1,39 @@
+"""The topics of `schemas/topics.yaml`, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+_PACKAGE = Path(__file__).parent.parent
+_PACKAGED = _PACKAGE / "schemas"
+SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "schemas"
+"""`schemas/`: inside the installed package, or beside it in a checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One entry; `name` is logical, without `Settings.topic_prefix`."""
+
+    name: str
+    public: bool
+    key: str
+    partitions: int
+    retention_ms: int
+    events: tuple[str, ...]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+
+def load_topics() -> dict[str, Topic]:
+    """Every topic by logical name."""
+    declared = yaml.safe_load((SCHEMAS / "topics.yaml").read_text())
+    return {
+        name: Topic(
+            name=name,
+            **{**entry, **{key: tuple(entry[key]) for key in ("events", "producers", "consumers")}},
+        )
+        for name, entry in declared.items()
+    }

@@ -1,0 +1,50 @@
+"""The names file of an import: `user_id,display_name`, a line each."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from fanfold.core.errors import Rejected
+from fanfold.core.ids import USER_ID_PATTERN
+from fanfold.http.problems import Invalid
+from fanfold.http.text import check_display_name
+
+_HEADER = ["user_id", "display_name"]
+_USER_ID = re.compile(USER_ID_PATTERN)
+
+
+def read_display_names(path: Path) -> dict[str, str]:
+    """Names by user id; a header is optional. Raises `Rejected` with the first line that is wrong.
+
+    All of it before anything is imported: a name is shown to everybody, and a later import would not replace it.
+    """
+    names: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            for row in rows:
+                if row and row != _HEADER:
+                    user_id, name = _checked(row, f"{path}, line {rows.line_num}")
+                    names[user_id] = name
+    except OSError as error:
+        raise Rejected(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Rejected(f"{path} is not UTF-8") from error
+    except csv.Error as error:
+        raise Rejected(f"{path}, line {rows.line_num}: {error}") from error
+    return names
+
+
+def _checked(row: list[str], where: str) -> tuple[str, str]:
+    if len(row) != 2:
+        raise Rejected(f"{where}: {len(row)} columns, expected user_id,display_name")
+    user_id, name = row
+    if len(user_id) > 64 or not _USER_ID.fullmatch(user_id):
+        raise Rejected(f"{where}: the id is not one that a user can have")
+    try:
+        check_display_name(name)
+    except Invalid as invalid:
+        raise Rejected(f"{where}: {invalid.errors[0].detail}") from invalid
+    return user_id, name

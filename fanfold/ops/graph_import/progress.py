@@ -1,0 +1,68 @@
+"""What an import shows while it runs: a bar on a terminal, elsewhere a line every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from fanfold.core.clock import Clock
+from fanfold.ops.graph_import.importer import Moment
+
+_LINE_EVERY_S = 5.0
+
+
+@contextmanager
+def showing(
+    console: Console, clock: Clock, *, total_bytes: int
+) -> Iterator[Callable[[Moment], None]]:
+    """A function to call as often as one likes."""
+    if not console.is_terminal:
+        yield _lines(console, clock, total_bytes)
+        return
+    with Progress(
+        SpinnerColumn(),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total_bytes)
+        yield lambda moment: bar.update(
+            task, completed=moment.read_bytes, description=_describe(moment)
+        )
+
+
+def _lines(console: Console, clock: Clock, total_bytes: int) -> Callable[[Moment], None]:
+    next_at_s = clock.monotonic_s() + _LINE_EVERY_S
+
+    def show(moment: Moment) -> None:
+        nonlocal next_at_s
+        now_s = clock.monotonic_s()
+        if now_s >= next_at_s:
+            next_at_s = now_s + _LINE_EVERY_S
+            percent = 100 * moment.read_bytes // max(1, total_bytes)
+            console.print(f"{percent} %, {_describe(moment)}", soft_wrap=True, markup=False)
+
+    return show
+
+
+def _describe(moment: Moment) -> str:
+    counts = moment.counts
+    parts = [f"{counts.appended:,} follows", f"{counts.rejected:,} rejected"]
+    if moment.lag:
+        parts.append(f"worker {moment.lag:,} events behind")
+    if moment.waiting:
+        parts.append(f"waiting for {moment.waiting}")
+    return ", ".join(parts)

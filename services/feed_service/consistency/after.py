@@ -1,0 +1,174 @@
+"""Reading one's own writes: waiting, briefly, until the tables show the events at given positions of the log.
+
+A token names an event, so it is the event that says which row to look at, and the row that says whether it is there:
+no reader waits for anyone else's writes, nor for a fan-out. A post is seen as soon as it is stored, because the read
+then pulls its author instead of waiting for the timeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Transient, Undecodable
+from fanfold.core.events import (
+    PUBLIC_TOPICS,
+    Event,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostLiked,
+    PostUnliked,
+    UserBlocked,
+    UserFellAsleep,
+    UserFollowed,
+    UserLeft,
+    UserMuted,
+    UserUnblocked,
+    UserUnfollowed,
+    UserUnmuted,
+)
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports import Stores
+from fanfold.core.ports.log import EventLog, Position
+
+WITHIN_S = 1.0
+"""Longest wait for all positions of a request together."""
+
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.1
+_TOLD_WITHIN_S = 0.05  # by the tail; only then is the log asked, which reads one record at a time
+
+Apply = Callable[[Event, int], None]
+Recent = Callable[[Position], Event | None]
+
+
+class Awaited(NamedTuple):
+    """What became of the positions of a request: authors to pull for this read, and whether all of them are seen."""
+
+    authors: frozenset[str]
+    behind: bool
+
+
+NOTHING_AWAITED = Awaited(frozenset(), behind=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterWrites:
+    """Waits until the tables show events. `apply` tells the caches, as the tail of the log would; `recent` are those it told."""
+
+    log: EventLog
+    stores: Stores
+    clock: Clock
+    apply: Apply
+    recent: Recent
+
+    async def __call__(self, viewer: str, positions: Sequence[Position]) -> Awaited:
+        """Return when what concerns this viewer is in the tables, or after a second."""
+        if not positions:
+            return NOTHING_AWAITED
+        gives_up_at_s = self.clock.monotonic_s() + WITHIN_S
+        seen = await asyncio.gather(
+            *(self._seen(viewer, position, gives_up_at_s) for position in positions)
+        )
+        authors = frozenset(each.author_id for each in seen if isinstance(each, PostCreated))
+        return Awaited(authors, behind=None in seen)
+
+    async def _seen(self, viewer: str, position: Position, gives_up_at_s: float) -> Event | None:
+        """The event once the tables show it; None when they don't in time, or the log has no such event."""
+        if position.topic not in PUBLIC_TOPICS:
+            return None
+        pause_s = _FIRST_PAUSE_S
+        event: Event | None = None
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, gives_up_at_s - self.clock.monotonic_s())):
+                    event = event or await self._event(position, gives_up_at_s)
+                    if event is not None and await self._shown(viewer, event, position.offset):
+                        # From here on nothing older is cached: a load that began before is known to be old.
+                        self.apply(event, position.offset)
+                        return event
+            except (TimeoutError, Transient):
+                pass  # an engine that is away for a moment is asked again, like one that is late
+            except Undecodable:
+                return None
+            if self.clock.monotonic_s() + pause_s >= gives_up_at_s:
+                return None
+            await self.clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _event(self, position: Position, gives_up_at_s: float) -> Event | None:
+        told = self.recent(position)
+        if told is not None or self.clock.monotonic_s() < gives_up_at_s - WITHIN_S + _TOLD_WITHIN_S:
+            return told
+        record = await self.log.read(position)
+        return None if record is None else record.event()
+
+    async def _shown(self, viewer: str, event: Event, offset: int) -> bool:
+        """Whether the tables hold what this event changes for the viewer; of other users' own matters nothing is."""
+        graph = self.stores.graph
+        position: int | None = None
+        match event:
+            case PostCreated():
+                return await self._listed(event.author_id, event.post_id)
+            case PostEdited() | PostDeleted():
+                post = (await self.stores.posts.get([event.post_id])).get(event.post_id)
+                position = post.position if post else None
+            case PostLiked() | PostUnliked():
+                # The like is written last, so the count and the liker's list hold it too.
+                likes = await self.stores.likes.of_post(event.post_id, [event.user_id])
+                position = max((like.position for like in likes.values()), default=None)
+            case UserFollowed() if event.follower_id == viewer:
+                follow = (await graph.follows(viewer)).get(event.followee_id)
+                position = follow.position if follow else None
+            case UserUnfollowed() if event.follower_id == viewer:
+                position = await self._end_position(event)
+            case UserMuted() | UserUnmuted() if event.user_id == viewer:
+                mute = (await graph.mutes(viewer)).get(event.target_id)
+                position = mute.position if mute else None
+            case UserBlocked() | UserUnblocked() if viewer in (event.user_id, event.target_id):
+                position = await self._block_position(viewer, event)
+            case UserLeft() | UserFellAsleep():
+                return await self._noted(event, offset)
+            case _:
+                # A user who woke stays asleep until the timeline is filled again: meanwhile the feed is whole by pull.
+                return True
+        return _reached(position, offset)
+
+    async def _listed(self, author_id: str, post_id: UUID) -> bool:
+        newest = await self.stores.posts.by_author(
+            author_id,
+            before=UUID(int=post_id.int + 1),
+            since_ms=created_at_ms(post_id),
+            limit=1,
+        )
+        return any(pointer.post_id == post_id for pointer in newest)
+
+    async def _end_position(self, event: UserUnfollowed) -> int | None:
+        # The count first: once it has seen the event, a follow that came before is in the tables, and none means that
+        # there was none to end.
+        followee = (await self.stores.graph.users([event.followee_id])).get(event.followee_id)
+        follow = (await self.stores.graph.follows(event.follower_id)).get(event.followee_id)
+        if follow is not None:
+            return follow.position
+        return followee.count_position if followee else None
+
+    async def _block_position(self, viewer: str, event: UserBlocked | UserUnblocked) -> int | None:
+        mine = event.user_id == viewer
+        other = event.target_id if mine else event.user_id
+        ties = await self.stores.graph.blocks_between(viewer, other)
+        return max((tie.position for tie in ties if tie.mine == mine), default=None)
+
+    async def _noted(self, event: UserLeft | UserFellAsleep, offset: int) -> bool:
+        user = (await self.stores.graph.users([event.user_id])).get(event.user_id)
+        if user is None:
+            return False
+        return user.left if isinstance(event, UserLeft) else _reached(user.asleep_position, offset)
+
+
+def _reached(position: int | None, offset: int) -> bool:
+    return position is not None and position >= offset

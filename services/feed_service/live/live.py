@@ -1,0 +1,214 @@
+"""Live feeds: for each open one, when to look at the feed again, and what to tell its client then.
+
+Nothing is queued for a client. A look reads the newest page, compares it with what the client holds and sends the
+difference, so a slow client, a missed hint or a restart costs a later look and never a wrong list. The hints come from
+the tail of the log; a look every few seconds catches what no event tells (a fan-out that has arrived, an expiry).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from prometheus_client import Gauge
+
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Transient
+from fanfold.core.events import (
+    Event,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostLiked,
+    PostUnliked,
+    UserBlocked,
+    UserFollowed,
+    UserLeft,
+    UserMuted,
+    UserRegistered,
+    UserUnblocked,
+    UserUnfollowed,
+    UserUnmuted,
+)
+from fanfold.http.problems import NotNow
+from feed_service.live.live_window import Change, State, change, state_of
+from feed_service.query.access import NoSuchUser
+from feed_service.query.items import Newest
+
+logger = logging.getLogger(__name__)
+
+SOON_S = 0.1
+"""After a hint: the worker needs about that long to project the event."""
+AGAIN_S = 1.0
+"""And once more, for a worker that needed longer."""
+LIKES_S = 5.0
+"""After a like: a popular post has thousands a second, and a count may be a little old."""
+IN_ANY_CASE_S = 10.0
+"""Without any hint."""
+FRESH_S = 60.0
+"""How long an author who has just posted is pulled, until the fan-out has surely arrived."""
+APART_S = 0.5
+"""Between two looks of one stream, however much happens."""
+TICK_S = 0.1
+
+_OPEN = Gauge("fanfold_feed_streams", "Live feeds open in this process.")
+
+
+class TooManyStreams(NotNow):
+    kind = "too-many-streams"
+    title = "Too many live feeds"
+
+
+ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]
+"""Reads a viewer's newest items, so many of them, pulling these authors even if they are pushed."""
+
+
+@dataclass(eq=False)
+class LiveFeed:
+    """One open stream: whom it concerns (None: not known before the first look), and when it is looked at next."""
+
+    viewer: str
+    authors: frozenset[str] | None = None
+    looked_at_s: float = float("-inf")
+    looks_at_s: list[float] = field(default_factory=list)
+    fresh_until_s: dict[str, float] = field(default_factory=dict)
+    viewer_left: bool = False
+    look: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class LiveFeeds:
+    """All live feeds of this process, at most `most` of them."""
+
+    def __init__(self, read_newest: ReadNewest, *, clock: Clock, most: int) -> None:
+        self._read_newest = read_newest
+        self._clock = clock
+        self._most = most
+        self._open: set[LiveFeed] = set()
+        self._closed = False
+
+    async def refuse_left(self, viewer: str) -> None:
+        """Answer 404 to a viewer who has left. While that can't be known, nobody is refused."""
+        with suppress(Transient):
+            await self._read_newest(viewer, 1, frozenset())
+
+    @contextmanager
+    def opened(self, viewer: str) -> Iterator[LiveFeed]:
+        """A place for one stream. Answers 503 when all are taken, or the process is stopping."""
+        if self._closed or len(self._open) >= self._most:
+            raise TooManyStreams(f"This server holds {self._most} live feeds already. Retry.")
+        feed = LiveFeed(viewer)
+        self._open.add(feed)
+        _OPEN.inc()
+        try:
+            yield feed
+        finally:
+            self._open.discard(feed)
+            _OPEN.dec()
+
+    async def changes(
+        self, feed: LiveFeed, held: State, *, limit: int
+    ) -> AsyncIterator[tuple[Change, State]]:
+        """Each change of the feed from what the client holds, with the state it leads to; the first at once.
+
+        Ends when the process stops, and when the viewer leaves. What is missing because a source is away is never reported as removed.
+        """
+        first = True
+        while not self._closed:
+            newest = await self._look(feed, limit)
+            if feed.viewer_left:
+                return
+            if newest is not None and newest.complete:
+                feed.authors = newest.authors
+                found = change(held, newest.items)
+                if first or found.shown or found.removed:
+                    held = state_of(newest.items)
+                    yield found, held
+                    first = False
+            else:
+                feed.authors = feed.authors or frozenset()
+                self._plan(feed, AGAIN_S)
+            await self._until_next_look(feed)
+
+    async def tick_forever(self) -> None:
+        """Wake every stream whose time has come, for ever."""
+        while True:
+            now_s = self._clock.monotonic_s()
+            for feed in self._open:
+                rested = now_s - feed.looked_at_s >= APART_S
+                if rested and feed.looks_at_s and min(feed.looks_at_s) <= now_s:
+                    feed.look.set()
+            await self._clock.sleep(TICK_S)
+
+    def hint(self, event: Event) -> None:
+        """Note what an event of the log may change."""
+        match event:
+            case PostCreated():
+                fresh_until_s = self._clock.monotonic_s() + FRESH_S
+                for feed in self._seeing(event.author_id):
+                    feed.fresh_until_s[event.author_id] = fresh_until_s
+                    self._plan(feed, SOON_S, AGAIN_S)
+            case PostLiked() | PostUnliked():
+                for feed in self._seeing(event.author_id):
+                    soon = event.user_id == feed.viewer
+                    self._plan(feed, *((SOON_S, AGAIN_S) if soon else (LIKES_S,)))
+            case PostEdited() | PostDeleted():
+                self._plan_all(self._seeing(event.author_id))
+            case UserRegistered() | UserLeft():
+                self._plan_all(self._seeing(event.user_id))
+            case UserFollowed() | UserUnfollowed():
+                self._plan_all(feed for feed in self._open if feed.viewer == event.follower_id)
+            case UserMuted() | UserUnmuted() | UserBlocked() | UserUnblocked():
+                concerned = (event.user_id, event.target_id)
+                self._plan_all(feed for feed in self._open if feed.viewer in concerned)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """End every stream: clients go on in another process, from the last id they have."""
+        self._closed = True
+        for feed in self._open:
+            feed.look.set()
+
+    async def _look(self, feed: LiveFeed, limit: int) -> Newest | None:
+        feed.looked_at_s = now_s = self._clock.monotonic_s()
+        feed.looks_at_s = [at_s for at_s in feed.looks_at_s if at_s > now_s]
+        feed.fresh_until_s = {
+            author: at_s for author, at_s in feed.fresh_until_s.items() if at_s > now_s
+        }
+        self._plan(feed, IN_ANY_CASE_S)
+        try:
+            return await self._read_newest(feed.viewer, limit, frozenset(feed.fresh_until_s))
+        except NoSuchUser:
+            feed.viewer_left = True
+            return None
+        except Transient as error:
+            logger.warning("a live feed can't be read now: %s", error)
+            return None
+
+    async def _until_next_look(self, feed: LiveFeed) -> None:
+        if not self._closed:
+            await feed.look.wait()
+            feed.look.clear()
+
+    def _seeing(self, author_id: str) -> Iterator[LiveFeed]:
+        # A post that comes during the first look may be missed by it, so until then everyone's counts.
+        return (
+            feed
+            for feed in self._open
+            if feed.authors is None or author_id in feed.authors or author_id == feed.viewer
+        )
+
+    def _plan_all(self, feeds: Iterator[LiveFeed]) -> None:
+        for feed in feeds:
+            self._plan(feed, SOON_S, AGAIN_S)
+
+    def _plan(self, feed: LiveFeed, *in_s: float) -> None:
+        """Look in so many seconds, unless a look is due about then already."""
+        now_s = self._clock.monotonic_s()
+        for each in in_s:
+            due_s = now_s + each
+            if not any(due_s - max(each / 2, APART_S) <= at_s <= due_s for at_s in feed.looks_at_s):
+                feed.looks_at_s.append(due_s)
