@@ -16,6 +16,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.events import UserFollowed, UserRegistered, from_ms
 from fanfold.core.ports import Graph
 from fanfold.core.ports.log import EventLog
+from fanfold.core.retry import Backoff, retry
 from fanfold.ops.graph_import.admission import Admission
 from fanfold.ops.graph_import.checkpoint import Checkpoint, CheckpointFile, Counts
 from fanfold.ops.graph_import.edge_batches import Batch, read_batches, reading
@@ -28,7 +29,7 @@ BATCH = 500
 """Lines between two checkpoints, and events in one append at least."""
 _LOOK_EVERY_S = 0.5
 _WAIT_S = 0.1
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
 
 
 class Backlog(Protocol):
@@ -200,19 +201,14 @@ class GraphImport:
         return lag
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        gives_up_at_s: float | None = None
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                return await attempt()
-            except Unavailable as error:
-                now_s = self._clock.monotonic_s()
-                gives_up_at_s = gives_up_at_s or now_s + self._rules.patience_s
-                if now_s + pause_s > gives_up_at_s:
-                    raise
-                self._tell(waiting=str(error))
-                await self._clock.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return await retry(
+            attempt,
+            backoff=_BACKOFF,
+            clock=self._clock,
+            budget_s=self._rules.patience_s,
+            on=Unavailable,
+            failed=lambda error: self._tell(waiting=str(error)),
+        )
 
     def _save(self, end: int, *, done: bool) -> None:
         self._checkpoints.save(
