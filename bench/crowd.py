@@ -14,10 +14,11 @@ from itertools import islice
 from typing import TypeVar
 
 from fanfold.core.buckets import generation_for
+from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import PostCreated
 from fanfold.core.ids import created_at_ms, new_post_id
-from fanfold.core.ports import FollowerEdge, Graph, Mode, User
+from fanfold.core.ports import FollowerEdge, Stores, User
 from fanfold.core.settings import Settings
 from tests.support.stores import write_edges
 
@@ -39,12 +40,12 @@ def edges(followers: Sequence[str], settings: Settings, *, since_ms: int) -> Ite
 
 
 async def seed_author(
-    graph: Graph,
+    stores: Stores,
     author_id: str,
     followers: Sequence[str],
     settings: Settings,
     *,
-    delivery: Mode = "push",
+    delivery: Delivery = "push",
     count: int | None = None,
 ) -> None:
     """Register an author whom `followers` follow; `count` pretends to more of them than there are rows."""
@@ -56,13 +57,13 @@ async def seed_author(
         delivery=delivery,
         pull_since_ms=1 if delivery == "pull" else None,
     )
-    await graph.register(author_id, f"Author {author_id}", at=0)
-    await graph.write_standing(standing, at=0)
+    await stores.users.register(author_id, f"Author {author_id}", offset=0)
+    await stores.users.write_standing(standing, offset=0)
     rows = iter(edges(followers, settings, since_ms=1))
     while chunk := list(islice(rows, _EDGES_AT_ONCE)):
         marks = [(edge.follower_id, 0) for edge in chunk]
-        await patiently(partial(write_edges, graph, author_id, chunk))
-        await patiently(partial(graph.mark_materialised, author_id, marks))
+        await patiently(partial(write_edges, stores, author_id, chunk))
+        await patiently(partial(stores.follows.mark_materialised, author_id, marks))
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:

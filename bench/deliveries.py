@@ -75,7 +75,7 @@ async def _seed(bench: Bench, system: System, cases: tuple[Case, ...]) -> None:
         bench.say(f"seeding {case.authors} authors of {case.followers:,} followers")
         readers = [reader_id(number) for number in range(case.followers)]
         for name in case.names:
-            await seed_author(system.stores.graph, name, readers, system.settings)
+            await seed_author(system.stores, name, readers, system.settings)
 
 
 async def _warm_up(bench: Bench, system: System, bare: Child, cases: tuple[Case, ...]) -> int:

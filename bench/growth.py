@@ -43,7 +43,7 @@ async def growth(bench: Bench) -> Section:
 
 
 async def _seed(bench: Bench, system: System, sizes: tuple[int, ...]) -> None:
-    graph, settings = system.stores.graph, system.settings
+    graph, settings = system.stores, system.settings
     for followers in sizes:
         bench.say(f"seeding an author of {followers:,} followers")
         readers = [reader_id(number) for number in range(followers)]

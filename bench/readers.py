@@ -9,7 +9,8 @@ from uuid import UUID
 
 from bench.crowd import each, new_post, seed_author
 from bench.stack import System
-from fanfold.core.ports import Mode, Pointer
+from fanfold.core.delivery import Delivery
+from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY
 
 CELEBRITIES = (0, 10, 100)
@@ -81,12 +82,14 @@ class Readers:
         self, system: System, author: str, names: list[str], *, pulled: bool
     ) -> None:
         stores, posts = system.stores, self.posts[author]
-        mode: Mode = "pull" if pulled else "push"
+        mode: Delivery = "pull" if pulled else "push"
         count = 1_000_000 if pulled else len(names)
-        await seed_author(stores.graph, author, names, system.settings, delivery=mode, count=count)
+        await seed_author(stores, author, names, system.settings, delivery=mode, count=count)
         await each(stores.posts.create(post, author, "Of 140 characters: " * 7) for post in posts)
-        await each(stores.posts.set_mode(author, post, mode, at=1) for post in posts)
+        await each(stores.posts.set_delivery(author, post, mode, offset=1) for post in posts)
         if pulled:
-            await each(stores.timelines.add_pulled(Pointer(post, author), at=1) for post in posts)
+            await each(
+                stores.timelines.add_pulled(Pointer(post, author), offset=1) for post in posts
+            )
         else:
             await stores.timelines.push([Pointer(post, author) for post in posts], names)

@@ -53,7 +53,7 @@ async def two_workers(bench: Bench) -> Section:
 
 
 async def _seed(system: System, audience: int) -> None:
-    graph, settings = system.stores.graph, system.settings
+    graph, settings = system.stores, system.settings
     readers = [reader_id(number) for number in range(audience)]
     await seed_author(graph, "big", readers, settings)
     for number in range(SMALL_AUTHORS):

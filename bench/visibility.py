@@ -35,7 +35,7 @@ async def visibility(bench: Bench) -> Section:
         for followers in sizes:
             bench.say(f"seeding an author of {followers:,} followers")
             readers = [reader_id(number) for number in range(followers)]
-            await seed_author(system.stores.graph, _author(followers), readers, settings)
+            await seed_author(system.stores, _author(followers), readers, settings)
         feed = system.services["feed_service"].url
         async with (
             connections(feed, 2) as pool,
@@ -109,7 +109,7 @@ class Watch:
             raise WrongResult(f"{post_id} did not reach its {followers:,} followers")
         slices = await jobs.slices_done(UUID(post_id))
         bucket = max(slices, key=lambda each: slices[each].finished_at_ms)
-        edges: list[FollowerEdge] = await self._system.stores.graph.followers(
+        edges: list[FollowerEdge] = await self._system.stores.follows.followers(
             _author(followers), bucket
         )
         reader = edges[-1].follower_id if edges else self._in_newest(followers)

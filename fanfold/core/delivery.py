@@ -1,18 +1,22 @@
-"""On which side of the threshold an author is: decided by the worker, and foreseen by whoever changes the settings."""
+"""How an author's posts are delivered: pushed below the threshold, pulled at or above it."""
 
 from __future__ import annotations
 
-from fanfold.core.ports import Mode
+from typing import Literal
+
+Delivery = Literal["push", "pull"]
 
 
-def side_after(follower_count: int, side: Mode, *, threshold: int, hysteresis: float) -> Mode:
-    """The author's side once the count is `follower_count`, coming from `side`.
+def delivery_after(
+    follower_count: int, delivery: Delivery, *, threshold: int, hysteresis: float
+) -> Delivery:
+    """The author's delivery once the count is `follower_count`, coming from `delivery`.
 
-    Pulled from `threshold` on; back to push only below `hysteresis * threshold`, so that an author whose count
-    hovers around the threshold doesn't flutter.
+    Pulled from `threshold` on; pushed again only below `hysteresis * threshold`, so that authors near the threshold
+    don't flap.
     """
     if follower_count >= threshold:
         return "pull"
     if follower_count < hysteresis * threshold:
         return "push"
-    return side
+    return delivery

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 
 from fanfold.core.clock import Clock, SystemClock
-from fanfold.core.delivery import side_after
+from fanfold.core.delivery import Delivery, delivery_after
 from fanfold.core.events import ModeReviewRequested, from_ms
-from fanfold.core.ports import Graph, Mode, User
+from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from fanfold.ops.walk import attempt, showing
@@ -45,7 +45,7 @@ class ReviewModes:
     The worker judges, by *its* settings: so restart it with the new ones first. Safe to repeat and to break off.
     """
 
-    graph: Graph
+    stores: Stores
     log: EventLog
     clock: Clock
     pull_threshold: int
@@ -55,7 +55,7 @@ class ReviewModes:
     async def run(self, reviewed: Reviewed, *, dry_run: bool) -> None:
         """Look at everyone, and count in `reviewed`. Raises `Unavailable`: then some may have been asked for."""
         asked: list[ModeReviewRequested] = []
-        async for user in self.graph.everyone():
+        async for user in self.stores.users.everyone():
             reviewed.users += 1
             if (side := self._other_side(user)) is not None:
                 reviewed.to_pull += side == "pull"
@@ -69,8 +69,8 @@ class ReviewModes:
                 self.show(reviewed)
         await self._append(asked, dry_run=dry_run)
 
-    def _other_side(self, user: User) -> Mode | None:
-        side = side_after(
+    def _other_side(self, user: User) -> Delivery | None:
+        side = delivery_after(
             user.follower_count,
             user.delivery,
             threshold=self.pull_threshold,
@@ -117,7 +117,7 @@ async def _review(
     async with real(settings, clock=clock, source=SOURCE) as engines:
         with showing(console, clock, reviewed) as show:
             review = ReviewModes(
-                graph=engines.stores.graph,
+                stores=engines.stores,
                 log=engines.log,
                 clock=clock,
                 pull_threshold=settings.pull_threshold,

@@ -67,8 +67,7 @@ async def _sweep(
     async with real(settings, clock=clock, source=SOURCE) as engines:
         with showing(console, clock, swept) as show:
             sweep = SweepActivity(
-                graph=engines.stores.graph,
-                activity=engines.stores.activity,
+                stores=engines.stores,
                 log=engines.log,
                 clock=clock,
                 active_ms=settings.active_ms,

@@ -86,8 +86,7 @@ async def all_in_one(
 
 async def _sweep_daily(settings: Settings, engines: Engines, clock: Clock) -> None:
     sweep = SweepActivity(
-        graph=engines.stores.graph,
-        activity=engines.stores.activity,
+        stores=engines.stores,
         log=engines.log,
         clock=clock,
         active_ms=settings.active_ms,

@@ -33,7 +33,7 @@ async def serving(settings: Settings) -> None:
         app = make_app(
             title="Fanfold: the fan-out worker",
             routers=[],
-            ready=readiness({"the log": engines.log.ping, "the tables": engines.stores.posts.ping}),
+            ready=readiness({"the log": engines.log.ping, "the tables": engines.stores.ping}),
             alive=progress.check,
         )
         try:

@@ -33,7 +33,7 @@ class Backfill:
 
     def has_to_copy(self, page: Sequence[AuthoredPost]) -> bool:
         """Whether a first page leaves anything to do before the follows are materialised."""
-        return not self.is_last(page) or any(post.mode != "pull" for post in page)
+        return not self.is_last(page) or any(post.delivery != "pull" for post in page)
 
     async def begin(
         self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
@@ -78,14 +78,14 @@ class Backfill:
         """Put what is pushed of a page into those timelines."""
         # A pulled post reaches its readers by pull. One that is not planned yet may have read its followers before
         # these edges were written, so it counts as pushed.
-        pointers = [Pointer(post.post_id, followee_id) for post in page if post.mode != "pull"]
+        pointers = [Pointer(post.post_id, followee_id) for post in page if post.delivery != "pull"]
         if pointers:
             rows = await self.stores.timelines.push(pointers, reader_ids)
             DELIVERIES.labels(cause).inc(rows)
 
     async def _finish(self, followee_id: str, follows: Sequence[NewFollow]) -> None:
-        await self.stores.graph.mark_materialised(
-            followee_id, [(follow.follower_id, follow.follow_position) for follow in follows]
+        await self.stores.follows.mark_materialised(
+            followee_id, [(follow.follower_id, follow.follow_offset) for follow in follows]
         )
 
 

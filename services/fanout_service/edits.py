@@ -19,23 +19,23 @@ class Edits:
     async def edit(self, event: PostEdited, record: Record) -> None:
         """Show the new text; a text that is the same leaves no trace of an edit."""
         post = await self._own_post(event)
-        if post.position is not None and post.position >= record.offset:
+        if post.offset is not None and post.offset >= record.offset:
             # Applied already, and perhaps followed by others: comparing with *their* text would be wrong.
             return
         if post.deleted or post.content == event.content:
-            await self.posts.note_position(post.post_id, at=record.offset)
+            await self.posts.note_offset(post.post_id, offset=record.offset)
         else:
             await self.posts.edit(
                 post.post_id,
                 event.content,
                 edited_at_ms=to_ms(event.edited_at),
-                at=record.offset,
+                offset=record.offset,
             )
 
     async def delete(self, event: PostDeleted, record: Record) -> None:
         """Mark it deleted, whatever was applied after it: no later event makes it undeleted."""
         post = await self._own_post(event)
-        await self.posts.delete(post.post_id, at=record.offset)
+        await self.posts.delete(post.post_id, offset=record.offset)
 
     async def _own_post(self, event: PostEdited | PostDeleted) -> Post:
         # Its creation lies before this event in the same partition, so it is projected or a dead letter.

@@ -1,7 +1,7 @@
 """What a run of follow events does to one followee: pure, so that every cut of the run can be tried.
 
-Replays are told from news by two positions. An edge's `position` says which events the edge has seen; the
-followee's `count_position` says which events the count has seen, and it is always ahead of the edges, because
+Replays are told from news by two offsets. An edge's `offset` says which events the edge has seen; the
+followee's `count_offset` says which events the count has seen, and it is always ahead of the edges, because
 the count is written first. So after a crash between the two, an event may be counted and not yet placed, but
 never placed and not counted.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fanfold.core.buckets import generation_for
-from fanfold.core.delivery import side_after
+from fanfold.core.delivery import delivery_after
 from fanfold.core.events import AuthorModeChanged, NewFollow, from_ms
 from fanfold.core.ports import FollowerEdge, User
 
@@ -58,12 +58,12 @@ def fold_follows(
     for change in changes:
         follower_id = change.follower_id
         edge = current.get(follower_id) if follower_id is not None else None
-        if edge is not None and edge.position > change.offset:
+        if edge is not None and edge.offset > change.offset:
             continue  # superseded: a later event has been applied, and it comes again as well
         # An end of what never was leaves no edge, or whoever is blocked by a million would have a million of them.
         if follower_id is not None and (change.active or edge is not None):
             touched[follower_id] = None
-            if edge is not None and edge.position == change.offset:
+            if edge is not None and edge.offset == change.offset:
                 # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
                 fresh.add(follower_id)
                 continue
@@ -78,7 +78,7 @@ def fold_follows(
         # place for a new edge, wherever the first try was cut off.
         current[follower_id] = replace(current[follower_id], generation=followee.generation)
     to_backfill = [
-        NewFollow(follower_id, current[follower_id].follow_position)
+        NewFollow(follower_id, current[follower_id].follow_offset)
         for follower_id in touched
         if follower_id in fresh and current[follower_id].active
     ]
@@ -87,14 +87,14 @@ def fold_follows(
 
 def seen_by_count(followee: User) -> int:
     """The offset of the last event that the count has seen; -1 before the first."""
-    return -1 if followee.count_position is None else followee.count_position
+    return -1 if followee.count_offset is None else followee.count_offset
 
 
 def _stand(followee: User, edge: FollowerEdge | None, change: Change, rules: Rules) -> User:
     if seen_by_count(followee) >= change.offset:
         return followee
     count = followee.follower_count + change.active - (edge is not None and edge.active)
-    side = side_after(
+    side = delivery_after(
         count,
         followee.delivery,
         threshold=rules.pull_threshold,
@@ -107,7 +107,7 @@ def _stand(followee: User, edge: FollowerEdge | None, change: Change, rules: Rul
         generation=max(followee.generation, generation_for(count, rules.bucket_followers)),
         delivery=side,
         pull_since_ms=change.appended_at_ms if crossed_up else followee.pull_since_ms,
-        count_position=change.offset,
+        count_offset=change.offset,
     )
 
 
@@ -129,15 +129,15 @@ def _place(follower_id: str, edge: FollowerEdge | None, change: Change) -> Follo
             generation=0,  # until the run is through
             active=change.active,
             since_ms=change.happened_at_ms,
-            follow_position=change.offset,
-            position=change.offset,
+            follow_offset=change.offset,
+            offset=change.offset,
         )
     if change.active and not edge.active:
         return replace(
             edge,
             active=True,
             since_ms=change.happened_at_ms,
-            follow_position=change.offset,
-            position=change.offset,
+            follow_offset=change.offset,
+            offset=change.offset,
         )
-    return replace(edge, active=change.active, position=change.offset)
+    return replace(edge, active=change.active, offset=change.offset)

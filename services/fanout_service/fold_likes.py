@@ -1,6 +1,6 @@
 """What a run of like events does to one post: pure, so that every cut of the run can be tried.
 
-Replays are told from news by two positions, as in `fold_follows`: a like's says which events the like has seen, the
+Replays are told from news by two offsets, as in `fold_follows`: a like's says which events the like has seen, the
 count's which events the count has seen. The count is written first, so an event may be counted and not yet placed,
 but never placed and not counted. A like is written last of all: one that has seen an event needs nothing more of it.
 """
@@ -61,7 +61,7 @@ def fold_likes(
     touched: dict[str, None] = {}  # in the log's order
     for change in changes:
         like = current.get(change.user_id)
-        if like is not None and like.position >= change.offset:
+        if like is not None and like.offset >= change.offset:
             continue
         was_active = like is not None and like.active
         if change.offset > seen_by_count(count):
@@ -77,18 +77,18 @@ def fold_likes(
 
 def seen_by_count(count: LikeCount) -> int:
     """The offset of the last event that the count has seen; -1 before the first."""
-    return -1 if count.position is None else count.position
+    return -1 if count.offset is None else count.offset
 
 
 def _place(like: Like | None, change: LikeChange) -> Like:
     if like is None or (change.active and not like.active):
-        # The end of a like that never was leaves an inactive one: caches wait for its position.
+        # The end of a like that never was leaves an inactive one: caches wait for its offset.
         return Like(
             user_id=change.user_id,
             post_id=change.post_id,
             author_id=change.author_id,
             active=change.active,
             liked_at_ms=change.happened_at_ms,
-            position=change.offset,
+            offset=change.offset,
         )
-    return replace(like, active=change.active, position=change.offset)
+    return replace(like, active=change.active, offset=change.offset)

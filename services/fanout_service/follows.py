@@ -14,7 +14,7 @@ from fanfold.core.events import (
     UserUnfollowed,
     to_ms,
 )
-from fanfold.core.ports import FollowerEdge, Graph, User
+from fanfold.core.ports import FollowerEdge, Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
 from fanout_service.entries import Entry
@@ -25,7 +25,7 @@ from fanout_service.fold_follows import Change, Folded, Rules, fold_follows, see
 class Follows:
     """The projection of registrations and follows, and the judge of each author's side."""
 
-    graph: Graph
+    stores: Stores
     log: EventLog
     backfill: Backfill
     rules: Rules
@@ -35,33 +35,34 @@ class Follows:
         changes = [change for entry in entries if (change := _change(entry)) is not None]
         for record, event in entries:
             if isinstance(event, UserRegistered):
-                await self.graph.register(event.user_id, event.display_name, at=record.offset)
+                await self.stores.users.register(
+                    event.user_id, event.display_name, offset=record.offset
+                )
         if changes:
             await self._follow(entries[0].event.key, changes)
 
     async def _follow(self, followee_id: str, changes: Sequence[Change]) -> None:
-        users = await self.graph.users([followee_id])
-        followee = users.get(followee_id, User(followee_id))
+        followee = await self.stores.users.get(followee_id)
         follower_ids = {change.follower_id for change in changes if change.follower_id is not None}
         copies = await self._edges(followee, follower_ids)
         newest = {
-            follower_id: max(edges, key=lambda edge: edge.position)
+            follower_id: max(edges, key=lambda edge: edge.offset)
             for follower_id, edges in copies.items()
         }
-        if any(edge.position > seen_by_count(followee) for edge in newest.values()):
+        if any(edge.offset > seen_by_count(followee) for edge in newest.values()):
             # The edges were read after the row: another worker, which has taken this one's place, writes both
             # meanwhile. Folding that would skip an edge as placed, and count it never.
             raise Unavailable("the edges are ahead of the count: another worker is writing them")
         folded = fold_follows(followee, newest, changes, self.rules)
-        position = folded.followee.count_position
-        if position is not None and position != followee.count_position:
+        position = folded.followee.count_offset
+        if position is not None and position != followee.count_offset:
             # 1. The crossings, before the row that knows of them: dying in between they are found, and appended
             #    under the same ids, again. The other way round they would be lost.
             if folded.crossings:
                 await self.log.append_many(folded.crossings)
-            # 2. The count, with its position: dying here, an event is counted and known to be. The same row carries
+            # 2. The count, with its offset: dying here, an event is counted and known to be. The same row carries
             #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
-            await self.graph.write_standing(folded.followee, at=position)
+            await self.stores.users.write_standing(folded.followee, offset=position)
         if folded.edges:
             await self._write_edges(folded, copies)
 
@@ -70,7 +71,7 @@ class Follows:
     ) -> None:
         followee_id = folded.followee.user_id
         # 3. The edges as their followee sees them: from here on a post that is planned sees the new followers.
-        await self.graph.write_followers(
+        await self.stores.follows.write_followers(
             followee_id,
             [
                 replace(edge, generation=copy.generation)
@@ -84,7 +85,7 @@ class Follows:
         at_once = not self.backfill.has_to_copy(page)
         # 5. The edges as their followers see them, with the mark if there is nothing to wait for.
         marked = {follow.follower_id for follow in fresh} if at_once else ()
-        await self.graph.write_following(followee_id, folded.edges, materialised=marked)
+        await self.stores.follows.write_following(followee_id, folded.edges, materialised=marked)
         if fresh and not at_once:
             await self.backfill.begin(followee_id, fresh, page)
 
@@ -98,7 +99,9 @@ class Follows:
         """
         found: dict[str, list[FollowerEdge]] = defaultdict(list)
         for generation in range(followee.generation + 1):
-            edges = await self.graph.follower_edges(followee.user_id, generation, follower_ids)
+            edges = await self.stores.follows.follower_edges(
+                followee.user_id, generation, follower_ids
+            )
             for edge in edges.values():
                 found[edge.follower_id].append(edge)
         return found

@@ -22,7 +22,7 @@ from fanfold.core.events import (
     UserUnfollowed,
     from_ms,
 )
-from fanfold.core.ports import Graph, User
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
 from fanout_service.entries import Entry
 
@@ -34,7 +34,7 @@ COMMANDS_AT_ONCE = 1000
 class Leaving:
     """The projection of `UserLeft`, and the steps that follow from it. `page` is the number of edges in a step."""
 
-    graph: Graph
+    stores: Stores
     log: EventLog
     clock: Clock
     page: int = 500
@@ -44,11 +44,11 @@ class Leaving:
         await self._end_late([event for _, event in entries if isinstance(event, UserFollowed)])
         for record, event in entries:
             if isinstance(event, UserLeft):
-                await self._leave(event.user_id, at=record.offset)
+                await self._leave(event.user_id, offset=record.offset)
 
     async def end_following(self, event: EndFollowing) -> None:
         """One step. Repeated, it ends what is left of the page, or the same again, which changes nothing."""
-        follows = await self.graph.follows(event.user_id)
+        follows = await self.stores.follows.following(event.user_id)
         rest = (each for each in follows.values() if each.followee_id > (event.after or ""))
         page = list(islice((each.followee_id for each in rest if each.active), self.page))
         await self._end((event.user_id, followee_id) for followee_id in page)
@@ -58,17 +58,19 @@ class Leaving:
     async def end_followers(self, event: EndFollowers) -> None:
         """One step, likewise."""
         bucket = FollowerBucket(event.generation, event.bucket)
-        page = await self.graph.followers(event.user_id, bucket, after=event.after, limit=self.page)
+        page = await self.stores.follows.followers(
+            event.user_id, bucket, after=event.after, limit=self.page
+        )
         await self._end((edge.follower_id, event.user_id) for edge in page if edge.active)
         if len(page) == self.page:
             await self.log.append(event.model_copy(update={"after": page[-1].follower_id}))
 
-    async def _leave(self, user_id: str, *, at: int) -> None:
+    async def _leave(self, user_id: str, *, offset: int) -> None:
         # First of all: from here on readers show nothing of theirs, and late follows are ended.
-        await self.graph.leave(user_id, at=at)
+        await self.stores.users.leave(user_id, offset=offset)
         await self.log.append(EndFollowing(user_id=user_id))
-        users = await self.graph.users([user_id])
-        buckets = buckets_up_to(users.get(user_id, User(user_id)).generation)
+        user = await self.stores.users.get(user_id)
+        buckets = buckets_up_to(user.generation)
         while commands := [
             EndFollowers(user_id=user_id, generation=generation, bucket=bucket)
             for generation, bucket in islice(buckets, COMMANDS_AT_ONCE)
@@ -78,7 +80,7 @@ class Leaving:
     async def _end_late(self, follows: Sequence[UserFollowed]) -> None:
         if not follows:
             return
-        users = await self.graph.users(
+        users = await self.stores.users.get_many(
             {follows[0].followee_id, *(follow.follower_id for follow in follows)}
         )
         gone = {user_id for user_id, user in users.items() if user.left}

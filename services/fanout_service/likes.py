@@ -34,17 +34,19 @@ class CountLikes:
         post_id = changes[0].post_id
         count = await self.likes.count(post_id)
         stored = await self.likes.of_post(post_id, {change.user_id for change in changes})
-        if any(like.position > seen_by_count(count) for like in stored.values()):
+        if any(like.offset > seen_by_count(count) for like in stored.values()):
             # The likes were read after the count: another worker, which has taken this one's place, writes both
             # meanwhile. Folding that would skip a like as placed, and count it never.
             raise Unavailable("the likes are ahead of their count: another worker is writing them")
         folded = fold_likes(count, stored, changes)
-        # 1. The count, with its position: dying here, an event is counted and known to be.
-        if folded.count.position is not None and folded.count != count:
-            await self.likes.write_count(post_id, folded.count.likes, at=folded.count.position)
+        # 1. The count, with its offset: dying here, an event is counted and known to be.
+        if folded.count.offset is not None and folded.count != count:
+            await self.likes.write_count(post_id, folded.count.likes, offset=folded.count.offset)
         # 2. The lists by time. A cell of them is decided by its offset, so their order does not matter.
         await concurrently(
-            self.likes.write_recent(entry.user_id, entry.like, active=entry.active, at=entry.offset)
+            self.likes.write_recent(
+                entry.user_id, entry.like, active=entry.active, offset=entry.offset
+            )
             for entry in folded.entries
         )
         # 3. The likes, which say that all of it has happened.

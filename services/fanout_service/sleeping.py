@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fanfold.core.events import MaterialiseTimeline, UnderWay, UserFellAsleep, UserWoke
-from fanfold.core.ports import Graph, User
+from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
 from fanout_service.concurrently import concurrently
@@ -29,7 +29,7 @@ class Sleeping:
     `followees` is how many are copied from in a step, `marked` how many are marked at a time.
     """
 
-    graph: Graph
+    stores: Stores
     log: EventLog
     backfill: Backfill
     followees: int = 20
@@ -40,40 +40,40 @@ class Sleeping:
         for record, event in entries:
             match event:
                 case UserFellAsleep():
-                    await self._fall_asleep(event.user_id, at=record.offset)
+                    await self._fall_asleep(event.user_id, offset=record.offset)
                 case UserWoke():
-                    await self._wake(event.user_id, at=record.offset)
+                    await self._wake(event.user_id, offset=record.offset)
 
-    async def _fall_asleep(self, user_id: str, *, at: int) -> None:
-        if _superseded(await self._user(user_id), at):
+    async def _fall_asleep(self, user_id: str, *, offset: int) -> None:
+        if _superseded(await self.stores.users.get(user_id), offset):
             return
         # The state first: from the first mark on, nobody may trust the timeline.
-        await self.graph.set_asleep(user_id, asleep=True, at=at)
-        await self._mark(user_id, asleep=True, at=at)
+        await self.stores.users.set_asleep(user_id, asleep=True, offset=offset)
+        await self._mark(user_id, asleep=True, offset=offset)
 
-    async def _wake(self, user_id: str, *, at: int) -> None:
-        user = await self._user(user_id)
-        if _superseded(user, at):
+    async def _wake(self, user_id: str, *, offset: int) -> None:
+        user = await self.stores.users.get(user_id)
+        if _superseded(user, offset):
             return
         if not user.asleep:
-            await self.graph.set_asleep(user_id, asleep=False, at=at)
+            await self.stores.users.set_asleep(user_id, asleep=False, offset=offset)
             return
         # Before the follows are read, and so are the marks to clear: see `_mark`.
-        await self.graph.begin_waking(user_id, at=at)
-        await self._mark(user_id, asleep=False, at=at)
+        await self.stores.users.begin_waking(user_id, offset=offset)
+        await self._mark(user_id, asleep=False, offset=offset)
         # The marks before the posts: see the top.
-        await self.log.append(MaterialiseTimeline(user_id=user_id, woke_position=at))
+        await self.log.append(MaterialiseTimeline(user_id=user_id, woke_offset=offset))
 
-    async def _mark(self, user_id: str, *, asleep: bool, at: int) -> None:
+    async def _mark(self, user_id: str, *, asleep: bool, offset: int) -> None:
         """Mark the edges to all followees."""
-        followee_ids = list(await self.graph.follows(user_id))
+        followee_ids = list(await self.stores.follows.following(user_id))
         for start in range(0, len(followee_ids), self.marked):
             edges = await self._edges(user_id, followee_ids[start : start + self.marked])
-            if asleep and _superseded(await self._user(user_id), at):
+            if asleep and _superseded(await self.stores.users.get(user_id), offset):
                 # Another worker has taken this one's place and woken the user. What it clears are the marks of the
                 # follows that it found, and ours may be of later ones: those nobody would ever clear.
                 return
-            await self.graph.mark_asleep(user_id, edges, asleep=asleep, at=at)
+            await self.stores.follows.mark_asleep(user_id, edges, asleep=asleep, offset=offset)
 
     async def _edges(self, user_id: str, followee_ids: Sequence[str]) -> Sequence[tuple[str, int]]:
         """Where the edges to those followees are, as (followee id, generation) pairs.
@@ -81,25 +81,25 @@ class Sleeping:
         Found, not guessed: a followee's first generation is one partition, and a row there for everyone who sleeps
         would have no bound. Edges are never removed, so whoever clears marks later finds all that were marked.
         """
-        followees = await self.graph.users(followee_ids)
-        newest = {each: _generation(followees.get(each)) for each in followee_ids}
+        followees = await self.stores.users.get_many(followee_ids)
+        newest = {each: followees[each].generation for each in followee_ids}
         edges: list[tuple[str, int]] = []
         # One generation after the other, so that no more is asked at once than `marked`.
         for generation in range(max(newest.values()) + 1):
             asked = [each for each in followee_ids if newest[each] >= generation]
             found = await asyncio.gather(
-                *(self.graph.follower_edges(each, generation, [user_id]) for each in asked)
+                *(self.stores.follows.follower_edges(each, generation, [user_id]) for each in asked)
             )
             edges += [(each, generation) for each, held in zip(asked, found, strict=True) if held]
         return edges
 
     async def materialise(self, event: MaterialiseTimeline) -> None:
         """One step of an awakening. Repeated, it copies the same again and may queue the rest twice."""
-        user = await self._user(event.user_id)
-        if _position(user.asleep_position) > event.woke_position:
+        user = await self.stores.users.get(event.user_id)
+        if _or_before_all(user.asleep_offset) > event.woke_offset:
             return  # asleep again, or woken once more
         if user.asleep:
-            follows = await self.graph.follows(event.user_id)
+            follows = await self.stores.follows.following(event.user_id)
             ahead = [each for each in follows if event.after is None or each > event.after]
             begun = ahead[: max(0, self.followees - len(event.under_way))]
             under_way = await self._copy(event, begun)
@@ -110,7 +110,7 @@ class Sleeping:
                 )
                 return
         # Its offset decides: if the user has fallen asleep again meanwhile, that stays.
-        await self.graph.set_asleep(event.user_id, asleep=False, at=event.woke_position)
+        await self.stores.users.set_asleep(event.user_id, asleep=False, offset=event.woke_offset)
 
     async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
         """Copy a page of each followee's posts, those under way and those begun; returns who has more."""
@@ -126,18 +126,11 @@ class Sleeping:
         await concurrently(copy(*place) for place in places.items())
         return tuple(UnderWay(*each) for each in sorted(more.items()))
 
-    async def _user(self, user_id: str) -> User:
-        return (await self.graph.users([user_id])).get(user_id, User(user_id))
 
-
-def _superseded(user: User, at: int) -> bool:
+def _superseded(user: User, offset: int) -> bool:
     """Whether a later sleep or awakening has been applied, or begun."""
-    return max(_position(user.asleep_position), _position(user.woke_position)) > at
+    return max(_or_before_all(user.asleep_offset), _or_before_all(user.woke_offset)) > offset
 
 
-def _position(offset: int | None) -> int:
+def _or_before_all(offset: int | None) -> int:
     return -1 if offset is None else offset
-
-
-def _generation(followee: User | None) -> int:
-    return 0 if followee is None else followee.generation

@@ -25,15 +25,15 @@ class Slices:
     clock: Clock
     free: asyncio.Semaphore
 
-    async def deliver(self, pointer: Pointer, bucket: FollowerBucket, *, at: int) -> None:
+    async def deliver(self, pointer: Pointer, bucket: FollowerBucket, *, offset: int) -> None:
         """Push to the bucket's followers as they are now, then record the slice as done."""
         async with self.free:
             started_s = self.clock.monotonic_s()
-            readers, asleep = await self.stores.graph.audience(pointer.author_id, bucket)
+            readers, asleep = await self.stores.follows.audience(pointer.author_id, bucket)
             rows = await self.stores.timelines.push([pointer], readers) if readers else 0
             # Only after the push: a slice that is done is never delivered again.
             done = SliceDone(rows, self.clock.now_ms())
-            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, at=at)
+            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
             DELIVERIES.labels("fanout").inc(rows)
             SAVED_DELIVERIES.inc(asleep)
             SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
@@ -50,7 +50,7 @@ class Slices:
                 self.deliver(
                     Pointer(post_id, command.author_id),
                     FollowerBucket(command.generation, command.bucket),
-                    at=offset,
+                    offset=offset,
                 )
                 for command, offset in commands
                 if (command.generation, command.bucket) not in done

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import UserFellAsleep, from_ms
-from fanfold.core.ports import Activity, Graph, User
+from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,7 @@ class SweepActivity:
     Whoever never read a feed is judged by their oldest follow. `rate` is the most users a second that are put to sleep.
     """
 
-    graph: Graph
-    activity: Activity
+    stores: Stores
     log: EventLog
     clock: Clock
     active_ms: int
@@ -59,7 +58,7 @@ class SweepActivity:
     async def run(self, swept: Swept, *, dry_run: bool = False) -> None:
         """Look at everyone who follows, and count in `swept`. Raises `Unavailable`: some may have been put to sleep."""
         batch: list[str] = []
-        async for user_id in self.graph.everyone_who_follows():
+        async for user_id in self.stores.follows.everyone_who_follows():
             batch.append(user_id)
             if len(batch) == BATCH:
                 await self._sweep(batch, swept, dry_run=dry_run)
@@ -82,11 +81,11 @@ class SweepActivity:
 
     async def _sweep(self, batch: Sequence[str], swept: Swept, *, dry_run: bool) -> None:
         since_ms = self.clock.now_ms() - self.active_ms
-        reads = await self.activity.last_reads(batch)
+        reads = await self.stores.activity.last_reads(batch)
         # Most have read, and most others sleep: each further question is asked about fewer.
         silent = [user_id for user_id in batch if reads.get(user_id, 0) < since_ms]
-        users = await self.graph.users(silent)
-        awake = [user_id for user_id in silent if _delivered_to(users, user_id)]
+        users = await self.stores.users.get_many(silent)
+        awake = [user_id for user_id in silent if _delivered_to(users[user_id])]
         falling = await asyncio.gather(
             *(self._is_old(user_id, reads, since_ms) for user_id in awake)
         )
@@ -108,11 +107,10 @@ class SweepActivity:
         if user_id in reads:
             return True
         # Of one who never read nothing else is known; and to whom nobody is followed nothing is delivered.
-        follows = await self.graph.follows(user_id)
+        follows = await self.stores.follows.following(user_id)
         active = [follow.since_ms for follow in follows.values() if follow.active]
         return bool(active) and min(active) < since_ms
 
 
-def _delivered_to(users: Mapping[str, User], user_id: str) -> bool:
-    user = users.get(user_id)
-    return user is None or not (user.asleep or user.left)
+def _delivered_to(user: User) -> bool:
+    return not (user.asleep or user.left)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fanfold.core.events import UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
-from fanfold.core.ports import Graph, Tie
+from fanfold.core.ports import Stores, Tie
 from fanout_service.entries import Entry
 
 
@@ -28,7 +28,7 @@ def fold_tie(target_id: str, stored: Tie | None, changes: Sequence[TieChange]) -
     """
     tie = stored
     for change in changes:
-        if tie is not None and tie.position >= change.offset:
+        if tie is not None and tie.offset >= change.offset:
             continue
         if tie is None or (change.active and not tie.active):
             since_ms = change.happened_at_ms
@@ -46,7 +46,7 @@ class Ties:
     their own.
     """
 
-    graph: Graph
+    stores: Stores
 
     async def project(self, entries: Sequence[Entry]) -> None:
         """Project those of a run of events that are about ties. The run has one user as its key."""
@@ -71,18 +71,18 @@ class Ties:
             await self._block(user_id, target_id, changes)
 
     async def _mute(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
-        tie = fold_tie(target_id, await self.graph.mute_of(user_id, target_id), changes)
+        tie = fold_tie(target_id, await self.stores.ties.mute_of(user_id, target_id), changes)
         if tie is not None:
-            await self.graph.write_mute(
-                user_id, target_id, active=tie.active, since_ms=tie.since_ms, at=tie.position
+            await self.stores.ties.write_mute(
+                user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
             )
 
     async def _block(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
-        between = await self.graph.blocks_between(user_id, target_id)
+        between = await self.stores.ties.blocks_between(user_id, target_id)
         # Judged by the maker's own row, which is written last: if it holds a change, so does the target's.
         own = next((tie for tie in between if tie.mine), None)
         tie = fold_tie(target_id, own, changes)
         if tie is not None:
-            await self.graph.write_block(
-                user_id, target_id, active=tie.active, since_ms=tie.since_ms, at=tie.position
+            await self.stores.ties.write_block(
+                user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
             )

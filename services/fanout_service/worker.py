@@ -67,11 +67,11 @@ class Worker:
             overlap_ms=int(settings.overlap_s * 1000),
             retention_ms=settings.retention_ms,
         )
-        self._sleeping = Sleeping(graph=stores.graph, log=log, backfill=self._backfill)
+        self._sleeping = Sleeping(stores=stores, log=log, backfill=self._backfill)
         self._edits = Edits(posts=stores.posts)
         self._likes = CountLikes(likes=stores.likes)
         self._follows = Follows(
-            graph=stores.graph,
+            stores=stores,
             log=log,
             backfill=self._backfill,
             rules=Rules(
@@ -80,8 +80,8 @@ class Worker:
                 bucket_followers=settings.bucket_followers,
             ),
         )
-        self._ties = Ties(graph=stores.graph)
-        self._leaving = Leaving(graph=stores.graph, log=log, clock=clock)
+        self._ties = Ties(stores=stores)
+        self._leaving = Leaving(stores=stores, log=log, clock=clock)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
         """A handler for each topic the worker consumes, by logical name.

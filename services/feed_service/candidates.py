@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from fanfold.core.ports import Mode
+from fanfold.core.delivery import Delivery
 
 
 class Candidate(NamedTuple):
@@ -17,14 +17,14 @@ class Candidate(NamedTuple):
 
     order: int
     author_id: str
-    source: Mode
+    source: Delivery
 
     @property
     def post_id(self) -> UUID:
         return UUID(int=-self.order)
 
 
-def candidate(post_id: UUID, author_id: str, source: Mode) -> Candidate:
+def candidate(post_id: UUID, author_id: str, source: Delivery) -> Candidate:
     """A candidate in its place."""
     return Candidate(-post_id.int, author_id, source)
 

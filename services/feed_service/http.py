@@ -174,4 +174,4 @@ def router(reader: FeedReader) -> APIRouter:
 
 def ready(engines: Engines, reader: FeedReader) -> Check:
     """Ready while the tables answer, once the caches are warm. Without the log feeds are read uncached."""
-    return readiness({"the tables": engines.stores.timelines.ping, "the caches": reader.warm})
+    return readiness({"the tables": engines.stores.ping, "the caches": reader.warm})

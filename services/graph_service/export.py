@@ -27,9 +27,8 @@ class Export:
 
     async def begin(self, user_id: str) -> tuple[User, bytes]:
         """The user's row and the first line. Raises `Unavailable`, while an answer can still say so."""
-        users = await self.stores.graph.users([user_id])
+        user = await self.stores.users.get(user_id)
         reads = await self.stores.activity.last_reads([user_id])
-        user = users.get(user_id, User(user_id))
         profile = {
             "kind": "profile",
             "user_id": user_id,
@@ -93,7 +92,7 @@ class Export:
             before = page[-1].post_id
 
     async def _following(self, user: User) -> AsyncIterator[list[Line]]:
-        follows = await self.stores.graph.follows(user.user_id)
+        follows = await self.stores.follows.following(user.user_id)
         yield [
             _tie("following", each.followee_id, each.since_ms, active=each.active)
             for each in follows.values()
@@ -104,7 +103,7 @@ class Export:
             page: list[FollowerEdge] = []
             while True:
                 after = page[-1].follower_id if page else None
-                page = await self.stores.graph.followers(
+                page = await self.stores.follows.followers(
                     user.user_id, bucket, after=after, limit=self.page
                 )
                 yield [
@@ -116,12 +115,12 @@ class Export:
 
     async def _ties(self, user: User) -> AsyncIterator[list[Line]]:
         """Mutes, and the blocks that the user made: those suffered are what another said about them."""
-        mutes = await self.stores.graph.mutes(user.user_id)
+        mutes = await self.stores.ties.mutes(user.user_id)
         yield [
             _tie("mute", each.other_id, each.since_ms, active=each.active)
             for each in mutes.values()
         ]
-        blocks = await self.stores.graph.blocks(user.user_id)
+        blocks = await self.stores.ties.blocks(user.user_id)
         yield [
             _tie("block", each.other_id, each.since_ms, active=each.active)
             for each in blocks

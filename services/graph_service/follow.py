@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fanfold.core.clock import Clock
 from fanfold.core.events import UserFollowed, UserUnfollowed, from_ms
-from fanfold.core.ports import Graph
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.problems import Conflict, Invalid, needs
@@ -26,7 +26,7 @@ async def follow(
     followee_id: str,
     *,
     log: EventLog,
-    graph: Graph,
+    stores: Stores,
     clock: Clock,
     max_following: int,
 ) -> Position | None:
@@ -34,10 +34,10 @@ async def follow(
 
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
     """
-    await _refuse_target(follower_id, followee_id, graph=graph)
-    await refuse_blocked(follower_id, followee_id, graph=graph)
+    await _refuse_target(follower_id, followee_id, stores=stores)
+    await refuse_blocked(follower_id, followee_id, stores=stores)
     with needs("the tables"):
-        follows = await graph.follows(follower_id)
+        follows = await stores.follows.following(follower_id)
     others = sum(each.active for each in follows.values() if each.followee_id != followee_id)
     if others >= max_following:
         raise TooManyFollowed(f"Unfollow someone first: {max_following} is the most.")
@@ -49,10 +49,10 @@ async def follow(
 
 
 async def unfollow(
-    follower_id: str, followee_id: str, *, log: EventLog, graph: Graph, clock: Clock
+    follower_id: str, followee_id: str, *, log: EventLog, stores: Stores, clock: Clock
 ) -> Position | None:
     """Stop following a registered user. Idempotent."""
-    await _refuse_target(follower_id, followee_id, graph=graph)
+    await _refuse_target(follower_id, followee_id, stores=stores)
     event = UserUnfollowed(
         follower_id=follower_id, followee_id=followee_id, unfollowed_at=from_ms(clock.now_ms())
     )
@@ -60,7 +60,7 @@ async def unfollow(
         return await log.append(event)
 
 
-async def _refuse_target(follower_id: str, followee_id: str, *, graph: Graph) -> None:
+async def _refuse_target(follower_id: str, followee_id: str, *, stores: Stores) -> None:
     if follower_id == followee_id:
         raise FollowsOneself.at("path", "target_id", "Name another user.")
-    await registered(followee_id, graph=graph)
+    await registered(followee_id, stores=stores)

@@ -58,7 +58,7 @@ class GraphRoutes:
             user_id,
             body.display_name,
             log=self.engines.log,
-            graph=self.engines.stores.graph,
+            stores=self.engines.stores,
             clock=self.clock,
         )
         say_where(response, position)
@@ -66,7 +66,7 @@ class GraphRoutes:
 
     async def read_user(self, user_id: UserIdPath, actor: Actor) -> Profile:
         """See a user's profile."""
-        return await read_profile(user_id, graph=self.engines.stores.graph)
+        return await read_profile(user_id, stores=self.engines.stores)
 
     async def follow_user(
         self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
@@ -78,7 +78,7 @@ class GraphRoutes:
             user_id,
             target_id,
             log=self.engines.log,
-            graph=self.engines.stores.graph,
+            stores=self.engines.stores,
             clock=self.clock,
             max_following=self.settings.max_following,
         )
@@ -94,7 +94,7 @@ class GraphRoutes:
             user_id,
             target_id,
             log=self.engines.log,
-            graph=self.engines.stores.graph,
+            stores=self.engines.stores,
             clock=self.clock,
         )
         say_where(response, position)
@@ -104,23 +104,19 @@ class GraphRoutes:
     ) -> Connections:
         """See whom a user follows."""
         await self._known(user_id, actor)
-        return await list_following(
-            user_id, cursor=cursor, limit=limit, graph=self.engines.stores.graph
-        )
+        return await list_following(user_id, cursor=cursor, limit=limit, stores=self.engines.stores)
 
     async def read_followers(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """See who follows a user."""
         user = await self._known(user_id, actor)
-        return await list_followers(
-            user, cursor=cursor, limit=limit, graph=self.engines.stores.graph
-        )
+        return await list_followers(user, cursor=cursor, limit=limit, stores=self.engines.stores)
 
     async def _known(self, user_id: str, actor: str) -> User:
         """The user's row. Whoever acts is known, registered or not: they can follow without being so."""
         with needs("the tables"):
-            user = (await self.engines.stores.graph.users([user_id])).get(user_id, User(user_id))
+            user = await self.engines.stores.users.get(user_id)
         if user.left or (user.display_name is None and user_id != actor):
             raise UserNotFound("There is no registered user with this id.")
         return user
@@ -132,7 +128,7 @@ class GraphRoutes:
 def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     """The routes over these engines."""
     do = GraphRoutes(engines, clock, settings)
-    api = APIRouter(tags=["graph"], dependencies=[no_leavers(engines.stores.graph)])
+    api = APIRouter(tags=["graph"], dependencies=[no_leavers(engines.stores)])
     own: dict[int | str, dict[str, Any]] = {
         403: {"description": "Someone else's, or one has left."}
     }
@@ -176,7 +172,7 @@ def ready(engines: Engines, settings: Settings) -> Check:
     return readiness(
         {
             "the log": engines.log.ping,
-            "the tables": engines.stores.graph.ping,
+            "the tables": engines.stores.ping,
             "the clock": clock,
         }
     )

@@ -40,7 +40,7 @@ class LeavingRoutes:
         position = await leave(
             user_id,
             log=self.engines.log,
-            graph=self.engines.stores.graph,
+            stores=self.engines.stores,
             clock=self.clock,
         )
         say_where(response, position)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from fanfold.core.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import FollowerEdge, Graph, User
+from fanfold.core.ports import FollowerEdge, Stores, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.openapi import Rfc3339
 from fanfold.http.problems import needs
@@ -35,29 +35,31 @@ class Connections(BaseModel):
 
 
 async def list_following(
-    user_id: str, *, cursor: str | None, limit: int, graph: Graph
+    user_id: str, *, cursor: str | None, limit: int, stores: Stores
 ) -> Connections:
     """Whom the user follows, in order of their ids."""
     with needs("the tables"):
-        follows = await graph.follows(user_id)
+        follows = await stores.follows.following(user_id)
     active = ((each.followee_id, each.since_ms) for each in follows.values() if each.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"following:{user_id}")
 
 
-async def list_muted(user_id: str, *, cursor: str | None, limit: int, graph: Graph) -> Connections:
+async def list_muted(
+    user_id: str, *, cursor: str | None, limit: int, stores: Stores
+) -> Connections:
     """Whom the user mutes, in order of their ids."""
     with needs("the tables"):
-        mutes = await graph.mutes(user_id)
+        mutes = await stores.ties.mutes(user_id)
     active = ((each.other_id, each.since_ms) for each in mutes.values() if each.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"muted:{user_id}")
 
 
 async def list_blocked(
-    user_id: str, *, cursor: str | None, limit: int, graph: Graph
+    user_id: str, *, cursor: str | None, limit: int, stores: Stores
 ) -> Connections:
     """Whom the user blocks, in order of their ids."""
     with needs("the tables"):
-        blocks = await graph.blocks(user_id)
+        blocks = await stores.ties.blocks(user_id)
     active = ((each.other_id, each.since_ms) for each in blocks if each.active and each.mine)
     return _page(active, cursor=cursor, limit=limit, scope=f"blocked:{user_id}")
 
@@ -82,7 +84,7 @@ class _Place(NamedTuple):
 
 
 async def list_followers(
-    user: User, *, cursor: str | None, limit: int, graph: Graph
+    user: User, *, cursor: str | None, limit: int, stores: Stores
 ) -> Connections:
     """Who follows the user, bucket by bucket through all generations."""
     scope = f"followers:{user.user_id}"
@@ -90,7 +92,7 @@ async def list_followers(
     if cursor:
         start = _parse(decode_cursor(cursor, scope=scope))
     with needs("the tables"):
-        page = await _active(user, start, limit + 1, graph)
+        page = await _active(user, start, limit + 1, stores)
     items = [
         Connection(user_id=edge.follower_id, since=rfc3339(edge.since_ms))
         for _, edge in page[:limit]
@@ -120,15 +122,15 @@ def _parse(payload: bytes) -> _Place:
 _Found = list[tuple[FollowerBucket, FollowerEdge]]
 
 
-async def _active(user: User, start: _Place, wanted: int, graph: Graph) -> _Found:
+async def _active(user: User, start: _Place, wanted: int, stores: Stores) -> _Found:
     """The next `wanted` active followers, or all that are left."""
-    found = await _active_in_bucket(user, start.bucket, start.follower_id, wanted, graph)
+    found = await _active_in_bucket(user, start.bucket, start.follower_id, wanted, stores)
     buckets = _buckets_after(start.bucket, user.generation)
     width = 1
     while len(found) < wanted and (batch := list(islice(buckets, width))):
         missing = wanted - len(found)
         for more in await asyncio.gather(
-            *(_active_in_bucket(user, bucket, "", missing, graph) for bucket in batch)
+            *(_active_in_bucket(user, bucket, "", missing, stores) for bucket in batch)
         ):
             found += more
         width = min(2 * width, _WIDEST)
@@ -136,12 +138,14 @@ async def _active(user: User, start: _Place, wanted: int, graph: Graph) -> _Foun
 
 
 async def _active_in_bucket(
-    user: User, bucket: FollowerBucket, after: str, wanted: int, graph: Graph
+    user: User, bucket: FollowerBucket, after: str, wanted: int, stores: Stores
 ) -> _Found:
     """Reads on past those who unfollowed, so that they don't shorten the page."""
     found: _Found = []
     while len(found) < wanted:
-        edges = await graph.followers(user.user_id, bucket, after=after or None, limit=wanted)
+        edges = await stores.follows.followers(
+            user.user_id, bucket, after=after or None, limit=wanted
+        )
         found += [(bucket, edge) for edge in edges if edge.active]
         if len(edges) < wanted:
             break

@@ -13,7 +13,7 @@ from fanfold.core.events import (
     UserUnmuted,
     from_ms,
 )
-from fanfold.core.ports import Graph
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import Invalid, needs
 from graph_service.profile import registered
@@ -38,13 +38,13 @@ class Ties:
     """
 
     log: EventLog
-    graph: Graph
+    stores: Stores
     clock: Clock
 
     async def mute(self, user_id: str, target_id: str) -> Position | None:
         """Hide the target's posts from the user. A second mute leaves `since` as it was."""
         _refuse_oneself(MutesOneself, user_id, target_id)
-        await registered(target_id, graph=self.graph)
+        await registered(target_id, stores=self.stores)
         muted_at = from_ms(self.clock.now_ms())
         with needs("the log"):
             return await self.log.append(
@@ -55,7 +55,7 @@ class Ties:
         """Show them again."""
         _refuse_oneself(MutesOneself, user_id, target_id)
         with needs("the tables"):
-            known = await self.graph.mute_of(user_id, target_id) is not None
+            known = await self.stores.ties.mute_of(user_id, target_id) is not None
         await self._refuse_unknown(target_id, known=known)
         unmuted_at = from_ms(self.clock.now_ms())
         with needs("the log"):
@@ -69,7 +69,7 @@ class Ties:
         One that fails half-way has ended follows and made no block: repeated, it does all of it.
         """
         _refuse_oneself(BlocksOneself, user_id, target_id)
-        await registered(target_id, graph=self.graph)
+        await registered(target_id, stores=self.stores)
         now = from_ms(self.clock.now_ms())
         events = (
             UserUnfollowed(follower_id=target_id, followee_id=user_id, unfollowed_at=now),
@@ -84,7 +84,9 @@ class Ties:
         """End the user's own block. The other's stays, and no follow comes back."""
         _refuse_oneself(BlocksOneself, user_id, target_id)
         with needs("the tables"):
-            known = any(tie.mine for tie in await self.graph.blocks_between(user_id, target_id))
+            known = any(
+                tie.mine for tie in await self.stores.ties.blocks_between(user_id, target_id)
+            )
         await self._refuse_unknown(target_id, known=known)
         unblocked_at = from_ms(self.clock.now_ms())
         with needs("the log"):
@@ -95,7 +97,7 @@ class Ties:
     async def _refuse_unknown(self, target_id: str, *, known: bool) -> None:
         # Someone who has left can still be taken off a list.
         if not known:
-            await registered(target_id, graph=self.graph)
+            await registered(target_id, stores=self.stores)
 
 
 def _refuse_oneself(problem: type[Invalid], user_id: str, target_id: str) -> None:

@@ -61,16 +61,16 @@ class TieRoutes:
     ) -> Connections:
         """See whom one mutes."""
         refuse_others(user_id, actor)
-        graph = self.engines.stores.graph
-        return await list_muted(user_id, cursor=cursor, limit=limit, graph=graph)
+        stores = self.engines.stores
+        return await list_muted(user_id, cursor=cursor, limit=limit, stores=stores)
 
     async def read_blocked(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """See whom one blocks; not by whom one is blocked."""
         refuse_others(user_id, actor)
-        graph = self.engines.stores.graph
-        return await list_blocked(user_id, cursor=cursor, limit=limit, graph=graph)
+        stores = self.engines.stores
+        return await list_blocked(user_id, cursor=cursor, limit=limit, stores=stores)
 
     def _refuse(self, user_id: str, actor: str) -> None:
         refuse_others(user_id, actor)
@@ -79,7 +79,7 @@ class TieRoutes:
 
 def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     """The routes over these engines."""
-    ties = Ties(log=engines.log, graph=engines.stores.graph, clock=clock)
+    ties = Ties(log=engines.log, stores=engines.stores, clock=clock)
     do = TieRoutes(engines, ties, settings)
     api = APIRouter()
     own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's."}}

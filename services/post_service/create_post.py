@@ -12,7 +12,7 @@ from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
 from fanfold.core.events import PostCreated, from_ms
 from fanfold.core.ids import created_at_ms, new_post_id
-from fanfold.core.ports import Graph, KeyReservation, Post, Posts, User
+from fanfold.core.ports import KeyReservation, Post, Posts, Stores, User
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from fanfold.http.leavers import refuse_left
@@ -47,14 +47,14 @@ class CreatePost:
 
     log: EventLog
     posts: Posts
-    graph: Graph
+    stores: Stores
     clock: Clock
     settings: Settings
 
     async def __call__(self, author_id: str, content: str, *, key: str | None) -> Created:
         """Publish a post, once for each key."""
         # Without the tables posts are taken all the same: readers hide those of an author who has left anyway.
-        author = await best_effort(author_of(author_id, graph=self.graph)) or User(author_id)
+        author = await best_effort(author_of(author_id, stores=self.stores)) or User(author_id)
         refuse_left(author)
         if key is None:
             return await self._publish(new_post_id(self.clock.now_ms()), author, content)

@@ -20,5 +20,5 @@ async def delete_post(post: Post, *, log: EventLog, posts: Posts, clock: Clock) 
     with needs("the log"):
         position = await log.append(event)
     if position is not None:
-        await best_effort(posts.delete(post.post_id, at=position.offset))
+        await best_effort(posts.delete(post.post_id, offset=position.offset))
     return position

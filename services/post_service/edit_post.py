@@ -48,7 +48,7 @@ class EditPost:
     async def _applied(self, post: Post, position: Position) -> Post | None:
         for _ in range(_POLLS):
             row = (await self.posts.get([post.post_id])).get(post.post_id)
-            if row and row.position is not None and row.position >= position.offset:
+            if row and row.offset is not None and row.offset >= position.offset:
                 return row
             await self.clock.sleep(_POLL_S)
         return None

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import Jobs, Mode, Plan, SliceDone
+from fanfold.core.delivery import Delivery
+from fanfold.core.ports import Jobs, Plan, SliceDone
 from fanfold.http.openapi import Rfc3339
 from fanfold.http.problems import needs
 
@@ -17,7 +18,7 @@ from fanfold.http.problems import needs
 class FanoutStatus(BaseModel):
     """A fan-out, as its author sees it."""
 
-    strategy: Mode | None = Field(description="`push` or `pull`; null until it is planned.")
+    strategy: Delivery | None = Field(description="`push` or `pull`; null until it is planned.")
     status: Literal["pending", "running", "done"]
     planned: int = Field(description="Followers when it was planned; 0 for a pulled post.")
     delivered: int = Field(description="Timeline rows written.")

@@ -81,7 +81,7 @@ class PostRoutes:
         create = CreatePost(
             log=self.engines.log,
             posts=self.engines.stores.posts,
-            graph=self.engines.stores.graph,
+            stores=self.engines.stores,
             clock=self.clock,
             settings=self.settings,
         )
@@ -95,7 +95,7 @@ class PostRoutes:
         """Read a post."""
         post, author = await self._shown(post_id)
         blocked, liked = await asyncio.gather(
-            blocked_between(actor, post.author_id, graph=self.engines.stores.graph),
+            blocked_between(actor, post.author_id, stores=self.engines.stores),
             self._liked_by(actor, post),
         )
         if blocked:
@@ -144,7 +144,7 @@ class PostRoutes:
         post = await self._existing(post_id)
         refuse_deleted(post)
         with needs("the tables"):
-            author = await author_of(post.author_id, graph=self.engines.stores.graph)
+            author = await author_of(post.author_id, stores=self.engines.stores)
         refuse_of_left(author)
         return post, author
 
@@ -162,7 +162,7 @@ def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
     """The routes over these engines."""
     do = PostRoutes(engines, clock, settings)
     api = APIRouter(tags=["posts"])
-    staying = [no_leavers(engines.stores.graph)]
+    staying = [no_leavers(engines.stores)]
     own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's post."}}
     left: dict[int | str, dict[str, Any]] = {403: {"description": "The acting user has left."}}
     location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}

@@ -50,7 +50,7 @@ class LikeRoutes:
         post = await existing_post(
             post_id, posts=stores.posts, clock=self.clock, settings=self.settings
         )
-        position = await change(actor, post, log=log, graph=stores.graph, clock=self.clock)
+        position = await change(actor, post, log=log, stores=stores, clock=self.clock)
         say_where(response, position)
 
 
@@ -69,6 +69,6 @@ def likes_router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRo
             methods=[method],
             status_code=204,
             responses={204: WRITTEN, **no},
-            dependencies=[no_leavers(engines.stores.graph)],
+            dependencies=[no_leavers(engines.stores)],
         )
     return api

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import Graph, Post, User
+from fanfold.core.ports import Post, Stores, User
 from fanfold.http.openapi import Rfc3339
 
 
@@ -39,6 +39,6 @@ def post_answer(post: Post, author: User, *, liked_by_me: bool) -> PostAnswer:
     )
 
 
-async def author_of(author_id: str, *, graph: Graph) -> User:
+async def author_of(author_id: str, *, stores: Stores) -> User:
     """The author's row; without a display name for one who never registered. Raises `Unavailable`."""
-    return (await graph.users([author_id])).get(author_id, User(author_id))
+    return await stores.users.get(author_id)

@@ -88,7 +88,7 @@ async def test_an_edit_answers_the_row_when_the_worker_is_quick(api: WriteSide) 
     post_id = await api.posted("before")
     posts = api.pipeline.stores.posts
     # As another edit would leave it, which the log holds after this one.
-    await posts.edit(UUID(post_id), "later still", edited_at_ms=START_MS, at=7)
+    await posts.edit(UUID(post_id), "later still", edited_at_ms=START_MS, offset=7)
     edited = await api("PATCH", f"/posts/{post_id}", json={"content": "after"})
     assert edited.json()["content"] == "later still"
 

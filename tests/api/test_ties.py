@@ -222,9 +222,9 @@ async def test_an_unregistered_target_is_404(api: WriteSide, side: str, method: 
 async def test_one_who_is_on_the_list_can_be_taken_off_it_registered_or_not(
     api: WriteSide, side: str
 ) -> None:
-    graph = api.pipeline.stores.graph
-    write = {"muted": graph.write_mute, "blocked": graph.write_block}[side]
-    await write("alice", "ghost", active=True, since_ms=0, at=0)
+    stores = api.pipeline.stores
+    write = {"muted": stores.ties.write_mute, "blocked": stores.ties.write_block}[side]
+    await write("alice", "ghost", active=True, since_ms=0, offset=0)
     assert (await untie(api, side, "alice", "ghost")).status_code == 204
     # Whom the other one blocks is on the other one's list only.
     assert (await untie(api, side, "ghost", "alice")).status_code == 404

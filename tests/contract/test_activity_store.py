@@ -52,23 +52,19 @@ async def test_the_latest_read_stays_in_whatever_order_processes_note_them(
     assert dict(await stores.activity.last_reads([alice])) == {alice: START_MS - min(reads)}
 
 
-async def test_activity_answers_a_ping(stores: Stores) -> None:
-    await stores.activity.ping()
-
-
 # --- sleep ---------------------------------------------------------------------------------------------
 
 
 async def test_a_user_sleeps_until_an_awakening_has_ended(stores: Stores) -> None:
     alice = fresh("alice")
-    await stores.graph.set_asleep(alice, asleep=True, at=3)
-    await stores.graph.begin_waking(alice, at=7)
-    assert await stores.graph.users([alice]) == {
-        alice: User(alice, asleep=True, asleep_position=3, woke_position=7)
+    await stores.users.set_asleep(alice, asleep=True, offset=3)
+    await stores.users.begin_waking(alice, offset=7)
+    assert await stores.users.get_many([alice]) == {
+        alice: User(alice, asleep=True, asleep_offset=3, woke_offset=7)
     }
-    await stores.graph.set_asleep(alice, asleep=False, at=7)
-    assert await stores.graph.users([alice]) == {
-        alice: User(alice, asleep=False, asleep_position=7, woke_position=7)
+    await stores.users.set_asleep(alice, asleep=False, offset=7)
+    assert await stores.users.get_many([alice]) == {
+        alice: User(alice, asleep=False, asleep_offset=7, woke_offset=7)
     }
 
 
@@ -77,45 +73,50 @@ async def test_a_user_sleeps_until_an_awakening_has_ended(stores: Stores) -> Non
 async def test_a_user_sleeps_or_not_by_the_last_offset_and_an_edge_is_marked_by_it(
     stores: Stores, asleep: list[bool], seed: int
 ) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
-    await write_edges(graph, bob, [an_edge(alice, position=9)])
-    writes = [partial(graph.set_asleep, alice, asleep=on, at=at) for at, on in enumerate(asleep)]
+    alice, bob, graph = fresh("alice"), fresh("bob"), stores
+    await write_edges(graph, bob, [an_edge(alice, offset=9)])
+    writes = [
+        partial(stores.users.set_asleep, alice, asleep=on, offset=at)
+        for at, on in enumerate(asleep)
+    ]
     writes += [
-        partial(graph.mark_asleep, alice, [(bob, 0)], asleep=on, at=at)
+        partial(stores.follows.mark_asleep, alice, [(bob, 0)], asleep=on, offset=at)
         for at, on in enumerate(asleep)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
-    [user] = (await graph.users([alice])).values()
-    assert (user.asleep, user.asleep_position) == (asleep[-1], len(asleep) - 1)
+    [user] = (await stores.users.get_many([alice])).values()
+    assert (user.asleep, user.asleep_offset) == (asleep[-1], len(asleep) - 1)
     expected = Audience([], 1) if asleep[-1] else Audience([alice], 0)
-    assert await graph.audience(bob, ONLY_BUCKET) == expected
+    assert await stores.follows.audience(bob, ONLY_BUCKET) == expected
 
 
 async def test_sleep_leaves_name_standing_and_edge_alone_and_they_leave_it(stores: Stores) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
-    edge = an_edge(alice, position=4)
+    alice, bob, graph = fresh("alice"), fresh("bob"), stores
+    edge = an_edge(alice, offset=4)
     await write_edges(graph, bob, [edge])
-    await graph.mark_asleep(alice, [(bob, 0)], asleep=True, at=900)
-    assert await graph.followers(bob, ONLY_BUCKET) == [edge]
+    await stores.follows.mark_asleep(alice, [(bob, 0)], asleep=True, offset=900)
+    assert await stores.follows.followers(bob, ONLY_BUCKET) == [edge]
     # Another topic's offsets: the edge's are lower, and still its own.
-    again = an_edge(alice, position=5, active=False, follow_position=4)
+    again = an_edge(alice, offset=5, active=False, follow_offset=4)
     await write_edges(graph, bob, [again])
-    assert await graph.followers(bob, ONLY_BUCKET) == [again]
-    await write_edges(graph, bob, [an_edge(alice, position=6)])
-    assert await graph.audience(bob, ONLY_BUCKET) == ([], 1), "a new follow is still marked"
+    assert await stores.follows.followers(bob, ONLY_BUCKET) == [again]
+    await write_edges(graph, bob, [an_edge(alice, offset=6)])
+    assert await stores.follows.audience(bob, ONLY_BUCKET) == ([], 1), (
+        "a new follow is still marked"
+    )
 
-    await graph.set_asleep(bob, asleep=True, at=900)
-    await graph.register(bob, "Bob", at=1)
-    await graph.write_standing(User(bob, follower_count=1), at=2)
-    assert await graph.users([bob]) == {
+    await stores.users.set_asleep(bob, asleep=True, offset=900)
+    await stores.users.register(bob, "Bob", offset=1)
+    await stores.users.write_standing(User(bob, follower_count=1), offset=2)
+    assert await stores.users.get_many([bob]) == {
         bob: User(
             bob,
             display_name="Bob",
             follower_count=1,
-            count_position=2,
+            count_offset=2,
             asleep=True,
-            asleep_position=900,
+            asleep_offset=900,
         )
     }
 
@@ -123,37 +124,42 @@ async def test_sleep_leaves_name_standing_and_edge_alone_and_they_leave_it(store
 async def test_a_mark_without_an_edge_is_no_edge_and_takes_no_place_on_a_page(
     stores: Stores,
 ) -> None:
-    bob, graph = fresh("bob"), stores.graph
+    bob, graph = fresh("bob"), stores
     names = sorted(fresh("f") for _ in range(6))
-    edges = [an_edge(name, position=at) for at, name in enumerate(names) if at % 2]
+    edges = [an_edge(name, offset=at) for at, name in enumerate(names) if at % 2]
     await write_edges(graph, bob, edges)
     for name in names:
-        await graph.mark_asleep(name, [(bob, 0)], asleep=True, at=1)
-    assert await graph.followers(bob, ONLY_BUCKET) == edges
-    assert await graph.followers(bob, ONLY_BUCKET, limit=2) == edges[:2]
-    assert await graph.followers(bob, ONLY_BUCKET, after=edges[1].follower_id, limit=2) == edges[2:]
-    assert list(await graph.follower_edges(bob, 0, names)) == [each.follower_id for each in edges]
-    assert await graph.audience(bob, ONLY_BUCKET) == ([], 3)
+        await stores.follows.mark_asleep(name, [(bob, 0)], asleep=True, offset=1)
+    assert await stores.follows.followers(bob, ONLY_BUCKET) == edges
+    assert await stores.follows.followers(bob, ONLY_BUCKET, limit=2) == edges[:2]
+    assert (
+        await stores.follows.followers(bob, ONLY_BUCKET, after=edges[1].follower_id, limit=2)
+        == edges[2:]
+    )
+    assert list(await stores.follows.follower_edges(bob, 0, names)) == [
+        each.follower_id for each in edges
+    ]
+    assert await stores.follows.audience(bob, ONLY_BUCKET) == ([], 3)
 
 
 async def test_every_generation_can_be_marked_at_once(stores: Stores) -> None:
-    alice, bob, carl, graph = fresh("alice"), fresh("bob"), fresh("carl"), stores.graph
-    await write_edges(graph, bob, [an_edge(alice, position=1, generation=1)])
-    await write_edges(graph, carl, [an_edge(alice, position=1)])
+    alice, bob, carl, graph = fresh("alice"), fresh("bob"), fresh("carl"), stores
+    await write_edges(graph, bob, [an_edge(alice, offset=1, generation=1)])
+    await write_edges(graph, carl, [an_edge(alice, offset=1)])
     everywhere = [(bob, 0), (bob, 1), (carl, 0)]
-    await graph.mark_asleep(alice, everywhere, asleep=True, at=1)
+    await stores.follows.mark_asleep(alice, everywhere, asleep=True, offset=1)
     bucket = FollowerBucket(1, follower_bucket(alice, 1))
-    assert await graph.audience(bob, bucket) == ([], 1)
-    assert await graph.audience(bob, ONLY_BUCKET) == ([], 0)
-    assert await graph.audience(carl, ONLY_BUCKET) == ([], 1)
-    await graph.mark_asleep(alice, [], asleep=True, at=2)
+    assert await stores.follows.audience(bob, bucket) == ([], 1)
+    assert await stores.follows.audience(bob, ONLY_BUCKET) == ([], 0)
+    assert await stores.follows.audience(carl, ONLY_BUCKET) == ([], 1)
+    await stores.follows.mark_asleep(alice, [], asleep=True, offset=2)
 
 
 async def test_everyone_who_follows_is_walked_once_whoever_sleeps(stores: Stores) -> None:
     bob, followers = fresh("bob"), [fresh("f") for _ in range(120)]
-    edges = [an_edge(each, position=at, active=at % 2 > 0) for at, each in enumerate(followers)]
-    await write_edges(stores.graph, bob, edges)
-    await stores.graph.set_asleep(followers[0], asleep=True, at=0)
-    found = [user_id async for user_id in stores.graph.everyone_who_follows()]
+    edges = [an_edge(each, offset=at, active=at % 2 > 0) for at, each in enumerate(followers)]
+    await write_edges(stores, bob, edges)
+    await stores.users.set_asleep(followers[0], asleep=True, offset=0)
+    found = [user_id async for user_id in stores.follows.everyone_who_follows()]
     assert sorted(user_id for user_id in found if user_id in set(followers)) == sorted(followers)
     assert len(found) == len(set(found))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanfold.core.ports import Graph, Stores, Tie
+from fanfold.core.ports import Stores, Tie
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import fresh, shuffled_with_repetitions, stores_of_each_adapter
 
@@ -24,24 +24,30 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-async def mute(graph: Graph, user: str, target: str, *, at: int, active: bool = True) -> None:
-    await graph.write_mute(user, target, active=active, since_ms=START_MS + at, at=at)
+async def mute(stores: Stores, user: str, target: str, *, offset: int, active: bool = True) -> None:
+    await stores.ties.write_mute(
+        user, target, active=active, since_ms=START_MS + offset, offset=offset
+    )
 
 
-async def block(graph: Graph, user: str, target: str, *, at: int, active: bool = True) -> None:
-    await graph.write_block(user, target, active=active, since_ms=START_MS + at, at=at)
+async def block(
+    stores: Stores, user: str, target: str, *, offset: int, active: bool = True
+) -> None:
+    await stores.ties.write_block(
+        user, target, active=active, since_ms=START_MS + offset, offset=offset
+    )
 
 
-def a_tie(other: str, *, at: int, active: bool = True, mine: bool = True) -> Tie:
-    return Tie(other, active=active, since_ms=START_MS + at, position=at, mine=mine)
+def a_tie(other: str, *, offset: int, active: bool = True, mine: bool = True) -> Tie:
+    return Tie(other, active=active, since_ms=START_MS + offset, offset=offset, mine=mine)
 
 
 async def test_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
-    assert await graph.mutes(alice) == {}
-    assert await graph.mute_of(alice, bob) is None
-    assert await graph.blocks(alice) == []
-    assert await graph.blocks_between(alice, bob) == []
+    alice, bob = fresh("alice"), fresh("bob")
+    assert await stores.ties.mutes(alice) == {}
+    assert await stores.ties.mute_of(alice, bob) is None
+    assert await stores.ties.blocks(alice) == []
+    assert await stores.ties.blocks_between(alice, bob) == []
 
 
 @on_each_example_afresh
@@ -49,16 +55,17 @@ async def test_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
 async def test_a_mute_is_the_same_whatever_the_order_and_number_of_writes(
     stores: Stores, history: list[bool], seed: int
 ) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
+    alice, bob = fresh("alice"), fresh("bob")
     writes = [
-        partial(mute, graph, alice, bob, at=at, active=active) for at, active in enumerate(history)
+        partial(mute, stores, alice, bob, offset=at, active=active)
+        for at, active in enumerate(history)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
-    last = a_tie(bob, at=len(history) - 1, active=history[-1])
-    assert await graph.mutes(alice) == {bob: last}
-    assert await graph.mute_of(alice, bob) == last
-    assert await graph.mutes(bob) == {}, "whom it concerns isn't told"
+    last = a_tie(bob, offset=len(history) - 1, active=history[-1])
+    assert await stores.ties.mutes(alice) == {bob: last}
+    assert await stores.ties.mute_of(alice, bob) == last
+    assert await stores.ties.mutes(bob) == {}, "whom it concerns isn't told"
 
 
 @on_each_example_afresh
@@ -67,12 +74,14 @@ async def test_two_blocks_are_told_apart_whatever_the_order_and_number_of_writes
     stores: Stores, mine: list[bool], theirs: list[bool], seed: int
 ) -> None:
     # Each comes from its maker's partition, so the offsets of the two say nothing about each other.
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
+    alice, bob = fresh("alice"), fresh("bob")
     writes = [
-        partial(block, graph, alice, bob, at=at, active=active) for at, active in enumerate(mine)
+        partial(block, stores, alice, bob, offset=at, active=active)
+        for at, active in enumerate(mine)
     ]
     writes += [
-        partial(block, graph, bob, alice, at=at, active=active) for at, active in enumerate(theirs)
+        partial(block, stores, bob, alice, offset=at, active=active)
+        for at, active in enumerate(theirs)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
@@ -82,43 +91,43 @@ async def test_two_blocks_are_told_apart_whatever_the_order_and_number_of_writes
         (bob, alice, suffered, own),
     ):
         expected = [
-            a_tie(other, at=met_at, active=met, mine=False),
-            a_tie(other, at=made_at, active=made),
+            a_tie(other, offset=met_at, active=met, mine=False),
+            a_tie(other, offset=made_at, active=made),
         ]
-        assert await graph.blocks(user) == expected
-        assert await graph.blocks_between(user, other) == expected
+        assert await stores.ties.blocks(user) == expected
+        assert await stores.ties.blocks_between(user, other) == expected
 
 
 async def test_a_block_of_one_is_seen_by_both_and_known_for_whose_it_is(stores: Stores) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
-    await block(graph, alice, bob, at=4)
-    assert await graph.blocks(alice) == [a_tie(bob, at=4)]
-    assert await graph.blocks(bob) == [a_tie(alice, at=4, mine=False)]
+    alice, bob = fresh("alice"), fresh("bob")
+    await block(stores, alice, bob, offset=4)
+    assert await stores.ties.blocks(alice) == [a_tie(bob, offset=4)]
+    assert await stores.ties.blocks(bob) == [a_tie(alice, offset=4, mine=False)]
 
 
 async def test_ties_are_in_order_of_the_other_and_of_nobody_else(stores: Stores) -> None:
-    alice, graph = fresh("alice"), stores.graph
+    alice = fresh("alice")
     others = [fresh(name) for name in ("zoe", "Bob", "bob", "_x", "0")]
     for at, other in enumerate(others):
-        await mute(graph, alice, other, at=at, active=at % 2 == 0)
+        await mute(stores, alice, other, offset=at, active=at % 2 == 0)
         if at % 2:
-            await block(graph, alice, other, at=at)
+            await block(stores, alice, other, offset=at)
         else:
-            await block(graph, other, alice, at=at)
-    mutes, blocks = await graph.mutes(alice), await graph.blocks(alice)
+            await block(stores, other, alice, offset=at)
+    mutes, blocks = await stores.ties.mutes(alice), await stores.ties.blocks(alice)
     assert list(mutes) == [tie.other_id for tie in blocks] == sorted(others)
     assert {other for other, tie in mutes.items() if not tie.active} == {others[1], others[3]}
     assert {tie.other_id for tie in blocks if not tie.mine} == {others[0], others[2], others[4]}
     for other in others:
-        assert await graph.mute_of(alice, other) == mutes[other]
-        assert await graph.blocks_between(alice, other) == [
+        assert await stores.ties.mute_of(alice, other) == mutes[other]
+        assert await stores.ties.blocks_between(alice, other) == [
             tie for tie in blocks if tie.other_id == other
         ]
 
 
 async def test_a_mute_and_a_block_of_the_same_two_leave_each_other_alone(stores: Stores) -> None:
-    alice, bob, graph = fresh("alice"), fresh("bob"), stores.graph
-    await mute(graph, alice, bob, at=9)
-    await block(graph, alice, bob, at=2)
-    assert await graph.mutes(alice) == {bob: a_tie(bob, at=9)}
-    assert await graph.blocks(alice) == [a_tie(bob, at=2)]
+    alice, bob = fresh("alice"), fresh("bob")
+    await mute(stores, alice, bob, offset=9)
+    await block(stores, alice, bob, offset=2)
+    assert await stores.ties.mutes(alice) == {bob: a_tie(bob, offset=9)}
+    assert await stores.ties.blocks(alice) == [a_tie(bob, offset=2)]

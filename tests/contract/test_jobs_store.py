@@ -29,7 +29,7 @@ async def test_a_plan_is_read_as_it_was_written(stores: Stores) -> None:
     pushed, pulled = a_post_id(), a_post_id()
     plans = {pushed: a_plan(), pulled: a_plan(planned=0, generation=None, slices=0)}
     for post_id, plan in plans.items():
-        await stores.jobs.write_plan(post_id, plan, at=0)
+        await stores.jobs.write_plan(post_id, plan, offset=0)
     assert {post_id: await stores.jobs.plan(post_id) for post_id in plans} == plans
 
 
@@ -41,8 +41,8 @@ async def test_a_post_without_a_plan_has_none_and_no_finished_slices(stores: Sto
 
 async def test_an_older_plan_never_wins(stores: Stores) -> None:
     post_id = a_post_id()
-    await stores.jobs.write_plan(post_id, a_plan(planned=7), at=5)
-    await stores.jobs.write_plan(post_id, a_plan(planned=9, generation=None), at=4)
+    await stores.jobs.write_plan(post_id, a_plan(planned=7), offset=5)
+    await stores.jobs.write_plan(post_id, a_plan(planned=9, generation=None), offset=4)
     assert await stores.jobs.plan(post_id) == a_plan(planned=7)
 
 
@@ -55,11 +55,7 @@ async def test_each_finished_slice_is_kept_once(stores: Stores) -> None:
     }
     for _ in range(2):
         for bucket, each in done.items():
-            await stores.jobs.finish_slice(post_id, bucket, each, at=9)
-    await stores.jobs.finish_slice(post_id, FollowerBucket(0, 0), SliceDone(9999, 1), at=8)
+            await stores.jobs.finish_slice(post_id, bucket, each, offset=9)
+    await stores.jobs.finish_slice(post_id, FollowerBucket(0, 0), SliceDone(9999, 1), offset=8)
     assert await stores.jobs.slices_done(post_id) == done
     assert await stores.jobs.slices_done(a_post_id()) == {}
-
-
-async def test_jobs_answer_a_ping(stores: Stores) -> None:
-    await stores.jobs.ping()

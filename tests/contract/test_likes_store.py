@@ -30,9 +30,9 @@ def clock() -> ManualClock:
 
 
 def a_like(
-    user_id: str, post_id: UUID, *, position: int = 0, active: bool = True, ms: int = START_MS
+    user_id: str, post_id: UUID, *, offset: int = 0, active: bool = True, ms: int = START_MS
 ) -> Like:
-    return Like(user_id, post_id, "bob", active, ms, position)
+    return Like(user_id, post_id, "bob", active, ms, offset)
 
 
 def a_recent(post_id: UUID, *, ms: int = START_MS) -> RecentLike:
@@ -51,12 +51,12 @@ async def test_a_count_stands_in_the_posts_row_and_leaves_the_rest_of_it_alone(
 ) -> None:
     post_id, author = a_post_id(), fresh("bob")
     await stores.posts.create(post_id, author, "hello")
-    await stores.posts.edit(post_id, "better", edited_at_ms=START_MS, at=4)
+    await stores.posts.edit(post_id, "better", edited_at_ms=START_MS, offset=4)
     # The offset of another topic: that it is lower than the edit's means nothing.
-    await stores.likes.write_count(post_id, 7, at=2)
+    await stores.likes.write_count(post_id, 7, offset=2)
     assert await stores.likes.count(post_id) == LikeCount(7, 2)
     assert await stores.posts.get([post_id]) == {
-        post_id: Post(post_id, author, "better", START_MS, False, 4, like_count=7, like_position=2)
+        post_id: Post(post_id, author, "better", START_MS, False, 4, like_count=7, like_offset=2)
     }
 
 
@@ -64,18 +64,18 @@ async def test_likes_that_come_before_their_post_make_no_post_and_are_kept_for_i
     stores: Stores,
 ) -> None:
     post_id, author = a_post_id(), fresh("bob")
-    await stores.likes.write_count(post_id, 3, at=5)
+    await stores.likes.write_count(post_id, 3, offset=5)
     assert await stores.posts.get([post_id]) == {}
     assert await stores.likes.count(post_id) == LikeCount(3, 5)
     await stores.posts.create(post_id, author, "hello")
     [post] = (await stores.posts.get([post_id])).values()
-    assert (post.content, post.like_count, post.like_position) == ("hello", 3, 5)
+    assert (post.content, post.like_count, post.like_offset) == ("hello", 3, 5)
 
 
 async def test_a_count_may_fall_back_to_none(stores: Stores) -> None:
     post_id = a_post_id()
-    await stores.likes.write_count(post_id, 1, at=0)
-    await stores.likes.write_count(post_id, 0, at=1)
+    await stores.likes.write_count(post_id, 1, offset=0)
+    await stores.likes.write_count(post_id, 0, offset=1)
     assert await stores.likes.count(post_id) == LikeCount(0, 1)
 
 
@@ -86,7 +86,8 @@ async def test_a_count_is_the_last_one_whatever_the_order_and_number_of_writes(
 ) -> None:
     post_id = a_post_id()
     writes = [
-        partial(stores.likes.write_count, post_id, likes, at=at) for at, likes in enumerate(counts)
+        partial(stores.likes.write_count, post_id, likes, offset=at)
+        for at, likes in enumerate(counts)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
@@ -100,7 +101,7 @@ async def test_a_like_is_the_same_whatever_the_order_and_number_of_writes(
 ) -> None:
     post_id, alice = a_post_id(), fresh("alice")
     history = [
-        a_like(alice, post_id, position=at, active=each, ms=START_MS + at)
+        a_like(alice, post_id, offset=at, active=each, ms=START_MS + at)
         for at, each in enumerate(active)
     ]
     for like in shuffled_with_repetitions(history, seed):
@@ -116,8 +117,8 @@ async def test_likes_of_one_write_are_each_judged_by_their_own_position(
     stores: Stores, seed: int, rows: int
 ) -> None:
     post_id, alice, carol = a_post_id(), fresh("alice"), fresh("carol")
-    history = [a_like(alice, post_id, position=at, active=at % 2 == 0) for at in range(5)]
-    history += [a_like(carol, post_id, position=at, active=at % 2 == 1) for at in range(5)]
+    history = [a_like(alice, post_id, offset=at, active=at % 2 == 0) for at in range(5)]
+    history += [a_like(carol, post_id, offset=at, active=at % 2 == 1) for at in range(5)]
     shuffled = shuffled_with_repetitions(history, seed)
     for start in range(0, len(shuffled), rows):
         await stores.likes.write(shuffled[start : start + rows])
@@ -143,9 +144,9 @@ async def test_of_a_post_only_the_likes_of_those_who_were_asked_for_are_found(
 async def test_more_likes_than_fit_one_batch_are_written_in_one_call(stores: Stores) -> None:
     post_id = a_post_id()
     likers = [fresh("liker") for _ in range(300)]
-    await stores.likes.write([a_like(liker, post_id, position=n) for n, liker in enumerate(likers)])
+    await stores.likes.write([a_like(liker, post_id, offset=n) for n, liker in enumerate(likers)])
     found = await stores.likes.of_post(post_id, likers)
-    assert [found[liker].position for liker in likers] == list(range(300))
+    assert [found[liker].offset for liker in likers] == list(range(300))
 
 
 async def test_likes_of_posts_years_apart_are_found_together(stores: Stores) -> None:
@@ -168,11 +169,11 @@ async def test_recent_likes_come_newest_first_in_pages_without_those_that_ended(
     # Three at each millisecond, so that pages end between equal times.
     entries = [a_recent(a_post_id(), ms=START_MS + n // 3) for n in range(60)]
     for entry in entries:
-        await likes.write_recent(alice, entry, active=True, at=1)
+        await likes.write_recent(alice, entry, active=True, offset=1)
     # A run of ended ones longer than a page, and one here and there.
     ended = [*entries[20:48], entries[3], entries[-1]]
     for entry in ended:
-        await likes.write_recent(alice, entry, active=False, at=2)
+        await likes.write_recent(alice, entry, active=False, offset=2)
     found = await all_pages(
         lambda before: likes.recent(alice, before=before, limit=limit), limit=limit, cursor=_itself
     )
@@ -190,7 +191,7 @@ async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writ
 ) -> None:
     alice, entry = fresh("alice"), a_recent(a_post_id())
     writes = [
-        partial(stores.likes.write_recent, alice, entry, active=each, at=at)
+        partial(stores.likes.write_recent, alice, entry, active=each, offset=at)
         for at, each in enumerate(active)
     ]
     for write in shuffled_with_repetitions(writes, seed):
@@ -201,15 +202,15 @@ async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writ
 async def test_a_post_that_is_liked_again_stands_at_its_new_time_only(stores: Stores) -> None:
     alice, post_id, likes = fresh("alice"), a_post_id(), stores.likes
     first, again = a_recent(post_id), a_recent(post_id, ms=START_MS + 5)
-    await likes.write_recent(alice, first, active=True, at=0)
-    await likes.write_recent(alice, again, active=True, at=2)
-    await likes.write_recent(alice, first, active=False, at=1)
+    await likes.write_recent(alice, first, active=True, offset=0)
+    await likes.write_recent(alice, again, active=True, offset=2)
+    await likes.write_recent(alice, first, active=False, offset=1)
     assert await likes.recent(alice, limit=5) == [again]
 
 
 async def test_likes_of_different_users_do_not_meet(stores: Stores) -> None:
     alice, carol, post_id = fresh("alice"), fresh("carol"), a_post_id()
-    await stores.likes.write_recent(alice, a_recent(post_id), active=True, at=0)
-    await stores.likes.write_recent(carol, a_recent(post_id), active=False, at=1)
+    await stores.likes.write_recent(alice, a_recent(post_id), active=True, offset=0)
+    await stores.likes.write_recent(carol, a_recent(post_id), active=False, offset=1)
     assert await stores.likes.recent(alice, limit=5) == [a_recent(post_id)]
     assert await stores.likes.recent(carol, limit=5) == []

@@ -48,13 +48,13 @@ async def test_only_posts_that_exist_are_found_deleted_ones_too(stores: Stores) 
     kept, deleted, absent = a_post_id(), a_post_id(), a_post_id()
     for post_id in (kept, deleted):
         await stores.posts.create(post_id, fresh("bob"), "hello")
-    await stores.posts.delete(deleted, at=0)
+    await stores.posts.delete(deleted, offset=0)
     found = await stores.posts.get([kept, deleted, absent, kept])
     assert {post_id: post.deleted for post_id, post in found.items()} == {
         kept: False,
         deleted: True,
     }
-    assert found[deleted].position == 0
+    assert found[deleted].offset == 0
     assert await stores.posts.get([]) == {}
 
 
@@ -73,14 +73,14 @@ async def test_a_post_is_the_same_whatever_the_order_and_number_of_writes(
         if change == "edit":
             # Later edits have smaller values, so that nothing but their position can let them win.
             text, edited_at_ms = f"edit {9 - at}", START_MS - at
-            writes.append(partial(posts.edit, post_id, text, edited_at_ms=edited_at_ms, at=at))
+            writes.append(partial(posts.edit, post_id, text, edited_at_ms=edited_at_ms, offset=at))
             expected = replace(expected, content=text, edited_at_ms=edited_at_ms)
         elif change == "delete":
-            writes.append(partial(posts.delete, post_id, at=at))
+            writes.append(partial(posts.delete, post_id, offset=at))
             expected = replace(expected, deleted=True)
         else:
-            writes.append(partial(posts.note_position, post_id, at=at))
-        expected = replace(expected, position=at)
+            writes.append(partial(posts.note_offset, post_id, offset=at))
+        expected = replace(expected, offset=at)
     for write in shuffled_with_repetitions(writes, seed):
         await write()
     assert await posts.get([post_id]) == {post_id: expected}
@@ -88,7 +88,7 @@ async def test_a_post_is_the_same_whatever_the_order_and_number_of_writes(
 
 async def test_a_post_that_was_only_edited_is_not_there_yet(stores: Stores) -> None:
     post_id = a_post_id()
-    await stores.posts.edit(post_id, "edited", edited_at_ms=START_MS, at=3)
+    await stores.posts.edit(post_id, "edited", edited_at_ms=START_MS, offset=3)
     assert await stores.posts.get([post_id]) == {}
     await stores.posts.create(post_id, fresh("bob"), "as created")
     assert (await stores.posts.get([post_id]))[post_id].content == "edited"
@@ -97,8 +97,8 @@ async def test_a_post_that_was_only_edited_is_not_there_yet(stores: Stores) -> N
 async def test_the_mode_is_the_one_with_the_highest_position(stores: Stores) -> None:
     post_id, author = a_post_id(), fresh("bob")
     await stores.posts.create(post_id, author, "hello")
-    await stores.posts.set_mode(author, post_id, "pull", at=7)
-    await stores.posts.set_mode(author, post_id, "push", at=6)
+    await stores.posts.set_delivery(author, post_id, "pull", offset=7)
+    await stores.posts.set_delivery(author, post_id, "push", offset=6)
     await stores.posts.create(post_id, author, "hello")
     assert await stores.posts.by_author(author, before=None, since_ms=0, limit=10) == [
         AuthoredPost(post_id, "pull")
@@ -229,7 +229,3 @@ async def test_a_key_of_nobody_is_neither_taken_over_nor_answered(stores: Stores
     await stores.posts.release_key(author, "k", held)
     await stores.posts.answer_key(author, "k", held, "{}")
     assert await stores.posts.reserve_key(author, "k", a_reservation()) is None
-
-
-async def test_posts_answer_a_ping(stores: Stores) -> None:
-    await stores.posts.ping()

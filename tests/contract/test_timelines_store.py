@@ -70,7 +70,7 @@ async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
     pointers = [a_pointer(START_MS - age, by=taylor) for age in ages]
     await stores.timelines.push(pointers, [alice])
     for at, pointer in enumerate(pointers):
-        await stores.timelines.add_pulled(pointer, at=at)
+        await stores.timelines.add_pulled(pointer, offset=at)
 
     pushed = await all_pages(
         lambda before: stores.timelines.timeline(
@@ -96,7 +96,7 @@ async def test_a_pointer_past_its_time_is_neither_written_nor_counted(stores: St
     alice, taylor = fresh("alice"), fresh("taylor")
     late, in_time = a_pointer(START_MS - KEPT_MS, by=taylor), a_pointer(by=taylor)
     assert await stores.timelines.push([late, in_time], [alice]) == 1
-    await stores.timelines.add_pulled(late, at=1)
+    await stores.timelines.add_pulled(late, offset=1)
     assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=9) == [in_time]
     assert await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9) == []
     assert taylor not in await stores.timelines.pulled_authors()
@@ -105,10 +105,10 @@ async def test_a_pointer_past_its_time_is_neither_written_nor_counted(stores: St
 async def test_a_pulled_post_is_stored_once_and_raises_the_version(stores: Stores) -> None:
     taylor = fresh("taylor")
     first, second = a_pointer(START_MS - 10, by=taylor), a_pointer(START_MS, by=taylor)
-    await stores.timelines.add_pulled(first, at=3)
+    await stores.timelines.add_pulled(first, offset=3)
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS - 10, 3)
     for pointer, at in [(second, 4), (first, 3), (second, 4)]:
-        await stores.timelines.add_pulled(pointer, at=at)
+        await stores.timelines.add_pulled(pointer, offset=at)
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 4)
     found = await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9)
     assert found == [second.post_id, first.post_id]
@@ -116,8 +116,8 @@ async def test_a_pulled_post_is_stored_once_and_raises_the_version(stores: Store
 
 async def test_last_pulled_is_the_newest_post_even_if_clocks_disagreed(stores: Stores) -> None:
     taylor = fresh("taylor")
-    await stores.timelines.add_pulled(a_pointer(START_MS, by=taylor), at=1)
-    await stores.timelines.add_pulled(a_pointer(START_MS - 900, by=taylor), at=2)
+    await stores.timelines.add_pulled(a_pointer(START_MS, by=taylor), offset=1)
+    await stores.timelines.add_pulled(a_pointer(START_MS - 900, by=taylor), offset=2)
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 2)
 
 
@@ -126,7 +126,3 @@ async def test_somebody_without_posts_has_an_empty_timeline_and_nothing_pulled(
 ) -> None:
     assert await stores.timelines.timeline(fresh("new"), before=None, since_ms=0, limit=9) == []
     assert await stores.timelines.pulled(fresh("new"), before=None, since_ms=0, limit=9) == []
-
-
-async def test_timelines_answer_a_ping(stores: Stores) -> None:
-    await stores.timelines.ping()

@@ -165,7 +165,7 @@ async def check_graph(pipeline: Pipeline, model: Model) -> None:
         assert row.follower_count == len(readers)
         assert await pipeline.followers(author) == sorted(readers)
         for reader in READERS:
-            follow = (await pipeline.stores.graph.follows(reader)).get(author)
+            follow = (await pipeline.stores.follows.following(reader)).get(author)
             assert (follow is not None and follow.active) == (reader in readers)
             assert follow is None or not follow.active or follow.materialised
         # Between 2.4 and 3 followers the side depends on the way there, but whole numbers leave no between.
@@ -173,11 +173,11 @@ async def check_graph(pipeline: Pipeline, model: Model) -> None:
 
 
 async def check_ties(pipeline: Pipeline, model: Model) -> None:
-    graph = pipeline.stores.graph
+    stores = pipeline.stores
     for user in (*AUTHORS, *READERS):
-        muted = {tie.other_id for tie in (await graph.mutes(user)).values() if tie.active}
+        muted = {tie.other_id for tie in (await stores.ties.mutes(user)).values() if tie.active}
         assert muted == {target for muter, target in model.muted if muter == user}
-        blocks = [tie for tie in await graph.blocks(user) if tie.active]
+        blocks = [tie for tie in await stores.ties.blocks(user) if tie.active]
         assert {tie.other_id for tie in blocks if tie.mine} == {
             target for blocker, target in model.blocked if blocker == user
         }

@@ -78,7 +78,9 @@ class Feeds(RuleBasedStateMachine):
         self.run(self.world.happen(change))
         post_id: UUID = change.event.post_id  # type: ignore[attr-defined]
         if mode is None:
-            self.run(self.world.stores.posts.set_mode(author, post_id, "push", at=change.offset))
+            self.run(
+                self.world.stores.posts.set_delivery(author, post_id, "push", offset=change.offset)
+            )
         self.authors[post_id], self.contents[post_id] = author, "as created"
 
     @rule(follower=users, followee=users, backfilled=st.booleans())

@@ -174,7 +174,7 @@ async def check(pipeline: Pipeline, model: Model) -> None:
     for post in model.posts:
         liked = model.liked(post)
         count = await likes.count(post.post_id)
-        assert count == LikeCount(len(liked), count.position)
+        assert count == LikeCount(len(liked), count.offset)
         judged = await likes.of_post(post.post_id, READERS)
         found = {name: like.liked_at_ms for name, like in judged.items() if like.active}
         assert found == liked

@@ -136,16 +136,16 @@ async def _check(history: list[Any]) -> None:
 
 
 async def _tables_show(pipeline: Pipeline, happened: Sequence[Event]) -> None:
-    graph, likes = pipeline.stores.graph, pipeline.stores.likes
+    stores, likes = pipeline.stores, pipeline.stores.likes
     for (user, other), kind in last(happened, "UserFollowed", "UserUnfollowed").items():
-        follow = (await graph.follows(user)).get(other)
+        follow = (await stores.follows.following(user)).get(other)
         assert bool(follow and follow.active) == (kind == "UserFollowed")
     for (user, other), kind in last(happened, "UserMuted", "UserUnmuted").items():
-        mute = await graph.mute_of(user, other)
+        mute = await stores.ties.mute_of(user, other)
         assert mute is not None
         assert mute.active == (kind == "UserMuted")
     for (user, other), kind in last(happened, "UserBlocked", "UserUnblocked").items():
-        mine = [each for each in await graph.blocks_between(user, other) if each.mine]
+        mine = [each for each in await stores.ties.blocks_between(user, other) if each.mine]
         assert [each.active for each in mine] == [kind == "UserBlocked"]
     liked = last(happened, "PostLiked", "PostUnliked")
     for post in POSTS:

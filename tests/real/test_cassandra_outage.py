@@ -32,7 +32,7 @@ async def settings(engines: RealEngines) -> Settings:
 
 async def answers(stores: Stores) -> bool:
     try:
-        await stores.timelines.ping()
+        await stores.ping()
     except Unavailable:
         return False
     return True
@@ -44,14 +44,14 @@ async def test_a_killed_cassandra_is_unavailable_in_time_and_serves_again_when_i
     bob, pointer = fresh("bob"), Pointer(a_post_id(), "author")
     readers = [fresh("reader") for _ in range(1000)]
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
-        await write_edges(stores.graph, bob, [an_edge("alice", position=1)])
+        await write_edges(stores, bob, [an_edge("alice", offset=1)])
         await asyncio.to_thread(engines.kill_cassandra)
         try:
             for call in (
                 lambda: stores.timelines.push([pointer], readers),
-                lambda: stores.graph.users([bob]),
+                lambda: stores.users.get_many([bob]),
                 lambda: stores.posts.get([a_post_id() for _ in range(300)]),
-                stores.jobs.ping,
+                stores.ping,
             ):
                 began = time.monotonic()
                 with pytest.raises(Unavailable):
@@ -61,7 +61,7 @@ async def test_a_killed_cassandra_is_unavailable_in_time_and_serves_again_when_i
             await asyncio.to_thread(engines.start_cassandra)
         await eventually(lambda: answers(stores), within_s=30, what="the same process is served")
         assert await stores.timelines.push([pointer], readers) == 1000
-        assert list(await stores.graph.follows("alice")) == [bob]
+        assert list(await stores.follows.following("alice")) == [bob]
 
 
 async def test_writes_under_way_when_cassandra_dies_fail_and_are_repeated(
@@ -105,12 +105,12 @@ async def test_a_service_starts_without_cassandra_and_connects_when_it_comes(
         async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
             assert time.monotonic() - began < 2 * TIMEOUT_S
             with pytest.raises(Unavailable, match="Cassandra"):
-                await stores.posts.ping()
+                await stores.ping()
             with pytest.raises(Unavailable):
                 await stores.timelines.push([Pointer(a_post_id(), "author")], ["alice"])
             await asyncio.to_thread(engines.start_cassandra)
             await eventually(lambda: answers(stores), within_s=30, what="connected")
-            await stores.graph.register(fresh("bob"), "Bob", at=1)
+            await stores.users.register(fresh("bob"), "Bob", offset=1)
     finally:
         if engines.cassandra.is_gone():
             await asyncio.to_thread(engines.start_cassandra)
@@ -122,7 +122,7 @@ async def test_a_service_starts_before_the_schema_and_serves_when_it_is_migrated
     settings = settings_for(engines)
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
         with pytest.raises(Unavailable, match=settings.cassandra_keyspace):
-            await stores.posts.ping()
+            await stores.ping()
         await migrate(settings)
         await eventually(lambda: answers(stores), within_s=30, what="the schema is found")
 

@@ -31,7 +31,7 @@ async def test_a_pointer_expires_a_day_after_the_retention_window(engines: RealE
     pointer = Pointer(a_post_id(almost_over_ms), taylor)
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
         assert await stores.timelines.push([pointer], [alice]) == 1
-        await stores.timelines.add_pulled(pointer, at=1)
+        await stores.timelines.add_pulled(pointer, offset=1)
 
         async def expired() -> bool:
             return (
@@ -51,7 +51,7 @@ async def test_a_post_from_a_clock_that_was_decades_ahead_stops_no_worker(
     pointer = Pointer(a_post_id(START_MS + 30 * 365 * MS_PER_DAY), taylor)
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
         assert await stores.timelines.push([pointer], [alice]) == 1
-        await stores.timelines.add_pulled(pointer, at=1)
+        await stores.timelines.add_pulled(pointer, offset=1)
         assert taylor in await stores.timelines.pulled_authors()
 
 
@@ -71,10 +71,10 @@ async def test_twenty_thousand_timelines_get_a_post_with_the_longest_of_ids(
 async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -> None:
     settings = await migrated(engines)
     bob = fresh("bob")
-    edges = [an_edge(f"f{number:05}", position=number) for number in range(12_000)]
+    edges = [an_edge(f"f{number:05}", offset=number) for number in range(12_000)]
     async with stores_in_cassandra(settings, clock=SystemClock()) as stores:
-        await write_edges(stores.graph, bob, edges)
-        assert await stores.graph.followers(bob, FollowerBucket(0, 0)) == edges
+        await write_edges(stores, bob, edges)
+        assert await stores.follows.followers(bob, FollowerBucket(0, 0)) == edges
 
 
 async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
@@ -82,15 +82,15 @@ async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
     settings = await migrated(engines)
     bob, readers = fresh("bob"), [fresh("r") for _ in range(300)]
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
-        edges = [an_edge(reader, position=1) for reader in readers]
+        edges = [an_edge(reader, offset=1) for reader in readers]
         gc.disable()
         try:
             before = statements_held()
-            await write_edges(stores.graph, bob, edges)
+            await write_edges(stores, bob, edges)
             for _ in range(20):
-                audience = await stores.graph.audience(bob, FollowerBucket(0, 0))
+                audience = await stores.follows.audience(bob, FollowerBucket(0, 0))
                 await stores.timelines.push([Pointer(a_post_id(), bob)], audience.reader_ids)
-            everyone = [user_id async for user_id in stores.graph.everyone_who_follows()]
+            everyone = [user_id async for user_id in stores.follows.everyone_who_follows()]
             kept = statements_held() - before
         finally:
             gc.enable()

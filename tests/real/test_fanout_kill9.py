@@ -61,14 +61,14 @@ class World:
         return post
 
     async def counted(self) -> int:
-        users = await self.stores.graph.users(["alice"])
+        users = await self.stores.users.get_many(["alice"])
         return users["alice"].follower_count if "alice" in users else 0
 
     async def edges(self) -> Counter[str]:
         """How often each active follower is stored."""
-        alice = (await self.stores.graph.users(["alice"]))["alice"]
+        alice = (await self.stores.users.get_many(["alice"]))["alice"]
         buckets = [
-            await self.stores.graph.followers("alice", bucket)
+            await self.stores.follows.followers("alice", bucket)
             for bucket in buckets_up_to(alice.generation)
         ]
         return Counter(edge.follower_id for bucket in buckets for edge in bucket if edge.active)

@@ -135,5 +135,5 @@ async def test_poison_is_buried_with_its_origin_and_its_neighbours_are_handled(
             assert (letter.value or None) == sent[letter.origin].value
     assert sum("left out" in letter.reason for letter in letters) == 1
     async with cassandra_stores(settings, clock=SystemClock()) as stores:
-        alice = (await stores.graph.users(["alice"]))["alice"]
+        alice = (await stores.users.get_many(["alice"]))["alice"]
         assert alice.follower_count == len(healthy)

@@ -75,7 +75,7 @@ class Opened:
         )
         assert position is not None
         await self.engines.stores.posts.edit(
-            self.by_bob, content, edited_at_ms=now_ms, at=position.offset
+            self.by_bob, content, edited_at_ms=now_ms, offset=position.offset
         )
 
 
@@ -92,11 +92,11 @@ async def opened(engines: RealEngines) -> AsyncIterator[Opened]:
             )
             assert position is not None
             edge = FollowerEdge("alice", 0, True, now_ms, position.offset, position.offset)
-            await write_edges(stores.graph, author, [edge])
-            await stores.graph.mark_materialised(author, [("alice", position.offset)])
+            await write_edges(stores, author, [edge])
+            await stores.follows.mark_materialised(author, [("alice", position.offset)])
             await stores.posts.create(post_id, author, f"by {author}")
         await stores.timelines.push([Pointer(by_bob, "bob")], ["alice"])
-        await stores.timelines.add_pulled(Pointer(by_star, "star"), at=0)
+        await stores.timelines.add_pulled(Pointer(by_star, "star"), offset=0)
         async with feed_reader(settings, both, clock=CLOCK) as reader:
             yield Opened(both, reader, by_bob, by_star)
 
@@ -116,7 +116,7 @@ async def test_an_edit_and_an_unfollow_show_in_warm_feeds_within_a_second(
         )
         assert position is not None
         gone = FollowerEdge("alice", 0, False, now_ms, position.offset, position.offset)
-        await write_edges(it.engines.stores.graph, "star", [gone])
+        await write_edges(it.engines.stores, "star", [gone])
         await it.shows("edited", within_s=STALE_S)
 
 
@@ -127,7 +127,7 @@ async def test_a_new_post_of_a_celebrity_shows_in_warm_feeds_within_a_second(
         await it.warm()
         post_id = new_post_id(CLOCK.now_ms())
         await it.engines.stores.posts.create(post_id, "star", "news")
-        await it.engines.stores.timelines.add_pulled(Pointer(post_id, "star"), at=1)
+        await it.engines.stores.timelines.add_pulled(Pointer(post_id, "star"), offset=1)
         await it.shows("news", "by star", "by bob", within_s=1.5)
 
 
@@ -138,7 +138,7 @@ async def test_while_kafka_is_away_feeds_are_read_past_the_caches(engines: RealE
         try:
             # Written by a worker that had the event before the log went away: no tail will tell of it.
             await it.engines.stores.posts.edit(
-                it.by_bob, "unheard of", edited_at_ms=CLOCK.now_ms(), at=7
+                it.by_bob, "unheard of", edited_at_ms=CLOCK.now_ms(), offset=7
             )
             await it.shows("by star", "unheard of", within_s=3)
         finally:

@@ -80,8 +80,8 @@ async def test_an_import_killed_in_the_middle_goes_on_and_the_counts_are_exact(
 
             await eventually(handled, within_s=60, what="the worker has handled everything")
         async with cassandra_stores(settings, clock=SystemClock()) as stores:
-            users = await stores.graph.users(ids)
-            follows = {user_id: await stores.graph.follows(user_id) for user_id in ids}
+            users = await stores.users.get_many(ids)
+            follows = {user_id: await stores.follows.following(user_id) for user_id in ids}
         seen = {user_id for edge in edges for user_id in edge}
         audience = Counter(followee for _, followee in edges)
         assert {user_id for user_id, user in users.items() if user.display_name} == seen

@@ -36,7 +36,7 @@ async def test_a_thousand_likes_of_one_post_are_counted_once_each_though_the_wor
     ):
 
         async def counted() -> bool:
-            return (await stores.likes.count(post.post_id)).position is not None
+            return (await stores.likes.count(post.post_id)).offset is not None
 
         async def settled() -> bool:
             return await lag(settings) == 0

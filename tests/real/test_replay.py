@@ -51,7 +51,7 @@ async def worked_off(settings: Settings, path: Path) -> None:
 
 async def followers(settings: Settings) -> int:
     async with cassandra_stores(settings, clock=SystemClock()) as stores:
-        users = await stores.graph.users(["bob"])
+        users = await stores.users.get_many(["bob"])
         return users["bob"].follower_count if "bob" in users else 0
 
 

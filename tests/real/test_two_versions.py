@@ -56,7 +56,7 @@ async def settled(settings: Settings) -> None:
 
 async def muting(settings: Settings) -> set[str]:
     async with cassandra_stores(settings, clock=SystemClock()) as stores:
-        found = {name: await stores.graph.mute_of(name, "bob") for name in PEOPLE}
+        found = {name: await stores.ties.mute_of(name, "bob") for name in PEOPLE}
         return {name for name, mute in found.items() if mute is not None and mute.active}
 
 
@@ -89,4 +89,4 @@ async def test_what_went_to_the_older_worker_is_handled_when_it_is_gone(
     assert await muting(settings) == set(PEOPLE)
     async with cassandra_stores(settings, clock=SystemClock()) as stores:
         # What both knew, neither lost or counted twice.
-        assert (await stores.graph.users(["bob"]))["bob"].follower_count == len(PEOPLE)
+        assert (await stores.users.get_many(["bob"]))["bob"].follower_count == len(PEOPLE)

@@ -29,8 +29,10 @@ class Tables:
     def __init__(self, stores: Stores) -> None:
         self.away = False
         self.away_after_reserving = False
-        ports = Stores.__dataclass_fields__
-        self.stores = Stores(**{name: _Port(getattr(stores, name), self) for name in ports})
+        ports: dict[str, Any] = {
+            name: _Port(getattr(stores, name), self) for name in Stores.__dataclass_fields__
+        }
+        self.stores = Stores(**{**ports, "ping": _Port(stores, self).ping})
 
 
 class _Port:

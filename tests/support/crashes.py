@@ -33,7 +33,7 @@ class Life:
 
 
 WRITES = {
-    *("create", "edit", "note_position", "delete", "set_mode", "register", "write_standing"),
+    *("create", "edit", "note_offset", "delete", "set_delivery", "register", "write_standing"),
     *("add_pulled", "write_plan", "finish_slice", "append", "dead_letter"),
     *(
         "write_mute",
@@ -92,15 +92,18 @@ class Mortal:
 def mortal(stores: Stores, life: Life) -> Stores:
     return Stores(
         posts=Mortal(stores.posts, life),
-        graph=MortalGraph(stores.graph, life),
+        users=Mortal(stores.users, life),
+        follows=MortalFollows(stores.follows, life),
+        ties=Mortal(stores.ties, life),
         timelines=Mortal(stores.timelines, life),
         jobs=Mortal(stores.jobs, life),
         likes=Mortal(stores.likes, life),
         activity=Mortal(stores.activity, life),
+        ping=stores.ping,
     )
 
 
-class MortalGraph(Mortal):
+class MortalFollows(Mortal):
     """Dies between the two sides of an edge as well."""
 
     async def write_followers(self, followee_id: str, edges: Sequence[Any]) -> None:
@@ -116,11 +119,11 @@ class MortalGraph(Mortal):
             await self._port.write_following(followee_id, [edge], materialised=materialised)
 
     async def mark_asleep(
-        self, follower_id: str, edges: Sequence[Any], *, asleep: bool, at: int
+        self, follower_id: str, edges: Sequence[Any], *, asleep: bool, offset: int
     ) -> None:
         for edge in edges:
             self._life.spend()
-            await self._port.mark_asleep(follower_id, [edge], asleep=asleep, at=at)
+            await self._port.mark_asleep(follower_id, [edge], asleep=asleep, offset=offset)
 
 
 # --- ordering ------------------------------------------------------------------------------------------
@@ -184,4 +187,6 @@ class Turned:
 
 
 def turned(stores: Stores, turns: Turns) -> Stores:
-    return Stores(*(Turned(getattr(stores, n), turns) for n in Stores.__dataclass_fields__))
+    ports = {name: getattr(stores, name) for name in Stores.__dataclass_fields__ if name != "ping"}
+    taking_turns: dict[str, Any] = {name: Turned(port, turns) for name, port in ports.items()}
+    return Stores(**taking_turns, ping=stores.ping)

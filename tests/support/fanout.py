@@ -156,13 +156,13 @@ class Pipeline:
     # What is in the tables.
 
     async def user(self, user_id: str) -> User:
-        return (await self.stores.graph.users([user_id])).get(user_id, User(user_id))
+        return (await self.stores.users.get_many([user_id])).get(user_id, User(user_id))
 
     async def followers(self, user_id: str) -> list[str]:
         """Active ones, sorted; one that is stored twice comes twice."""
         user = await self.user(user_id)
         buckets = [
-            await self.stores.graph.followers(user_id, bucket)
+            await self.stores.follows.followers(user_id, bucket)
             for bucket in buckets_up_to(user.generation)
         ]
         return sorted(edge.follower_id for bucket in buckets for edge in bucket if edge.active)
@@ -181,7 +181,7 @@ class Pipeline:
         authored = await self.stores.posts.by_author(
             post.author_id, before=None, since_ms=created_at_ms(post.post_id), limit=10_000
         )
-        return next(pointer.mode for pointer in authored if pointer.post_id == post.post_id)
+        return next(pointer.delivery for pointer in authored if pointer.post_id == post.post_id)
 
     async def progress(self, post_id: UUID) -> tuple[str, int, int, bool]:
         """(strategy, planned, delivered, whether all slices are done)"""

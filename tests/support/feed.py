@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx2
 
 from fanfold.adapters.memory import memory_stores
+from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import (
     Event,
@@ -30,7 +31,7 @@ from fanfold.core.events import (
     from_ms,
 )
 from fanfold.core.ids import created_at_ms, new_post_id
-from fanfold.core.ports import FollowerEdge, Mode, Pointer
+from fanfold.core.ports import FollowerEdge, Pointer, Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.settings import Settings
@@ -115,6 +116,16 @@ class Door:
         return release
 
 
+class Graph:
+    """The ports of users, follows and ties as one, since a reader's graph is read from all of them."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._ports = (stores.users, stores.follows, stores.ties)
+
+    def __getattr__(self, name: str) -> Any:
+        return next(getattr(port, name) for port in self._ports if hasattr(port, name))
+
+
 @dataclass(frozen=True)
 class Change:
     """An event at its offset, and what the worker makes of it."""
@@ -136,18 +147,25 @@ class World:
 
     def __post_init__(self) -> None:
         memory = memory_stores(self.settings, clock=self.clock)
-        self.posts, self.graph = Door(memory.posts), Door(memory.graph)
+        self.posts, self.graph = Door(memory.posts), Door(Graph(memory))
         self.timelines, self.likes = Door(memory.timelines), Door(memory.likes)
         self.activity = Door(memory.activity)
         self.stores = replace(
             memory,
             posts=self.posts,  # type: ignore[arg-type]
-            graph=self.graph,  # type: ignore[arg-type]
+            users=self.graph,  # type: ignore[arg-type]
+            follows=self.graph,  # type: ignore[arg-type]
+            ties=self.graph,  # type: ignore[arg-type]
             timelines=self.timelines,  # type: ignore[arg-type]
             likes=self.likes,  # type: ignore[arg-type]
             activity=self.activity,  # type: ignore[arg-type]
+            ping=self._ping,
         )
         self.followers: dict[str, dict[str, FollowerEdge]] = {}
+
+    async def _ping(self) -> None:
+        if "ping" in self.posts.away:
+            raise Unavailable("ping is away")
 
     def tell(self, change: Change) -> None:
         for tell in self.told:
@@ -171,10 +189,10 @@ class World:
             await self.stores.posts.create(post_id, by, content)
             if chosen is None:
                 return
-            kept: Mode = "pull" if chosen == "pull" else "push"
-            await self.stores.posts.set_mode(by, post_id, kept, at=at)
+            kept: Delivery = "pull" if chosen == "pull" else "push"
+            await self.stores.posts.set_delivery(by, post_id, kept, offset=at)
             if chosen in ("pull", "both"):
-                await self.stores.timelines.add_pulled(Pointer(post_id, by), at=at)
+                await self.stores.timelines.add_pulled(Pointer(post_id, by), offset=at)
             if chosen in ("push", "both"):
                 edges = self.followers.get(by, {}).values()
                 readers = [edge.follower_id for edge in edges if edge.active]
@@ -194,7 +212,7 @@ class World:
         at, now_ms = self._next_offset(), self.clock.now_ms()
 
         async def project() -> None:
-            await self.stores.posts.edit(post_id, content, edited_at_ms=now_ms, at=at)
+            await self.stores.posts.edit(post_id, content, edited_at_ms=now_ms, offset=at)
 
         event = PostEdited(
             post_id=post_id, author_id=by, content=content, edited_at=from_ms(now_ms)
@@ -205,7 +223,7 @@ class World:
         at = self._next_offset()
 
         async def project() -> None:
-            await self.stores.posts.delete(post_id, at=at)
+            await self.stores.posts.delete(post_id, offset=at)
 
         deleted_at = from_ms(self.clock.now_ms())
         return Change(
@@ -218,7 +236,7 @@ class World:
         at = self._next_offset()
 
         async def project() -> None:
-            await self.stores.graph.register(user_id, display_name, at=at)
+            await self.stores.users.register(user_id, display_name, offset=at)
 
         event = UserRegistered(
             user_id=user_id,
@@ -263,12 +281,12 @@ class World:
             "unblock": (UserUnblocked, "unblocked_at"),
         }[kind]
         write = (
-            self.stores.graph.write_mute if kind.endswith("mute") else self.stores.graph.write_block
+            self.stores.ties.write_mute if kind.endswith("mute") else self.stores.ties.write_block
         )
 
         async def project() -> None:
             active = not kind.startswith("un")
-            await write(user_id, target_id, active=active, since_ms=now_ms, at=at)
+            await write(user_id, target_id, active=active, since_ms=now_ms, offset=at)
 
         times = {time: from_ms(now_ms)}
         return Change(event(user_id=user_id, target_id=target_id, **times), at, project)
@@ -283,11 +301,11 @@ class World:
         pushed = [Pointer(post_id, followee) for post_id, mode in posts if mode != "pull"]
         await self.stores.timelines.push(pushed, [follower])
         edge = self.followers[followee][follower]
-        await self.stores.graph.mark_materialised(followee, [(follower, edge.follow_position)])
+        await self.stores.follows.mark_materialised(followee, [(follower, edge.follow_offset)])
 
     async def _write_edge(self, followee: str, edge: FollowerEdge) -> None:
         self.followers.setdefault(followee, {})[edge.follower_id] = edge
-        await write_edges(self.stores.graph, followee, [edge])
+        await write_edges(self.stores, followee, [edge])
 
     def _next_offset(self) -> int:
         self.offset += 1

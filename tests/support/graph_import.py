@@ -88,7 +88,7 @@ class Importing:
                 checkpoints=self.checkpoints(life),
                 rejects=rejects,
                 log=log,
-                graph=self.pipeline.stores.graph,
+                stores=self.pipeline.stores,
                 backlog=behind or WorkerBehind(self.pipeline),
                 clock=self.pipeline.clock,
                 rules=Rules(**rules),
@@ -106,7 +106,9 @@ class Importing:
         """The edges that the tables hold once the worker has nothing left to do."""
         await self.pipeline.drain()
         users = {user_id for edge in await self.followed() for user_id in edge}
-        follows = {user_id: await self.pipeline.stores.graph.follows(user_id) for user_id in users}
+        follows = {
+            user_id: await self.pipeline.stores.follows.following(user_id) for user_id in users
+        }
         return {
             (user_id, each.followee_id)
             for user_id, found in follows.items()

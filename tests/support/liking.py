@@ -32,7 +32,7 @@ def a_departure(world: World, user_id: str) -> Change:
     offset = world._next_offset()
 
     async def project() -> None:
-        await world.stores.graph.leave(user_id, at=offset)
+        await world.stores.users.leave(user_id, offset=offset)
 
     event = UserLeft(user_id=user_id, left_at=from_ms(world.clock.now_ms()))
     return Change(event, offset, project)

@@ -23,9 +23,9 @@ async def found_by(stores: Stores, reader: str) -> set[UUID]:
 
     First whether the reader sleeps and whom they follow, then the timeline; the other order would be wrong.
     """
-    user = (await stores.graph.users([reader])).get(reader)
+    user = (await stores.users.get_many([reader])).get(reader)
     asleep = user is not None and user.asleep
-    follows = {k: v for k, v in (await stores.graph.follows(reader)).items() if v.active}
+    follows = {k: v for k, v in (await stores.follows.following(reader)).items() if v.active}
     page = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10_000)
     found = {pointer.post_id for pointer in page if pointer.author_id in follows}
     for followee, follow in follows.items():

@@ -93,8 +93,7 @@ class EmbeddedStack:
 
         stores = self._system.engines.stores
         await SweepActivity(
-            graph=stores.graph,
-            activity=stores.activity,
+            stores=stores,
             log=self.log,
             clock=SystemClock(),
             active_ms=self.settings.active_ms,

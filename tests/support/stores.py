@@ -20,7 +20,7 @@ import pytest_asyncio
 from fanfold.adapters.memory import memory_stores
 from fanfold.core.clock import Clock
 from fanfold.core.ids import new_post_id
-from fanfold.core.ports import FollowerEdge, Graph, Stores
+from fanfold.core.ports import FollowerEdge, Stores
 from fanfold.core.settings import Settings
 from tests.support.clock import START_MS
 from tests.support.engines import RealEngines, settings_for
@@ -79,19 +79,19 @@ def a_post_id(ms: int = START_MS) -> UUID:
 def an_edge(
     follower_id: str,
     *,
-    position: int,
+    offset: int,
     active: bool = True,
     generation: int = 0,
     since_ms: int = START_MS,
-    follow_position: int | None = None,
+    follow_offset: int | None = None,
 ) -> FollowerEdge:
     return FollowerEdge(
         follower_id=follower_id,
         generation=generation,
         active=active,
         since_ms=since_ms,
-        follow_position=position if follow_position is None else follow_position,
-        position=position,
+        follow_offset=offset if follow_offset is None else follow_offset,
+        offset=offset,
     )
 
 
@@ -118,7 +118,7 @@ async def all_pages(
         after = cursor(page[-1])
 
 
-async def write_edges(graph: Graph, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
+async def write_edges(stores: Stores, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
     """Both sides of edges, as a projection leaves them."""
-    await graph.write_followers(followee_id, edges)
-    await graph.write_following(followee_id, edges)
+    await stores.follows.write_followers(followee_id, edges)
+    await stores.follows.write_following(followee_id, edges)

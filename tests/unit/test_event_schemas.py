@@ -37,7 +37,7 @@ EXAMPLES: list[events.Event] = [
     events.UserFellAsleep(user_id="alice", fell_asleep_at=AT),
     events.UserWoke(user_id="alice", woke_at=AT),
     events.MaterialiseTimeline(
-        user_id="alice", woke_position=7, after="bob", under_way=(events.UnderWay("bob", POST_ID),)
+        user_id="alice", woke_offset=7, after="bob", under_way=(events.UnderWay("bob", POST_ID),)
     ),
     events.EndFollowing(user_id="alice", after="bob"),
     events.EndFollowers(user_id="bob", generation=1, bucket=15, after="alice"),

@@ -38,16 +38,16 @@ async def tables(pipeline: Pipeline, posts: Sequence[Any]) -> dict[str, Any]:
     """All that a crash must not change: not when things were done, and not in which generation an edge lies."""
     alice = await pipeline.user("alice")
     edges = [
-        (edge.follower_id, edge.active, edge.follow_position, edge.position)
+        (edge.follower_id, edge.active, edge.follow_offset, edge.offset)
         for bucket in buckets_up_to(alice.generation)
-        for edge in await pipeline.stores.graph.followers("alice", bucket)
+        for edge in await pipeline.stores.follows.followers("alice", bucket)
     ]
     return {
         "alice": alice,
         "edges": sorted(edges),
-        "follows": {name: await pipeline.stores.graph.follows(name) for name in NAMES},
-        "mutes": {name: await pipeline.stores.graph.mutes(name) for name in NAMES},
-        "blocks": {name: await pipeline.stores.graph.blocks(name) for name in ("alice", *NAMES)},
+        "follows": {name: await pipeline.stores.follows.following(name) for name in NAMES},
+        "mutes": {name: await pipeline.stores.ties.mutes(name) for name in NAMES},
+        "blocks": {name: await pipeline.stores.ties.blocks(name) for name in ("alice", *NAMES)},
         "timelines": {name: await pipeline.timeline(name) for name in NAMES},
         "pulled": await pipeline.pulled("alice"),
         "posts": await pipeline.stores.posts.get([post.post_id for post in posts]),
@@ -136,7 +136,7 @@ async def test_a_follow_is_marked_only_once_all_its_posts_are_there(posts: int) 
             with contextlib.suppress(Killed):
                 await pipeline.drain(pipeline.worker(Life(writes)))
             for name in ("bob", "carl"):
-                follow = (await pipeline.stores.graph.follows(name)).get("alice")
+                follow = (await pipeline.stores.follows.following(name)).get("alice")
                 if follow is not None and follow.materialised:
                     assert await pipeline.timeline(name) == [post.post_id for post in made]
 

@@ -80,8 +80,8 @@ async def test_even_a_like_that_changes_nothing_leaves_its_position() -> None:
         await pipeline.handle(post, a_like(post, "bob"), a_like(post, "bob", ms=START_MS + 1))
         await pipeline.handle(an_unlike(post, "carl"))
         likes = await pipeline.stores.likes.of_post(post.post_id, ["bob", "carl"])
-        assert likes["bob"] == Like("bob", post.post_id, "alice", True, START_MS, position=1)
-        assert likes["carl"] == Like("carl", post.post_id, "alice", False, START_MS, position=2)
+        assert likes["bob"] == Like("bob", post.post_id, "alice", True, START_MS, offset=1)
+        assert likes["carl"] == Like("carl", post.post_id, "alice", False, START_MS, offset=2)
 
 
 async def test_likes_that_come_before_their_post_are_counted_on_it() -> None:
@@ -100,10 +100,10 @@ async def test_likes_of_different_posts_do_not_wait_for_each_other() -> None:
         stuck, done = asyncio.Event(), asyncio.Event()
 
         class OneIsSlow(CountedLikes):
-            async def write_count(self, post_id: UUID, likes: int, *, at: int) -> None:
+            async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
                 if post_id == slow.post_id:
                     await stuck.wait()
-                await self._likes.write_count(post_id, likes, at=at)
+                await self._likes.write_count(post_id, likes, offset=offset)
 
             async def write(self, likes: list[Like]) -> None:
                 await self._likes.write(likes)

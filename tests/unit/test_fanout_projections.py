@@ -25,6 +25,7 @@ from tests.support.fanout import (
     an_unfollow,
     at,
 )
+from tests.support.feed import Graph
 from tests.support.stores import write_edges
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000})
@@ -174,7 +175,7 @@ async def test_an_edit_that_changes_nothing_leaves_no_mark_but_its_position() ->
         post = a_post(content="hello")
         await pipeline.handle(post, an_edit(post, "hello"))
         stored = await the_post(pipeline, post)
-        assert (stored.content, stored.edited_at_ms, stored.position) == ("hello", None, 1)
+        assert (stored.content, stored.edited_at_ms, stored.offset) == ("hello", None, 1)
 
 
 async def test_replayed_edits_do_not_bring_back_an_older_text() -> None:
@@ -201,7 +202,7 @@ async def test_a_deletion_holds_though_a_later_edit_was_written_through() -> Non
         post = a_post()
         await pipeline.handle(post)
         await pipeline.append(a_deletion(post), an_edit(post, "raced"))
-        await pipeline.stores.posts.edit(post.post_id, "raced", edited_at_ms=START_MS, at=2)
+        await pipeline.stores.posts.edit(post.post_id, "raced", edited_at_ms=START_MS, offset=2)
         await pipeline.drain()
         assert (await the_post(pipeline, post)).deleted
 
@@ -229,7 +230,7 @@ async def test_a_follow_is_counted_placed_backfilled_and_marked() -> None:
         assert (await pipeline.user("alice")).follower_count == 1
         assert await pipeline.followers("alice") == ["bob"]
         assert await pipeline.timeline("bob") == [post.post_id for post in posts]
-        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
+        follow = (await pipeline.stores.follows.following("bob"))["alice"]
         assert (follow.active, follow.materialised, follow.since_ms) == (True, True, START_MS)
 
 
@@ -239,8 +240,8 @@ async def test_a_second_follow_renews_nothing_but_its_position() -> None:
         again = a_follow("bob").model_copy(update={"followed_at": at(START_MS + 5)})
         await pipeline.handle(again)
         assert (await pipeline.user("alice")).follower_count == 1
-        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
-        assert (follow.since_ms, follow.follow_position, follow.position) == (START_MS, 0, 1)
+        follow = (await pipeline.stores.follows.following("bob"))["alice"]
+        assert (follow.since_ms, follow.follow_offset, follow.offset) == (START_MS, 0, 1)
         assert follow.materialised
 
 
@@ -249,17 +250,17 @@ async def test_an_unfollow_of_someone_never_followed_only_notes_its_position() -
     async with a_pipeline() as pipeline:
         await pipeline.handle(an_unfollow("bob"))
         alice = await pipeline.user("alice")
-        assert (alice.follower_count, alice.count_position) == (0, 0)
-        assert await pipeline.stores.graph.follows("bob") == {}
-        assert await pipeline.stores.graph.followers("alice", FollowerBucket(0, 0)) == []
+        assert (alice.follower_count, alice.count_offset) == (0, 0)
+        assert await pipeline.stores.follows.following("bob") == {}
+        assert await pipeline.stores.follows.followers("alice", FollowerBucket(0, 0)) == []
 
 
 async def test_a_follow_that_is_ended_in_the_same_run_leaves_its_end() -> None:
     """A worker that lost its partition may yet write the follow alone: the end, which came later, must stay."""
     async with a_pipeline() as pipeline:
         await pipeline.handle(an_unfollow("bob"), a_follow("bob"), an_unfollow("bob"))
-        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
-        assert (follow.active, follow.position) == (False, 2)
+        follow = (await pipeline.stores.follows.following("bob"))["alice"]
+        assert (follow.active, follow.offset) == (False, 2)
 
 
 async def test_a_new_follow_is_materialised_anew() -> None:
@@ -270,8 +271,8 @@ async def test_a_new_follow_is_materialised_anew() -> None:
         assert await pipeline.timeline("bob") == []
         await pipeline.handle(a_follow("bob"))
         assert await pipeline.timeline("bob") == [missed.post_id]
-        follow = (await pipeline.stores.graph.follows("bob"))["alice"]
-        assert (follow.follow_position, follow.materialised) == (2, True)
+        follow = (await pipeline.stores.follows.following("bob"))["alice"]
+        assert (follow.follow_offset, follow.materialised) == (2, True)
 
 
 async def test_the_audience_decides_the_side_and_remembers_the_crossing_in_log_time() -> None:
@@ -293,7 +294,8 @@ async def test_two_hundred_follows_of_one_author_cost_a_handful_of_reads() -> No
         calls = counted(pipeline)
         await pipeline.worker().handlers()[GRAPH](records)
         assert calls == {
-            "users": 2,  # the author, and whether any of the followers has left meanwhile
+            "get": 1,
+            "get_many": 1,  # whether any of the followers has left meanwhile
             "follower_edges": 1,
             "write_standing": 1,
             "write_followers": 1,
@@ -313,8 +315,8 @@ def counted(pipeline: Pipeline) -> dict[str, int]:
             calls[name] = calls.get(name, 0) + 1
             return getattr(self._port, name)
 
-    graph: Any = Counted(pipeline.stores.graph)
-    pipeline.stores = replace(pipeline.stores, graph=graph)
+    graph: Any = Counted(Graph(pipeline.stores))
+    pipeline.stores = replace(pipeline.stores, users=graph, follows=graph, ties=graph)
     return calls
 
 
@@ -322,8 +324,8 @@ async def test_an_edge_left_in_two_generations_by_a_replaced_worker_is_healed() 
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(*(a_follow(f"user-{n}") for n in range(3)))  # generation 1
         await pipeline.handle(a_follow("bob"))
-        zombies = FollowerEdge("bob", 0, True, START_MS, follow_position=1, position=1)
-        await write_edges(pipeline.stores.graph, "alice", [zombies])
+        zombies = FollowerEdge("bob", 0, True, START_MS, follow_offset=1, offset=1)
+        await write_edges(pipeline.stores, "alice", [zombies])
         await pipeline.handle(an_unfollow("bob"))
         assert await pipeline.followers("alice") == ["user-0", "user-1", "user-2"]
         assert (await pipeline.user("alice")).follower_count == 3
@@ -334,7 +336,7 @@ async def test_registering_names_a_user_and_leaves_the_standing_alone() -> None:
         alice = UserRegistered(user_id="alice", display_name="Alice", registered_at=at(START_MS))
         await pipeline.handle(a_follow("bob"), alice)
         assert await pipeline.user("alice") == User(
-            "alice", display_name="Alice", follower_count=1, count_position=0
+            "alice", display_name="Alice", follower_count=1, count_offset=0
         )
 
 
@@ -347,7 +349,7 @@ async def test_a_prolific_authors_posts_are_copied_page_by_page() -> None:
         await pipeline.handle(*posts)
         await pipeline.handle(a_follow("bob"))
         assert await pipeline.timeline("bob") == [post.post_id for post in posts]
-        assert (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        assert (await pipeline.stores.follows.following("bob"))["alice"].materialised
         steps = await pipeline.log.rows([SLICES], after=0, limit=100)
         befores = [step_before(row.record) for row in steps]
         assert befores == [None, posts[99].post_id, posts[199].post_id]
@@ -365,9 +367,9 @@ async def test_a_follow_is_not_marked_before_its_last_page() -> None:
         await pipeline.append(a_follow("bob"))
         worker = pipeline.worker()
         await pipeline.step(worker, GRAPH, limit=5)
-        assert not (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        assert not (await pipeline.stores.follows.following("bob"))["alice"].materialised
         await pipeline.drain(worker)
-        assert (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        assert (await pipeline.stores.follows.following("bob"))["alice"].materialised
 
 
 async def test_an_old_backfill_does_not_vouch_for_a_new_follow() -> None:
@@ -384,7 +386,7 @@ async def test_an_old_backfill_does_not_vouch_for_a_new_follow() -> None:
         assert isinstance(event, BackfillFollow)
         last_step = event.model_copy(update={"before": a_post(ms=0).post_id})
         await worker.handlers()[SLICES]([a_record(last_step)])
-        assert not (await pipeline.stores.graph.follows("bob"))["alice"].materialised
+        assert not (await pipeline.stores.follows.following("bob"))["alice"].materialised
 
 
 async def test_backfill_copies_what_was_pushed_and_leaves_what_is_pulled() -> None:

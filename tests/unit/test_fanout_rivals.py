@@ -8,11 +8,12 @@ from typing import Any
 
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import GRAPH, POSTS, SLICES
-from fanfold.core.ports import Audience, FollowerEdge
+from fanfold.core.ports import Audience, FollowerEdge, User
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow
+from tests.support.feed import Graph
 from tests.support.stores import write_edges
 
 ONE_BUCKET = Settings(bucket_followers=1000)
@@ -32,10 +33,10 @@ class GraphInSteps:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._graph, name)
 
-    async def users(self, user_ids: Any) -> Any:
-        rows = await self._graph.users(user_ids)
+    async def get(self, user_id: str) -> User:
+        user: User = await self._graph.get(user_id)
         await self._pause("after the row")
-        return rows
+        return user
 
     async def write_followers(self, followee_id: str, edges: list[FollowerEdge]) -> None:
         await self._graph.write_followers(followee_id, edges[:1])
@@ -49,7 +50,7 @@ class GraphInSteps:
 
 
 def a_worker(pipeline: Pipeline, graph: GraphInSteps) -> Worker:
-    stores = replace(pipeline.stores, graph=graph)  # type: ignore[arg-type]
+    stores = replace(pipeline.stores, users=graph, follows=graph, ties=graph)  # type: ignore[arg-type]
     return Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
 
 
@@ -61,7 +62,7 @@ async def test_a_count_is_exact_when_a_replaced_worker_wakes_between_its_two_rea
     async with a_pipeline(ONE_BUCKET) as pipeline:
         await pipeline.append(a_follow("f1"), a_follow("f2"))
         records = await graph_records(pipeline)
-        stale = GraphInSteps(pipeline.stores.graph)
+        stale = GraphInSteps(Graph(pipeline.stores))
         stale.stop_at("after the row")
         zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
         await stale.reached["after the row"].wait()
@@ -79,7 +80,7 @@ async def test_a_count_is_exact_when_a_replaced_worker_reads_half_of_its_success
         before = pipeline.acknowledged[GRAPH]
         await pipeline.append(an_unfollow("f0"), an_unfollow("f1"))
         records = await graph_records(pipeline, after=before)
-        stale, writing = GraphInSteps(pipeline.stores.graph), GraphInSteps(pipeline.stores.graph)
+        stale, writing = GraphInSteps(Graph(pipeline.stores)), GraphInSteps(Graph(pipeline.stores))
         stale.stop_at("after the row")
         writing.stop_at("between two edges")
         zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
@@ -109,7 +110,7 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
                 audience: Audience = await self._graph.audience(followee_id, bucket)
                 return audience
 
-        worker = a_worker(pipeline, LargeIsSlow(pipeline.stores.graph)).handlers()
+        worker = a_worker(pipeline, LargeIsSlow(Graph(pipeline.stores))).handlers()
         large, small = a_post(by="large"), a_post(by="small")
         await pipeline.append(large, small)
         rows = await pipeline.log.rows([POSTS], after=0, limit=10)
@@ -138,8 +139,8 @@ async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
                 await self._graph.write_followers(followee_id, edges)
 
         await pipeline.append(*[a_follow(f"f{n}") for n in range(3)])
-        await pipeline.drain(a_worker(pipeline, TimesOutOnce(pipeline.stores.graph)))
-        await write_edges(pipeline.stores.graph, *late[0])
+        await pipeline.drain(a_worker(pipeline, TimesOutOnce(Graph(pipeline.stores))))
+        await write_edges(pipeline.stores, *late[0])
         assert await pipeline.followers("alice") == ["f0", "f1", "f2"]
         post = a_post()
         await pipeline.handle(post)

@@ -35,7 +35,7 @@ from tests.support.fanout import (
     a_record,
     an_unfollow,
 )
-from tests.support.feed import Door
+from tests.support.feed import Door, Graph
 from tests.support.sleeping import a_sleep, an_awakening, found_by
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000, "take_events": 200})
@@ -45,7 +45,7 @@ async def marks(pipeline: Pipeline, author: str = "alice") -> tuple[list[str], i
     """Whom a fan-out would deliver to, sorted, and how many it would leave out."""
     user = await pipeline.user(author)
     audiences = [
-        await pipeline.stores.graph.audience(author, bucket)
+        await pipeline.stores.follows.audience(author, bucket)
         for bucket in buckets_up_to(user.generation)
     ]
     return sorted(name for each in audiences for name in each.reader_ids), sum(
@@ -89,14 +89,14 @@ async def test_whoever_sleeps_is_marked_in_every_generation_of_buckets() -> None
 async def test_marks_stand_only_where_there_is_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest generation of an author's buckets is one partition: a row there for each sleeper would have no bound."""
     async with a_pipeline(PUSHED) as pipeline:
-        graph, marked = pipeline.stores.graph, set()
-        mark_asleep = graph.mark_asleep
+        stores, marked = pipeline.stores, set()
+        mark_asleep = stores.follows.mark_asleep
 
         async def noting(follower_id: str, edges: Sequence[tuple[str, int]], **to: Any) -> None:
             marked.update((follower_id, *edge) for edge in edges)
             await mark_asleep(follower_id, edges, **to)
 
-        monkeypatch.setattr(graph, "mark_asleep", noting)
+        monkeypatch.setattr(stores.follows, "mark_asleep", noting)
         names = [f"reader-{n}" for n in range(9)]
         await pipeline.handle(*(a_follow(name) for name in names[:2]))
         await pipeline.handle(*(a_follow(name) for name in names[2:]))
@@ -121,7 +121,7 @@ async def test_an_awakening_of_one_who_is_awake_copies_nothing() -> None:
         await pipeline.handle(a_follow("bob"), a_post(), an_awakening(), an_awakening())
         assert not await pipeline.log.rows([SLICES], after=0, limit=10)
         user = await pipeline.user("bob")
-        assert (user.asleep, user.asleep_position) == (False, 1)
+        assert (user.asleep, user.asleep_offset) == (False, 1)
 
 
 # --- awakening -----------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ async def test_the_end_of_an_old_awakening_does_not_undo_a_later_sleep() -> None
         await pipeline.step(worker, POSTS, limit=1)
         await pipeline.drain()  # only now the steps of the awakening
         user = await pipeline.user("bob")
-        assert (user.asleep, user.asleep_position, user.woke_position) == (True, 2, 1)
+        assert (user.asleep, user.asleep_offset, user.woke_offset) == (True, 2, 1)
         assert await marks(pipeline) == ([], 1)
         assert await found_by(pipeline.stores, "bob") == {post.post_id}
 
@@ -222,12 +222,12 @@ async def test_steps_of_an_awakening_that_came_to_its_end_already_are_not_repeat
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), a_sleep(), a_post(), an_awakening(), an_awakening())
         user = await pipeline.user("bob")
-        assert (user.asleep, user.asleep_position) == (False, 2)
+        assert (user.asleep, user.asleep_offset) == (False, 2)
         life = Life()
-        again = a_record(MaterialiseTimeline(user_id="bob", woke_position=1))
+        again = a_record(MaterialiseTimeline(user_id="bob", woke_offset=1))
         await pipeline.worker(life).handlers()[SLICES]([again])
         assert life.written == 0
-        assert (await pipeline.user("bob")).asleep_position == 2
+        assert (await pipeline.user("bob")).asleep_offset == 2
 
 
 async def test_events_of_activity_delivered_again_change_nothing() -> None:
@@ -248,8 +248,8 @@ async def test_events_of_activity_delivered_again_change_nothing() -> None:
 
 def held_up(pipeline: Pipeline) -> tuple[Worker, Door]:
     """A worker whose calls to the graph a test can hold up."""
-    door = Door(pipeline.stores.graph)
-    stores = replace(pipeline.stores, graph=door)  # type: ignore[arg-type]
+    door = Door(Graph(pipeline.stores))
+    stores = replace(pipeline.stores, users=door, follows=door, ties=door)  # type: ignore[arg-type]
     worker = Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
     return worker, door
 
@@ -258,9 +258,9 @@ async def test_a_zombie_marks_no_follow_that_began_after_the_awakening() -> None
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"))
         zombie, door = held_up(pipeline)
-        go_on = door.hold_before("follows")
+        go_on = door.hold_before("following")
         asleep = asyncio.create_task(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
-        await door.until_held("follows")
+        await door.until_held("following")
         # Another worker has taken its place, and does the same and all that follows.
         await pipeline.handle(a_sleep(), an_awakening())
         await pipeline.handle(a_follow("bob", "yuri"))
@@ -395,7 +395,7 @@ async def test_wherever_a_worker_dies_a_sleepers_sources_hold_every_post_at_that
 @pytest.mark.parametrize("after", [None, "alice"])
 async def test_a_step_that_is_ahead_of_itself_is_a_dead_letter(after: str | None) -> None:
     under_way = (UnderWay("bob", new_post_id(START_MS)),)
-    step = MaterialiseTimeline(user_id="zoe", woke_position=1, after=after, under_way=under_way)
+    step = MaterialiseTimeline(user_id="zoe", woke_offset=1, after=after, under_way=under_way)
     async with a_pipeline() as pipeline:
         await pipeline.worker().handlers()[SLICES]([a_record(step)])
         [(_, reason)] = await pipeline.dead_letters()

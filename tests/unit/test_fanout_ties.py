@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.adapters.cassandra.ties import Ties as CassandraTies
+from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.core.events import GRAPH, Event
 from fanfold.core.ports import Tie
 from fanout_service.ties import TieChange, fold_tie
@@ -32,20 +32,20 @@ LATER_MS = START_MS + 5000
 
 async def mute_of(pipeline: Pipeline, user: str, target: str) -> tuple[bool, int]:
     """(active, since)."""
-    tie = await pipeline.stores.graph.mute_of(user, target)
+    tie = await pipeline.stores.ties.mute_of(user, target)
     assert tie is not None
     return tie.active, tie.since_ms
 
 
 async def block_of(pipeline: Pipeline, user: str, target: str) -> tuple[bool, int]:
     """The same of a block, as both its sides have it."""
-    graph = pipeline.stores.graph
-    [own] = [tie for tie in await graph.blocks_between(user, target) if tie.mine]
-    [suffered] = [tie for tie in await graph.blocks_between(target, user) if not tie.mine]
-    assert (own.active, own.since_ms, own.position) == (
+    stores = pipeline.stores
+    [own] = [tie for tie in await stores.ties.blocks_between(user, target) if tie.mine]
+    [suffered] = [tie for tie in await stores.ties.blocks_between(target, user) if not tie.mine]
+    assert (own.active, own.since_ms, own.offset) == (
         suffered.active,
         suffered.since_ms,
-        suffered.position,
+        suffered.offset,
     )
     return own.active, own.since_ms
 
@@ -72,9 +72,9 @@ async def test_a_tie_made_again_moves_its_position_for_the_caches_that_wait_for_
     async with a_pipeline() as pipeline:
         await pipeline.handle(make("bob"), make("bob", ms=LATER_MS))
         assert await read(pipeline, "bob", "alice") == (True, START_MS)
-        graph = pipeline.stores.graph
-        ties = [*(await graph.mutes("bob")).values(), *await graph.blocks("bob")]
-        assert [tie.position for tie in ties] == [1]
+        stores = pipeline.stores
+        ties = [*(await stores.ties.mutes("bob")).values(), *await stores.ties.blocks("bob")]
+        assert [tie.offset for tie in ties] == [1]
 
 
 @pytest.mark.parametrize(("end", "read"), [(an_unmute, mute_of), (an_unblock, block_of)])
@@ -102,15 +102,15 @@ async def test_follows_and_ties_of_one_group_are_all_projected() -> None:
         assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
         assert await mute_of(pipeline, "alice", "carl") == (True, START_MS)
         assert [(await pipeline.user(name)).follower_count for name in ("alice", "bob")] == [0, 0]
-        assert not (await pipeline.stores.graph.follows("alice"))["bob"].active
+        assert not (await pipeline.stores.follows.following("alice"))["bob"].active
 
 
 async def test_nobody_muting_themselves_stops_a_neighbour() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_mute("bob", "bob"), a_block("bob", "bob"), a_mute("bob", "alice"))
         assert await mute_of(pipeline, "bob", "alice") == (True, START_MS)
-        assert list(await pipeline.stores.graph.mutes("bob")) == ["alice"]
-        assert await pipeline.stores.graph.blocks("bob") == []
+        assert list(await pipeline.stores.ties.mutes("bob")) == ["alice"]
+        assert await pipeline.stores.ties.blocks("bob") == []
         assert len(await pipeline.dead_letters()) == 2
 
 
@@ -156,14 +156,14 @@ def test_a_fold_comes_to_the_same_in_whatever_batches_and_however_often(
 def test_since_is_when_the_last_unbroken_run_began(history: list[bool]) -> None:
     tie = fold_tie("alice", None, changes(history))
     assert tie is not None
-    assert (tie.active, tie.position) == (history[-1], 10 * (len(history) - 1))
+    assert (tie.active, tie.offset) == (history[-1], 10 * (len(history) - 1))
     if tie.active:
         run = list(reversed(history)).index(False) if False in history else len(history)
         assert tie.since_ms == START_MS + len(history) - run
 
 
 def test_nothing_new_is_nothing_to_write() -> None:
-    held = Tie("alice", active=True, since_ms=START_MS, position=20)
+    held = Tie("alice", active=True, since_ms=START_MS, offset=20)
     assert fold_tie("alice", held, changes([True, False, True])) is None
 
 
@@ -190,5 +190,5 @@ async def test_a_worker_that_dies_between_the_rows_of_a_block_leaves_the_makers_
     session = TwoRows(Life(1))
     ties = CassandraTies(session)  # type: ignore[arg-type]
     with pytest.raises(Killed):
-        await ties.write_block("alice", "bob", active=True, since_ms=START_MS, at=4)
+        await ties.write_block("alice", "bob", active=True, since_ms=START_MS, offset=4)
     assert list(session.rows_written) == [("bob", "alice", False)]

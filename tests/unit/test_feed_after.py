@@ -101,20 +101,20 @@ async def test_a_follow_and_an_unfollow_are_seen_by_their_follower(it: Waiting) 
 
 async def test_the_end_of_what_never_was_is_seen_once_it_is_counted(it: Waiting) -> None:
     """A block ends follows that mostly never were, and there is no edge then to tell."""
-    graph = it.world.stores.graph
+    stores = it.world.stores
     event = UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT)
-    await graph.write_standing(User("bob"), at=6)
-    await it.check(_change(event, 7, lambda: graph.write_standing(User("bob"), at=7)))
+    await stores.users.write_standing(User("bob"), offset=6)
+    await it.check(_change(event, 7, lambda: stores.users.write_standing(User("bob"), offset=7)))
 
 
 async def test_a_follow_that_shows_is_not_taken_for_ended_because_its_end_is_counted(
     it: Waiting,
 ) -> None:
-    graph = it.world.stores.graph
+    stores = it.world.stores
     follow, unfollow = it.world.a_follow("alice", "bob"), it.world.an_unfollow("alice", "bob")
     await follow.project()
     position = it.log.keep(unfollow.event, unfollow.offset)
-    await graph.write_standing(User("bob"), at=unfollow.offset)
+    await stores.users.write_standing(User("bob"), offset=unfollow.offset)
     assert await it.after(position) == BEHIND
 
 
@@ -123,19 +123,23 @@ def _change(event: Event, offset: int, project: Callable[[], Awaitable[None]]) -
 
 
 async def test_mutes_and_blocks_are_seen_by_both_whom_they_concern(it: Waiting) -> None:
-    graph = it.world.stores.graph
+    stores = it.world.stores
 
-    def tie(method: str, a: str, b: str, *, active: bool, at: int) -> Callable[[], Awaitable[None]]:
-        return lambda: getattr(graph, method)(a, b, active=active, since_ms=START_MS, at=at)
+    def tie(
+        method: str, a: str, b: str, *, active: bool, offset: int
+    ) -> Callable[[], Awaitable[None]]:
+        return lambda: getattr(stores.ties, method)(
+            a, b, active=active, since_ms=START_MS, offset=offset
+        )
 
     mute = UserMuted(user_id="alice", target_id="bob", muted_at=AT)
     unmute = UserUnmuted(user_id="alice", target_id="bob", unmuted_at=AT)
     block = UserBlocked(user_id="bob", target_id="alice", blocked_at=AT)
     unblock = UserUnblocked(user_id="bob", target_id="alice", unblocked_at=AT)
-    await it.check(_change(mute, 1, tie("write_mute", "alice", "bob", active=True, at=1)))
-    await it.check(_change(unmute, 2, tie("write_mute", "alice", "bob", active=False, at=2)))
-    await it.check(_change(block, 3, tie("write_block", "bob", "alice", active=True, at=3)))
-    await it.check(_change(unblock, 4, tie("write_block", "bob", "alice", active=False, at=4)))
+    await it.check(_change(mute, 1, tie("write_mute", "alice", "bob", active=True, offset=1)))
+    await it.check(_change(unmute, 2, tie("write_mute", "alice", "bob", active=False, offset=2)))
+    await it.check(_change(block, 3, tie("write_block", "bob", "alice", active=True, offset=3)))
+    await it.check(_change(unblock, 4, tie("write_block", "bob", "alice", active=False, offset=4)))
 
 
 async def test_a_like_is_seen_once_the_liker_s_row_holds_it(it: Waiting) -> None:
@@ -143,8 +147,10 @@ async def test_a_like_is_seen_once_the_liker_s_row_holds_it(it: Waiting) -> None
     event = PostLiked(post_id=post_id, author_id="bob", user_id="alice", liked_at=AT)
 
     async def project() -> None:
-        await likes.write_count(post_id, 1, at=7)
-        await likes.write_recent("alice", RecentLike(START_MS, post_id, "bob"), active=True, at=7)
+        await likes.write_count(post_id, 1, offset=7)
+        await likes.write_recent(
+            "alice", RecentLike(START_MS, post_id, "bob"), active=True, offset=7
+        )
         assert await it.after(it.log.keep(event, 7)) == BEHIND
         await likes.write([Like("alice", post_id, "bob", True, START_MS, 7)])
 
@@ -152,11 +158,13 @@ async def test_a_like_is_seen_once_the_liker_s_row_holds_it(it: Waiting) -> None
 
 
 async def test_a_departure_and_a_sleep_are_seen_in_the_user_s_row(it: Waiting) -> None:
-    graph = it.world.stores.graph
+    stores = it.world.stores
     left = UserLeft(user_id="bob", left_at=AT)
     asleep = UserFellAsleep(user_id="alice", fell_asleep_at=AT)
-    await it.check(_change(left, 1, lambda: graph.leave("bob", at=1)))
-    await it.check(_change(asleep, 9, lambda: graph.set_asleep("alice", asleep=True, at=9)))
+    await it.check(_change(left, 1, lambda: stores.users.leave("bob", offset=1)))
+    await it.check(
+        _change(asleep, 9, lambda: stores.users.set_asleep("alice", asleep=True, offset=9))
+    )
 
 
 async def test_nobody_waits_for_what_is_not_theirs_or_changes_no_row_of_theirs(it: Waiting) -> None:
@@ -200,7 +208,7 @@ async def test_engines_that_are_away_are_behind_and_no_error(it: Waiting) -> Non
     it.log.away = True
     assert await it.after(position) == BEHIND
     it.log.away = False
-    it.world.graph.away.add("follows")
+    it.world.graph.away.add("following")
     assert await it.after(position) == BEHIND
 
 
@@ -213,6 +221,6 @@ async def test_what_is_no_event_is_behind_at_once(it: Waiting) -> None:
 
 async def test_an_edge_from_an_earlier_life_is_not_mistaken_for_a_later_follow(it: Waiting) -> None:
     edge = FollowerEdge("alice", 0, True, START_MS, 1, 1)
-    await write_edges(it.world.stores.graph, "bob", [edge])
+    await write_edges(it.world.stores, "bob", [edge])
     it.world.offset = 5
     await it.check(it.world.a_follow("alice", "bob"))

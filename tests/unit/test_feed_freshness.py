@@ -77,7 +77,7 @@ async def build(kind: str, world: World) -> Case:
             *(OLD, ("mine", "old")),
         ),
         "rename": (
-            *(world.graph, "users", partial(world.a_name, "bob", "Robert"), names),
+            *(world.graph, "get_many", partial(world.a_name, "bob", "Robert"), names),
             *(("Bob",), ("Robert",)),
         ),
         "mute": (*_ties(world, "mute", "mutes"), OLD, ()),
@@ -100,7 +100,7 @@ async def build(kind: str, world: World) -> Case:
             *(world.likes, "recent", partial(an_unlike, world, "alice", post_id), liked),
             *((True,), (False,)),
         ),
-        "leave": (world.graph, "users", partial(a_departure, world, "bob"), contents, OLD, ()),
+        "leave": (world.graph, "get_many", partial(a_departure, world, "bob"), contents, OLD, ()),
     }[kind]
     return Case(door, method, change, look, before, after)
 
@@ -109,7 +109,7 @@ OLD = ("old",)
 
 
 def _follows(world: World, change: Callable[..., Change], followee: str) -> tuple[Any, ...]:
-    return world.graph, "follows", partial(change, "alice", followee), contents
+    return world.graph, "following", partial(change, "alice", followee), contents
 
 
 def _ties(world: World, kind: str, method: str) -> tuple[Any, ...]:
@@ -201,7 +201,7 @@ async def test_a_load_that_began_before_the_change_is_not_kept(
 async def test_a_slow_load_does_not_replace_a_newer_one(
     case: Case, world: World, reader: Reader
 ) -> None:
-    if case.method == "users":
+    if case.method == "get_many":
         await reader.reads.sight(
             "alice"
         )  # or its load, which reads the reader's own row, would be the one held
@@ -250,7 +250,7 @@ async def test_an_edit_that_changes_nothing_lets_the_post_be_cached_again(
     post_id = await world.post("bob", content="same")
     edit = world.an_edit(post_id, "same")
     world.tell(edit)
-    await world.stores.posts.note_position(post_id, at=edit.offset)
+    await world.stores.posts.note_offset(post_id, offset=edit.offset)
     for _ in range(2):
         assert await contents(reader) == ("same",)
     assert world.posts.calls["get"] == 1
@@ -354,9 +354,9 @@ async def test_a_backfill_that_ends_between_two_reads_hides_nothing(
     await world.follow("alice", "bob", backfilled=False)
     assert len(await reader.ids("alice")) == 3
     world.clock.advance(2)  # the follow set of someone who is being backfilled is kept for a second
-    release = world.graph.hold_before("follows")
+    release = world.graph.hold_before("following")
     reading = asyncio.create_task(reader.page("alice"))
-    await world.graph.until_held("follows")
+    await world.graph.until_held("following")
     await world.backfill("alice", "bob")
     release()
     page, _ = await reading

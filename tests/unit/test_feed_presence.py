@@ -159,7 +159,7 @@ async def a_sleeper(world: World, followees: int) -> list[UUID]:
     """Alice sleeps, and has missed two posts of each followee."""
     names = [f"author-{n:03}" for n in range(followees)]
     await world.follow("alice", *names)
-    await world.stores.graph.set_asleep("alice", asleep=True, at=world.offset)
+    await world.stores.users.set_asleep("alice", asleep=True, offset=world.offset)
     posts = []
     for name in names:
         world.followers[name].clear()
@@ -233,7 +233,7 @@ async def test_once_awake_a_reader_reads_the_timeline_again_within_a_second() ->
         assert set(await reader.ids("alice")) == set(posts)
         pointers = [Pointer(post, f"author-{n // 2:03}") for n, post in enumerate(posts)]
         await world.stores.timelines.push(pointers, ["alice"])
-        await world.stores.graph.set_asleep("alice", asleep=False, at=world.offset + 1)
+        await world.stores.users.set_asleep("alice", asleep=False, offset=world.offset + 1)
         world.clock.advance(1)
         calls = world.posts.calls["by_author"]
         assert set(await reader.ids("alice")) == set(posts)
@@ -249,7 +249,7 @@ async def test_a_sight_is_not_kept_awake_while_a_sleep_is_on_its_way() -> None:
         at = world.offset + 1
         reader.told(UserFellAsleep(user_id="alice", fell_asleep_at=AT), at)
         await reader.ids("alice")  # still the row of before: shown, not kept
-        await world.stores.graph.set_asleep("alice", asleep=True, at=at)
+        await world.stores.users.set_asleep("alice", asleep=True, offset=at)
         world.followers["bob"].clear()
         missed = await world.post("bob")
         assert await reader.ids("alice") == [missed]

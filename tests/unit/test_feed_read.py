@@ -150,7 +150,7 @@ async def test_a_departure_that_only_the_log_knows_of_hides_too(
     await world.post("bob")
     world.tell(a_departure(world, "bob"))
     assert await reader.ids("alice") == []
-    world.graph.away.add("users")
+    world.graph.away |= {"get", "get_many"}
     page, _ = await reader.page("alice")
     assert page.items == []
 
@@ -366,10 +366,10 @@ AWAY = [
     Away("timelines", "timeline", "timeline", {"alice", "star"}),
     Away("timelines", "pulled", "celebrities", {"alice", "bob"}),
     Away("timelines", "pulled_authors", "celebrities", {"alice", "bob"}),
-    Away("graph", "follows", "graph", {"alice"}),
+    Away("graph", "following", "graph", {"alice"}),
     Away("graph", "mutes", "graph", {"alice"}),
     Away("graph", "blocks", "graph", {"alice"}),
-    Away("graph", "users", "graph", {"alice"}),
+    Away("graph", "get", "graph", {"alice"}),
     Away("posts", "by_author", "posts", {"bob", "star"}),
     Away("likes", "recent", "likes", {"alice", "bob", "star"}),
 ]
@@ -405,7 +405,7 @@ async def test_when_nobody_can_be_asked_there_is_no_page(busy: World, ranking: R
 async def test_without_the_graph_and_the_own_posts_the_timeline_alone_is_no_answer(
     busy: World, ranking: Ranking
 ) -> None:
-    busy.graph.away.add("follows")
+    busy.graph.away.add("following")
     busy.posts.away.add("by_author")
     async with a_reader(busy) as reader:
         with pytest.raises(Unavailable):
@@ -462,7 +462,7 @@ async def test_a_frozen_ranking_loses_nothing_when_a_page_can_not_judge_it(
         whole = await reader.ids("alice", ranking="relevance")
         first, _ = await reader.page("alice", ranking="relevance", limit=3)
         reader.trusted = False
-        busy.graph.away.add("follows")
+        busy.graph.away.add("following")
         with pytest.raises(Unavailable):
             await reader.page("alice", ranking="relevance", cursor=first.next_cursor)
         busy.graph.away.clear()
@@ -473,16 +473,16 @@ async def test_a_frozen_ranking_loses_nothing_when_a_page_can_not_judge_it(
 async def test_a_client_that_hangs_up_takes_no_other_reader_s_load_with_it(
     busy: World, reader: Reader
 ) -> None:
-    release = busy.graph.hold("follows")
+    release = busy.graph.hold("following")
     impatient = asyncio.create_task(reader.page("alice"))
     patient = asyncio.create_task(reader.page("alice"))
-    await busy.graph.until_held("follows")
+    await busy.graph.until_held("following")
     impatient.cancel()
     await asyncio.wait([impatient])
     release()
     page, _ = await patient
     assert len(page.items) == 3
-    assert busy.graph.calls["follows"] == 1
+    assert busy.graph.calls["following"] == 1
 
 
 async def test_without_the_graph_authors_who_are_not_known_go_by_their_ids(
@@ -494,7 +494,7 @@ async def test_without_the_graph_authors_who_are_not_known_go_by_their_ids(
     await busy.follow("alice", "new")
     await busy.post("new")
     await reader.reads.sight("alice")
-    busy.graph.away.add("users")
+    busy.graph.away |= {"get", "get_many"}
     page, missing = await reader.page("alice")
     assert {item.author for item in page.items} == {"alice", "Bob", "Star", "new"}
     assert missing == ["graph"]
@@ -538,7 +538,7 @@ async def test_a_list_of_posts_is_whole_or_refused(world: World, reader: Reader)
     reader.trusted = False
     for door, method in (
         *((world.posts, "by_author"), (world.posts, "get"), (world.likes, "recent")),
-        *((world.graph, "users"), (world.graph, "blocks_between")),
+        *((world.graph, "get_many"), (world.graph, "blocks_between")),
     ):
         door.away.add(method)
         with pytest.raises((Unavailable, EngineAway)):

@@ -200,7 +200,7 @@ async def test_an_import_registers_and_follows_and_keeps_what_it_refuses(tmp_pat
         bob = await pipeline.user("bob")
         assert (bob.display_name, bob.follower_count) == ("Bob the Great", 2)
         assert (await pipeline.user("carol")).display_name == "carol"
-        follows = await pipeline.stores.graph.follows("alice")
+        follows = await pipeline.stores.follows.following("alice")
         assert follows["bob"].since_ms == AT_MS
         assert importing.rejected.read_text() == "# line 3: 1 column, expected 3\noops\n"
 

@@ -59,7 +59,7 @@ async def tables(pipeline: Pipeline) -> dict[str, Any]:
 
 
 async def follows(pipeline: Pipeline, name: str) -> list[Any]:
-    return list((await pipeline.stores.graph.follows(name)).values())
+    return list((await pipeline.stores.follows.following(name)).values())
 
 
 EXPECTED = {

@@ -17,7 +17,7 @@ async def test_pointers_and_pulled_posts_are_gone_a_day_after_the_retention_wind
     old, new = Pointer(a_post_id(START_MS - MS_PER_DAY), "bob"), Pointer(a_post_id(), "bob")
     assert await stores.timelines.push([old, new], ["alice"]) == 2
     for at, pointer in enumerate((old, new)):
-        await stores.timelines.add_pulled(pointer, at=at)
+        await stores.timelines.add_pulled(pointer, offset=at)
 
     async def found() -> tuple[list[Pointer], int, bool]:
         timeline = await stores.timelines.timeline("alice", before=None, since_ms=0, limit=9)

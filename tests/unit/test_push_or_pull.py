@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fanfold.core.delivery import side_after
-from fanfold.core.ports import Mode, User
+from fanfold.core.delivery import Delivery, delivery_after
+from fanfold.core.ports import User
 from fanout_service.push_or_pull import strategy
 
 CROSSED_MS = 1_000_000
@@ -25,16 +25,16 @@ CROSSED_MS = 1_000_000
     ],
 )
 def test_an_author_crosses_at_the_threshold_and_returns_below_the_hysteresis(
-    count: int, side: Mode, then: Mode
+    count: int, side: Delivery, then: Delivery
 ) -> None:
-    assert side_after(count, side, threshold=100, hysteresis=0.8) == then
+    assert delivery_after(count, side, threshold=100, hysteresis=0.8) == then
 
 
 def test_an_author_who_hovers_around_the_threshold_crosses_once() -> None:
-    side: Mode = "push"
+    side: Delivery = "push"
     crossings = 0
     for count in [99, 100, 99, 100, 95, 101, 99]:
-        after = side_after(count, side, threshold=100, hysteresis=0.8)
+        after = delivery_after(count, side, threshold=100, hysteresis=0.8)
         crossings += after != side
         side = after
     assert crossings == 1

@@ -52,14 +52,15 @@ HISTORY: list[Event] = [
 
 async def tables(pipeline: Pipeline) -> dict[str, Any]:
     """What a reader could see."""
-    graph, likes, posts = pipeline.stores.graph, pipeline.stores.likes, pipeline.stores.posts
+    stores = pipeline.stores
+    likes, posts = stores.likes, stores.posts
     ids = [post.post_id for post in (FIRST, SECOND, GONE)]
     return {
-        "users": await graph.users(PEOPLE),
-        "follows": {name: await graph.follows(name) for name in PEOPLE},
+        "users": await stores.users.get_many(PEOPLE),
+        "follows": {name: await stores.follows.following(name) for name in PEOPLE},
         "followers": {name: await pipeline.followers(name) for name in PEOPLE},
-        "mutes": {name: await graph.mutes(name) for name in PEOPLE},
-        "blocks": {name: await graph.blocks(name) for name in PEOPLE},
+        "mutes": {name: await stores.ties.mutes(name) for name in PEOPLE},
+        "blocks": {name: await stores.ties.blocks(name) for name in PEOPLE},
         "posts": await posts.get(ids),
         "likes": [await likes.count(post_id) for post_id in ids],
         "timelines": {name: await pipeline.timeline(name) for name in PEOPLE},

@@ -31,7 +31,7 @@ TEN = SMALL.model_copy(update={"pull_threshold": 10})
 async def reviewed(pipeline: Pipeline, settings: Settings, *, dry_run: bool = False) -> Reviewed:
     counts = Reviewed()
     await ReviewModes(
-        graph=pipeline.stores.graph,
+        stores=pipeline.stores,
         log=pipeline.log,
         clock=pipeline.clock,
         pull_threshold=settings.pull_threshold,
@@ -119,7 +119,7 @@ async def test_more_authors_than_fit_in_a_batch_are_all_asked_for() -> None:
         authors = {f"author-{n}" for n in range(2 * BATCH + 1)}
         for author in authors:
             standing = User(author, follower_count=3)
-            await pipeline.stores.graph.write_standing(standing, at=1)
+            await pipeline.stores.users.write_standing(standing, offset=1)
         counts = await reviewed(pipeline, SMALL)
         assert (counts.users, counts.to_pull) == (len(authors), len(authors))
         assert await asked(pipeline) == authors

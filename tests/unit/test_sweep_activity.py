@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,8 +29,7 @@ ACTIVE = 30 * MS_PER_DAY
 
 def a_sweep(pipeline: Pipeline, **how: Any) -> SweepActivity:
     parts: dict[str, Any] = {
-        "graph": pipeline.stores.graph,
-        "activity": pipeline.stores.activity,
+        "stores": pipeline.stores,
         "log": pipeline.log,
         "clock": pipeline.clock,
         "active_ms": ACTIVE,
@@ -83,7 +83,7 @@ async def test_whoever_never_read_is_judged_by_the_oldest_follow() -> None:
 async def test_who_has_left_and_who_sleeps_already_are_left_alone() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*(a_follow(name) for name in ("bob", "carl")), a_sleep("bob"))
-        await pipeline.stores.graph.leave("carl", at=9)
+        await pipeline.stores.users.leave("carl", offset=9)
         pipeline.clock.advance(31 * 24 * 3600)
         assert await swept(pipeline) == Swept(users=2, asleep=2, fell_asleep=0)
         assert await put_to_sleep(pipeline) == ["bob"], "once, before"
@@ -143,7 +143,7 @@ async def test_a_sweep_for_ever_begins_anew_soon_after_an_engine_was_away() -> N
         door = Door(pipeline.stores.activity)
         door.away.add("last_reads")
         await pipeline.handle(a_follow("bob"))
-        sweep = a_sweep(pipeline, activity=door)
+        sweep = a_sweep(pipeline, stores=replace(pipeline.stores, activity=door))  # type: ignore[arg-type]
         task = asyncio.create_task(sweep.sweep_forever(3600, first_after_s=10))
         clock = pipeline.clock
 

@@ -26,6 +26,3 @@ class CassandraActivity:
         ids = list(dict.fromkeys(user_ids))
         rows = await asyncio.gather(*(self._session.row(self._last_read, each) for each in ids))
         return {user_id: row[0] for user_id, row in zip(ids, rows, strict=True) if row is not None}
-
-    async def ping(self) -> None:
-        await self._session.ping()

@@ -51,7 +51,7 @@ class CassandraJobs:
             started_at_ms=started_at_ms,
         )
 
-    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+    async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
         await self._session.run(
             self._write_plan,
             post_id,
@@ -60,7 +60,7 @@ class CassandraJobs:
             NO_SLICES if plan.generation is None else plan.generation,
             plan.slices_total,
             plan.started_at_ms,
-            at_offset(at),
+            at_offset(offset),
         )
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
@@ -71,11 +71,13 @@ class CassandraJobs:
         }
 
     async def finish_slice(
-        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, offset: int
     ) -> None:
         await self._session.run(
-            self._finish_slice, post_id, *bucket, done.delivered, done.finished_at_ms, at_offset(at)
+            self._finish_slice,
+            post_id,
+            *bucket,
+            done.delivered,
+            done.finished_at_ms,
+            at_offset(offset),
         )
-
-    async def ping(self) -> None:
-        await self._session.ping()

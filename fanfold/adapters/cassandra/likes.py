@@ -14,16 +14,14 @@ from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import time_bucket
 from fanfold.core.ports import Like, LikeCount, RecentLike
 
-COUNT = "SELECT like_count, like_position FROM posts WHERE post_id = ?"
-WRITE_COUNT = (
-    "UPDATE posts USING TIMESTAMP ? SET like_count = ?, like_position = ? WHERE post_id = ?"
-)
+COUNT = "SELECT like_count, like_offset FROM posts WHERE post_id = ?"
+WRITE_COUNT = "UPDATE posts USING TIMESTAMP ? SET like_count = ?, like_offset = ? WHERE post_id = ?"
 OF_POST = """
-SELECT author_id, active, liked_at_ms, position FROM likes_by_user
+SELECT author_id, active, liked_at_ms, offset FROM likes_by_user
 WHERE user_id = ? AND time_bucket = ? AND post_id = ?
 """
 WRITE = """
-INSERT INTO likes_by_user (user_id, time_bucket, post_id, author_id, active, liked_at_ms, position)
+INSERT INTO likes_by_user (user_id, time_bucket, post_id, author_id, active, liked_at_ms, offset)
 VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 WRITE_RECENT = """
@@ -58,11 +56,11 @@ class CassandraLikes:
         self._recent_before = session.statement(RECENT_BEFORE)
 
     async def count(self, post_id: UUID) -> LikeCount:
-        likes, position = await self._session.row(self._count, post_id) or (None, None)
-        return LikeCount(likes or 0, position)
+        likes, offset = await self._session.row(self._count, post_id) or (None, None)
+        return LikeCount(likes or 0, offset)
 
-    async def write_count(self, post_id: UUID, likes: int, *, at: int) -> None:
-        await self._session.run(self._write_count, at_offset(at), likes, at, post_id)
+    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
+        await self._session.run(self._write_count, at_offset(offset), likes, offset, post_id)
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
         ids = list(dict.fromkeys(user_ids))
@@ -86,13 +84,15 @@ class CassandraLikes:
                 like.author_id,
                 like.active,
                 like.liked_at_ms,
-                like.position,
-                at_offset(like.position),
+                like.offset,
+                at_offset(like.offset),
             )
             for like in likes
         )
 
-    async def write_recent(self, user_id: str, like: RecentLike, *, active: bool, at: int) -> None:
+    async def write_recent(
+        self, user_id: str, like: RecentLike, *, active: bool, offset: int
+    ) -> None:
         await self._session.run(
             self._write_recent,
             user_id,
@@ -100,7 +100,7 @@ class CassandraLikes:
             like.post_id,
             like.author_id,
             active,
-            at_offset(at),
+            at_offset(offset),
         )
 
     async def of_user(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
@@ -132,6 +132,3 @@ class CassandraLikes:
                 break
             place = rows[-1][:2]
         return found[:limit]
-
-    async def ping(self) -> None:
-        await self._session.ping()

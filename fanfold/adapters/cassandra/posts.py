@@ -12,7 +12,8 @@ from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
 from fanfold.core.buckets import time_bucket
 from fanfold.core.clock import Clock
-from fanfold.core.ports import AuthoredPost, Mode, Post
+from fanfold.core.delivery import Delivery
+from fanfold.core.ports import AuthoredPost, Post
 
 CREATE_POST = """
 INSERT INTO posts (post_id, author_id, content) VALUES (?, ?, ?) USING TIMESTAMP ?
@@ -24,20 +25,20 @@ CREATE_POINTER = """
 INSERT INTO posts_by_author (author_id, time_bucket, post_id) VALUES (?, ?, ?) USING TIMESTAMP ?
 """
 EDIT = """
-UPDATE posts USING TIMESTAMP ? SET edited_content = ?, edited_at_ms = ?, position = ? WHERE post_id = ?
+UPDATE posts USING TIMESTAMP ? SET edited_content = ?, edited_at_ms = ?, offset = ? WHERE post_id = ?
 """
-NOTE_POSITION = "UPDATE posts USING TIMESTAMP ? SET position = ? WHERE post_id = ?"
-DELETE = "UPDATE posts USING TIMESTAMP ? SET deleted = true, position = ? WHERE post_id = ?"
+NOTE_OFFSET = "UPDATE posts USING TIMESTAMP ? SET offset = ? WHERE post_id = ?"
+DELETE = "UPDATE posts USING TIMESTAMP ? SET deleted = true, offset = ? WHERE post_id = ?"
 GET = """
-SELECT author_id, content, edited_content, edited_at_ms, deleted, position, like_count, like_position
+SELECT author_id, content, edited_content, edited_at_ms, deleted, offset, like_count, like_offset
 FROM posts WHERE post_id = ?
 """
-SET_MODE = """
-UPDATE posts_by_author USING TIMESTAMP ? SET mode = ?
+SET_DELIVERY = """
+UPDATE posts_by_author USING TIMESTAMP ? SET delivery = ?
 WHERE author_id = ? AND time_bucket = ? AND post_id = ?
 """
 BY_AUTHOR = """
-SELECT post_id, mode FROM posts_by_author
+SELECT post_id, delivery FROM posts_by_author
 WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
 """
 
@@ -53,10 +54,10 @@ class CassandraPosts(IdempotencyKeys):
         self._create_bucket = session.statement(CREATE_BUCKET)
         self._create_pointer = session.statement(CREATE_POINTER)
         self._edit = session.statement(EDIT)
-        self._note_position = session.statement(NOTE_POSITION)
+        self._note_offset = session.statement(NOTE_OFFSET)
         self._delete = session.statement(DELETE)
         self._get = session.statement(GET)
-        self._set_mode = session.statement(SET_MODE)
+        self._set_delivery = session.statement(SET_DELIVERY)
         self._by_author = session.statement(BY_AUTHOR)
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
@@ -69,14 +70,16 @@ class CassandraPosts(IdempotencyKeys):
         )
         await run(self._create_pointer, author_id, bucket, post_id, created)
 
-    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, at: int) -> None:
-        await self._session.run(self._edit, at_offset(at), content, edited_at_ms, at, post_id)
+    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, offset: int) -> None:
+        await self._session.run(
+            self._edit, at_offset(offset), content, edited_at_ms, offset, post_id
+        )
 
-    async def note_position(self, post_id: UUID, *, at: int) -> None:
-        await self._session.run(self._note_position, at_offset(at), at, post_id)
+    async def note_offset(self, post_id: UUID, *, offset: int) -> None:
+        await self._session.run(self._note_offset, at_offset(offset), offset, post_id)
 
-    async def delete(self, post_id: UUID, *, at: int) -> None:
-        await self._session.run(self._delete, at_offset(at), at, post_id)
+    async def delete(self, post_id: UUID, *, offset: int) -> None:
+        await self._session.run(self._delete, at_offset(offset), offset, post_id)
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         ids = list(dict.fromkeys(post_ids))
@@ -86,9 +89,16 @@ class CassandraPosts(IdempotencyKeys):
         )
         return {post.post_id: post for post in posts if post is not None}
 
-    async def set_mode(self, author_id: str, post_id: UUID, mode: Mode, *, at: int) -> None:
+    async def set_delivery(
+        self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int
+    ) -> None:
         await self._session.run(
-            self._set_mode, at_offset(at), mode, author_id, time_bucket(post_id), post_id
+            self._set_delivery,
+            at_offset(offset),
+            delivery,
+            author_id,
+            time_bucket(post_id),
+            post_id,
         )
 
     async def by_author(
@@ -99,12 +109,9 @@ class CassandraPosts(IdempotencyKeys):
         )
         return [AuthoredPost(*row) for row in rows]
 
-    async def ping(self) -> None:
-        await self._session.ping()
-
 
 def _post(post_id: UUID, row: Row) -> Post | None:
-    author_id, content, edited_content, edited_at_ms, deleted, position, likes, like_position = row
+    author_id, content, edited_content, edited_at_ms, deleted, offset, likes, like_offset = row
     if author_id is None:
         return None  # an edit, a deletion or a like came before the post itself
     return Post(
@@ -113,7 +120,7 @@ def _post(post_id: UUID, row: Row) -> Post | None:
         content=content if edited_content is None else edited_content,
         edited_at_ms=edited_at_ms,
         deleted=bool(deleted),
-        position=position,
+        offset=offset,
         like_count=likes or 0,
-        like_position=like_position,
+        like_offset=like_offset,
     )

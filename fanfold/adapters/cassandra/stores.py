@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 from fanfold.adapters.cassandra.activity import CassandraActivity
 from fanfold.adapters.cassandra.batches import BatchWriter
-from fanfold.adapters.cassandra.graph import CassandraGraph
+from fanfold.adapters.cassandra.follows import CassandraFollows
 from fanfold.adapters.cassandra.jobs import CassandraJobs
 from fanfold.adapters.cassandra.likes import CassandraLikes
 from fanfold.adapters.cassandra.posts import CassandraPosts
 from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.adapters.cassandra.timelines import CassandraTimelines
+from fanfold.adapters.cassandra.users import CassandraUsers
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores
 from fanfold.core.settings import Settings
@@ -28,11 +30,14 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
     batches = BatchWriter(session, settings)
     stores = Stores(
         posts=CassandraPosts(session, clock=clock),
-        graph=CassandraGraph(session, batches=batches),
+        users=CassandraUsers(session),
+        follows=CassandraFollows(session, batches=batches),
+        ties=CassandraTies(session),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
         jobs=CassandraJobs(session),
         likes=CassandraLikes(session, batches=batches),
         activity=CassandraActivity(session),
+        ping=session.ping,
     )
     async with session:
         yield stores

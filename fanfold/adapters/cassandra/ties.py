@@ -1,4 +1,4 @@
-"""Mutes and blocks in Cassandra: the part of `Graph` that concerns pairs of users who don't want each other."""
+"""`Ties` in Cassandra."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import Tie
 
 WRITE_MUTE = """
-INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, position) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, offset) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
-MUTES = "SELECT target_id, active, since_ms, position FROM mutes_by_user WHERE user_id = ?"
+MUTES = "SELECT target_id, active, since_ms, offset FROM mutes_by_user WHERE user_id = ?"
 MUTE_OF = MUTES + " AND target_id = ?"
 WRITE_BLOCK = """
-INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, position)
+INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, offset)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
-BLOCKS = "SELECT target_id, active, since_ms, position, mine FROM blocks_by_user WHERE user_id = ?"
+BLOCKS = "SELECT target_id, active, since_ms, offset, mine FROM blocks_by_user WHERE user_id = ?"
 BLOCKS_BETWEEN = BLOCKS + " AND target_id = ?"
 
 
-class Ties:
-    """See `fanfold.core.ports.Graph`."""
+class CassandraTies:
+    """See `fanfold.core.ports.Ties`."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -32,10 +32,10 @@ class Ties:
         self._blocks_between = session.statement(BLOCKS_BETWEEN)
 
     async def write_mute(
-        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
         await self._session.run(
-            self._write_mute, user_id, target_id, active, since_ms, at, at_offset(at)
+            self._write_mute, user_id, target_id, active, since_ms, offset, at_offset(offset)
         )
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
@@ -47,9 +47,9 @@ class Ties:
         return _tie(rows[0]) if rows else None
 
     async def write_block(
-        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        state = (active, since_ms, at, at_offset(at))
+        state = (active, since_ms, offset, at_offset(offset))
         # The maker's side last: a worker that dies between the two finds its own row unwritten, and writes both again.
         await self._session.run(self._write_block, target_id, user_id, False, *state)
         await self._session.run(self._write_block, user_id, target_id, True, *state)

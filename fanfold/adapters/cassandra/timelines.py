@@ -76,7 +76,7 @@ class CassandraTimelines:
         )
         return [Pointer(_post_id(raw), author_id) for raw, author_id in rows]
 
-    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         post_id, author_id = pointer
         ttl_s = self._ttl_s(post_id)
         if ttl_s <= 0:
@@ -88,7 +88,7 @@ class CassandraTimelines:
         author = (zlib.crc32(author_id.encode()) % PULLED_SHARDS, author_id)
         await asyncio.gather(
             run(self._raise_last_pulled, created, ttl_s, created_at_ms(post_id), *author),
-            run(self._raise_version, at_offset(at), ttl_s, at, *author),
+            run(self._raise_version, at_offset(offset), ttl_s, offset, *author),
         )
 
     async def pulled(
@@ -110,9 +110,6 @@ class CassandraTimelines:
             for author_id, last_pulled_at_ms, version in rows
             if last_pulled_at_ms is not None and version is not None
         }
-
-    async def ping(self) -> None:
-        await self._session.ping()
 
     def _pushed(
         self, packing: Packing, pointers: Sequence[Pointer], reader_ids: Sequence[str]

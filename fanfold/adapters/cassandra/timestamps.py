@@ -12,6 +12,6 @@ def at_creation(post_id: UUID) -> int:
     return created_at_ms(post_id) * 1000
 
 
-def at_offset(at: int) -> int:
+def at_offset(offset: int) -> int:
     """For what events change: the offset. Plus one, as the first offset is 0 and a timestamp should be positive."""
-    return at + 1
+    return offset + 1

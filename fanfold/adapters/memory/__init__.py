@@ -9,11 +9,13 @@ from uuid import UUID
 
 from fanfold.adapters.memory.activity import MemoryActivity
 from fanfold.adapters.memory.cells import Table
-from fanfold.adapters.memory.graph import MemoryGraph
+from fanfold.adapters.memory.follows import MemoryFollows
 from fanfold.adapters.memory.jobs import MemoryJobs
 from fanfold.adapters.memory.likes import MemoryLikes
 from fanfold.adapters.memory.posts import MemoryPosts
+from fanfold.adapters.memory.ties import MemoryTies
 from fanfold.adapters.memory.timelines import MemoryTimelines
+from fanfold.adapters.memory.users import MemoryUsers
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores
 from fanfold.core.settings import Settings
@@ -26,9 +28,16 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
     posts: Table[UUID] = Table()
     return Stores(
         posts=MemoryPosts(posts, clock=clock),
-        graph=MemoryGraph(),
+        users=MemoryUsers(),
+        follows=MemoryFollows(),
+        ties=MemoryTies(),
         timelines=MemoryTimelines(retention_ms=settings.retention_ms, clock=clock),
         jobs=MemoryJobs(),
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),
+        ping=_always_there,
     )
+
+
+async def _always_there() -> None:
+    """Memory has no engine that could be away."""

@@ -19,6 +19,3 @@ class MemoryActivity:
     async def last_reads(self, user_ids: Collection[str]) -> Mapping[str, int]:
         found = {user_id: self._reads.row(user_id) for user_id in user_ids}
         return {user_id: row["at_ms"] for user_id, row in found.items() if row is not None}
-
-    async def ping(self) -> None:
-        return

@@ -27,17 +27,14 @@ class MemoryJobs:
         generation = row.pop("generation")
         return Plan(**row, generation=None if generation == NO_SLICES else generation)
 
-    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+    async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
         generation = NO_SLICES if plan.generation is None else plan.generation
-        self._jobs.write(post_id, at, **{**asdict(plan), "generation": generation})
+        self._jobs.write(post_id, offset, **{**asdict(plan), "generation": generation})
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         return {bucket: SliceDone(*row["done"]) for bucket, row in self._slices.rows(post_id)}
 
     async def finish_slice(
-        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, offset: int
     ) -> None:
-        self._slices.write(post_id, bucket, at, done=astuple(done))
-
-    async def ping(self) -> None:
-        return
+        self._slices.write(post_id, bucket, offset, done=astuple(done))

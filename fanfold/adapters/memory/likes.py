@@ -20,10 +20,10 @@ class MemoryLikes:
 
     async def count(self, post_id: UUID) -> LikeCount:
         row = self._posts.row(post_id) or {}
-        return LikeCount(row.get("like_count", 0), row.get("like_position"))
+        return LikeCount(row.get("like_count", 0), row.get("like_offset"))
 
-    async def write_count(self, post_id: UUID, likes: int, *, at: int) -> None:
-        self._posts.write(post_id, at, like_count=likes, like_position=at)
+    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
+        self._posts.write(post_id, offset, like_count=likes, like_offset=offset)
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
         found = {user_id: self._likes.row(user_id, post_id) for user_id in user_ids}
@@ -35,14 +35,16 @@ class MemoryLikes:
 
     async def write(self, likes: Sequence[Like]) -> None:
         for like in likes:
-            state = (like.author_id, like.active, like.liked_at_ms, like.position)
-            self._likes.write(like.user_id, like.post_id, like.position, state=state)
+            state = (like.author_id, like.active, like.liked_at_ms, like.offset)
+            self._likes.write(like.user_id, like.post_id, like.offset, state=state)
 
-    async def write_recent(self, user_id: str, like: RecentLike, *, active: bool, at: int) -> None:
+    async def write_recent(
+        self, user_id: str, like: RecentLike, *, active: bool, offset: int
+    ) -> None:
         self._recent.write(
             user_id,
             (like.liked_at_ms, like.post_id),
-            at,
+            offset,
             author_id=like.author_id,
             active=active,
         )
@@ -63,6 +65,3 @@ class MemoryLikes:
             if row["active"]
         )
         return list(islice(likes, limit))
-
-    async def ping(self) -> None:
-        return

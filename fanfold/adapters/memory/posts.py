@@ -9,8 +9,9 @@ from uuid import UUID
 
 from fanfold.adapters.memory.cells import ClusteredTable, Table
 from fanfold.core.clock import Clock
+from fanfold.core.delivery import Delivery
 from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import AuthoredPost, KeyReservation, Mode, Post
+from fanfold.core.ports import AuthoredPost, KeyReservation, Post
 
 KEY_TTL_MS = 24 * 3600 * 1000
 
@@ -29,14 +30,16 @@ class MemoryPosts:
         self._posts.write(post_id, created, author_id=author_id, content=content)
         self._by_author.write(author_id, post_id, created)
 
-    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, at: int) -> None:
-        self._posts.write(post_id, at, edited_content=content, edited_at=edited_at_ms, position=at)
+    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, offset: int) -> None:
+        self._posts.write(
+            post_id, offset, edited_content=content, edited_at=edited_at_ms, offset=offset
+        )
 
-    async def note_position(self, post_id: UUID, *, at: int) -> None:
-        self._posts.write(post_id, at, position=at)
+    async def note_offset(self, post_id: UUID, *, offset: int) -> None:
+        self._posts.write(post_id, offset, offset=offset)
 
-    async def delete(self, post_id: UUID, *, at: int) -> None:
-        self._posts.write(post_id, at, deleted=True, position=at)
+    async def delete(self, post_id: UUID, *, offset: int) -> None:
+        self._posts.write(post_id, offset, deleted=True, offset=offset)
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         found = {post_id: self._posts.row(post_id) for post_id in post_ids}
@@ -47,16 +50,18 @@ class MemoryPosts:
                 content=row["edited_content"] if "edited_content" in row else row["content"],
                 edited_at_ms=row.get("edited_at"),
                 deleted=row.get("deleted", False),
-                position=row.get("position"),
+                offset=row.get("offset"),
                 like_count=row.get("like_count", 0),
-                like_position=row.get("like_position"),
+                like_offset=row.get("like_offset"),
             )
             for post_id, row in found.items()
             if row is not None and "author_id" in row
         }
 
-    async def set_mode(self, author_id: str, post_id: UUID, mode: Mode, *, at: int) -> None:
-        self._by_author.write(author_id, post_id, at, mode=mode)
+    async def set_delivery(
+        self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int
+    ) -> None:
+        self._by_author.write(author_id, post_id, offset, delivery=delivery)
 
     async def by_author(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
@@ -64,7 +69,7 @@ class MemoryPosts:
         rows = self._by_author.rows(
             author_id, at_least=first_post_id_at(since_ms), below=before, descending=True
         )
-        return [AuthoredPost(post_id, row.get("mode")) for post_id, row in islice(rows, limit)]
+        return [AuthoredPost(post_id, row.get("delivery")) for post_id, row in islice(rows, limit)]
 
     async def reserve_key(
         self, author_id: str, key: str, reservation: KeyReservation
@@ -91,9 +96,6 @@ class MemoryPosts:
         now = self._held(author_id, key)
         if now is not None and now.post_id == held.post_id and now.answer is None:
             self._keep(author_id, key, replace(now, answer=answer))
-
-    async def ping(self) -> None:
-        return
 
     def _held(self, author_id: str, key: str) -> KeyReservation | None:
         expires_ms, held = self._keys.get((author_id, key), (0, None))

@@ -1,4 +1,4 @@
-"""Mutes and blocks in memory: the part of `Graph` that concerns pairs of users who don't want each other."""
+"""`Ties` in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fanfold.core.ports import Tie
 
 
 class MemoryTies:
-    """See `fanfold.core.ports.Graph`."""
+    """See `fanfold.core.ports.Ties`."""
 
     def __init__(self) -> None:
         # A tie's columns are always written together, so they share one cell.
@@ -17,9 +17,9 @@ class MemoryTies:
         self._blocks: ClusteredTable[str, tuple[str, bool]] = ClusteredTable()
 
     async def write_mute(
-        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        self._mutes.write(user_id, target_id, at, state=(active, since_ms, at))
+        self._mutes.write(user_id, target_id, offset, state=(active, since_ms, offset))
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         return {target_id: _tie(target_id, row) for target_id, row in self._mutes.rows(user_id)}
@@ -29,11 +29,11 @@ class MemoryTies:
         return None if row is None else _tie(target_id, row)
 
     async def write_block(
-        self, user_id: str, target_id: str, *, active: bool, since_ms: int, at: int
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        state = (active, since_ms, at)
-        self._blocks.write(target_id, (user_id, False), at, state=state)
-        self._blocks.write(user_id, (target_id, True), at, state=state)
+        state = (active, since_ms, offset)
+        self._blocks.write(target_id, (user_id, False), offset, state=state)
+        self._blocks.write(user_id, (target_id, True), offset, state=state)
 
     async def blocks(self, user_id: str) -> list[Tie]:
         return [
@@ -46,5 +46,5 @@ class MemoryTies:
 
 
 def _tie(other_id: str, row: Row) -> Tie:
-    active, since_ms, position = row["state"]
-    return Tie(other_id, active, since_ms, position)
+    active, since_ms, offset = row["state"]
+    return Tie(other_id, active, since_ms, offset)

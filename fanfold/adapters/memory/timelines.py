@@ -40,13 +40,13 @@ class MemoryTimelines:
     ) -> list[Pointer]:
         return self._page(self._timelines, user_id, before, since_ms, limit)
 
-    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         created_ms = created_at_ms(pointer.post_id)
         if not self._lives(created_ms):
             return
         _insert(self._celebrity_posts[pointer.author_id], pointer)
         self._pulled_authors.write(pointer.author_id, created_ms, last_pulled_at=created_ms)
-        self._pulled_authors.write(pointer.author_id, at, version=at)
+        self._pulled_authors.write(pointer.author_id, offset, version=offset)
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
@@ -60,9 +60,6 @@ class MemoryTimelines:
             for author_id, row in self._pulled_authors.items()
             if self._lives(row["last_pulled_at"])
         }
-
-    async def ping(self) -> None:
-        return
 
     def _lives(self, created_ms: int) -> bool:
         return created_ms + self._ttl_ms > self._clock.now_ms()

@@ -28,7 +28,7 @@ class NewFollow(NamedTuple):
     """A follow to backfill: who, and the log position that made the edge active (its name)."""
 
     follower_id: UserId
-    follow_position: int
+    follow_offset: int
 
 
 class BackfillFollow(Event):
@@ -59,13 +59,13 @@ class MaterialiseTimeline(Event):
     """Copy a page of pushed posts of some of a woken user's followees into the timeline.
 
     They are those under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
-    awake. `woke_position` is the offset of the `UserWoke` behind it, so that the end of an old awakening can't undo a
+    awake. `woke_offset` is the offset of the `UserWoke` behind it, so that the end of an old awakening can't undo a
     later sleep.
     """
 
     topic = SLICES
     user_id: UserId
-    woke_position: int = Field(ge=0)
+    woke_offset: int = Field(ge=0)
     after: UserId | None = None
     under_way: tuple[UnderWay, ...] = ()
 

@@ -3,8 +3,8 @@
 What holds for every method:
 
 * Idempotent: the same call twice leaves what it left once, and calls commute where their timestamps differ.
-* `at` is the log offset of the event behind the write; of two writes to one cell the higher `at` stays,
-  whatever their order of arrival. Cells without `at` never change once written: their timestamp is the
+* `offset` is the log offset of the event behind the write; of two writes to one cell the one with the higher offset
+  stays, whatever their order of arrival. Cells without an offset never change once written: their timestamp is the
   post's creation time, so a replay can't regress them either.
 * Reads see every write that returned before them (LOCAL_QUORUM).
 * Raises `Unavailable` and nothing else; whether a write then took effect is unknown, so repeat it.
@@ -14,15 +14,17 @@ What holds for every method:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fanfold.core.ports.activity import Activity
-from fanfold.core.ports.graph import Audience, Follow, FollowerEdge, Graph, Tie, User
+from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
-from fanfold.core.ports.model import Mode, Store
 from fanfold.core.ports.posts import AuthoredPost, KeyReservation, Post, Posts
+from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, Pulled, Timelines
+from fanfold.core.ports.users import User, Users
 
 __all__ = [
     "Activity",
@@ -30,13 +32,12 @@ __all__ = [
     "AuthoredPost",
     "Follow",
     "FollowerEdge",
-    "Graph",
+    "Follows",
     "Jobs",
     "KeyReservation",
     "Like",
     "LikeCount",
     "Likes",
-    "Mode",
     "Plan",
     "Pointer",
     "Post",
@@ -44,21 +45,28 @@ __all__ = [
     "Pulled",
     "RecentLike",
     "SliceDone",
-    "Store",
     "Stores",
     "Tie",
+    "Ties",
     "Timelines",
     "User",
+    "Users",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All of them together, as a composition root hands them out."""
+    """All of them together, as a composition root hands them out.
+
+    `ping` returns if the engine behind all of them answers, and raises `Unavailable`.
+    """
 
     posts: Posts
-    graph: Graph
+    users: Users
+    follows: Follows
+    ties: Ties
     timelines: Timelines
     jobs: Jobs
     likes: Likes
     activity: Activity
+    ping: Callable[[], Awaitable[None]]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from fanfold.core.ports.model import Store
 
-
-class Activity(Store, Protocol):
+class Activity(Protocol):
     """The one thing here that isn't in the log: losing it makes users who read look as if they slept, and no more."""
 
     async def note_read(self, user_id: str, *, at_ms: int) -> None:

@@ -7,14 +7,14 @@ from typing import Protocol
 from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket
-from fanfold.core.ports.model import Mode, Store
+from fanfold.core.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a fan-out set out to do. A pulled post has no slices and nothing planned."""
 
-    strategy: Mode
+    strategy: Delivery
     planned: int
     generation: int | None
     slices_total: int
@@ -29,19 +29,19 @@ class SliceDone:
     finished_at_ms: int
 
 
-class Jobs(Store, Protocol):
+class Jobs(Protocol):
     """How far each post's fan-out has come."""
 
     async def plan(self, post_id: UUID) -> Plan | None:
         """The recorded plan, or None."""
 
-    async def write_plan(self, post_id: UUID, plan: Plan, *, at: int) -> None:
+    async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
         """Record the plan."""
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         """The finished slices."""
 
     async def finish_slice(
-        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, at: int
+        self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, offset: int
     ) -> None:
         """Record a finished slice."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from fanfold.core.ports.model import Store
-
 
 @dataclass(frozen=True, slots=True)
 class Like:
     """One user's like of one post: the judge of its count.
 
-    `liked_at_ms` is when the like that is, or was last, active began. `position` is the offset of the last event applied.
+    `liked_at_ms` is when the like that is, or was last, active began. `offset` is the offset of the last event applied.
     """
 
     user_id: str
@@ -22,14 +20,14 @@ class Like:
     author_id: str
     active: bool
     liked_at_ms: int
-    position: int
+    offset: int
 
 
 class LikeCount(NamedTuple):
     """A post's count, and the offset of the last event counted; None before the first."""
 
     likes: int
-    position: int | None
+    offset: int | None
 
 
 class RecentLike(NamedTuple):
@@ -40,7 +38,7 @@ class RecentLike(NamedTuple):
     author_id: str
 
 
-class Likes(Store, Protocol):
+class Likes(Protocol):
     """Likes, kept by the user who likes, so that no post has a partition that grows with its fame.
 
     The fan-out worker alone writes them: first the count, then the lists by time, then the likes themselves.
@@ -49,16 +47,18 @@ class Likes(Store, Protocol):
     async def count(self, post_id: UUID) -> LikeCount:
         """A post's count; (0, None) before its first like. `Posts.get` answers it too."""
 
-    async def write_count(self, post_id: UUID, likes: int, *, at: int) -> None:
-        """Write it, with `position = at`: one atomic row."""
+    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
+        """Write it, with `offset`: one atomic row."""
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
         """Those users' likes of one post, active or not."""
 
     async def write(self, likes: Sequence[Like]) -> None:
-        """Write each like, with `at` = its `position`."""
+        """Write each like, each with its own `offset`."""
 
-    async def write_recent(self, user_id: str, like: RecentLike, *, active: bool, at: int) -> None:
+    async def write_recent(
+        self, user_id: str, like: RecentLike, *, active: bool, offset: int
+    ) -> None:
         """Write one entry of a user's list by time, or its end."""
 
     async def of_user(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:

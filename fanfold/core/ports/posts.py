@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from fanfold.core.delivery import Delivery
 from fanfold.core.ids import created_at_ms
-from fanfold.core.ports.model import Mode, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
     """A post's content, in its one home.
 
-    `position` is the offset of the last edit or deletion applied, `like_position` that of the last like counted (in
+    `offset` is the offset of the last edit or deletion applied, `like_offset` that of the last like counted (in
     another topic: the two don't compare); None before the first.
     """
 
@@ -24,9 +24,9 @@ class Post:
     content: str
     edited_at_ms: int | None = None
     deleted: bool = False
-    position: int | None = None
+    offset: int | None = None
     like_count: int = 0
-    like_position: int | None = None
+    like_offset: int | None = None
 
     @property
     def created_at_ms(self) -> int:
@@ -34,10 +34,10 @@ class Post:
 
 
 class AuthoredPost(NamedTuple):
-    """An author's pointer to an own post. `mode` is None until the fan-out is planned."""
+    """An author's pointer to an own post. `delivery` is None until the fan-out is planned."""
 
     post_id: UUID
-    mode: Mode | None
+    delivery: Delivery | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +50,27 @@ class KeyReservation:
     answer: str | None = None
 
 
-class Posts(Store, Protocol):
+class Posts(Protocol):
     """Posts, each author's list of them, and idempotency keys."""
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         """Write the post, then the author's pointer to it."""
 
-    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, at: int) -> None:
+    async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, offset: int) -> None:
         """Replace the shown text."""
 
-    async def note_position(self, post_id: UUID, *, at: int) -> None:
+    async def note_offset(self, post_id: UUID, *, offset: int) -> None:
         """Record that an event was applied which changed nothing."""
 
-    async def delete(self, post_id: UUID, *, at: int) -> None:
+    async def delete(self, post_id: UUID, *, offset: int) -> None:
         """Mark it deleted: a value, never a tombstone."""
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         """Those that exist, deleted ones too, in no order."""
 
-    async def set_mode(self, author_id: str, post_id: UUID, mode: Mode, *, at: int) -> None:
+    async def set_delivery(
+        self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int
+    ) -> None:
         """Record how the post is fanned out."""
 
     async def by_author(

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from fanfold.core.ports.model import Store
-
 
 class Pointer(NamedTuple):
     """All that a timeline holds of a post."""
@@ -23,7 +21,7 @@ class Pulled(NamedTuple):
     version: int
 
 
-class Timelines(Store, Protocol):
+class Timelines(Protocol):
     """Pointers: each user's timeline (push) and each celebrity's posts (pull).
 
     Both expire a day after the retention window; a pointer already past it is not written.
@@ -37,7 +35,7 @@ class Timelines(Store, Protocol):
     ) -> list[Pointer]:
         """A user's timeline, newest first; it may hold authors no longer followed."""
 
-    async def add_pulled(self, pointer: Pointer, *, at: int) -> None:
+    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         """Store a celebrity's post once, then raise the author's `Pulled`: a reader of the new version sees it."""
 
     async def pulled(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from itertools import islice
 from typing import NamedTuple
 
-from fanfold.core.ports import Graph
+from fanfold.core.ports import Stores
 from fanfold.ops.graph_import.edge_list import Edge, Wrong
 
 Settled = Callable[[], Awaitable[None]]
@@ -35,14 +35,14 @@ class Admission:
 
     def __init__(
         self,
-        graph: Graph,
+        stores: Stores,
         *,
         settled: Settled,
         register: bool,
         max_following: int,
         remembers: int = 1_000_000,
     ) -> None:
-        self._graph = graph
+        self._stores = stores
         self._settled = settled
         self._register = register
         self._max_following = max_following
@@ -94,7 +94,7 @@ class Admission:
         new = [user_id for user_id in ids if user_id not in self._registered]
         found = {}
         for some in _chunks(new):
-            found.update(await self._graph.users(some))
+            found.update(await self._stores.users.get_many(some))
         names = {user_id: user.display_name for user_id, user in found.items()}
         self._registered.update(
             {user_id: True for user_id in new if names.get(user_id) is not None}
@@ -133,7 +133,7 @@ class Admission:
     async def _follows(self, follower_ids: Iterable[str]) -> Mapping[str, set[str]]:
         found: dict[str, set[str]] = {}
         for some in _chunks(follower_ids):
-            rows = await asyncio.gather(*(self._graph.follows(each) for each in some))
+            rows = await asyncio.gather(*(self._stores.follows.following(each) for each in some))
             for follower_id, follows in zip(some, rows, strict=True):
                 found[follower_id] = {each.followee_id for each in follows.values() if each.active}
         return found

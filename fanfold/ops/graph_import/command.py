@@ -132,7 +132,7 @@ class _Command:
                     checkpoints=checkpoints,
                     rejects=self.rejects,
                     log=engines.log,
-                    graph=engines.stores.graph,
+                    stores=engines.stores,
                     backlog=backlog,
                     clock=self._clock,
                     rules=Rules(

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import UserFollowed, UserRegistered, from_ms
-from fanfold.core.ports import Graph
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
 from fanfold.core.retry import Backoff, retry
 from fanfold.ops.graph_import.admission import Admission
@@ -78,7 +78,7 @@ class GraphImport:
         checkpoints: CheckpointFile,
         rejects: Rejects,
         log: EventLog,
-        graph: Graph,
+        stores: Stores,
         backlog: Backlog,
         clock: Clock,
         rules: Rules,
@@ -96,7 +96,7 @@ class GraphImport:
         self._show = show
         self._pace = Pace(max_lag_s=rules.max_lag_s, rate=rules.rate)
         self._admission = Admission(
-            graph,
+            stores,
             settled=self.settled,
             register=rules.register,
             max_following=rules.max_following,

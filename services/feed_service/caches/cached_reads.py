@@ -192,7 +192,7 @@ class CachedReads:
 
     async def _load_sight(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Sight]]:
         (user_id,) = user_ids
-        asked = read_sight(user_id, graph=self._stores.graph)
+        asked = read_sight(user_id, stores=self._stores)
         sight, cells = await within(self._budget_s, asked)
         if self._pending.has_left(user_id):
             sight = replace(sight, left=True)
@@ -234,10 +234,10 @@ class CachedReads:
         return _AS_LONG_AS_POSSIBLE if self._pending.shows_count(post) else COUNTS_S
 
     async def _load_people(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Person]]:
-        users = await within(self._budget_s, self._stores.graph.users(user_ids))
+        users = await within(self._budget_s, self._stores.users.get_many(user_ids))
         people = {}
         for user_id in user_ids:
-            stored = person(user_id, users.get(user_id))
+            stored = person(users[user_id])
             name, up_to_date = stored.name, True
             last_set = self._pending.name_of(user_id)
             if last_set and last_set != name:
@@ -255,17 +255,17 @@ class CachedReads:
         asked = self._stores.likes.recent(user_id, limit=listed)
         taste = taste_of(await within(self._budget_s, asked), listed=listed)
         hidden = hidden_likes(taste, self._pending.likes_of(user_id))
-        positions = await self._like_positions(user_id, hidden) if hidden else {}
-        shown = shows_likes(taste, self._pending.likes_of(user_id), positions)
+        offsets = await self._like_offsets(user_id, hidden) if hidden else {}
+        shown = shows_likes(taste, self._pending.likes_of(user_id), offsets)
         return {user_id: Loaded(taste, _if(shown))}
 
-    async def _like_positions(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
+    async def _like_offsets(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
         if len(post_ids) > _MOST_LOOKED_UP:
             return {}
         likes = self._stores.likes
         asked = asyncio.gather(*(likes.of_post(post_id, [user_id]) for post_id in post_ids))
         found = await within(self._budget_s, asked)
-        return {like.post_id: like.position for each in found for like in each.values()}
+        return {like.post_id: like.offset for each in found for like in each.values()}
 
 
 def _if(up_to_date: bool) -> float:
@@ -273,7 +273,9 @@ def _if(up_to_date: bool) -> float:
 
 
 def _authored_page(author_id: str, pointers: Sequence[AuthoredPost]) -> Page:
-    found = [candidate(pointer.post_id, author_id, pointer.mode or "push") for pointer in pointers]
+    found = [
+        candidate(pointer.post_id, author_id, pointer.delivery or "push") for pointer in pointers
+    ]
     return Page(found, more=len(found) == OWN_POSTS)
 
 

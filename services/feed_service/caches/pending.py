@@ -35,7 +35,7 @@ class Held(NamedTuple):
     """What a cell holds, or will: whether it is on, and the offset of the event that made it so."""
 
     active: bool
-    position: int
+    offset: int
 
 
 class Pending:
@@ -80,7 +80,7 @@ class Pending:
 
     def like_changed(self, user_id: str, post_id: UUID, held: Held) -> None:
         """A user liked a post, or took a like back."""
-        self._counts[post_id] = max(held.position, self._counts.get(post_id, held.position))
+        self._counts[post_id] = max(held.offset, self._counts.get(post_id, held.offset))
         self._likes_of.note(user_id, post_id, held)
 
     def count_awaited(self, post_id: UUID, offset: int) -> None:
@@ -89,12 +89,12 @@ class Pending:
 
     def shows_post(self, post: Post) -> bool:
         """Whether this row holds every edit known of the post, its deletion, and the likes that somebody has to see."""
-        counted = _reaches(post.like_position, self._awaited_counts.get(post.post_id))
-        return counted and _reaches(post.position, self._posts.get(post.post_id))
+        counted = _reaches(post.like_offset, self._awaited_counts.get(post.post_id))
+        return counted and _reaches(post.offset, self._posts.get(post.post_id))
 
     def shows_count(self, post: Post) -> bool:
         """Whether this row counts every like known of the post."""
-        return _reaches(post.like_position, self._counts.get(post.post_id))
+        return _reaches(post.like_offset, self._counts.get(post.post_id))
 
     def shows_authored(self, author_id: str, newest: Sequence[AuthoredPost]) -> bool:
         """Whether an author's newest pointers hold every post known, all with their modes.
@@ -102,7 +102,7 @@ class Pending:
         A mode is written once a post's fan-out is planned, by the worker, which takes an author's posts in the order of the
         log: a mode on the last one known says that those before it are in the table too.
         """
-        if any(pointer.mode is None for pointer in newest):
+        if any(pointer.delivery is None for pointer in newest):
             return False
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
@@ -137,7 +137,7 @@ class _Changes(Generic[K]):
         changes = self._by_user.get(user_id, {})
         now_s = self._clock.monotonic_s()
         until_s, known = changes.pop(key, (now_s, held))
-        if until_s > now_s and known.position > held.position:
+        if until_s > now_s and known.offset > held.offset:
             held = known
         changes[key] = (now_s + PENDING_S, held)  # the last, as it lasts longest
         while changes[oldest := next(iter(changes))][0] <= now_s:
@@ -154,12 +154,12 @@ def _cells(clock: Clock) -> TTLCache[Any, Any]:
     return TTLCache(_MOST_PENDING, PENDING_S, timer=clock.monotonic_s)
 
 
-def _reaches(position: int | None, offset: int | None) -> bool:
-    return offset is None or (position is not None and position >= offset)
+def _reaches(shown: int | None, awaited: int | None) -> bool:
+    return awaited is None or (shown is not None and shown >= awaited)
 
 
 def _shows(row: Held | None, change: Held) -> bool:
     if row is None or not row.active:
         # Off is what an end leaves, whichever of its rows we see.
-        return not change.active or (row is not None and row.position >= change.position)
-    return row.position >= change.position
+        return not change.active or (row is not None and row.offset >= change.offset)
+    return row.offset >= change.offset

@@ -14,8 +14,6 @@ class Person(NamedTuple):
     left: bool = False
 
 
-def person(user_id: str, user: User | None) -> Person:
-    """A user as the row shows them; without a row by the id."""
-    if user is None:
-        return Person(user_id)
-    return Person(user.display_name or user_id, user.left)
+def person(user: User) -> Person:
+    """A user as the row shows them; without a name, by the id."""
+    return Person(user.display_name or user.user_id, user.left)

@@ -17,7 +17,7 @@ from fanfold.core.events import (
     UserUnmuted,
     UserWoke,
 )
-from fanfold.core.ports import Graph, User
+from fanfold.core.ports import Stores
 from feed_service.caches.pending import Cell, Held
 
 
@@ -36,26 +36,25 @@ class Sight:
     left: bool = False
 
 
-async def read_sight(user_id: str, *, graph: Graph) -> tuple[Sight, dict[Cell, Held]]:
+async def read_sight(user_id: str, *, stores: Stores) -> tuple[Sight, dict[Cell, Held]]:
     """A reader's sight from the tables, and the cells it was made of."""
-    follows, mutes, blocks, users = await asyncio.gather(
-        graph.follows(user_id),
-        graph.mutes(user_id),
-        graph.blocks(user_id),
-        graph.users((user_id,)),
+    follows, mutes, blocks, user = await asyncio.gather(
+        stores.follows.following(user_id),
+        stores.ties.mutes(user_id),
+        stores.ties.blocks(user_id),
+        stores.users.get(user_id),
     )
-    user = users.get(user_id, User(user_id))
     cells = {
-        Cell("follow", follow.followee_id): Held(follow.active, follow.position)
+        Cell("follow", follow.followee_id): Held(follow.active, follow.offset)
         for follow in follows.values()
     }
-    cells |= {Cell("mute", tie.other_id): Held(tie.active, tie.position) for tie in mutes.values()}
+    cells |= {Cell("mute", tie.other_id): Held(tie.active, tie.offset) for tie in mutes.values()}
     cells |= {
-        Cell("block" if tie.mine else "blocked_by", tie.other_id): Held(tie.active, tie.position)
+        Cell("block" if tie.mine else "blocked_by", tie.other_id): Held(tie.active, tie.offset)
         for tie in blocks
     }
-    if user.asleep_position is not None:
-        cells[Cell("asleep")] = Held(user.asleep, user.asleep_position)
+    if user.asleep_offset is not None:
+        cells[Cell("asleep")] = Held(user.asleep, user.asleep_offset)
     hidden = {tie.other_id for tie in (*mutes.values(), *blocks) if tie.active}
     followed = [
         follow for follow in follows.values() if follow.active and follow.followee_id not in hidden
@@ -70,7 +69,7 @@ async def read_sight(user_id: str, *, graph: Graph) -> tuple[Sight, dict[Cell, H
                 if user.asleep or not each.materialised
             ),
             asleep=user.asleep,
-            asleep_at=user.asleep_position if user.asleep else None,
+            asleep_at=user.asleep_offset if user.asleep else None,
             left=user.left,
         ),
         cells,

@@ -81,14 +81,14 @@ def taste_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> Taste:
     )
 
 
-def shows_likes(taste: Taste, changes: Mapping[UUID, Held], positions: Mapping[UUID, int]) -> bool:
-    """Whether a taste holds every change known of likes. `positions`: of likes that had to be looked up.
+def shows_likes(taste: Taste, changes: Mapping[UUID, Held], offsets: Mapping[UUID, int]) -> bool:
+    """Whether a taste holds every change known of likes. `offsets`: of likes that had to be looked up.
 
     What counts is whether a post is in the list or not, as for any cell that is on or off; only the list's end hides it.
     """
     return all(
         taste.lists(post_id) == change.active
-        or (post_id in positions and positions[post_id] >= change.position)
+        or (post_id in offsets and offsets[post_id] >= change.offset)
         for post_id, change in changes.items()
     )
 

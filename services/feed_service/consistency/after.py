@@ -110,34 +110,34 @@ class AfterWrites:
 
     async def _shown(self, viewer: str, event: Event, offset: int) -> bool:
         """Whether the tables hold what this event changes for the viewer; of other users' own matters nothing is."""
-        graph = self.stores.graph
-        position: int | None = None
+        stores = self.stores
+        shown: int | None = None
         match event:
             case PostCreated():
                 return await self._listed(event.author_id, event.post_id)
             case PostEdited() | PostDeleted():
                 post = (await self.stores.posts.get([event.post_id])).get(event.post_id)
-                position = post.position if post else None
+                shown = post.offset if post else None
             case PostLiked() | PostUnliked():
                 # The like is written last, so the count and the liker's list hold it too.
                 likes = await self.stores.likes.of_post(event.post_id, [event.user_id])
-                position = max((like.position for like in likes.values()), default=None)
+                shown = max((like.offset for like in likes.values()), default=None)
             case UserFollowed() if event.follower_id == viewer:
-                follow = (await graph.follows(viewer)).get(event.followee_id)
-                position = follow.position if follow else None
+                follow = (await stores.follows.following(viewer)).get(event.followee_id)
+                shown = follow.offset if follow else None
             case UserUnfollowed() if event.follower_id == viewer:
-                position = await self._end_position(event)
+                shown = await self._end_offset(event)
             case UserMuted() | UserUnmuted() if event.user_id == viewer:
-                mute = (await graph.mutes(viewer)).get(event.target_id)
-                position = mute.position if mute else None
+                mute = (await stores.ties.mutes(viewer)).get(event.target_id)
+                shown = mute.offset if mute else None
             case UserBlocked() | UserUnblocked() if viewer in (event.user_id, event.target_id):
-                position = await self._block_position(viewer, event)
+                shown = await self._block_offset(viewer, event)
             case UserLeft() | UserFellAsleep():
                 return await self._noted(event, offset)
             case _:
                 # A user who woke stays asleep until the timeline is filled again: meanwhile the feed is whole by pull.
                 return True
-        return _reached(position, offset)
+        return _reached(shown, offset)
 
     async def _listed(self, author_id: str, post_id: UUID) -> bool:
         newest = await self.stores.posts.by_author(
@@ -148,27 +148,25 @@ class AfterWrites:
         )
         return any(pointer.post_id == post_id for pointer in newest)
 
-    async def _end_position(self, event: UserUnfollowed) -> int | None:
+    async def _end_offset(self, event: UserUnfollowed) -> int | None:
         # The count first: once it has seen the event, a follow that came before is in the tables, and none means that
         # there was none to end.
-        followee = (await self.stores.graph.users([event.followee_id])).get(event.followee_id)
-        follow = (await self.stores.graph.follows(event.follower_id)).get(event.followee_id)
+        followee = await self.stores.users.get(event.followee_id)
+        follow = (await self.stores.follows.following(event.follower_id)).get(event.followee_id)
         if follow is not None:
-            return follow.position
-        return followee.count_position if followee else None
+            return follow.offset
+        return followee.count_offset
 
-    async def _block_position(self, viewer: str, event: UserBlocked | UserUnblocked) -> int | None:
+    async def _block_offset(self, viewer: str, event: UserBlocked | UserUnblocked) -> int | None:
         mine = event.user_id == viewer
         other = event.target_id if mine else event.user_id
-        ties = await self.stores.graph.blocks_between(viewer, other)
-        return max((tie.position for tie in ties if tie.mine == mine), default=None)
+        ties = await self.stores.ties.blocks_between(viewer, other)
+        return max((tie.offset for tie in ties if tie.mine == mine), default=None)
 
     async def _noted(self, event: UserLeft | UserFellAsleep, offset: int) -> bool:
-        user = (await self.stores.graph.users([event.user_id])).get(event.user_id)
-        if user is None:
-            return False
-        return user.left if isinstance(event, UserLeft) else _reached(user.asleep_position, offset)
+        user = await self.stores.users.get(event.user_id)
+        return user.left if isinstance(event, UserLeft) else _reached(user.asleep_offset, offset)
 
 
-def _reached(position: int | None, offset: int) -> bool:
-    return position is not None and position >= offset
+def _reached(shown: int | None, offset: int) -> bool:
+    return shown is not None and shown >= offset

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from fanfold.core.ports import Mode
+from fanfold.core.delivery import Delivery
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.problems import Invalid
 
@@ -35,7 +35,7 @@ class Ranked(NamedTuple):
     """A post of a frozen ranking."""
 
     post_id: UUID
-    source: Mode
+    source: Delivery
 
 
 class Frozen(NamedTuple):

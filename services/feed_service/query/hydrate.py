@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from fanfold.core.ports import Mode, Post
+from fanfold.core.delivery import Delivery
+from fanfold.core.ports import Post
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.people import Person
 from feed_service.candidates import Candidate
@@ -18,7 +19,7 @@ class Hydrated(NamedTuple):
     """A post that is in the feed, how it came there, and whose it is."""
 
     post: Post
-    source: Mode
+    source: Delivery
     author: Person
 
 

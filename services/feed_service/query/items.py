@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import Field
 
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import Mode, Post
+from fanfold.core.delivery import Delivery
+from fanfold.core.ports import Post
 from fanfold.http.openapi import Rfc3339
 from feed_service.query.hydrate import Hydrated
 from feed_service.query.ranking import Parts
@@ -33,7 +34,7 @@ class PostItem:
 class FeedItem(PostItem):
     """A post in a feed."""
 
-    source: Annotated[Mode, Field(description="Whether it was pushed to the reader or pulled.")]
+    source: Annotated[Delivery, Field(description="Whether it was pushed to the reader or pulled.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,7 @@ class ReadPosts:
         if author.left:
             raise _not_found()
         if author_id != viewer:
-            await within(
-                self._budget_s, refuse_blocked(viewer, author_id, graph=self._stores.graph)
-            )
+            await within(self._budget_s, refuse_blocked(viewer, author_id, stores=self._stores))
         coverage = Coverage()
         likings = Likings(self._reads, viewer, coverage)
         found = await likings.beside(
@@ -80,8 +78,8 @@ class ReadPosts:
         return live[:wanted]
 
     async def _refuse_unknown(self, author_id: str) -> None:
-        users = await within(self._budget_s, self._stores.graph.users((author_id,)))
-        if author_id not in users or users[author_id].display_name is None:
+        author = await within(self._budget_s, self._stores.users.get(author_id))
+        if author.display_name is None:
             raise _not_found()
 
 

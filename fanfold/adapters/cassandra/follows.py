@@ -1,34 +1,24 @@
-"""`Graph` in Cassandra."""
+"""`Follows` in Cassandra."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 from fanfold.adapters.cassandra.batches import BatchWriter
-from fanfold.adapters.cassandra.everyone import EVERYONE, Everyone, user_of
 from fanfold.adapters.cassandra.packed import Packing
 from fanfold.adapters.cassandra.session import CassandraSession, Row
-from fanfold.adapters.cassandra.sleepers import Sleepers
-from fanfold.adapters.cassandra.ties import Ties
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import FollowerBucket, follower_bucket
-from fanfold.core.ports import Audience, Follow, FollowerEdge, User
+from fanfold.core.ports import Audience, Follow, FollowerEdge
 
-GET_USER = EVERYONE + "WHERE user_id = ?"
-REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
-WRITE_STANDING = """
-UPDATE users USING TIMESTAMP ?
-SET follower_count = ?, generation = ?, delivery = ?, pull_since_ms = ?, count_position = ?
-WHERE user_id = ?
-"""
 EDGES_OF = """
-SELECT follower_id, active, since_ms, follow_position, position FROM followers_by_user
+SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
 WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id IN ?
 """
 FOLLOWERS = """
-SELECT follower_id, active, since_ms, follow_position, position FROM followers_by_user
+SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
 WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ?
 """
 FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
@@ -36,75 +26,54 @@ FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
 AUDIENCE = """
 SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
 """
-FOLLOWS = """
-SELECT followee_id, active, since_ms, follow_position, position, materialised_follow
+FOLLOWING = """
+SELECT followee_id, active, since_ms, follow_offset, offset, materialised_follow
 FROM following_by_user WHERE user_id = ?
 """
 WRITE_FOLLOWER = """
 INSERT INTO followers_by_user
-(user_id, generation, bucket, follower_id, active, since_ms, follow_position, position)
+(user_id, generation, bucket, follower_id, active, since_ms, follow_offset, offset)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 WRITE_FOLLOWING = """
-INSERT INTO following_by_user (user_id, followee_id, active, since_ms, follow_position, position)
+INSERT INTO following_by_user (user_id, followee_id, active, since_ms, follow_offset, offset)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 WRITE_MATERIALISED = """
 INSERT INTO following_by_user
-(user_id, followee_id, materialised_follow, active, since_ms, follow_position, position)
+(user_id, followee_id, materialised_follow, active, since_ms, follow_offset, offset)
 VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 MARK_MATERIALISED = """
 INSERT INTO following_by_user (user_id, followee_id, materialised_follow) VALUES (?, ?, ?) USING TIMESTAMP ?
 """
+MARK_ASLEEP = """
+INSERT INTO followers_by_user (user_id, generation, bucket, follower_id, asleep)
+VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+"""
+EVERYONE_WHO_FOLLOWS = "SELECT DISTINCT user_id FROM following_by_user"
 
 # A list in one SELECT is one answer in the server's memory.
 IDS_IN_A_READ = 500
 
 
-class CassandraGraph(Ties, Sleepers, Everyone):
-    """See `fanfold.core.ports.Graph`."""
+class CassandraFollows:
+    """See `fanfold.core.ports.Follows`."""
 
     def __init__(self, session: CassandraSession, *, batches: BatchWriter) -> None:
-        Ties.__init__(self, session)
-        Sleepers.__init__(self, session, batches=batches)
-        Everyone.__init__(self, session)
         self._session = session
         self._batches = batches
-        self._get_user = session.statement(GET_USER)
-        self._register = session.statement(REGISTER)
-        self._write_standing = session.statement(WRITE_STANDING)
         self._edges_of = session.statement(EDGES_OF)
         self._followers = session.statement(FOLLOWERS)
         self._followers_page = session.statement(FOLLOWERS_PAGE)
         self._audience = session.statement(AUDIENCE)
-        self._follows = session.statement(FOLLOWS)
+        self._following = session.statement(FOLLOWING)
         self._write_follower = session.statement(WRITE_FOLLOWER)
         self._write_following = session.statement(WRITE_FOLLOWING)
         self._write_materialised = session.statement(WRITE_MATERIALISED)
         self._mark_materialised = session.statement(MARK_MATERIALISED)
-
-    async def users(self, user_ids: Collection[str]) -> dict[str, User]:
-        ids = list(dict.fromkeys(user_ids))
-        rows = await asyncio.gather(*(self._session.row(self._get_user, each) for each in ids))
-        return {
-            user_id: user_of(row) for user_id, row in zip(ids, rows, strict=True) if row is not None
-        }
-
-    async def register(self, user_id: str, display_name: str, *, at: int) -> None:
-        await self._session.run(self._register, at_offset(at), display_name, user_id)
-
-    async def write_standing(self, user: User, *, at: int) -> None:
-        await self._session.run(
-            self._write_standing,
-            at_offset(at),
-            user.follower_count,
-            user.generation,
-            user.delivery,
-            user.pull_since_ms or 0,  # null would be a tombstone
-            at,
-            user.user_id,
-        )
+        self._mark_asleep = session.statement(MARK_ASLEEP)
+        self._everyone_who_follows = session.statement(EVERYONE_WHO_FOLLOWS)
 
     async def follower_edges(
         self, followee_id: str, generation: int, follower_ids: Collection[str]
@@ -150,7 +119,7 @@ class CassandraGraph(Ties, Sleepers, Everyone):
         plain = Packing(self._session.prepared(self._write_following))
         marked = Packing(self._session.prepared(self._write_materialised))
         await self._batches.write(
-            marked.row(edge.follower_id, followee_id, edge.follow_position, *_state(edge))
+            marked.row(edge.follower_id, followee_id, edge.follow_offset, *_state(edge))
             if edge.follower_id in materialised
             else plain.row(edge.follower_id, followee_id, *_state(edge))
             for edge in edges
@@ -159,8 +128,24 @@ class CassandraGraph(Ties, Sleepers, Everyone):
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
         packing = Packing(self._session.prepared(self._mark_materialised))
         await self._batches.write(
-            packing.row(follower_id, followee_id, follow_position, at_offset(follow_position))
-            for follower_id, follow_position in follows
+            packing.row(follower_id, followee_id, follow_offset, at_offset(follow_offset))
+            for follower_id, follow_offset in follows
+        )
+
+    async def mark_asleep(
+        self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, offset: int
+    ) -> None:
+        packing = Packing(self._session.prepared(self._mark_asleep))
+        await self._batches.write(
+            packing.row(
+                followee_id,
+                generation,
+                follower_bucket(follower_id, generation),
+                follower_id,
+                asleep,
+                at_offset(offset),
+            )
+            for followee_id, generation in edges
         )
 
     async def followers(
@@ -188,21 +173,23 @@ class CassandraGraph(Ties, Sleepers, Everyone):
         awake = [follower_id for follower_id, active, asleep in rows if active and not asleep]
         return Audience(awake, sum(bool(active and asleep) for _, active, asleep in rows))
 
-    async def follows(self, user_id: str) -> dict[str, Follow]:
-        rows = await self._session.rows(self._follows, user_id)
+    async def following(self, user_id: str) -> dict[str, Follow]:
+        rows = await self._session.rows(self._following, user_id)
         return {follow.followee_id: follow for follow in _follows(rows)}
 
-    async def ping(self) -> None:
-        await self._session.ping()
+    async def everyone_who_follows(self) -> AsyncIterator[str]:
+        async for page in self._session.pages(self._everyone_who_follows):
+            for (user_id,) in page:
+                yield user_id
 
 
 def _state(edge: FollowerEdge) -> tuple[bool, int, int, int, int]:
     return (
         edge.active,
         edge.since_ms,
-        edge.follow_position,
-        edge.position,
-        at_offset(edge.position),
+        edge.follow_offset,
+        edge.offset,
+        at_offset(edge.offset),
     )
 
 
@@ -211,19 +198,19 @@ def _is_edge(row: Row) -> bool:
 
 
 def _follower_edge(generation: int, row: Row) -> FollowerEdge:
-    follower_id, active, since_ms, follow_position, position = row
-    return FollowerEdge(follower_id, generation, active, since_ms, follow_position, position)
+    follower_id, active, since_ms, follow_offset, offset = row
+    return FollowerEdge(follower_id, generation, active, since_ms, follow_offset, offset)
 
 
 def _follows(rows: Sequence[Row]) -> Iterator[Follow]:
-    for followee_id, active, since_ms, follow_position, position, materialised_follow in rows:
-        if position is None:
+    for followee_id, active, since_ms, follow_offset, offset, materialised_follow in rows:
+        if offset is None:
             continue  # marked as materialised, but the edge itself never came
         yield Follow(
             followee_id=followee_id,
             active=active,
             since_ms=since_ms,
-            follow_position=follow_position,
-            position=position,
-            materialised=materialised_follow == follow_position,
+            follow_offset=follow_offset,
+            offset=offset,
+            materialised=materialised_follow == follow_offset,
         )

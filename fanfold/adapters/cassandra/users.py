@@ -1,0 +1,106 @@
+"""`Users` in Cassandra."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+
+from fanfold.adapters.cassandra.session import CassandraSession, Row
+from fanfold.adapters.cassandra.timestamps import at_offset
+from fanfold.core.ports import User
+
+EVERYONE = """
+SELECT user_id, display_name, follower_count, generation, delivery, pull_since_ms, count_offset,
+asleep, asleep_offset, woke_offset, has_left FROM users
+"""
+GET = EVERYONE + "WHERE user_id = ?"
+REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
+WRITE_STANDING = """
+UPDATE users USING TIMESTAMP ?
+SET follower_count = ?, generation = ?, delivery = ?, pull_since_ms = ?, count_offset = ?
+WHERE user_id = ?
+"""
+SET_ASLEEP = "UPDATE users USING TIMESTAMP ? SET asleep = ?, asleep_offset = ? WHERE user_id = ?"
+BEGIN_WAKING = "UPDATE users USING TIMESTAMP ? SET woke_offset = ? WHERE user_id = ?"
+LEAVE = "UPDATE users USING TIMESTAMP ? SET has_left = true WHERE user_id = ?"
+
+
+class CassandraUsers:
+    """See `fanfold.core.ports.Users`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._get = session.statement(GET)
+        self._register = session.statement(REGISTER)
+        self._write_standing = session.statement(WRITE_STANDING)
+        self._set_asleep = session.statement(SET_ASLEEP)
+        self._begin_waking = session.statement(BEGIN_WAKING)
+        self._leave = session.statement(LEAVE)
+        self._everyone = session.statement(EVERYONE)
+
+    async def get(self, user_id: str) -> User:
+        row = await self._session.row(self._get, user_id)
+        return User(user_id) if row is None else _user(row)
+
+    async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
+        ids = list(dict.fromkeys(user_ids))
+        users = await asyncio.gather(*map(self.get, ids))
+        return {user.user_id: user for user in users}
+
+    async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
+        await self._session.run(self._register, at_offset(offset), display_name, user_id)
+
+    async def write_standing(self, user: User, *, offset: int) -> None:
+        await self._session.run(
+            self._write_standing,
+            at_offset(offset),
+            user.follower_count,
+            user.generation,
+            user.delivery,
+            user.pull_since_ms or 0,  # null would be a tombstone
+            offset,
+            user.user_id,
+        )
+
+    async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
+        await self._session.run(self._set_asleep, at_offset(offset), asleep, offset, user_id)
+
+    async def begin_waking(self, user_id: str, *, offset: int) -> None:
+        await self._session.run(self._begin_waking, at_offset(offset), offset, user_id)
+
+    async def leave(self, user_id: str, *, offset: int) -> None:
+        await self._session.run(self._leave, at_offset(offset), user_id)
+
+    async def everyone(self) -> AsyncIterator[User]:
+        async for page in self._session.pages(self._everyone):
+            for row in page:
+                yield _user(row)
+
+
+def _user(row: Row) -> User:
+    (
+        user_id,
+        display_name,
+        follower_count,
+        generation,
+        delivery,
+        pull_since_ms,
+        count_offset,
+        asleep,
+        asleep_offset,
+        woke_offset,
+        has_left,
+    ) = row
+    return User(
+        user_id=user_id,
+        display_name=display_name,
+        follower_count=follower_count or 0,
+        generation=generation or 0,
+        delivery=delivery or "push",
+        pull_since_ms=pull_since_ms or None,
+        count_offset=count_offset,
+        asleep=bool(asleep),
+        asleep_offset=asleep_offset,
+        woke_offset=woke_offset,
+        left=bool(has_left),
+    )

@@ -1,0 +1,52 @@
+"""`Users` in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+
+from fanfold.adapters.memory.cells import Row, Table
+from fanfold.core.ports import User
+
+
+class MemoryUsers:
+    """See `fanfold.core.ports.Users`."""
+
+    def __init__(self) -> None:
+        self._users: Table[str] = Table()
+
+    async def get(self, user_id: str) -> User:
+        return _user(user_id, self._users.row(user_id) or {})
+
+    async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
+        return {user_id: await self.get(user_id) for user_id in user_ids}
+
+    async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
+        self._users.write(user_id, offset, display_name=display_name)
+
+    async def write_standing(self, user: User, *, offset: int) -> None:
+        self._users.write(
+            user.user_id,
+            offset,
+            follower_count=user.follower_count,
+            generation=user.generation,
+            delivery=user.delivery,
+            pull_since_ms=user.pull_since_ms or 0,  # a number, so that cells compare
+            count_offset=offset,
+        )
+
+    async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
+        self._users.write(user_id, offset, asleep=asleep, asleep_offset=offset)
+
+    async def begin_waking(self, user_id: str, *, offset: int) -> None:
+        self._users.write(user_id, offset, woke_offset=offset)
+
+    async def leave(self, user_id: str, *, offset: int) -> None:
+        self._users.write(user_id, offset, left=True)
+
+    async def everyone(self) -> AsyncIterator[User]:
+        for user_id, row in list(self._users.items()):
+            yield _user(user_id, row)
+
+
+def _user(user_id: str, row: Row) -> User:
+    return User(**{**row, "user_id": user_id, "pull_since_ms": row.get("pull_since_ms") or None})

@@ -1,0 +1,46 @@
+"""Mutes and blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A mute or a block as one of its two users sees it. `offset` is the offset of the last event applied.
+
+    `mine` is false where the other user made it (a block only).
+    """
+
+    other_id: str
+    active: bool
+    since_ms: int
+    offset: int
+    mine: bool = True
+
+
+class Ties(Protocol):
+    """Who mutes and blocks whom. The fan-out worker alone writes them."""
+
+    async def write_mute(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
+    ) -> None:
+        """Write one mute, or its end."""
+
+    async def mutes(self, user_id: str) -> dict[str, Tie]:
+        """A user's mutes by target, active or not, in order of target id."""
+
+    async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
+        """A user's mute of one target, active or not; None if there never was one."""
+
+    async def write_block(
+        self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
+    ) -> None:
+        """Write one block, or its end, as the target sees it and then as the user does."""
+
+    async def blocks(self, user_id: str) -> list[Tie]:
+        """A user's blocks, own and suffered, active or not, in order of the other's id."""
+
+    async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
+        """The same between two users: at most two."""
