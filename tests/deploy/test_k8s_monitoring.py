@@ -146,4 +146,4 @@ def test_the_alert_of_too_few_partitions_knows_how_many_workers_there_can_be(
     objects: tuple[Object, ...],
 ) -> None:
     most = named(objects, "ScaledObject", "fanout-service")["spec"]["maxReplicaCount"]
-    assert f">= {most}" in dict(expressions(objects))["FanfoldWorkersAtTheirMost"]
+    assert f">= {most}" in dict(expressions(objects))["FanfoldWorkersAtMaximum"]
