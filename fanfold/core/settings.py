@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         1, gt=0, description="Caches are bypassed while the tail of the log is further behind."
     )
     cache_ttl_s: float = Field(60, gt=0, description="No cached entry is older than this.")
-    cached_follow_sets: PositiveInt = Field(10_000, description="Users whose follows are cached.")
+    cached_viewer_graphs: PositiveInt = Field(
+        10_000, description="Viewers whose graph, own posts and recent likes are cached."
+    )
     cached_heads: PositiveInt = Field(
         10_000, description="Celebrities whose newest posts are cached."
     )

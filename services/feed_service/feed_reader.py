@@ -15,10 +15,10 @@ from fanfold.core.settings import Settings
 from fanfold.http.readiness import Check
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
-from feed_service.consistency.after import AfterWrites
-from feed_service.consistency.presence import Presence
-from feed_service.consistency.tail import Apply, LogTail
-from feed_service.live.live import LiveFeeds
+from feed_service.consistency.after_writes import AfterWrites
+from feed_service.consistency.log_tail import Apply, LogTail
+from feed_service.live.live_feeds import LiveFeeds
+from feed_service.presence import Presence
 from feed_service.query.read_feed import FeedRules, ReadFeed
 from feed_service.query.read_head import ReadHead
 from feed_service.query.read_posts import ReadPosts

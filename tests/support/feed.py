@@ -39,11 +39,11 @@ from fanfold.http.app import make_app
 from feed_service import http as feed
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
-from feed_service.caches.taste import LISTED
-from feed_service.consistency.after import AfterWrites
-from feed_service.consistency.presence import Presence
+from feed_service.caches.recent_likes import LISTED
+from feed_service.consistency.after_writes import AfterWrites
 from feed_service.feed_reader import FeedReader
-from feed_service.live.live import LiveFeeds
+from feed_service.live.live_feeds import LiveFeeds
+from feed_service.presence import Presence
 from feed_service.query.cursor import Ranking
 from feed_service.query.items import FeedItem, FeedPage
 from feed_service.query.read_feed import FeedRules, ReadFeed

@@ -26,7 +26,7 @@ from fanfold.core.events import (
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import FollowerEdge, Like, RecentLike, User
 from fanfold.core.ports.log import Position, Record
-from feed_service.consistency.after import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
+from feed_service.consistency.after_writes import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Records, World
 from tests.support.stores import write_edges

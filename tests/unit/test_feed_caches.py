@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from fanfold.core.errors import Unavailable
-from feed_service.caches.caches import Cache, Freshness, Loaded
+from feed_service.caches.cache import Cache, Freshness, Loaded
 from tests.support.clock import ManualClock
 
 FOR_EVER = float("inf")
@@ -87,7 +87,7 @@ async def test_the_cache_is_bounded_and_the_oldest_goes_first() -> None:
     it = Setting(size=2)
     for key in ("a", "b", "c"):
         await it.cache.get([key])
-    assert it.cache.held(["a", "b", "c"]) == {"b": 2, "c": 3}
+    assert it.cache.cached(["a", "b", "c"]) == {"b": 2, "c": 3}
 
 
 async def test_thousands_of_readers_of_a_cold_key_share_one_load() -> None:
@@ -142,7 +142,7 @@ async def test_while_not_trusted_everything_is_loaded_and_still_shared() -> None
     it.trusted = False
     it.shelf.values["a"] = 10
     assert await it.cache.get(["a"]) == {"a": 10}
-    assert it.cache.held(["a"]) == {}
+    assert it.cache.cached(["a"]) == {}
     it.trusted = True
     assert await it.cache.get(["a"]) == {"a": 10}
     assert len(it.shelf.loads) == 2

@@ -202,7 +202,7 @@ async def test_a_slow_load_does_not_replace_a_newer_one(
     case: Case, world: World, reader: Reader
 ) -> None:
     if case.method == "get_many":
-        await reader.reads.sight(
+        await reader.reads.viewer_graph(
             "alice"
         )  # or its load, which reads the reader's own row, would be the one held
     release = case.door.hold(case.method)

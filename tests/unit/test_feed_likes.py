@@ -15,7 +15,14 @@ from fanfold.core.ids import new_post_id
 from fanfold.core.ports import RecentLike
 from feed_service.caches.cached_reads import COUNTS_S
 from feed_service.caches.pending import Held
-from feed_service.caches.taste import JUDGED, LISTED, Ids, hidden_likes, shows_likes, taste_of
+from feed_service.caches.recent_likes import (
+    JUDGED,
+    LISTED,
+    Ids,
+    hidden_likes,
+    recent_likes_of,
+    shows_likes,
+)
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_like, an_unlike
@@ -185,9 +192,9 @@ def some_likes(count: int) -> list[RecentLike]:
 def test_a_taste_holds_its_likes_and_no_others() -> None:
     for count in (0, 1, 2, 3, LISTED):
         likes = some_likes(count)
-        taste = taste_of(likes)
-        assert all(taste.lists(like.post_id) for like in likes)
-        assert not any(taste.lists(like.post_id) for like in some_likes(20))
+        recent = recent_likes_of(likes)
+        assert all(recent.lists(like.post_id) for like in likes)
+        assert not any(recent.lists(like.post_id) for like in some_likes(20))
 
 
 @given(st.lists(st.integers(0, 2**128 - 1)), st.integers(0, 2**128 - 1))
@@ -198,8 +205,8 @@ def test_ids_hold_what_a_set_would_hold(numbers: list[int], other: int) -> None:
 
 
 def test_a_list_that_is_not_full_tells_of_all_posts() -> None:
-    assert taste_of(some_likes(LISTED - 1)).tells(0)
-    full = taste_of(some_likes(LISTED))
+    assert recent_likes_of(some_likes(LISTED - 1)).tells(0)
+    full = recent_likes_of(some_likes(LISTED))
     oldest_ms = START_MS - LISTED + 1
     assert full.tells(oldest_ms + 10_000)
     # A like may carry an earlier time than its post: another service's clock gave it.
@@ -207,29 +214,36 @@ def test_a_list_that_is_not_full_tells_of_all_posts() -> None:
 
 
 def test_affinity_is_the_share_of_the_last_hundred_likes() -> None:
-    assert taste_of([]).shares == {}
-    assert taste_of(some_likes(8)).shares == dict.fromkeys(("by-0", "by-1", "by-2", "by-3"), 0.25)
+    assert recent_likes_of([]).shares == {}
+    assert recent_likes_of(some_likes(8)).shares == dict.fromkeys(
+        ("by-0", "by-1", "by-2", "by-3"), 0.25
+    )
     older = [like._replace(author_id="long ago") for like in some_likes(300)]
-    assert set(taste_of(some_likes(JUDGED) + older).shares) == {"by-0", "by-1", "by-2", "by-3"}
+    assert set(recent_likes_of(some_likes(JUDGED) + older).shares) == {
+        "by-0",
+        "by-1",
+        "by-2",
+        "by-3",
+    }
 
 
 def test_a_taste_is_up_to_date_when_each_post_is_in_it_as_the_log_last_said() -> None:
     likes = some_likes(3)
-    taste = taste_of(likes)
+    recent = recent_likes_of(likes)
     there, elsewhere = likes[1].post_id, new_post_id(START_MS)
-    assert shows_likes(taste, {there: Held(True, 7), elsewhere: Held(False, 8)}, {})
-    assert not shows_likes(taste, {there: Held(False, 7)}, {})
-    assert not shows_likes(taste, {elsewhere: Held(True, 7)}, {})
-    assert not hidden_likes(taste, {elsewhere: Held(True, 7)})
+    assert shows_likes(recent, {there: Held(True, 7), elsewhere: Held(False, 8)}, {})
+    assert not shows_likes(recent, {there: Held(False, 7)}, {})
+    assert not shows_likes(recent, {elsewhere: Held(True, 7)}, {})
+    assert not hidden_likes(recent, {elsewhere: Held(True, 7)})
 
 
 def test_a_like_may_be_hidden_behind_the_end_of_a_full_list() -> None:
-    taste = taste_of(some_likes(LISTED))
+    recent = recent_likes_of(some_likes(LISTED))
     elsewhere = new_post_id(START_MS)
     changes = {elsewhere: Held(True, 7), new_post_id(START_MS): Held(False, 7)}
-    assert hidden_likes(taste, changes) == [elsewhere]
-    assert not shows_likes(taste, changes, {elsewhere: 6})
-    assert shows_likes(taste, changes, {elsewhere: 7})
+    assert hidden_likes(recent, changes) == [elsewhere]
+    assert not shows_likes(recent, changes, {elsewhere: 6})
+    assert shows_likes(recent, changes, {elsewhere: 7})
 
 
 # --- relevance -----------------------------------------------------------------------------------------

@@ -114,9 +114,9 @@ def test_a_change_is_forgotten_in_its_time_however_often_its_user_makes_others()
     posts = [new_post_id(START_MS + n) for n in range(10)]
     for n, post_id in enumerate(posts):
         pending.like_changed("alice", post_id, Held(True, n))
-        pending.sight_changed("alice", Cell("blocked_by", f"user-{n}"), Held(True, n))
+        pending.viewer_graph_changed("alice", Cell("blocked_by", f"user-{n}"), Held(True, n))
         clock.advance(PENDING_S / 2)
     assert dict(pending.likes_of("alice")) == {posts[-1]: Held(True, 9)}
     held = {Cell("blocked_by", "user-9"): Held(True, 9)}
-    assert pending.shows_sight("alice", held)
-    assert not pending.shows_sight("alice", {})
+    assert pending.shows_viewer_graph("alice", held)
+    assert not pending.shows_viewer_graph("alice", {})

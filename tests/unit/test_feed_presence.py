@@ -11,7 +11,7 @@ import pytest
 
 from fanfold.core.events import UserFellAsleep, UserWoke, from_ms
 from fanfold.core.ports import Pointer
-from feed_service.consistency.presence import NOTED_S, WAKING_S, Presence
+from feed_service.presence import NOTED_S, WAKING_S, Presence
 from feed_service.query.cursor import Ranking
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_feed_client, a_reader

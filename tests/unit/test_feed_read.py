@@ -493,7 +493,7 @@ async def test_without_the_graph_authors_who_are_not_known_go_by_their_ids(
     await reader.page("alice")
     await busy.follow("alice", "new")
     await busy.post("new")
-    await reader.reads.sight("alice")
+    await reader.reads.viewer_graph("alice")
     busy.graph.away |= {"get", "get_many"}
     page, missing = await reader.page("alice")
     assert {item.author for item in page.items} == {"alice", "Bob", "Star", "new"}

@@ -18,7 +18,7 @@ from fanfold.core.events import UserRegistered as Registered
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Record, Tail
 from fanfold.core.settings import Settings
-from feed_service.consistency.tail import WARM_UP_S, LogTail, WarmingUp
+from feed_service.consistency.log_tail import WARM_UP_S, LogTail, WarmingUp
 from feed_service.feed_reader import feed_reader
 from tests.support.clock import START_MS, ManualClock
 

@@ -24,7 +24,15 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import new_post_id
 from fanfold.http.problems import Invalid
-from feed_service.live.live import (
+from feed_service.live.client_state import (
+    MOST_ITEMS,
+    Change,
+    change,
+    state_id,
+    state_of,
+    state_of_id,
+)
+from feed_service.live.live_feeds import (
     APART_S,
     IN_ANY_CASE_S,
     LIKES_S,
@@ -32,14 +40,6 @@ from feed_service.live.live import (
     LiveFeed,
     LiveFeeds,
     TooManyStreams,
-)
-from feed_service.live.live_window import (
-    MOST_ITEMS,
-    Change,
-    change,
-    state_id,
-    state_of,
-    state_of_id,
 )
 from feed_service.query.access import NoSuchUser
 from feed_service.query.items import FeedItem, Newest

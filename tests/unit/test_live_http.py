@@ -10,9 +10,9 @@ from fastapi.sse import ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed_service.live.live import LiveFeeds
+from feed_service.live.client_state import MOST_ITEMS
+from feed_service.live.live_feeds import LiveFeeds
 from feed_service.live.live_http import LiveRoutes
-from feed_service.live.live_window import MOST_ITEMS
 from feed_service.query.items import FeedItem, Newest
 from tests.support.clock import ManualClock
 from tests.unit.test_live_feeds import ITEMS

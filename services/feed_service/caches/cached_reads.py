@@ -27,11 +27,17 @@ from fanfold.core.events import (
 from fanfold.core.ports import AuthoredPost, Post, Stores
 from fanfold.core.settings import Settings
 from feed_service.budget import each_within, within
-from feed_service.caches.caches import Cache, Freshness, Loaded
+from feed_service.caches.cache import Cache, Freshness, Loaded
 from feed_service.caches.pending import PENDING_S, Held, Pending
 from feed_service.caches.people import Person, person
-from feed_service.caches.sight import Sight, changed_sights, read_sight
-from feed_service.caches.taste import LISTED, Taste, hidden_likes, shows_likes, taste_of
+from feed_service.caches.recent_likes import (
+    LISTED,
+    RecentLikes,
+    hidden_likes,
+    recent_likes_of,
+    shows_likes,
+)
+from feed_service.caches.viewer_graph import ViewerGraph, changed_viewer_graphs, read_viewer_graph
 from feed_service.candidates import Head, Page, candidate
 
 OWN_POSTS = 20
@@ -41,15 +47,15 @@ COUNTS_S = 0.5
 """How old a like count may be besides. A viral post is liked a thousand times a second and shown as often: reading it
 again after each like would make its row a hot one, and keeping only what counts every like would keep nothing."""
 
-_MOST_LOOKED_UP = 20  # old likes, liked again; a taste with more of them is not kept
+_MOST_LOOKED_UP = 20  # old likes, liked again; a list of recent likes with more of them is not kept
 _BACKFILLING_S = (
-    1.0  # no event tells that a backfill has finished, so such a sight is soon read again
+    1.0  # no event tells that a backfill has finished, so such a graph is soon read again
 )
 _AS_LONG_AS_POSSIBLE = float("inf")
 
 
 class CachedReads:
-    """Readers' sights and tastes, authors' newest posts, post content with like counts, and people."""
+    """Viewer graphs, recent likes, authors' newest posts, posts with like counts, and authors' names."""
 
     def __init__(
         self,
@@ -70,9 +76,9 @@ class CachedReads:
         self._pending = Pending(clock)
 
         freshness = Freshness(settings.cache_ttl_s, clock, trusted)
-        readers = settings.cached_follow_sets
-        self._sights: Cache[str, Sight] = Cache(
-            "follow_sets", self._load_sight, size=readers, freshness=freshness
+        readers = settings.cached_viewer_graphs
+        self._viewer_graphs: Cache[str, ViewerGraph] = Cache(
+            "viewer_graphs", self._load_viewer_graph, size=readers, freshness=freshness
         )
         self._authored: Cache[str, Head] = Cache(
             "authored_posts", self._load_authored, size=readers, freshness=freshness
@@ -81,20 +87,20 @@ class CachedReads:
         self._posts: Cache[int, Post] = Cache(
             "posts", self._load_posts, size=settings.cached_posts, freshness=freshness
         )
-        self._people: Cache[str, Person] = Cache(
-            "names", self._load_people, size=settings.cached_names, freshness=freshness
+        self._names: Cache[str, Person] = Cache(
+            "names", self._load_names, size=settings.cached_names, freshness=freshness
         )
-        self._tastes: Cache[str, Taste] = Cache(
-            "tastes", self._load_taste, size=readers, freshness=freshness
+        self._recent_likes: Cache[str, RecentLikes] = Cache(
+            "recent_likes", self._load_recent_likes, size=readers, freshness=freshness
         )
 
-    async def sight(self, user_id: str) -> Sight:
+    async def viewer_graph(self, user_id: str) -> ViewerGraph:
         """Whose posts a user sees."""
-        return (await self._sights.get((user_id,)))[user_id]
+        return (await self._viewer_graphs.get((user_id,)))[user_id]
 
-    def sight_held(self, user_id: str) -> Sight | None:
+    def cached_viewer_graph(self, user_id: str) -> ViewerGraph | None:
         """The same, if it needs no store."""
-        return self._sights.held((user_id,)).get(user_id)
+        return self._viewer_graphs.cached((user_id,)).get(user_id)
 
     async def authored(self, author_ids: Collection[str]) -> dict[str, Head]:
         """The newest posts of authors within the retention window; an author who is unavailable is absent."""
@@ -109,32 +115,32 @@ class CachedReads:
         """The posts that exist, deleted ones too, by the integers in their ids."""
         return await self._posts.get(numbers)
 
-    def posts_held(self, numbers: Collection[int]) -> dict[int, Post]:
+    def cached_posts(self, numbers: Collection[int]) -> dict[int, Post]:
         """The same as far as no store is needed."""
-        return self._posts.held(numbers)
+        return self._posts.cached(numbers)
 
     async def people(self, user_ids: Collection[str]) -> dict[str, Person]:
         """Everyone's name, and whether they have left."""
-        return await self._people.get(user_ids)
+        return await self._names.get(user_ids)
 
-    def people_held(self, user_ids: Collection[str]) -> dict[str, Person]:
+    def cached_people(self, user_ids: Collection[str]) -> dict[str, Person]:
         """The same as far as no store is needed."""
-        return self._people.held(user_ids)
+        return self._names.cached(user_ids)
 
     def people_unasked(self, user_ids: Collection[str]) -> dict[str, Person]:
         """What is known of everyone while the graph is away: of some no more than the id, and what the log has said."""
         unknown = {
             user_id: Person(user_id, self._pending.has_left(user_id)) for user_id in user_ids
         }
-        return unknown | self._people.held(user_ids)
+        return unknown | self._names.cached(user_ids)
 
-    async def taste(self, user_id: str) -> Taste:
+    async def recent_likes(self, user_id: str) -> RecentLikes:
         """What a user has lately liked."""
-        return (await self._tastes.get((user_id,)))[user_id]
+        return (await self._recent_likes.get((user_id,)))[user_id]
 
-    def taste_held(self, user_id: str) -> Taste | None:
+    def cached_recent_likes(self, user_id: str) -> RecentLikes | None:
         """The same, if it needs no store."""
-        return self._tastes.held((user_id,)).get(user_id)
+        return self._recent_likes.cached((user_id,)).get(user_id)
 
     async def liked(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
         """Which of these posts a user likes, uncached."""
@@ -152,19 +158,19 @@ class CachedReads:
             case PostLiked() | PostUnliked():
                 held = Held(isinstance(event, PostLiked), offset)
                 self._pending.like_changed(event.user_id, event.post_id, held)
-                self._tastes.drop(event.user_id)
+                self._recent_likes.drop(event.user_id)
                 self._posts.expire(event.post_id.int, COUNTS_S)
             case UserRegistered():
                 self._pending.renamed(event.user_id, event.display_name, offset)
-                self._people.drop(event.user_id)
+                self._names.drop(event.user_id)
             case UserLeft():
                 self._pending.user_left(event.user_id)
-                self._people.drop(event.user_id)
-                self._sights.drop(event.user_id)
+                self._names.drop(event.user_id)
+                self._viewer_graphs.drop(event.user_id)
             case _:
-                for user_id, cell, active in changed_sights(event):
-                    self._pending.sight_changed(user_id, cell, Held(active, offset))
-                    self._sights.drop(user_id)
+                for user_id, cell, active in changed_viewer_graphs(event):
+                    self._pending.viewer_graph_changed(user_id, cell, Held(active, offset))
+                    self._viewer_graphs.drop(user_id)
 
     def apply_awaited(self, event: Event, offset: int) -> None:
         """The same for an event that the tables show already: whatever is read from now on shows it too."""
@@ -172,7 +178,7 @@ class CachedReads:
             case UserRegistered() if self._is_forgotten(event.registered_at):
                 # A name that the log has lately set counts before the table's. Of an old one nobody knows whether it is
                 # still the last.
-                self._people.drop(event.user_id)
+                self._names.drop(event.user_id)
                 return
             case PostLiked() | PostUnliked():
                 self._pending.count_awaited(event.post_id, offset)
@@ -187,19 +193,27 @@ class CachedReads:
 
     async def close(self) -> None:
         """Stop what is loading."""
-        for cache in (self._sights, self._authored, self._posts, self._people, self._tastes):
+        for cache in (
+            self._viewer_graphs,
+            self._authored,
+            self._posts,
+            self._names,
+            self._recent_likes,
+        ):
             await cache.close()
 
-    async def _load_sight(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Sight]]:
+    async def _load_viewer_graph(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Loaded[ViewerGraph]]:
         (user_id,) = user_ids
-        asked = read_sight(user_id, stores=self._stores)
-        sight, cells = await within(self._budget_s, asked)
+        asked = read_viewer_graph(user_id, stores=self._stores)
+        graph, cells = await within(self._budget_s, asked)
         if self._pending.has_left(user_id):
-            sight = replace(sight, left=True)
+            graph = replace(graph, left=True)
         keep_s = 0.0
-        if self._pending.shows_sight(user_id, cells):
-            keep_s = _BACKFILLING_S if sight.unmaterialised else _AS_LONG_AS_POSSIBLE
-        return {user_id: Loaded(sight, keep_s)}
+        if self._pending.shows_viewer_graph(user_id, cells):
+            keep_s = _BACKFILLING_S if graph.unmaterialised else _AS_LONG_AS_POSSIBLE
+        return {user_id: Loaded(graph, keep_s)}
 
     async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Head]]:
         since_ms = self._clock.now_ms() - self._retention_ms
@@ -233,7 +247,7 @@ class CachedReads:
             return 0.0
         return _AS_LONG_AS_POSSIBLE if self._pending.shows_count(post) else COUNTS_S
 
-    async def _load_people(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Person]]:
+    async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Person]]:
         users = await within(self._budget_s, self._stores.users.get_many(user_ids))
         people = {}
         for user_id in user_ids:
@@ -249,15 +263,17 @@ class CachedReads:
             people[user_id] = Loaded(Person(name, left), _if(up_to_date))
         return people
 
-    async def _load_taste(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Taste]]:
+    async def _load_recent_likes(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Loaded[RecentLikes]]:
         (user_id,) = user_ids
         listed = self._listed_likes
         asked = self._stores.likes.recent(user_id, limit=listed)
-        taste = taste_of(await within(self._budget_s, asked), listed=listed)
-        hidden = hidden_likes(taste, self._pending.likes_of(user_id))
+        recent = recent_likes_of(await within(self._budget_s, asked), listed=listed)
+        hidden = hidden_likes(recent, self._pending.likes_of(user_id))
         offsets = await self._like_offsets(user_id, hidden) if hidden else {}
-        shown = shows_likes(taste, self._pending.likes_of(user_id), offsets)
-        return {user_id: Loaded(taste, _if(shown))}
+        shown = shows_likes(recent, self._pending.likes_of(user_id), offsets)
+        return {user_id: Loaded(recent, _if(shown))}
 
     async def _like_offsets(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
         if len(post_ids) > _MOST_LOOKED_UP:

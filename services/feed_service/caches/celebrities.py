@@ -13,7 +13,7 @@ from fanfold.core.errors import Transient
 from fanfold.core.ports import Pulled, Timelines
 from fanfold.core.settings import Settings
 from feed_service.budget import each_within, within
-from feed_service.caches.caches import Cache, Freshness, Loaded
+from feed_service.caches.cache import Cache, Freshness, Loaded
 from feed_service.candidates import Head, Page, candidate
 
 _LOG = logging.getLogger(__name__)

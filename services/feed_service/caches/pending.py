@@ -65,7 +65,7 @@ class Pending:
         latest = self._newest_of.get(author_id, (offset, post_id))
         self._newest_of[author_id] = max(latest, (offset, post_id))
 
-    def sight_changed(self, user_id: str, cell: Cell, held: Held) -> None:
+    def viewer_graph_changed(self, user_id: str, cell: Cell, held: Held) -> None:
         """Something changed about whose posts a user sees."""
         self._seen_by.note(user_id, cell, held)
 
@@ -107,7 +107,7 @@ class Pending:
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
-    def shows_sight(self, user_id: str, rows: Mapping[Cell, Held]) -> bool:
+    def shows_viewer_graph(self, user_id: str, rows: Mapping[Cell, Held]) -> bool:
         """Whether the rows about whose posts a user sees hold every change known."""
         changed = self._seen_by.of(user_id)
         return all(_shows(rows.get(cell), held) for cell, held in changed.items())

@@ -12,8 +12,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from fanfold.http.auth import Actor
 from fanfold.http.params import UserIdPath
-from feed_service.live.live import LiveFeed, LiveFeeds
-from feed_service.live.live_window import MOST_ITEMS, State, state_id, state_of_id
+from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of_id
+from feed_service.live.live_feeds import LiveFeed, LiveFeeds
 from feed_service.query.access import refuse_others
 
 RECONNECT_MS = 2000

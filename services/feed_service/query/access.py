@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fanfold.http.problems import Forbidden, NotFound
-from feed_service.caches.sight import Sight
+from feed_service.caches.viewer_graph import ViewerGraph
 
 
 class NotYourFeed(Forbidden):
@@ -22,7 +22,7 @@ def refuse_others(user_id: str, actor: str) -> None:
         raise NotYourFeed("A feed is its reader's own.")
 
 
-def refuse_left(reader: Sight) -> None:
+def refuse_left(reader: ViewerGraph) -> None:
     """Answer 404 to a reader who has left."""
     if reader.left:
         raise NoSuchUser("You have left, for good: there is no feed under this id any more.")

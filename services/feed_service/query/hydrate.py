@@ -37,18 +37,18 @@ async def hydrate(
         "" not in author_ids
     )  # or they come from a frozen ranking, which holds no authors
     author_ids.discard("")
-    people: Mapping[str, Person] = reads.people_held(author_ids)
+    people: Mapping[str, Person] = reads.cached_people(author_ids)
     if len(people) < len(author_ids):
         posts, people = await asyncio.gather(
-            _posts(reads, numbers, coverage), _people(reads, author_ids, coverage)
+            _posts(reads, numbers, coverage), _names(reads, author_ids, coverage)
         )
     else:
         posts = await _posts(reads, numbers, coverage)
     if posts is None:
         coverage.without_content = True
-        posts = reads.posts_held(numbers)
+        posts = reads.cached_posts(numbers)
     if not in_candidates:
-        people = await _people(reads, {post.author_id for post in posts.values()}, coverage)
+        people = await _names(reads, {post.author_id for post in posts.values()}, coverage)
     return [
         Hydrated(post, candidate.source, author)
         for candidate in candidates
@@ -64,7 +64,7 @@ async def _posts(
     return await coverage.ask("posts", reads.posts(numbers))
 
 
-async def _people(
+async def _names(
     reads: CachedReads, author_ids: Collection[str], coverage: Coverage
 ) -> Mapping[str, Person]:
     people = await coverage.ask("graph", reads.people(author_ids))

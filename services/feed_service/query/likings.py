@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fanfold.core.ports import Post
 from feed_service.caches.cached_reads import CachedReads
-from feed_service.caches.taste import Taste
+from feed_service.caches.recent_likes import RecentLikes
 from feed_service.query.coverage import Coverage
 
 T = TypeVar("T")
@@ -22,33 +22,33 @@ class Likings:
         self._reads = reads
         self._reader = reader
         self._coverage = coverage
-        self._taste = reads.taste_held(reader)
+        self._likes = reads.cached_recent_likes(reader)
 
     @property
     def shares(self) -> Mapping[str, float]:
         """Author → their share of the reader's last likes. Known after `beside`."""
-        return self._taste.shares if self._taste else {}
+        return self._likes.shares if self._likes else {}
 
     async def beside(self, work: Awaitable[T]) -> T:
-        """Do this work, and load the reader's taste meanwhile if it isn't at hand."""
-        if self._taste is not None:
+        """Do this work, and load the recent likes meanwhile if it isn't at hand."""
+        if self._likes is not None:
             return await work
-        result, self._taste = await asyncio.gather(work, self._load())
+        result, self._likes = await asyncio.gather(work, self._load())
         return result
 
-    async def _load(self) -> Taste | None:
-        return await self._coverage.ask("likes", self._reads.taste(self._reader))
+    async def _load(self) -> RecentLikes | None:
+        return await self._coverage.ask("likes", self._reads.recent_likes(self._reader))
 
     async def of(self, posts: Collection[Post]) -> Collection[UUID]:
         """Those of the posts that the reader likes. Asks about posts that are older than the likes at hand."""
-        taste = self._taste
-        if taste is None or not taste.ids:
+        recent = self._likes
+        if recent is None or not recent.ids:
             return ()
-        liked = {post.post_id for post in posts if taste.lists(post.post_id)}
+        liked = {post.post_id for post in posts if recent.lists(post.post_id)}
         unsure = [
             post.post_id
             for post in posts
-            if post.post_id not in liked and not taste.tells(post.created_at_ms)
+            if post.post_id not in liked and not recent.tells(post.created_at_ms)
         ]
         if unsure:
             asked = self._reads.liked(self._reader, unsure)

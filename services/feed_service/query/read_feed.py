@@ -14,9 +14,9 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ids import created_at_ms
 from fanfold.core.settings import Settings
 from feed_service.caches.cached_reads import CachedReads
-from feed_service.caches.sight import Sight
+from feed_service.caches.viewer_graph import ViewerGraph
 from feed_service.candidates import Candidate, candidate
-from feed_service.consistency.after import NOTHING_AWAITED, Awaited
+from feed_service.consistency.after_writes import NOTHING_AWAITED, Awaited
 from feed_service.query.access import refuse_left
 from feed_service.query.coverage import Coverage, SourceName
 from feed_service.query.cursor import (
@@ -175,10 +175,10 @@ class ReadFeed:
     async def _go_on(self, asked: _Asked, frozen: Frozen) -> tuple[list[Hydrated], str | None]:
         """The next page of a frozen ranking, without what was deleted or is no longer followed."""
         coverage, remaining = asked.coverage, frozen.remaining
-        sight = await asked.likings.beside(self._sight(asked))
-        if sight:
-            refuse_left(sight)
-        authors = sight.visible if sight else frozenset((asked.viewer,))
+        graph = await asked.likings.beside(self._viewer_graph(asked))
+        if graph:
+            refuse_left(graph)
+        authors = graph.visible if graph else frozenset((asked.viewer,))
         shows = visible(authors, self._span(None))
         candidates = [candidate(post_id, "", source) for post_id, source in remaining]
         live = [
@@ -198,8 +198,8 @@ class ReadFeed:
             return shown, None
         return shown, ranked_cursor(Frozen(rest, frozen.newest), scope=asked.scope)
 
-    async def _sight(self, asked: _Asked) -> Sight | None:
-        return await asked.coverage.ask("graph", self._reads.sight(asked.viewer))
+    async def _viewer_graph(self, asked: _Asked) -> ViewerGraph | None:
+        return await asked.coverage.ask("graph", self._reads.viewer_graph(asked.viewer))
 
     async def _skeleton(self, asked: _Asked, span: Span, *, wanted: int) -> Skeleton:
         skeleton = self._sources.skeleton(

@@ -14,7 +14,7 @@ from feed_service.budget import within
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
 from feed_service.candidates import Candidate, Head, Page
-from feed_service.consistency.presence import Presence
+from feed_service.presence import Presence
 from feed_service.query.access import refuse_left
 from feed_service.query.coverage import Coverage, SourceName
 from feed_service.query.merge import FetchPage, Source
@@ -78,29 +78,29 @@ class Sources:
         Answers 404 to a viewer who has left. Without the graph only the own posts remain: pointers of others can't be
         told from leftovers.
         """
-        # The timeline after the sight, never beside its load: a backfill that ends between the two would be
-        # missed by a timeline that was read before it, and vouched for by a sight that was read after it.
-        if (sight := self._reads.sight_held(viewer)) is not None:
+        # The timeline after the graph, never beside its load: a backfill that ends between the two would be
+        # missed by a timeline that was read before it, and vouched for by a graph that was read after it.
+        if (graph := self._reads.cached_viewer_graph(viewer)) is not None:
             coverage.answered.add("graph")
         else:
-            sight = await coverage.ask("graph", self._reads.sight(viewer))
-        if sight is not None:
-            refuse_left(sight)
-            self._presence.seen(viewer, asleep_at=sight.asleep_at)
+            graph = await coverage.ask("graph", self._reads.viewer_graph(viewer))
+        if graph is not None:
+            refuse_left(graph)
+            self._presence.seen(viewer, asleep_at=graph.asleep_at)
         own_posts = self._authored((viewer,), span, coverage)
-        if sight is None:
+        if graph is None:
             return Skeleton(await own_posts, frozenset((viewer,)))
         own, timeline = await asyncio.gather(
             own_posts, self._timeline(viewer, span, wanted, coverage)
         )
         sources = [timeline, *own]
-        pulled_too = (pull_too & sight.visible).difference(sight.unmaterialised, (viewer,))
-        if sight.unmaterialised or pulled_too:
-            authors = (*sight.unmaterialised, *pulled_too)
-            name: SourceName = "rebuilding" if sight.asleep else "posts"
+        pulled_too = (pull_too & graph.visible).difference(graph.unmaterialised, (viewer,))
+        if graph.unmaterialised or pulled_too:
+            authors = (*graph.unmaterialised, *pulled_too)
+            name: SourceName = "rebuilding" if graph.asleep else "posts"
             sources += await self._authored(authors, span, coverage, name=name)
-        sources += await self._pulled(sight.visible, span, coverage)
-        return Skeleton(sources, sight.visible)
+        sources += await self._pulled(graph.visible, span, coverage)
+        return Skeleton(sources, graph.visible)
 
     async def _timeline(self, viewer: str, span: Span, wanted: int, coverage: Coverage) -> Source:
         # A few more than wanted: some will turn out deleted or no longer followed. Who needs another page has many

@@ -69,7 +69,7 @@ class Cache(Generic[K, V]):
             found.update(await self._loaded(missing))
         return found
 
-    def held(self, keys: Collection[K]) -> dict[K, V]:
+    def cached(self, keys: Collection[K]) -> dict[K, V]:
         """Those that can be had without a load."""
         found = self._split(keys)[0]
         self._hits.inc(len(found))

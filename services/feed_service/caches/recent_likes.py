@@ -50,7 +50,7 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True)
-class Taste:
+class RecentLikes:
     """A reader's latest likes. `shares`: author → their share, 0 to 1, of the last hundred.
 
     Of posts created since `listed_since_ms` (None: of all) every one that the reader likes is in the list.
@@ -69,34 +69,36 @@ class Taste:
         return self.listed_since_ms is None or created_at_ms >= self.listed_since_ms
 
 
-def taste_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> Taste:
-    """The taste of a reader with these likes, which are the latest, newest first, and all of them if fewer than `listed`."""
+def recent_likes_of(recent: Sequence[RecentLike], *, listed: int = LISTED) -> RecentLikes:
+    """From a viewer's newest likes, newest first; they are all of them if fewer than `listed`."""
     judged = recent[:JUDGED]
     authors = Counter(sys.intern(like.author_id) for like in judged)
     since_ms = None if len(recent) < listed else recent[-1].liked_at_ms + _CLOCKS_APART_MS
-    return Taste(
+    return RecentLikes(
         ids=Ids(like.post_id for like in recent),
         shares={author_id: likes / len(judged) for author_id, likes in authors.items()},
         listed_since_ms=since_ms,
     )
 
 
-def shows_likes(taste: Taste, changes: Mapping[UUID, Held], offsets: Mapping[UUID, int]) -> bool:
-    """Whether a taste holds every change known of likes. `offsets`: of likes that had to be looked up.
+def shows_likes(
+    recent: RecentLikes, changes: Mapping[UUID, Held], offsets: Mapping[UUID, int]
+) -> bool:
+    """Whether a list of recent likes holds every change known of likes. `offsets`: of likes that had to be looked up.
 
     What counts is whether a post is in the list or not, as for any cell that is on or off; only the list's end hides it.
     """
     return all(
-        taste.lists(post_id) == change.active
+        recent.lists(post_id) == change.active
         or (post_id in offsets and offsets[post_id] >= change.offset)
         for post_id, change in changes.items()
     )
 
 
-def hidden_likes(taste: Taste, changes: Mapping[UUID, Held]) -> list[UUID]:
+def hidden_likes(recent: RecentLikes, changes: Mapping[UUID, Held]) -> list[UUID]:
     """Posts liked, says the log, and not in a full list: liked again, maybe, which doesn't renew a like's time."""
-    if taste.listed_since_ms is None:
+    if recent.listed_since_ms is None:
         return []
     return [
-        post_id for post_id, held in changes.items() if held.active and not taste.lists(post_id)
+        post_id for post_id, held in changes.items() if held.active and not recent.lists(post_id)
     ]

@@ -34,7 +34,7 @@ from fanfold.core.events import (
     UserUnmuted,
 )
 from fanfold.http.problems import NotNow
-from feed_service.live.live_window import Change, State, change, state_of
+from feed_service.live.client_state import Change, State, change, state_of
 from feed_service.query.access import NoSuchUser
 from feed_service.query.items import Newest
 

@@ -22,7 +22,7 @@ from feed_service.caches.pending import Cell, Held
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ViewerGraph:
     """Whose posts a reader sees, and who of them is not in the timeline (yet).
 
     `asleep`: nothing is delivered to this reader, so that nobody is in the timeline; `asleep_at` is
@@ -36,8 +36,10 @@ class Sight:
     left: bool = False
 
 
-async def read_sight(user_id: str, *, stores: Stores) -> tuple[Sight, dict[Cell, Held]]:
-    """A reader's sight from the tables, and the cells it was made of."""
+async def read_viewer_graph(
+    user_id: str, *, stores: Stores
+) -> tuple[ViewerGraph, dict[Cell, Held]]:
+    """A reader's graph from the tables, and the cells it was made of."""
     follows, mutes, blocks, user = await asyncio.gather(
         stores.follows.following(user_id),
         stores.ties.mutes(user_id),
@@ -61,7 +63,7 @@ async def read_sight(user_id: str, *, stores: Stores) -> tuple[Sight, dict[Cell,
     ]
     # Interned, for the same popular authors are in thousands of sets.
     return (
-        Sight(
+        ViewerGraph(
             visible=frozenset([user_id, *(sys.intern(each.followee_id) for each in followed)]),
             unmaterialised=tuple(
                 sys.intern(each.followee_id)
@@ -76,8 +78,8 @@ async def read_sight(user_id: str, *, stores: Stores) -> tuple[Sight, dict[Cell,
     )
 
 
-def changed_sights(event: Event) -> list[tuple[str, Cell, bool]]:
-    """Whose sight an event changes: the user, the cell, and whether it is on afterwards."""
+def changed_viewer_graphs(event: Event) -> list[tuple[str, Cell, bool]]:
+    """Whose graph an event changes: the user, the cell, and whether it is on afterwards."""
     match event:
         case UserFollowed() | UserUnfollowed():
             on = isinstance(event, UserFollowed)
