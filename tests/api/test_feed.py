@@ -265,4 +265,6 @@ async def test_the_document_describes_the_items_the_cursor_and_the_header(
     described = document["components"]["schemas"]["Explanation"]
     assert set(described["required"]) == set(explained["explain"])
     posts = (await client.get("/users/alice/posts", headers=ALICE)).json()
-    assert set(document["components"]["schemas"]["PostItem"]["required"]) == set(posts["items"][0])
+    assert set(document["components"]["schemas"]["PostResource"]["required"]) == set(
+        posts["items"][0]
+    )

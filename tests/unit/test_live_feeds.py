@@ -23,6 +23,7 @@ from fanfold.core.events import (
     from_ms,
 )
 from fanfold.core.ids import new_post_id
+from fanfold.core.ports import Post
 from fanfold.http.problems import Invalid
 from feed_service.live.client_state import (
     MOST_ITEMS,
@@ -50,8 +51,8 @@ AT = from_ms(START_MS)
 
 def an_item(n: int, content: str = "hello") -> FeedItem:
     post_id = new_post_id(START_MS + n)
-    return FeedItem(
-        post_id, "bob", "Bob", content, "2027-01-15T08:00:00.000Z", None, 0, False, "push"
+    return FeedItem.of(
+        Post(post_id, "bob", content), author="Bob", liked_by_me=False, source="push"
     )
 
 

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
-from uuid import UUID
 
 from pydantic import Field
 
-from fanfold.core.clock import rfc3339
 from fanfold.core.delivery import Delivery
-from fanfold.core.ports import Post
-from fanfold.http.openapi import Rfc3339
+from fanfold.http.post_resource import PostResource
 from feed_service.query.hydrate import Hydrated
 from feed_service.query.ranking import Parts
 
 
-@dataclass(frozen=True, slots=True)
-class PostItem:
-    """A post in a list."""
-
-    post_id: UUID
-    author_id: str
-    author: Annotated[str, Field(description="The display name; without one the id.")]
-    content: str
-    created_at: Rfc3339
-    edited_at: Rfc3339 | None
-    like_count: Annotated[int, Field(description="How many like it, at most about a second ago.")]
-    liked_by_me: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FeedItem(PostItem):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedItem(PostResource):
     """A post in a feed."""
 
     source: Annotated[Delivery, Field(description="Whether it was pushed to the reader or pulled.")]
@@ -52,7 +35,7 @@ class Explanation:
     age_ms: Annotated[int, Field(description="The post's age.")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedItem(FeedItem):
     """A post in a feed that is asked to explain itself."""
 
@@ -72,7 +55,7 @@ class FeedPage:
 class PostPage:
     """A page of an author's posts, newest first."""
 
-    items: list[PostItem]
+    items: list[PostResource]
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
 
 
@@ -93,33 +76,17 @@ class NewPosts:
     complete: Annotated[bool, Field(description="False when a source could not be asked.")]
 
 
-def post_item(post: Post, author: str, *, liked: bool) -> PostItem:
-    """The item of a post, which its reader likes or doesn't."""
-    return PostItem(*_shown(post, author, liked))
-
-
 def feed_item(shown: Hydrated, *, liked: bool) -> FeedItem:
     """The item of a post in a feed."""
-    return FeedItem(*_shown(shown.post, shown.author.name, liked), shown.source)
+    return FeedItem.of(shown.post, author=shown.author.name, liked_by_me=liked, source=shown.source)
 
 
 def explained_item(shown: Hydrated, parts: Parts, *, liked: bool, age_ms: int) -> ExplainedItem:
     """The same with the parts of its score."""
-    explanation = Explanation(parts.score, *parts, age_ms)
-    return ExplainedItem(*_shown(shown.post, shown.author.name, liked), shown.source, explanation)
-
-
-def _shown(
-    post: Post, author: str, liked: bool
-) -> tuple[UUID, str, str, str, str, str | None, int, bool]:
-    edited_at = None if post.edited_at_ms is None else rfc3339(post.edited_at_ms)
-    return (
-        post.post_id,
-        post.author_id,
-        author,
-        post.content,
-        rfc3339(post.created_at_ms),
-        edited_at,
-        post.like_count,
-        liked,
+    return ExplainedItem.of(
+        shown.post,
+        author=shown.author.name,
+        liked_by_me=liked,
+        source=shown.source,
+        explain=Explanation(parts.score, *parts, age_ms),
     )

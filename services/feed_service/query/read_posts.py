@@ -7,12 +7,13 @@ from uuid import UUID
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports import Post, Stores
 from fanfold.http.blocks import refuse_blocked
+from fanfold.http.post_resource import PostResource
 from feed_service.budget import within
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.query.access import NoSuchUser
 from feed_service.query.coverage import Coverage
 from feed_service.query.cursor import Place, place_cursor, place_of
-from feed_service.query.items import PostPage, post_item
+from feed_service.query.items import PostPage
 from feed_service.query.likings import Likings
 
 _FEWEST_ROWS = 20  # read on in steps of at least so many past deleted posts
@@ -57,7 +58,10 @@ class ReadPosts:
             # Nothing else: this list has no depth, and nobody counts its news.
             last = shown[-1].post_id
             next_cursor = place_cursor(Place(last, served=0, newest=last), scope=scope)
-        items = [post_item(post, author.name, liked=post.post_id in liked) for post in shown]
+        items = [
+            PostResource.of(post, author=author.name, liked_by_me=post.post_id in liked)
+            for post in shown
+        ]
         return PostPage(items, next_cursor)
 
     async def _live(self, author_id: str, before: UUID | None, wanted: int) -> list[Post]:
