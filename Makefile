@@ -40,10 +40,10 @@ up: $(LOCAL) ## Start the real system and keep it running: PORT (8080), WORKERS,
 	@scripts/fetch_engines jars
 	@exec $(PY) -m deploy.local.up --data "$(HOME_OF_UP)" --port $(PORT) --ports $(PORTS) $(if $(WORKERS),--workers $(WORKERS))
 
-status: $(RUNTIME) ## Show its health, what waits for the workers, and where the logs are
-	@exec .venv/bin/fanfold status --data "$(HOME_OF_UP)"
+status: $(LOCAL) ## Show its health, what waits for the workers, and where the logs are
+	@exec $(PY) -m deploy.local.status --data "$(HOME_OF_UP)"
 
-down: $(RUNTIME) ## Stop it in order; its data stays
+down: $(LOCAL) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
 test: static engines manifests $(LOCAL) ## Run everything, also on the real Kafka and Cassandra

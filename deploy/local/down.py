@@ -1,4 +1,4 @@
-"""`make down`: stop everything in order, the gateway first and the engines last. The data stays."""
+"""`make down`: stops everything in order, the gateway first and the engines last. The data stays."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
+from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
 from deploy.local.plan import ENGINES, GATEWAY
+from deploy.local.supervisor import Supervisor
+from deploy.local.system import read_system
 from fanfold.core.errors import Fault
-from fanfold.ops.supervisor import Supervisor
-from fanfold.ops.system import read_system
 
-_LOOK_AGAIN_S = 0.1
+_POLL_S = 0.1
 
 
 def down(home: Path) -> None:
-    """Return when nothing runs any more; idempotent. Raises `Fault` if something stays."""
+    """Return when nothing runs any more; idempotent. Raises `Fault` if a process does not stop."""
     system = read_system(home)
     supervisor = Supervisor(system.supervisor) if system else None
     if supervisor is None or not supervisor.alive():
@@ -26,14 +26,14 @@ def down(home: Path) -> None:
         return
     started_s = time.monotonic()
     processes = supervisor.processes()
-    pids = [supervisor.pid(), *(each.pid for each in processes.values() if each.pid)]
+    pids = [supervisor.pid(), *(state.pid for state in processes.values() if state.pid)]
     services = [name for name in processes if name not in (*ENGINES, GATEWAY)]
-    # Whoever writes is gone before what it writes to, and whoever asks before what answers.
+    # Clients stop before what they call: the gateway, then the services, then the engines.
     for names in ([GATEWAY], services, ENGINES):
         _stop(supervisor, [name for name in names if name in processes])
     supervisor.shut_down()
     _wait_until_gone(pids)
-    console.print(f"Fanfold is down after {time.monotonic() - started_s:.0f} s; its data is kept.")
+    console.print(f"Fanfold is down after {time.monotonic() - started_s:.0f} s; its data stays.")
 
 
 def _stop(supervisor: Supervisor, names: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def _wait_until_gone(pids: Collection[int]) -> None:
     while left := [pid for pid in pids if _runs(pid)]:
         if time.monotonic() > deadline:
             raise Fault(f"still running after {STOPPED_S:.0f} s: {left}")
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_POLL_S)
 
 
 def _runs(pid: int) -> bool:
@@ -64,9 +64,9 @@ def _runs(pid: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make down", description=__doc__)
-    parser.add_argument("--data", default=".fanfold", help="as it was given to `make up`")
+    parser.add_argument("--data", default=".fanfold", help="the directory given to `make up`")
     home = Path(parser.parse_args().data).absolute()
-    in_one_go(home, lambda: down(home), "make down", interrupted="`make down` again goes on.")
+    run_alone(home, lambda: down(home), "make down", interrupted="`make down` again goes on.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plan of a system on this machine: which processes there are, on which ports, and where their data and logs are."""
+"""The plan of a local system: its processes, their ports, and the paths of their data and logs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanfold.ops.system import Process, System
+from deploy.local.system import Process, System
 
 ROOT = Path(__file__).parents[2]
 MOST_WORKERS = 24
-"""The partitions of the slices topic: further workers would have nothing to do."""
+"""The partitions of the slices topic: more workers would have nothing to do."""
 
-# In the block of ports that starts at `first_port`. Below the range that systems hand to outgoing connections, so that
-# a process that was killed finds its port free when it comes back.
+# The block of ports starts at `first_port`. It is below the range of ephemeral ports, so that the port of a killed process is
+# still free when the process is restarted.
 DEFAULT_FIRST_PORT = 18100
 _ENGINE_PORTS = {"kafka": 0, "controller": 1, "cassandra": 2, "storage": 3}
 _GATEWAY_ADMIN = 4
 _API_PORTS = {"post": 5, "graph": 6, "feed": 7}
-_WORKERS_AT = 10
-# A Unix socket's path has 104 bytes on some systems, and supervisord first binds it with its pid behind.
+_WORKERS_AFTER = 10
+# Some systems limit a Unix socket's path to 104 bytes, and supervisord first binds it with its pid appended.
 _LONGEST_SOCKET_PATH = 92
 
 ENGINES = ("kafka", "cassandra")
 APIS = tuple(_API_PORTS)
 GATEWAY = "gateway"
 SWEEP = "activity-sweep"
-"""Puts to sleep whoever does not read any more, once a day; it listens on no port."""
+"""Puts inactive users to sleep, once a day. It listens on no port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`home` holds everything that is kept. Paths are absolute."""
+    """`home` is the directory of everything that is kept. Paths are absolute."""
 
     home: Path
     gateway_port: int
@@ -45,28 +45,30 @@ class Plan:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Everything but the engines, in the order in which it is started."""
+        """Everything but the engines, in the order of starting."""
         return (*APIS, *self.worker_names, SWEEP, GATEWAY)
 
     @property
     def names(self) -> tuple[str, ...]:
         return (*ENGINES, *self.services)
 
-    def port(self, of: str) -> int:
-        """Of a process, or of `controller`, `storage` and `gateway-admin`."""
-        if of == GATEWAY:
+    def port(self, name: str) -> int:
+        """The port of a process, or of `controller`, `storage` or `gateway-admin`."""
+        if name == GATEWAY:
             return self.gateway_port
-        if of in self.worker_names:
-            return self.first_port + _WORKERS_AT + self.worker_names.index(of) + 1
+        if name in self.worker_names:
+            return self.first_port + _WORKERS_AFTER + self.worker_names.index(name) + 1
         return (
-            self.first_port + (_ENGINE_PORTS | _API_PORTS | {"gateway-admin": _GATEWAY_ADMIN})[of]
+            self.first_port + (_ENGINE_PORTS | _API_PORTS | {"gateway-admin": _GATEWAY_ADMIN})[name]
         )
 
     @property
     def ports(self) -> dict[str, int]:
-        """Every port that is listened on."""
+        """Every port that something listens on, by name."""
         listening = (name for name in self.names if name != SWEEP)
-        return {of: self.port(of) for of in (*listening, "controller", "storage", "gateway-admin")}
+        return {
+            name: self.port(name) for name in (*listening, "controller", "storage", "gateway-admin")
+        }
 
     def log(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"
@@ -81,7 +83,7 @@ class Plan:
 
     @property
     def socket(self) -> Path:
-        """supervisord's: in `home`, or for a long path in the temporary directory."""
+        """Supervisord's socket: in `home`, or in the temporary directory if that path is too long."""
         path = self.home / "supervisor.sock"
         if len(str(path).encode()) <= _LONGEST_SOCKET_PATH:
             return path
@@ -89,7 +91,7 @@ class Plan:
         return Path(tempfile.gettempdir()) / f"fanfold-{name}.sock"
 
     def system(self) -> System:
-        """The plan as `fanfold status` reads it. Its settings go before those of whoever types `make up`."""
+        """The description of the system. Its settings override those of the environment that `make up` runs in."""
         return System(
             settings={
                 "kafka_bootstrap": f"127.0.0.1:{self.port('kafka')}",

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from deploy.local.commands import command, environment
 from deploy.local.plan import ENGINES, GATEWAY, ROOT, Plan
+from deploy.local.supervisor import Supervisor
 from fanfold.core.errors import Fault
-from fanfold.ops.supervisor import Supervisor
 
 _START_S = 10.0
-_LOOK_AGAIN_S = 0.05
-# supervisord's format knows no way to write these inside a value.
-_UNSPEAKABLE = ('"', "'", "\\", "\n", " ;", " #")
+_POLL_S = 0.05
+# supervisord's format can't escape these in a value.
+_UNWRITABLE = ('"', "'", "\\", "\n", " ;", " #")
 
 _HEAD = """\
 [supervisord]
@@ -34,8 +34,8 @@ chmod=0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
-# Back whatever it died of and however often: `startretries` counts only deaths in the first second, and waits a
-# little longer each time. Stopped in reverse order of priority.
+# Restarted after any exit, without a limit: `startretries` counts only exits in the first second, and supervisord pauses a
+# little longer after each. Processes are stopped in reverse order of priority.
 _PROGRAM = """
 [program:{name}]
 command={command}
@@ -56,7 +56,7 @@ redirect_stderr=true
 def write_configuration(plan: Plan) -> Path:
     """Write supervisord's configuration and everything that it names; idempotent. Raises `Fault`."""
     for path in (plan.home, ROOT):
-        refuse_unspeakable(path)
+        refuse_unwritable(path)
     for directory in (plan.home, plan.configuration, plan.data, plan.home / "logs"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = plan.configuration / "supervisord.conf"
@@ -65,7 +65,7 @@ def write_configuration(plan: Plan) -> Path:
 
 
 def configuration(plan: Plan, prefix: list[str]) -> str:
-    """The text; each command follows `prefix`."""
+    """The text of the file; `prefix` goes before each command."""
     head = _HEAD.format(
         log=_escaped(str(plan.log("supervisord"))),
         home=_escaped(str(plan.home)),
@@ -74,22 +74,22 @@ def configuration(plan: Plan, prefix: list[str]) -> str:
     return head + "".join(_program(plan, name, prefix) for name in plan.names)
 
 
-def refuse_unspeakable(path: Path) -> None:
-    """Raise `Fault` for a directory that supervisord's configuration can't name."""
-    found = [each for each in _UNSPEAKABLE if each in str(path)]
+def refuse_unwritable(path: Path) -> None:
+    """Raise `Fault` for a directory whose name can't be written in supervisord's configuration."""
+    found = [text for text in _UNWRITABLE if text in str(path)]
     if found:
         raise Fault(f"{path}: supervisord can't use a directory with {found} in its name")
 
 
 def dies_with_its_parent() -> list[str]:
-    """Makes a process end with supervisord, where the system can: nobody would look after it any more."""
+    """The prefix that ends a process when supervisord ends, if the system has one: nothing would restart the process any more."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return []
-    known = subprocess.run(  # noqa: S603 - no text from outside
+    help_text = subprocess.run(  # noqa: S603 - no text from outside
         [setpriv, "--help"], capture_output=True, text=True, check=False
     )
-    return [setpriv, "--pdeathsig", "KILL"] if "--pdeathsig" in known.stdout else []
+    return [setpriv, "--pdeathsig", "KILL"] if "--pdeathsig" in help_text.stdout else []
 
 
 def start_supervisord(plan: Plan, configured: Path) -> Supervisor:
@@ -100,7 +100,7 @@ def start_supervisord(plan: Plan, configured: Path) -> Supervisor:
     started = subprocess.run(  # noqa: S603 - no text from outside
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(configured)],
         cwd=plan.home,
-        env={**os.environ, **settings, "FANFOLD_HOST": "127.0.0.1"},  # noqa: TID251 - handed on
+        env={**os.environ, **settings, "FANFOLD_HOST": "127.0.0.1"},  # noqa: TID251 - passed on
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -111,12 +111,12 @@ def start_supervisord(plan: Plan, configured: Path) -> Supervisor:
     while not supervisor.alive():
         if started.returncode or time.monotonic() > deadline:
             raise Fault(f"supervisord did not start: {started.stderr or plan.log('supervisord')}")
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_POLL_S)
     return supervisor
 
 
 def _program(plan: Plan, name: str, prefix: list[str]) -> str:
-    # The services wait for their tables and topics, which `make up` makes before it starts them.
+    # `make up` starts the services, after it has made their tables and topics.
     engine = name in ENGINES
     variables = ",".join(f'{key}="{value}"' for key, value in environment(plan, name).items())
     return _PROGRAM.format(

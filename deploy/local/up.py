@@ -1,4 +1,4 @@
-"""`make up`: the real system on this machine, kept running by supervisord. Safe to repeat, and to interrupt."""
+"""`make up`: starts the real system on this machine, supervised by supervisord. Safe to repeat and to interrupt."""
 
 from __future__ import annotations
 
@@ -11,34 +11,39 @@ from pathlib import Path
 
 from rich.table import Table
 
-from deploy.local.one_at_a_time import STOPPED_S, console, in_one_go
+from deploy.local.data_format import check_data_format
+from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
 from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, Plan
+from deploy.local.readiness import READY, readiness_of
+from deploy.local.status import relative
+from deploy.local.supervisor import Supervisor
 from deploy.local.supervisord import start_supervisord, write_configuration
+from deploy.local.system import System, read_system, write_system
 from fanfold.adapters.cassandra.migrate import migrate, record_partitions
 from fanfold.adapters.kafka.admin import apply_topics, partition_counts
-from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Fault
+from fanfold.core.retry import Backoff, retry
 from fanfold.core.settings import Settings
-from fanfold.ops.probes import READY, readiness_of
-from fanfold.ops.supervisor import Supervisor
-from fanfold.ops.system import System, read_system, write_system
 
 _READY_S = 120.0
-_PATIENT_S = 15.0
-_LOOK_AGAIN_S = 0.1
+_SAY_EVERY_S = 15.0
+_POLL_S = 0.1
 
 
 def up(wanted: Plan) -> None:
-    """Bring it up, or up again. Raises `Fault` and leaves what runs as it is where the plan can't be met."""
+    """Start the system, or what is missing of it. Raises `Fault`, and changes nothing that runs, if the plan can't be met."""
     started_s = time.monotonic()
+    check_data_format(wanted)
     supervisor = Supervisor(str(wanted.socket))
     if supervisor.alive():
-        _refuse_to_move(wanted)
-        before = {name for name, each in supervisor.processes().items() if each.running}
+        _refuse_other_ports(wanted)
+        running = {name for name, state in supervisor.processes().items() if state.running}
         write_configuration(wanted)
-        _take_up_changes(supervisor)
+        _apply_changes(supervisor)
     else:
         _refuse_taken_ports(wanted)
-        before = set()
+        running = set()
         supervisor = start_supervisord(wanted, write_configuration(wanted))
     system = wanted.system()
     write_system(wanted.home, system)
@@ -50,23 +55,23 @@ def up(wanted: Plan) -> None:
     for service in wanted.services:
         supervisor.start(service)
     _wait(system, wanted.services, started_s)
-    if before == set(wanted.names):
+    if running == set(wanted.names):
         console.print("Fanfold is up already.")
     else:
         console.print(f"Fanfold is up after {time.monotonic() - started_s:.0f} s.")
     console.print(_where(wanted, system))
 
 
-def _refuse_to_move(wanted: Plan) -> None:
+def _refuse_other_ports(wanted: Plan) -> None:
     running = read_system(wanted.home)
     if running is not None and running.processes[0].ready != wanted.system().processes[0].ready:
-        raise Fault("it is up on other ports: `make down` first")
+        raise Fault("it runs on other ports: `make down` first")
     if running is not None and running.gateway != wanted.system().gateway:
-        raise Fault(f"it is up at {running.gateway}: `make down` first")
+        raise Fault(f"it runs at {running.gateway}: `make down` first")
 
 
-def _take_up_changes(supervisor: Supervisor) -> None:
-    """More workers or fewer. A changed command is taken up after the next `make down`."""
+def _apply_changes(supervisor: Supervisor) -> None:
+    """Start or stop workers. A changed command takes effect after the next `make down`."""
     changes = supervisor.changes()
     for name in changes.removed:
         supervisor.stop(name)
@@ -79,17 +84,17 @@ def _take_up_changes(supervisor: Supervisor) -> None:
 
 
 def _refuse_taken_ports(plan: Plan) -> None:
-    taken = {of: port for of, port in plan.ports.items() if not is_free(port)}
+    taken = {name: port for name, port in plan.ports.items() if not is_free(port)}
     if "gateway" in taken:
         raise Fault(f"port {plan.gateway_port} is taken; choose another: make up PORT=8081")
     if taken:
-        listed = ", ".join(f"{port} ({of})" for of, port in taken.items())
+        listed = ", ".join(f"{port} ({name})" for name, port in taken.items())
         raise Fault(f"ports are taken: {listed}; choose another block: make up PORTS=19100")
 
 
 def is_free(port: int) -> bool:
     with socket.socket() as listener:
-        # As servers do: a connection that has just ended is no obstacle.
+        # As servers do: a connection that was closed just now does not count.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
@@ -99,9 +104,9 @@ def is_free(port: int) -> bool:
 
 
 def _wait(system: System, names: Sequence[str], started_s: float) -> None:
-    """Return when all of them are ready, telling of each."""
+    """Return when all of them are ready; print each as it becomes ready."""
     deadline = time.monotonic() + _READY_S
-    patient_until = time.monotonic() + _PATIENT_S
+    say_at = time.monotonic() + _SAY_EVERY_S
     waiting = list(names)
     while waiting:
         answers = {name: readiness_of(system.process(name).ready) for name in waiting}
@@ -113,25 +118,27 @@ def _wait(system: System, names: Sequence[str], started_s: float) -> None:
                 f"{name}: {answers[name]}, log: {system.process(name).log}" for name in waiting
             )
             raise Fault(f"not ready within {_READY_S:.0f} s: {why}")
-        if waiting and time.monotonic() > patient_until:
-            patient_until += _PATIENT_S
+        if waiting and time.monotonic() > say_at:
+            say_at += _SAY_EVERY_S
             _say(
                 f"still waiting for {waiting[0]}; log: {system.process(waiting[0]).log}", started_s
             )
-        time.sleep(_LOOK_AGAIN_S if waiting else 0)
+        time.sleep(_POLL_S if waiting else 0)
 
 
 async def _prepare(settings: Settings) -> None:
-    """Tables and topics, as the operator's two commands make them; both engines have just begun to answer."""
-    deadline = time.monotonic() + _READY_S
-    while True:
-        try:
-            await asyncio.gather(migrate(settings), apply_topics(settings))
-            return await record_partitions(settings, await partition_counts(settings))
-        except Unavailable:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(_LOOK_AGAIN_S)
+    """Create tables and topics, as the operator's two commands do. Retries: the engines have only just started."""
+
+    async def attempt() -> None:
+        await asyncio.gather(migrate(settings), apply_topics(settings))
+        await record_partitions(settings, await partition_counts(settings))
+
+    await retry(
+        attempt,
+        backoff=Backoff(first_s=_POLL_S, longest_s=_POLL_S),
+        clock=SystemClock(),
+        budget_s=_READY_S,
+    )
 
 
 def _say(what: str, started_s: float) -> None:
@@ -145,22 +152,17 @@ def _where(plan: Plan, system: System) -> Table:
     table.add_row("the API", system.gateway, "")
     table.add_row("its description", f"{system.gateway}/docs", "")
     for process in system.processes:
-        at = process.ready.removesuffix("/readyz").removesuffix("/ready")
-        table.add_row(process.name, at, _from_here(Path(process.log)))
-    table.add_row("data", _from_here(plan.data), "")
+        url = process.ready.removesuffix("/readyz").removesuffix("/ready")
+        table.add_row(process.name, url, relative(Path(process.log)))
+    table.add_row("data", relative(plan.data), "")
     return table
-
-
-def _from_here(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     home = Path(arguments.data).absolute()
     running = read_system(home)
     workers = arguments.workers or (
-        len([each for each in running.processes if each.name.startswith("fanout-")])
+        len([process for process in running.processes if process.name.startswith("fanout-")])
         if running
         else 1
     )
@@ -169,15 +171,22 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make up", description=__doc__)
-    parser.add_argument("--data", default=".fanfold", help="what is kept: data, logs")
+    parser.add_argument(
+        "--data", default=".fanfold", help="the directory of data, logs and configuration"
+    )
     parser.add_argument("--port", type=int, default=8080, help="the gateway's port")
-    parser.add_argument("--ports", type=int, default=DEFAULT_FIRST_PORT, help="first of the others")
+    parser.add_argument(
+        "--ports",
+        type=int,
+        default=DEFAULT_FIRST_PORT,
+        help="the first port of the block for everything else",
+    )
     parser.add_argument(
         "--workers",
         type=int,
         choices=range(1, MOST_WORKERS + 1),
         metavar=f"1-{MOST_WORKERS}",
-        help="fan-out workers; without it as many as the last time, at first 1",
+        help="fan-out workers; default: as many as the last time, at first 1",
     )
     return parser.parse_args()
 
@@ -185,11 +194,11 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     plan = _plan(arguments)
-    in_one_go(
+    run_alone(
         plan.home,
         lambda: up(plan),
         "make up",
-        interrupted="what was started goes on: `make up` again, or `make down`.",
+        interrupted="what was started keeps running: `make up` again, or `make down`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""TLS towards an engine: whom this process believes, and how it shows who it is itself."""
+"""TLS client contexts: the trusted CA certificates and the client certificate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fanfold.core.errors import Fault
 def client_context(
     ca: Path, *, cert: Path | None, key: Path | None, check_hostname: bool
 ) -> ssl.SSLContext:
-    """A context that trusts only the certificates in `ca`, all files being PEM. Raises `Fault`, naming the file.
+    """A context that trusts only the certificates in `ca`; all files are PEM. Raises `Fault`, naming the file.
 
-    The files are read now: whoever makes a context for each new client follows a rotation without a restart.
+    The files are read at each call: a caller that makes a context for each new client picks up rotated files without a restart.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,4 +1,4 @@
-"""The form of a dead letter, alike in every log; and of the record that replaying one appends."""
+"""The format of a dead letter, the same in every log, and of the record that its replay appends."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ REPLAY_OF = "ff_replay_of"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be handled, as it lay at its origin.
+    """A record that could not be handled, as it is at its origin.
 
-    `replay_of` is set when it was appended by a replay itself. The value is None where the letter would have been too
-    large with it: the log still holds it at its origin.
+    `replay_of` is set when a replay had appended it. The value is None if it would have made the letter too large: the log
+    still holds it at its origin.
     """
 
     record: Record
     reason: str
-    buried_at_ms: int
+    dead_lettered_at_ms: int
 
     @property
     def replay_of(self) -> Position | None:
@@ -31,7 +31,7 @@ class DeadLetter:
 
 
 def as_dead_letter(record: Record, reason: str) -> Encoded:
-    """The raw record with its own headers, its origin and the reason; a null key or value becomes empty."""
+    """The raw record with its headers, its origin and the reason; a null key or value becomes empty."""
     origin = {
         "ff_topic": record.topic,
         "ff_partition": str(record.partition),
@@ -44,7 +44,7 @@ def as_dead_letter(record: Record, reason: str) -> Encoded:
 
 
 def read_letter(letter: Record) -> DeadLetter:
-    """What a record of the dead letters' topic says. Raises `Rejected` for one that is no dead letter."""
+    """The dead letter in a record of the dead letters' topic. Raises `Rejected` if the record is not one."""
     found = letter.headers
     try:
         record = Record(
@@ -58,23 +58,23 @@ def read_letter(letter: Record) -> DeadLetter:
                 for name, value in found.items()
                 if not name.startswith(OURS) or name == REPLAY_OF
             },
-            # Letters of before this header: it may have lain there since the beginning.
+            # Letters older than this header: their records may be as old as the log.
             appended_at_ms=int(found.get("ff_appended_at_ms", b"0")),
         )
         reason = found["ff_reason"].decode(errors="replace")
     except (KeyError, ValueError) as error:
-        raise Rejected(f"{letter.position} is no dead letter: {error!r}") from error
+        raise Rejected(f"{letter.position} is not a dead letter: {error!r}") from error
     return DeadLetter(record, reason, letter.appended_at_ms)
 
 
 def as_replay(record: Record) -> Encoded:
-    """The same record once more, for the topic that it was on: key, value and headers are kept, `ce_id` among them."""
+    """The same record again, for the topic that it was on. Key, value and headers are kept, `ce_id` too."""
     headers = {**record.headers, REPLAY_OF: str(record.position).encode()}
     return Encoded(record.topic, record.key or b"", record.value or b"", list(headers.items()))
 
 
 def replay_of(record: Record) -> Position | None:
-    """Which record this one repeats; None for one that was not appended by a replay."""
+    """The position of the record that this one repeats; None if no replay appended it."""
     try:
         return Position.parse(record.headers[REPLAY_OF].decode())
     except (KeyError, ValueError):

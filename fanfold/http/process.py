@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 import uvloop
 
 from fanfold.core.errors import FanfoldError
+from fanfold.core.exit_codes import ExitCode
 from fanfold.core.json_logs import configure_logging
 from fanfold.core.settings import Settings
 
@@ -20,18 +21,18 @@ logger = logging.getLogger(__name__)
 def run_service(serving: Coroutine[None, None, None], settings: Settings) -> None:
     """Run until told to stop.
 
-    Exits with 1, having logged why, when the service can't start or go on, and with 143 when SIGTERM came before it
-    served, or once more while it was stopping.
+    Exits with `FAILED`, having logged why, when the service can't start or go on, and with `TERMINATED` when SIGTERM came
+    before it served, or a second time while it was stopping.
     """
     configure_logging(settings)
     try:
         uvloop.run(_cancelled_by_sigterm(serving))
     except FanfoldError as error:
         logger.critical("stopped: %s", error)
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
     except asyncio.CancelledError:
         logger.warning("stopped on SIGTERM, not serving")
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(ExitCode.TERMINATED)
 
 
 async def _cancelled_by_sigterm(serving: Coroutine[None, None, None]) -> None:

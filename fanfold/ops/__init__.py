@@ -1,1 +1,1 @@
-"""What an operator sees of a running system, and where it is described."""
+"""The operator's command line, `fanfold`: `command_line` puts it together, and each noun has a module or a folder."""

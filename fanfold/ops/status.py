@@ -1,163 +1,100 @@
-"""What an operator asks first: does everything run, what waits, and where are the logs."""
+"""`fanfold status`: shows what waits for the workers, as Kafka knows it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from fanfold.core.errors import FanfoldError, Undecodable
-from fanfold.core.events import POSTS, DeliverSlice, decode
-from fanfold.core.ports.log import Record
-from fanfold.core.settings import Settings
-from fanfold.ops.probes import READY, readiness_of
-from fanfold.ops.supervisor import ProcessState, Supervisor
-from fanfold.ops.system import Process, System
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from fanfold.adapters.kafka.group import Backlog
+from fanfold.core.exit_codes import ExitCode
+from fanfold.core.lag import PartitionLag
+from fanfold.ops.installation import environment, local_settings
+from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, console, print_json
+from fanfold.ops.work import Status, Work, read_status
 
-NOT_SUPERVISED = "NOT SUPERVISED"
-MOST_COMMANDS = 5_000
-"""Commands read to name the fan-outs in progress; with more waiting, the list says that it is not whole."""
+_MOST_FANOUTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessStatus:
-    """`readiness` is `ready`, or what is wrong."""
+def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show the lag by topic and partition, the fan-outs in progress, and the number of dead letters.
 
-    name: str
-    state: str
-    pid: int | None
-    uptime_s: int | None
-    readiness: str
-    log: str
-
-    @property
-    def healthy(self) -> bool:
-        return self.state == "RUNNING" and self.readiness == READY
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """Records of one partition that the workers have not acknowledged."""
-
-    topic: str
-    partition: int
-    committed: int
-    end: int
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
-class FanoutInProgress:
-    """A post of which slices wait or are being delivered."""
-
-    post_id: str
-    author_id: str
-    slices_left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the workers have before them.
-
-    A fan-out is in progress while commands for its slices are unacknowledged; one that is whole in one slice is
-    delivered with its post, and counts as unplanned until then.
+    Of the system that `make up` started in --data, else of the Kafka that the environment names. `make status` also shows the
+    processes of the former. Exits with 1 when Kafka does not answer.
     """
-
-    lags: tuple[Lag, ...]
-    posts_unplanned: int
-    fanouts: tuple[FanoutInProgress, ...]
-    all_fanouts: bool
-    dead_letters: int
-
-    @property
-    def lag(self) -> int:
-        return sum(each.records for each in self.lags)
+    raise typer.Exit(show_status(data, as_json=as_json))
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """`processes` is empty where no system is described; `work` is None, for `work_unknown`, without Kafka."""
-
-    processes: tuple[ProcessStatus, ...]
-    work: Work | None
-    work_unknown: str | None
-
-    @property
-    def up(self) -> bool:
-        """Whether anybody looks after the system, where one is described."""
-        return not self.processes or any(each.state != NOT_SUPERVISED for each in self.processes)
-
-    @property
-    def healthy(self) -> bool:
-        """Every process runs and is ready, and the log answers. Lag is work, not sickness."""
-        return self.work is not None and all(each.healthy for each in self.processes)
-
-
-async def read_status(settings: Settings, system: System | None) -> Status:
-    """Ask everything at once; whatever does not answer is reported, not raised."""
-    processes, (work, unknown) = await asyncio.gather(_processes(system), _work(settings))
-    return Status(tuple(processes), work, unknown)
+def show_status(data: Path, *, as_json: bool) -> ExitCode:
+    """Print what Kafka knows. Raises `Fault` if the description of a system in `data` can't be read."""
+    # The report says what does not answer; the drivers would log it as well.
+    logging.disable()
+    local = local_settings(data)
+    settings = local or environment()
+    if local is None:
+        console.print(
+            f"No system in {data}: this is what Kafka at {settings.kafka_bootstrap} knows."
+        )
+    found = asyncio.run(read_status(settings))
+    if as_json:
+        print_json({"healthy": found.healthy, **found.as_json()}, indent=2)
+    else:
+        print_status(found, Console(highlight=False))
+    return ExitCode.DONE if found.healthy else ExitCode.FAILED
 
 
-async def _processes(system: System | None) -> Sequence[ProcessStatus]:
-    if system is None:
-        return []
-    try:
-        states = await asyncio.to_thread(Supervisor(system.supervisor).processes)
-    except FanfoldError:
-        states = {}
-    return await asyncio.gather(
-        *(_process(each, states.get(each.name)) for each in system.processes)
-    )
+def print_status(status: Status, console: Console) -> None:
+    """Print what waits; the last line is the verdict."""
+    print_work(status, console)
+    print_verdict(console, healthy=status.healthy)
 
 
-async def _process(process: Process, state: ProcessState | None) -> ProcessStatus:
-    running = state is not None and state.running
-    return ProcessStatus(
-        name=process.name,
-        state=state.state if state else NOT_SUPERVISED,
-        pid=state.pid if state else None,
-        uptime_s=state.uptime_s if state else None,
-        readiness=await asyncio.to_thread(readiness_of, process.ready)
-        if running
-        else "not running",
-        log=process.log,
-    )
+def print_work(status: Status, console: Console) -> None:
+    """Print what waits, or why that is unknown, and an empty line."""
+    if status.work is not None:
+        console.print(_work(status.work), "")
+    else:
+        console.print(f"What waits is not known. {status.work_unknown}\n", markup=False)
 
 
-async def _work(settings: Settings) -> tuple[Work | None, str | None]:
-    from fanfold.adapters.kafka.group import read_backlog
-
-    try:
-        return work_of(await read_backlog(settings, most_commands=MOST_COMMANDS)), None
-    except FanfoldError as error:
-        return None, str(error)
+def print_verdict(console: Console, *, healthy: bool) -> None:
+    """Print one line."""
+    console.print("[green]healthy[/green]" if healthy else "[red]not healthy[/red]")
 
 
-def work_of(backlog: Backlog) -> Work:
-    """What a backlog amounts to."""
-    return Work(
-        lags=tuple(Lag(*each, each.records) for each in backlog.lags),
-        posts_unplanned=sum(each.records for each in backlog.lags if each.topic == POSTS),
-        fanouts=fanouts_of(backlog.commands),
-        all_fanouts=backlog.all_commands,
-        dead_letters=backlog.dead_letters,
-    )
+def a_table(*headings: str) -> Table:
+    """A table without lines whose long cells are folded."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
-def fanouts_of(commands: Iterable[Record]) -> tuple[FanoutInProgress, ...]:
-    """The posts that these commands deliver, those with most slices left first."""
-    left: Counter[tuple[str, str]] = Counter()
-    for record in commands:
-        try:
-            event = decode(record.headers, record.value)
-        except Undecodable:
-            continue  # The worker buries it; here it is no fan-out.
-        if isinstance(event, DeliverSlice):
-            left[str(event.post_id), event.author_id] += 1
-    return tuple(FanoutInProgress(*post, slices) for post, slices in left.most_common())
+def _work(work: Work) -> RenderableType:
+    table = a_table("topic", "lag", "partitions", "behind: partition:records")
+    for topic, lags in _by_topic(work.lags).items():
+        behind = [f"{lag.partition}:{lag.records}" for lag in lags if lag.records]
+        table.add_row(
+            topic, str(sum(lag.records for lag in lags)), str(len(lags)), " ".join(behind) or "none"
+        )
+    return Group(table, "", *_lines(work))
+
+
+def _lines(work: Work) -> Iterator[str]:
+    yield f"posts not planned yet   {work.posts_unplanned}"
+    yield f"fan-outs in progress    {len(work.fanouts)}{'' if work.all_fanouts else ' or more'}"
+    for fanout in work.fanouts[:_MOST_FANOUTS]:
+        yield f"  {fanout.post_id} by {fanout.author_id}: {fanout.slices_left} slices left"
+    yield f"dead letters            {work.dead_letters}"
+
+
+def _by_topic(lags: Sequence[PartitionLag]) -> dict[str, list[PartitionLag]]:
+    topics: dict[str, list[PartitionLag]] = defaultdict(list)
+    for lag in lags:
+        topics[lag.topic].append(lag)
+    return topics

@@ -1,4 +1,4 @@
-"""`make run`: the whole system in one process, with a demo to look at."""
+"""`make run`: the whole system in one process, with a demo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ console = Console(highlight=False)
 
 
 def run(*, port: int, data: Path | None, with_demo: bool) -> None:
-    """Serve on `port` until Ctrl-C. Raises `Fault`, saying what to do, when that can't be."""
+    """Serve on `port` until Ctrl-C. Raises `Fault`, which says what to change, if that is not possible."""
     settings = _settings(port)
     configure_logging(settings)
     _refuse_taken_port(settings)
@@ -54,14 +54,16 @@ async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: boo
 
 
 def _settings(port: int) -> Settings:
-    """The environment's settings; where it is silent, what the demo needs and what a terminal can bear."""
+    """The environment's settings, with other defaults: those that the demo needs, and few log lines on the terminal."""
     settings = Settings()
     for_the_demo = {
         "pull_threshold": demo.PULL_THRESHOLD,
         "overlap_s": demo.OVERLAP_S,
         "log_level": "warning",
     }
-    chosen = {k: v for k, v in for_the_demo.items() if k not in settings.model_fields_set}
+    chosen = {
+        name: value for name, value in for_the_demo.items() if name not in settings.model_fields_set
+    }
     return settings.model_copy(update={**chosen, "port": port})
 
 
@@ -91,13 +93,13 @@ def _show(system: System, settings: Settings, took_s: float, commands: list[str]
         f"{demo.NAMES['alice']} follows both. Copy and paste:\n"
     )
     for line in commands:
-        # Not wrapped: what is copied must be one line.
+        # Not wrapped: a command that is copied must be one line.
         console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print("\nCtrl-C stops it.")
 
 
 async def _commands(system: System, settings: Settings) -> list[str]:
-    """Requests that show the story, with the ids of this very run."""
+    """Commands that show push and pull, with the post ids of this run."""
     requests = ["alice /users/alice/feed", "nova /users/nova"]
     for author in ("bob", "nova"):
         newest = await system.engines.stores.posts.by_author(

@@ -1,4 +1,4 @@
-"""Every service in one process on the embedded adapters, put together as the real ones are."""
+"""Every service in one process on the embedded adapters, composed like the real ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from all_in_one import demo
-from all_in_one.told_once import told_once
+from all_in_one.rebuild_log import rebuild_log
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.stacks import embedded
 from fanfold.core.clock import Clock
@@ -32,16 +32,16 @@ A_DAY_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running system: its API, and what is behind it."""
+    """A running system: its API, and the parts behind it."""
 
     app: FastAPI
     engines: Engines
     consumer: SqliteConsumer
     replayed: int
-    """Records that the log held at the start, and that the tables were rebuilt from."""
+    """The number of records in the log at the start; the tables were rebuilt from them."""
 
     async def drained(self) -> None:
-        """Return when everything appended so far has been handled, with all that followed from it."""
+        """Return when everything appended so far is handled, and everything that handlers append meanwhile."""
         await self.consumer.drained()
 
 
@@ -51,15 +51,15 @@ async def all_in_one(
 ) -> AsyncIterator[System]:
     """Rebuild the tables from the log at `path`, then run everything until the block ends.
 
-    The demo is loaded into an empty log only. Raises `Fault` in a group when the worker can't go on.
+    The demo is loaded into an empty log only. Raises `Fault` in an `ExceptionGroup` if the worker can't go on.
     """
     async with embedded(settings, clock=clock, path=path) as engines, asyncio.TaskGroup() as tasks:
         log = engines.log
         replayed = log.last_seq(PUBLIC_TOPICS)
-        # Commands and dead letters come again from the public topics; kept, they would come twice.
+        # The replay of the public topics appends commands and dead letters again.
         await log.clear_internal()
         consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
-        worker = Worker(settings, log=await told_once(log), stores=engines.stores, clock=clock)
+        worker = Worker(settings, log=await rebuild_log(log), stores=engines.stores, clock=clock)
         consuming = tasks.create_task(consumer.run(worker.handlers()), name="worker")
         await consumer.drained()
         if with_demo and not replayed:
@@ -91,5 +91,5 @@ async def _sweep_daily(settings: Settings, engines: Engines, clock: Clock) -> No
         clock=clock,
         active_ms=settings.active_ms,
     )
-    # Not at the start: these tables have forgotten who read, and everyone would seem to sleep.
+    # Not at the start: reads are not in the log, so after a rebuild every user would look inactive.
     await sweep.sweep_forever(A_DAY_S, first_after_s=A_DAY_S)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from fanfold.core.clock import Clock
+from fanfold.core.lag import PartitionLag
 from fanfold.http.problems import NotNow
 from fanout_service.metrics import LAG
 
@@ -14,19 +14,6 @@ STALLED_AFTER_S = 60.0
 """Longer than a rebalance and than the retries of one batch, both of which end by themselves."""
 
 LOOK_EVERY_S = 5.0
-
-
-class Lag(Protocol):
-    """How far the group has come in one partition."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def committed(self) -> int: ...
-    @property
-    def records(self) -> int: ...
 
 
 class Stalled(NotNow):
@@ -46,7 +33,7 @@ class Progress:
         self._committed: dict[tuple[str, int], int] = {}
         self._moved_at_s: dict[str, float] = {}
 
-    def observe(self, lags: Sequence[Lag]) -> None:
+    def observe(self, lags: Sequence[PartitionLag]) -> None:
         """Take note of all partitions assigned now; one that was taken away is forgotten."""
         now_s = self._clock.monotonic_s()
         before, self._committed = self._committed, {}
@@ -74,7 +61,7 @@ class Progress:
                     "and it holds more. Restart this worker."
                 )
 
-    async def watch(self, lags: Callable[[], Sequence[Lag]]) -> None:
+    async def watch(self, lags: Callable[[], Sequence[PartitionLag]]) -> None:
         """Observe until cancelled."""
         while True:
             self.observe(lags())

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import faust
 from faust.exceptions import ConsumerNotStarted
@@ -22,13 +22,12 @@ from fanfold.adapters.kafka.admin import partition_counts
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import Fault
 from fanfold.core.events import SLICES
+from fanfold.core.exit_codes import ExitCode
+from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import BatchHandler, Record
 from fanfold.core.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-EX_TEMPFAIL = 75
-"""Exit status of sysexits.h: try again."""
 
 # The group's timeouts. A worker with a fixed id is back before its session ends, and keeps its partitions.
 _SESSION_S = 30.0
@@ -48,20 +47,6 @@ _FETCHED_EVENTS = 32
 # A slice is thousands of rows, and what was taken must be finished before the worker may stop or hand over its
 # partitions: so a batch of slices is only this many times what is delivered at a time.
 _SLICE_BATCHES = 4
-
-
-class PartitionLag(NamedTuple):
-    """How far the group has come in one partition, in offsets; `end` is None before the first fetch."""
-
-    topic: str
-    partition: int
-    committed: int
-    end: int | None
-
-    @property
-    def records(self) -> int:
-        """How many records are not acknowledged."""
-        return max(0, self.end - self.committed) if self.end is not None else 0
 
 
 class FaustConsumer:
@@ -116,7 +101,8 @@ class FaustConsumer:
 
     def _lag_of(self, at: Any, committed: int, end: int | None) -> PartitionLag:
         topic = at.topic.removeprefix(f"{self._settings.topic_prefix}.")
-        return PartitionLag(topic, at.partition, committed, end)
+        # Before the first fetch the end is not known.
+        return PartitionLag(topic, at.partition, committed, committed if end is None else end)
 
     async def _check_topics(self, handlers: Mapping[str, BatchHandler]) -> None:
         # Faust ignores a topic that is missing at its start, and stays idle.
@@ -184,7 +170,7 @@ class FaustConsumer:
 
     def _fail(self, error: BaseException) -> None:
         logger.critical("leaving to be restarted, nothing acknowledged", exc_info=error)
-        self._leave(EX_TEMPFAIL)
+        self._leave(ExitCode.TRY_AGAIN)
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(error)
 
@@ -195,7 +181,7 @@ class FaustConsumer:
         await asyncio.wait({stopping}, timeout=_STOP_S)
         if not stopping.done():
             logger.critical("Faust did not stop within %s s: leaving, unacknowledged", _STOP_S)
-            self._leave(EX_TEMPFAIL)
+            self._leave(ExitCode.TRY_AGAIN)
         elif error := stopping.exception():
             logger.warning("Faust stopped with an error", exc_info=error)
 

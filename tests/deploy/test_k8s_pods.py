@@ -14,7 +14,7 @@ import typer
 from fanfold.adapters.kafka import producer
 from fanfold.core.settings import Settings
 from fanfold.http import app as http_app
-from fanfold.ops import cli
+from fanfold.ops import command_line
 from fanout_service import stream
 from tests.support.k8s import (
     MANIFESTS,
@@ -220,7 +220,7 @@ def test_every_container_of_ours_is_told_a_command_that_exists(
         if each.is_ours:
             # The image's entry point is `fanfold`.
             assert "command" not in container, name
-            command, arguments = typer.main.get_command(cli.app), list(container["args"])
+            command, arguments = typer.main.get_command(command_line.app), list(container["args"])
             while isinstance(command, click.Group):
                 command = command.commands[arguments.pop(0)]
             command.make_context(name, arguments)

@@ -17,7 +17,7 @@ import typer
 import yaml
 
 from fanfold.core.settings import Settings
-from fanfold.ops.cli import app
+from fanfold.ops.command_line import app
 from tests.support.k8s import Object, of_kind, rendered
 from tests.support.k8s_secrets import provided_secrets
 

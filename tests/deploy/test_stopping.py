@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fanfold.__main__ import TERMINATED
+from fanfold.core.exit_codes import ExitCode
 
 STARTS_WITHIN_S = 30
 STOPS_WITHIN_S = 10
@@ -54,14 +54,17 @@ def test_what_still_waits_for_an_engine_stops_on_sigterm(
         with connection:
             process.terminate()
             _, said = process.communicate(timeout=STOPS_WITHIN_S)
-    assert process.returncode == TERMINATED, said
+    assert process.returncode == ExitCode.TERMINATED, said
 
 
 def test_sigterm_is_handled_before_the_first_import_of_the_command_line() -> None:
     script = (
         "import signal, sys, fanfold.__main__ as entry;"
-        "sys.modules['fanfold.ops.cli'] = type(sys)('fanfold.ops.cli');"
-        "sys.modules['fanfold.ops.cli'].main = lambda: signal.raise_signal(signal.SIGTERM);"
+        "sys.modules['fanfold.ops.command_line'] = type(sys)('fanfold.ops.command_line');"
+        "sys.modules['fanfold.ops.command_line'].main = lambda: signal.raise_signal(signal.SIGTERM);"
         "entry.main()"
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == TERMINATED
+    assert (
+        subprocess.run([sys.executable, "-c", script], check=False).returncode
+        == ExitCode.TERMINATED
+    )

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fanfold.core.events import ENGAGEMENT, EVENTS, GRAPH, Event
 from fanfold.core.events import POSTS as POSTS_TOPIC
 from fanfold.core.ports.log import BatchHandler, Record
-from fanfold.ops.dead_letters import Chosen, State, read_letters
-from fanfold.ops.replay_dead_letters import Replayed, replay
+from fanfold.ops.dead_letters.replay import Replayed, replay
+from fanfold.ops.dead_letters.states import Chosen, State, read_letters
 from fanout_service.worker import Worker
 from tests.support.fanout import (
     TOPICS,

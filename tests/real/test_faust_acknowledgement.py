@@ -16,8 +16,9 @@ import pytest
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice
+from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
-from fanout_service.stream import EX_TEMPFAIL, FaustConsumer
+from fanout_service.stream import FaustConsumer
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
 from tests.support.faust_worker import AUTHORS, a_worker, append_follows
@@ -94,7 +95,7 @@ async def test_a_handler_that_raises_ends_the_process_and_its_batch_comes_again(
         await worker.progresses()
         (tmp_path / "handled.fail").touch()
         assert worker.process is not None
-        assert await asyncio.to_thread(worker.process.wait, 30) == EX_TEMPFAIL
+        assert await asyncio.to_thread(worker.process.wait, 30) == ExitCode.TRY_AGAIN
         worker.start()
 
         async def all_handled() -> bool:

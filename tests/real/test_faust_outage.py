@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fanout_service.stream import EX_TEMPFAIL
+from fanfold.core.exit_codes import ExitCode
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
 from tests.support.faust_worker import Worker, a_worker, append_follows
@@ -36,7 +36,7 @@ async def the_broker_dies_under(worker: Worker, engines: RealEngines) -> None:
     async def all_handled() -> bool:
         # A worker that gave up is started again, as an orchestrator would.
         if worker.process is not None and worker.process.poll() is not None:
-            assert worker.process.returncode in (EX_TEMPFAIL, 1)
+            assert worker.process.returncode in (ExitCode.TRY_AGAIN, 1)
             worker.start()
         return len(set(worker.handled())) == EVENTS
 

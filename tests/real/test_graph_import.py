@@ -24,7 +24,7 @@ from tests.support.real_stack import environment, lag, ready, service
 pytestmark = pytest.mark.real
 
 USERS = 600
-COMMAND = "from fanfold.ops.cli import main; main()"
+COMMAND = "from fanfold.ops.command_line import main; main()"
 
 
 def importing(settings: Settings, path: Path) -> Popen[bytes]:

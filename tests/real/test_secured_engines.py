@@ -42,7 +42,7 @@ from tests.support.secured_engines import (
 )
 from tests.support.stacks import Api
 
-COMMAND_LINE = "from fanfold.ops.cli import main; main()"
+COMMAND_LINE = "from fanfold.ops.command_line import main; main()"
 ROLES = ("post_service", "graph_service", "feed_service", "fanout_service", "operator")
 
 

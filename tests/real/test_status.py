@@ -11,7 +11,7 @@ from fanfold.core.events import ACTIVITY, ENGAGEMENT, GRAPH, POSTS, SLICES, Deli
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
-from fanfold.ops.status import FanoutInProgress, read_status
+from fanfold.ops.work import FanoutInProgress, read_status
 from tests.support.engines import RealEngines
 from tests.support.logs import a_post, own_topics
 from tests.support.probes import free_port
@@ -25,7 +25,7 @@ async def test_what_nobody_has_acknowledged_is_counted_and_its_posts_named(
     async with own_topics(engines) as settings:
         await leave_work(settings)
 
-        found = (await read_status(settings, None)).work
+        found = (await read_status(settings)).work
         some = await read_backlog(settings, most_commands=1)
 
     assert found is not None
@@ -34,7 +34,7 @@ async def test_what_nobody_has_acknowledged_is_counted_and_its_posts_named(
     assert len(found.lags) == sum(declared[topic].partitions for topic in consumed)
     assert (found.posts_unplanned, found.dead_letters, found.lag) == (1, 1, 6)
     assert found.all_fanouts
-    assert [(each.author_id, each.slices_left) for each in found.fanouts] == [("bob", 5)]
+    assert [(fanout.author_id, fanout.slices_left) for fanout in found.fanouts] == [("bob", 5)]
     assert isinstance(found.fanouts[0], FanoutInProgress)
     assert not some.all_commands
 
@@ -55,7 +55,7 @@ async def leave_work(settings: Settings) -> None:
 
 async def test_without_kafka_the_status_says_so(engines: RealEngines) -> None:
     nobody = Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}")
-    status = await read_status(nobody, None)
+    status = await read_status(nobody)
     assert not status.healthy
     assert status.work_unknown is not None
     assert nobody.kafka_bootstrap in status.work_unknown

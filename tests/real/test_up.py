@@ -11,13 +11,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from fanfold.ops.supervisor import Supervisor
+from deploy.local.plan import ROOT
+from deploy.local.supervisor import Supervisor
 from tests.support.engines import chosen_source
 from tests.support.eventually import eventually
 from tests.support.local_system import LocalSystem, a_local_system
@@ -123,7 +123,8 @@ class Follower:
 
 def status(system: LocalSystem) -> dict[str, Any]:
     shown = subprocess.run(
-        [Path(sys.executable).parent / "fanfold", "status", "--json", f"--data={system.plan.home}"],
+        [sys.executable, "-m", "deploy.local.status", "--json", f"--data={system.plan.home}"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

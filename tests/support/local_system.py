@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from deploy.local.plan import ROOT, Plan
+from deploy.local.readiness import READY, readiness_of
+from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
-from fanfold.ops.probes import READY, readiness_of
-from fanfold.ops.supervisor import ProcessState, Supervisor
 
 # Below the ports that Linux hands to outgoing connections.
 _FIRST_PORTS = range(15_000, 32_000)

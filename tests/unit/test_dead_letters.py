@@ -22,9 +22,10 @@ from fanfold.core.events import DEAD_LETTERS, EVENTS, GRAPH, Event, UserFollowed
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.settings import Settings
-from fanfold.ops.cli import app
-from fanfold.ops.dead_letters import Chosen, Judged, State, read_letters, subject
-from fanfold.ops.replay_dead_letters import Replayed, chosen_of, replay
+from fanfold.ops.command_line import app
+from fanfold.ops.dead_letters.command import chosen_of
+from fanfold.ops.dead_letters.replay import Replayed, replay
+from fanfold.ops.dead_letters.states import Chosen, Judged, State, read_letters, subject
 from tests.support.fanout import (
     Pipeline,
     a_deletion,
@@ -181,12 +182,12 @@ async def test_what_this_version_cannot_read_is_left_alone(pipeline: Pipeline) -
     assert types == {"UserFollowed", "UserVanished"}
 
 
-async def test_what_is_buried_again_is_replayed_only_on_request(pipeline: Pipeline) -> None:
+async def test_a_replay_that_failed_again_is_replayed_only_on_request(pipeline: Pipeline) -> None:
     await buried(pipeline, a_follow("bob"))
     await replay(pipeline.log, pipeline.clock, EVERYTHING, Replayed(), again=False, dry_run=False)
     *_, row = await pipeline.log.rows([GRAPH], after=0, limit=9)
     await pipeline.log.dead_letter(row.record, "the same bug")
-    assert await states(pipeline) == [State.REPLAYED, State.BURIED_AGAIN]
+    assert await states(pipeline) == [State.REPLAYED, State.FAILED_AGAIN]
 
     assert (await replayed(pipeline)).replayed == 0
     assert (await replayed(pipeline, again=True)).replayed == 1
@@ -197,7 +198,9 @@ async def test_some_can_be_chosen(pipeline: Pipeline) -> None:
     post = a_post()
     await pipeline.handle(post)
     await buried(pipeline, a_follow("bob"), a_follow("carl"), a_like(post, "bob"))
-    bob, carl, like = sorted(await letters(pipeline), key=lambda each: each.letter.buried_at_ms)
+    bob, carl, like = sorted(
+        await letters(pipeline), key=lambda each: each.letter.dead_lettered_at_ms
+    )
 
     assert (await replayed(pipeline, Chosen(topic=GRAPH), dry_run=True)).replayed == 2
     assert (await replayed(pipeline, Chosen(type="PostLiked"), dry_run=True)).replayed == 1
@@ -289,7 +292,7 @@ class TestTheCommand:
             "key",
             "state",
             "reason",
-            "buried_at",
+            "dead_lettered_at",
             "replay_of",
             "value",
         }

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from fanfold.core.settings import Settings
-from fanfold.ops.cli import app
+from fanfold.ops.command_line import app
 from tests.support.settings_table import settings_table, settings_table_in
 
 ROOT = Path(__file__).parents[2]

@@ -1,28 +1,26 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
 from fanfold.core.errors import Fault
+from fanfold.core.lag import PartitionLag
 from fanout_service.partitions import refuse_other_partitions
 from fanout_service.progress import Progress, Stalled
 from tests.support.clock import ManualClock
 
 
-class AtPartition(NamedTuple):
-    committed: int
-    records: int
-    topic: str = "posts.v1"
-    partition: int = 0
+def a_lag(
+    committed: int, records: int, *, topic: str = "posts.v1", partition: int = 0
+) -> PartitionLag:
+    return PartitionLag(topic, partition, committed, end=committed + records)
 
 
 def test_a_worker_that_acknowledges_nothing_while_there_is_work_is_stuck() -> None:
     clock = ManualClock()
     progress = Progress(clock)
-    progress.observe([AtPartition(committed=5, records=3)])
+    progress.observe([a_lag(committed=5, records=3)])
     clock.advance(60)
-    progress.observe([AtPartition(committed=5, records=9)])
+    progress.observe([a_lag(committed=5, records=9)])
     progress.check()
     clock.advance(1)
     with pytest.raises(Stalled, match=r"posts\.v1"):
@@ -33,7 +31,7 @@ def test_a_worker_that_gets_on_however_slowly_is_alive() -> None:
     clock = ManualClock()
     progress = Progress(clock)
     for committed in range(10):
-        progress.observe([AtPartition(committed, records=1000)])
+        progress.observe([a_lag(committed, records=1000)])
         clock.advance(59)
         progress.check()
 
@@ -42,7 +40,7 @@ def test_a_worker_with_nothing_to_do_is_alive() -> None:
     clock = ManualClock()
     progress = Progress(clock)
     for _ in range(100):
-        progress.observe([AtPartition(committed=5, records=0)])
+        progress.observe([a_lag(committed=5, records=0)])
         clock.advance(5)
         progress.check()
 
@@ -50,7 +48,7 @@ def test_a_worker_with_nothing_to_do_is_alive() -> None:
 def test_what_became_of_a_partition_that_was_taken_away_is_another_workers_business() -> None:
     clock = ManualClock()
     progress = Progress(clock)
-    progress.observe([AtPartition(committed=5, records=3)])
+    progress.observe([a_lag(committed=5, records=3)])
     clock.advance(61)
     progress.observe([])
     progress.check()
@@ -79,8 +77,8 @@ def test_a_partition_that_waits_for_others_of_its_topic_is_no_sign_of_a_stuck_wo
     clock = ManualClock()
     progress = Progress(clock)
     for committed in range(20):
-        busy = AtPartition(committed, records=500, topic="fanout.slices.v1", partition=0)
-        waiting = AtPartition(0, records=500, topic="fanout.slices.v1", partition=1)
+        busy = a_lag(committed, records=500, topic="fanout.slices.v1", partition=0)
+        waiting = a_lag(0, records=500, topic="fanout.slices.v1", partition=1)
         progress.observe([busy, waiting])
         progress.check()
         clock.advance(30)
@@ -90,9 +88,7 @@ def test_a_topic_that_moves_is_no_alibi_for_another() -> None:
     clock = ManualClock()
     progress = Progress(clock)
     for committed in range(3):
-        progress.observe(
-            [AtPartition(committed, records=5), AtPartition(7, records=5, topic="graph.v1")]
-        )
+        progress.observe([a_lag(committed, records=5), a_lag(7, records=5, topic="graph.v1")])
         clock.advance(30)
     with pytest.raises(Stalled, match="graph"):
         progress.check()

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from fanfold.core.errors import Rejected, Unavailable
 from fanfold.core.events import UserRegistered, to_ms
+from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from fanfold.ops.graph_import.checkpoint import Counts
-from fanfold.ops.graph_import.command import DONE, SOME_REJECTED, Request, import_graph
+from fanfold.ops.graph_import.command import Request, import_graph
 from fanfold.ops.graph_import.display_names import read_display_names
 from fanfold.ops.graph_import.edge_list import (
     LONGEST_LINE,
@@ -396,24 +397,23 @@ def a_dry_run(path: Path, *, rejected: Path | None = None, as_json: bool = True)
 
 def test_a_dry_run_only_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = a_list(tmp_path, ["alice,bob", "bob,bob"])
-    console = Console(stderr=True)
-    assert import_graph(Settings(), a_dry_run(path), console=console) == SOME_REJECTED
+    assert import_graph(Settings(), a_dry_run(path)) == ExitCode.SOME_REJECTED
     summary = json.loads(capsys.readouterr().out)
     assert (summary["edges"], summary["appended"], summary["rejected"]) == (1, 0, 1)
     assert list(tmp_path.iterdir()) == [path]
 
     rejected = tmp_path / "bad"
-    import_graph(Settings(), a_dry_run(path, rejected=rejected, as_json=False), console=console)
+    import_graph(Settings(), a_dry_run(path, rejected=rejected, as_json=False))
     assert "line 2: follows oneself" in capsys.readouterr().err
     assert rejected.read_text() == "# line 2: follows oneself\nbob,bob\n"
 
     path.write_text("alice,bob\n")
-    assert import_graph(Settings(), a_dry_run(path), console=console) == DONE
+    assert import_graph(Settings(), a_dry_run(path)) == ExitCode.DONE
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="No such file"):
-        import_graph(Settings(), a_dry_run(tmp_path / "none"), console=Console(stderr=True))
+        import_graph(Settings(), a_dry_run(tmp_path / "none"))
 
 
 def test_names_are_checked_before_anything_is_imported(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from deploy.local import supervisord
+from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
+from deploy.local.supervisor import Supervisor
+from deploy.local.system import read_system, write_system
+from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
-from fanfold.ops.supervisor import Supervisor
-from fanfold.ops.system import read_system, write_system
 
 
 def a_plan(home: Path, *, workers: int = 2) -> Plan:
@@ -74,7 +76,7 @@ def test_each_worker_has_a_fixed_name_and_a_port_of_its_own(
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "a ;b", "a #b"])
 def test_a_directory_that_supervisord_cannot_name_is_refused(name: str) -> None:
     with pytest.raises(Fault, match="in its name"):
-        supervisord.refuse_unspeakable(Path("/") / name)
+        supervisord.refuse_unwritable(Path("/") / name)
 
 
 def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
@@ -114,3 +116,30 @@ def test_the_gateway_s_template_has_a_place_for_each_service() -> None:
     document = yaml.safe_load(text)
     clusters = [each["name"] for each in document["static_resources"]["clusters"]]
     assert clusters == ["post", "graph", "feed"]
+
+
+def test_a_new_data_directory_is_marked_and_accepted_again(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    check_data_format(plan)
+    (plan.data / "kafka").mkdir()
+    check_data_format(plan)
+    assert (plan.data / "format").read_text() == f"{DATA_FORMAT}\n"
+
+
+@pytest.mark.parametrize(("mark", "which"), [(None, "an earlier"), ("99", "a later")])
+def test_a_data_directory_of_another_format_is_refused_in_one_line_that_says_what_to_type(
+    tmp_path: Path, mark: str | None, which: str
+) -> None:
+    plan = a_plan(tmp_path)
+    (plan.data / "kafka").mkdir(parents=True)
+    if mark is not None:
+        (plan.data / "format").write_text(mark)
+
+    with pytest.raises(Fault) as refused:
+        check_data_format(plan)
+
+    said = str(refused.value)
+    assert f"written by {which} version" in said
+    assert f"`make down DATA={tmp_path}; rm -r {tmp_path}`" in said
+    assert "`make up DATA=" in said
+    assert "\n" not in said

@@ -18,9 +18,9 @@ from fanfold.core.events import GRAPH, AuthorModeChanged, ModeReviewRequested
 from fanfold.core.ports import User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.ops.cli import app
-from fanfold.ops.review_modes import BATCH, Reviewed, ReviewModes
-from fanfold.ops.walk import showing
+from fanfold.ops.command_line import app
+from fanfold.ops.modes import BATCH, Reviewed, ReviewModes
+from fanfold.ops.progress import showing
 from tests.support.clock import ManualClock
 from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline
 

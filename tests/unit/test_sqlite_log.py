@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
+from fanfold.adapters.sqlite.file import SqliteFile
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault
 from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
 from fanfold.core.ports.log import Record
@@ -183,3 +186,30 @@ async def test_closing_keeps_what_was_being_appended(path: Path) -> None:
 
     async with opened(path) as log:
         assert followers(await everything(log, 1)) == ["last"]
+
+
+def test_a_new_log_is_marked_with_the_data_format(path: Path) -> None:
+    SqliteFile(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (DATA_FORMAT,)
+    SqliteFile(path).close()
+
+
+@pytest.mark.parametrize(("version", "which"), [(0, "an earlier"), (DATA_FORMAT + 1, "a later")])
+async def test_a_log_of_another_data_format_is_refused_in_one_line_that_says_what_to_type(
+    path: Path, version: int, which: str
+) -> None:
+    async with opened(path) as log:
+        await log.append(a_follow())
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(f"PRAGMA user_version = {version}")
+
+    with pytest.raises(Fault) as refused:
+        async with opened(path):
+            pass
+
+    said = str(refused.value)
+    assert f"written by {which} version" in said
+    assert f"`rm -r {path.parent}`" in said
+    assert "`make run DATA=" in said
+    assert "\n" not in said

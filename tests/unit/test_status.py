@@ -1,4 +1,4 @@
-"""What `fanfold status` makes of what it finds."""
+"""`fanfold status`: what it makes of a backlog."""
 
 from __future__ import annotations
 
@@ -7,25 +7,15 @@ import json
 
 from rich.console import Console
 
-from fanfold.adapters.kafka.group import Backlog, PartitionLag
+from fanfold.adapters.kafka.group import Backlog
 from fanfold.core.events import DeliverSlice, encode
+from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import Record
-from fanfold.ops.status import (
-    NOT_SUPERVISED,
-    FanoutInProgress,
-    ProcessStatus,
-    Status,
-    fanouts_of,
-    work_of,
-)
-from fanfold.ops.status_report import as_json, print_status
+from fanfold.ops.status import print_status
+from fanfold.ops.work import FanoutInProgress, Status, fanouts_of, work_of
 from tests.support.fanout import a_post
 
 BOBS, ANNS = a_post(by="bob"), a_post(by="ann")
-
-
-def a_process(*, state: str = "RUNNING", readiness: str = "ready") -> ProcessStatus:
-    return ProcessStatus("post", state, 17, 61, readiness, "/logs/post.log")
 
 
 def a_backlog(*lags: PartitionLag, commands: tuple[Record, ...] = ()) -> Backlog:
@@ -58,20 +48,17 @@ def test_fan_outs_in_progress_are_the_posts_of_the_commands_that_wait() -> None:
     )
 
 
-def test_lag_is_work_and_not_sickness() -> None:
+def test_a_lag_does_not_make_a_system_unhealthy() -> None:
     behind = work_of(a_backlog(PartitionLag("posts.v1", 3, committed=5, end=12)))
     assert (behind.lag, behind.posts_unplanned) == (7, 7)
-    assert Status((a_process(),), behind, None).healthy
+    assert Status(behind).healthy
 
 
-def test_a_process_that_does_not_run_or_is_not_ready_makes_the_system_unhealthy() -> None:
-    work = work_of(a_backlog())
-    for process in (a_process(state="BACKOFF"), a_process(readiness="No answer from the log.")):
-        assert not Status((process,), work, None).healthy
-    assert not Status((a_process(),), None, "Kafka does not answer").healthy
+def test_without_kafka_it_is_unhealthy() -> None:
+    assert not Status(None, "Kafka does not answer").healthy
 
 
-def test_a_person_sees_health_lag_and_where_the_log_is() -> None:
+def test_a_person_sees_the_lag_and_the_fan_outs() -> None:
     work = work_of(
         a_backlog(
             PartitionLag("posts.v1", 0, 5, 5),
@@ -79,29 +66,24 @@ def test_a_person_sees_health_lag_and_where_the_log_is() -> None:
             commands=(a_command(BOBS, 1),),
         )
     )
-    shown = printed(Status((a_process(),), work, None))
-    assert "/logs/post.log" in shown
-    assert "0:01:01" in shown
+    shown = printed(Status(work))
     assert "3:7" in shown
     assert f"{BOBS.post_id} by bob: 1 slices left" in shown
     assert shown.splitlines()[-1] == "healthy"
 
 
 def test_without_kafka_a_person_sees_why_nothing_is_known() -> None:
-    shown = printed(Status((a_process(),), None, "Kafka at [::1]:9092: away"))
+    shown = printed(Status(None, "Kafka at [::1]:9092: away"))
     assert "What waits is not known. Kafka at [::1]:9092: away" in shown
     assert shown.splitlines()[-1] == "not healthy"
 
 
-def test_of_a_system_that_is_down_a_person_sees_only_that() -> None:
-    shown = printed(Status((a_process(state=NOT_SUPERVISED),), None, "Kafka is away"))
-    assert shown.splitlines() == ["Fanfold is not up: `make up` starts it."]
-
-
 def test_a_program_sees_the_same() -> None:
-    status = Status((a_process(),), work_of(a_backlog(PartitionLag("posts.v1", 0, 1, 2))), None)
-    document = json.loads(json.dumps(as_json(status)))
-    assert document["healthy"] is True
-    assert document["processes"][0]["healthy"] is True
+    lag = PartitionLag("posts.v1", 0, 1, 2)
+    document = json.loads(json.dumps(Status(work_of(a_backlog(lag))).as_json()))
     assert document["work"]["lag"] == 1
+    assert document["work"]["lags"] == [
+        {"topic": "posts.v1", "partition": 0, "committed": 1, "end": 2, "records": 1}
+    ]
     assert document["work"]["dead_letters"] == 3
+    assert Status(None, "away").as_json() == {"work": None, "work_unknown": "away"}

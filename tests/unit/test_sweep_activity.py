@@ -17,7 +17,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.events import ACTIVITY, UserFellAsleep, UserLeft, UserWoke
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import MS_PER_DAY, Settings
-from fanfold.ops.cli import app
+from fanfold.ops.command_line import app
 from fanout_service.sweep_activity import BATCH, SweepActivity, Swept
 from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow, at
@@ -219,7 +219,7 @@ def test_an_engine_that_stays_away_is_an_exit_status_of_its_own(
     monkeypatch.setattr(SweepActivity, "run", away)
     answer = CliRunner().invoke(app, ["activity", "sweep"])
     assert answer.exit_code == 75
-    assert "begins anew" in answer.output
+    assert "starts over" in answer.output
 
 
 def test_reads_are_noted_daily_so_nobody_may_fall_asleep_within_a_day() -> None:

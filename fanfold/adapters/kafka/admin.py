@@ -1,4 +1,4 @@
-"""The topics as Kafka has them: created from `schemas/topics.yaml`, checked, never repartitioned."""
+"""Kafka's topics: created from `schemas/topics.yaml`, checked, never repartitioned."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from fanfold.adapters.kafka.security import client_security
-from fanfold.core.errors import Fault, Unavailable
+from fanfold.adapters.kafka.clients import started_admin, translated
+from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 from fanfold.core.topics import Topic, load_topics
 
 _USABLE_WITHIN_S = 30.0
-_LOOK_AGAIN_S = 0.05
+_POLL_S = 0.05
 
 
 async def apply_topics(settings: Settings) -> list[str]:
-    """Make Kafka's topics those of `schemas/topics.yaml`. Returns what it did, a line for each; idempotent.
+    """Make Kafka's topics agree with `schemas/topics.yaml`. Returns what it did, a line a topic; idempotent.
 
     Returns when every partition has a leader. Raises `Fault` when a topic exists with another number of
     partitions, before anything is changed, and `Unavailable`.
@@ -50,21 +50,14 @@ async def partition_counts(settings: Settings) -> dict[str, int]:
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
-    )
-    try:
-        await admin.start()
-        yield admin
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
-    finally:
-        await admin.close()
+    with translated(settings):
+        async with started_admin(settings) as admin:
+            yield admin
 
 
 async def _described(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, Any]:
     prefix = f"{settings.topic_prefix}."
-    # All topics, because asking for one by name makes a careless broker create it.
+    # All topics: asking for one by name makes a broker with auto-creation create it.
     return {
         found["topic"].removeprefix(prefix): found["partitions"]
         for found in await admin.describe_topics()
@@ -95,7 +88,7 @@ def _configs(settings: Settings, topic: Topic) -> dict[str, str]:
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": str(topic.retention_ms),
         "retention.bytes": "-1",
-        # With three replicas an acknowledged event is on two, and one broker may be away.
+        # With three replicas an acknowledged event is on two of them, so one broker may be down.
         "min.insync.replicas": "2" if settings.kafka_replication >= 3 else "1",
     }
 
@@ -116,7 +109,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[T
     )
     for name, code, *message in response.topic_errors:
         error = for_code(code)
-        # Another operator, at the same moment.
+        # Another operator may have created it at the same moment.
         if code and error is not TopicAlreadyExistsError:
             raise Fault(f"{name} can't be created: {error.__name__} {message}")
 
@@ -151,7 +144,7 @@ async def _usable(
     async with asyncio.timeout(_USABLE_WITHIN_S):
         while True:
             described = await _described(admin, settings)
-            # Again: another operator may have created a topic since we looked.
+            # Checked again: another operator may have created a topic in the meantime.
             _refuse_other_counts(
                 settings, {name: len(found) for name, found in described.items() if found}
             )
@@ -161,4 +154,4 @@ async def _usable(
                 for topic in declared.values()
             ):
                 return
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_S)

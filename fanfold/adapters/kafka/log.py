@@ -21,7 +21,7 @@ from fanfold.core.events import Encoded, Event, encode
 from fanfold.core.ports.log import Position, Record, Tail
 from fanfold.core.settings import Settings
 
-# The rest of the request's time is for answering it.
+# The rest of the request timeout is for the answer.
 _SHARE_OF_REQUEST = 0.8
 _SKEW_KEPT_S = 10.0
 _LOG_APPEND_TIME = 1
@@ -33,7 +33,7 @@ class _Skew(NamedTuple):
 
 
 class KafkaLog:
-    """The real log: an async context manager whose opening doesn't wait for Kafka.
+    """The real log: an async context manager. Opening doesn't wait for Kafka.
 
     Until Kafka answers, appending raises `Unavailable`, like `ping`. An event over Kafka's message size (1 MiB)
     raises `Rejected`. The topics must have been applied.
@@ -59,8 +59,8 @@ class KafkaLog:
 
     async def append(self, event: Event) -> Position | None:
         (acknowledged,) = await self._append([self._encoded(event)])
-        # A deduplicated batch is acknowledged with offset -1 and no append time; aiokafka adds a record's place
-        # in the batch to the -1, so that only the missing time tells.
+        # A deduplicated batch is acknowledged with offset -1 and no append time. aiokafka adds the record's index in the
+        # batch to the -1, so only the missing time shows it.
         if acknowledged.timestamp_type != _LOG_APPEND_TIME:
             return None
         return Position(event.topic, acknowledged.partition, acknowledged.offset)
@@ -118,7 +118,7 @@ class KafkaLog:
         finally:
             for sent in sending:
                 if not sent.cancel() and not sent.cancelled():
-                    sent.exception()  # Seen, so that asyncio doesn't report it.
+                    sent.exception()  # Retrieved, so that asyncio doesn't report it.
         self._measure_skew(acknowledged[-1:], sent_at_ms)
         return acknowledged
 
@@ -137,8 +137,8 @@ class KafkaLog:
         for ack in acknowledged:
             if ack.timestamp_type != _LOG_APPEND_TIME:
                 continue
-            # The log took its time somewhere between sending and now: the least skew that explains it, so that
-            # a slow acknowledgement is not mistaken for a wrong clock.
+            # The log stamped the record at some moment between sending and now. Take the smallest skew that is consistent
+            # with that, so that a slow acknowledgement is not mistaken for a wrong clock.
             now_ms, appended_at_ms = self._clock.now_ms(), ack.timestamp
             skew_ms = max(sent_at_ms - appended_at_ms, 0) + min(now_ms - appended_at_ms, 0)
             self._skew = _Skew(skew_ms, self._clock.monotonic_s())

@@ -1,4 +1,4 @@
-"""One idempotent producer at a time: connected in the background, replaced when it can't be trusted."""
+"""One idempotent producer at a time: connected in the background, replaced when an append fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
-from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.kafka.clients import make_producer
 from fanfold.core.clock import Clock
 from fanfold.core.settings import Settings
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _RECONNECT_S = 0.2
 _STOP_S = 5.0
-# A page of an `append_many` in one request; aiokafka's 16 KiB would make four of it.
+# A batch of an `append_many` goes in one request; aiokafka's 16 KiB would make four of it.
 _MAX_BATCH_BYTES = 64 * 1024
 
 
@@ -26,7 +26,7 @@ class RenewedProducer:
 
     An idempotent aiokafka producer never gives up a record: it would deliver one whose append was answered
     503 long ago as soon as the broker is back, and after some outages it is stuck on OutOfOrderSequenceNumber
-    for good (aiokafka#1017). So whoever sees an append fail discards the producer with all that waits in it.
+    for good (aiokafka#1017). So when an append fails, its caller discards the producer with everything that waits in it.
     """
 
     def __init__(self, settings: Settings, *, clock: Clock, timeout_s: float) -> None:
@@ -54,16 +54,16 @@ class RenewedProducer:
             await asyncio.wait(self._closing)
 
     async def current(self) -> AIOKafkaProducer:
-        """The connected producer; waits for one as long as it takes. Raises `ProducerClosed` after the exit."""
+        """The connected producer; waits as long as connecting takes. Raises `ProducerClosed` after the exit."""
         if not self._open:
             raise ProducerClosed
-        # Shielded: one append that gives up must not end the connecting for the others.
+        # Shielded: an append that gives up must not cancel the connecting for the others.
         return (await asyncio.shield(self._connecting or self._renew())).kafka
 
     def discard(self, kafka: AIOKafkaProducer) -> None:
         """Fail everything that waits in this producer and connect another. Idempotent.
 
-        On return nothing more of it will be sent; what is on the wire already may still arrive.
+        On return it sends nothing more; what is on the wire already may still arrive.
         """
         connecting = self._connecting
         if connecting is None or not connecting.done() or connecting.result().kafka is not kafka:
@@ -100,19 +100,14 @@ class RenewedProducer:
 class _Producer:
     """An aiokafka producer that can be dropped at once.
 
-    aiokafka has no public way: its `stop` flushes, which is to wait for the broker. Hence the private names
-    here, for the pinned version; `tests/real/test_kafka_outage.py` fails if they stop meaning what they do.
+    aiokafka has no public way: its `stop` flushes, and so waits for the broker. Hence the private names here, which are
+    those of the pinned version; `tests/real/test_kafka_outage.py` fails if their meaning changes.
     """
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
         timeout_ms = int(timeout_s * 1000)
-        self.kafka = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            enable_idempotence=True,
-            acks="all",
-            request_timeout_ms=timeout_ms,
-            max_batch_size=_MAX_BATCH_BYTES,
-            **client_security(settings),
+        self.kafka = make_producer(
+            settings, request_timeout_ms=timeout_ms, max_batch_size=_MAX_BATCH_BYTES
         )
         self._requests: set[asyncio.Task[Any]] = set()
         self._send_request = self.kafka._sender._send_produce_req  # noqa: SLF001
@@ -138,7 +133,7 @@ class _Producer:
         await self.kafka.client.close()
 
     async def finish(self) -> None:
-        """Flush and close; drop what the broker doesn't take in time."""
+        """Flush and close; drop what the broker doesn't acknowledge in time."""
         stopping = asyncio.create_task(self.kafka.stop())
         await asyncio.wait({stopping}, timeout=_STOP_S)
         if not stopping.done():

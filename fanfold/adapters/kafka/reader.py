@@ -1,4 +1,4 @@
-"""Reading single records of Kafka by their position."""
+"""Reads single records of Kafka by their position."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
+from fanfold.adapters.kafka.clients import make_consumer
 from fanfold.adapters.kafka.records import record_of
-from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 
-# A record that is there is answered at once; waiting longer would only wait for one that is not.
+# Kafka answers at once with a record that exists; a longer wait would only be for one that doesn't.
 _WAIT_MS = 200
-# The client asks for what comes after a record before anybody wants it, and a broker answers the questions of one
-# connection in their order: the next read waits for that answer.
+# The client prefetches what follows a record, and a broker answers the requests of one connection in order: the next
+# read waits for that answer.
 _FETCH_WAIT_MS = 5
 
 
 class RecordReader:
-    """A consumer without a group that reads one record at a time, for the few whom the tail has not told yet.
+    """A consumer without a group that reads one record at a time: those that the tail of the log has not delivered yet.
 
     Connects at the first read, and again when the connection is lost.
     """
@@ -35,7 +35,7 @@ class RecordReader:
             name: topic.partitions for name, topic in load_topics().items() if topic.public
         }
         self._consumer: AIOKafkaConsumer | None = None
-        self._turn = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,7 +47,7 @@ class RecordReader:
         """See `EventLog.read`."""
         if not 0 <= position.partition < self._partitions.get(position.topic, 0):
             return None
-        async with self._turn:
+        async with self._one_at_a_time:
             try:
                 return await self._read(position)
             except OffsetOutOfRangeError:
@@ -65,21 +65,19 @@ class RecordReader:
         try:
             fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=1)
         finally:
-            consumer.pause(partition)  # or it would go on asking, ever
+            consumer.pause(partition)  # or it would go on fetching
         for record in fetched.get(partition, ()):
-            # Past a gap (an aborted transaction of somebody else) Kafka answers the next record there is.
+            # At a gap (another client's aborted transaction) Kafka answers with the next record.
             if record.offset == position.offset:
                 return record_of(record, position.topic)
         return None
 
     async def _connect(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            enable_auto_commit=False,
+        consumer = make_consumer(
+            self._settings,
             auto_offset_reset="none",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
-            **client_security(self._settings),
         )
         try:
             await consumer.start()

@@ -1,4 +1,4 @@
-"""A record as aiokafka hands it out, in the form of the port."""
+"""Converts aiokafka's records to those of the port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fanfold.core.ports.log import Record
 
 
 def record_of(record: ConsumerRecord[bytes, bytes], topic: str) -> Record:
-    """The same, under the topic's logical name."""
+    """The record, under the topic's logical name."""
     return Record(
         topic,
         record.partition,

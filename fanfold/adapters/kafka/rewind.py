@@ -1,4 +1,4 @@
-"""Having the workers handle again what the public topics hold: their group goes back to an earlier place."""
+"""Moves the workers' group back to earlier offsets, so that they handle the public topics again."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
-    KafkaError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
 from aiokafka.structs import TopicPartition
 
-from fanfold.adapters.kafka.security import client_security
-from fanfold.core.errors import Fault, Unavailable
+from fanfold.adapters.kafka.clients import started_consumer, translated
+from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 
-_ANSWER_S = 30.0
-_IN_USE = (
+_WITHIN_S = 30.0
+_GROUP_IN_USE = (
     CommitFailedError,
     IllegalGenerationError,
     RebalanceInProgressError,
@@ -31,7 +30,7 @@ _IN_USE = (
 
 
 class Rewound(NamedTuple):
-    """One partition: the next offset before and after. `after` is never the higher one."""
+    """One partition: its next offset before and after. `after` is never the higher one."""
 
     topic: str
     partition: int
@@ -40,59 +39,61 @@ class Rewound(NamedTuple):
 
     @property
     def records(self) -> int:
-        """How many are handled again, at most: some may be gone from the log."""
+        """How many records are handled again, at most: the log may have deleted some."""
         return self.before - self.after
 
 
 async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> list[Rewound]:
-    """Take the group `<topic_prefix>.fanout` back to what was appended at that time; None: to the first record.
+    """Move the group `<topic_prefix>.fanout` back to the first record appended at or after that time; None: to the first record.
 
-    Idempotent; it never moves forward. Commands stay where they are: what is handled again appends those that it needs.
-    Raises `Fault` while a worker is in the group (one that was stopped is for 30 s more), and `Unavailable`.
+    Idempotent; it never moves a partition forward. Commands are not replayed: the events that are handled again append them.
+    Raises `Fault` while a worker is in the group (a stopped one stays for 30 s), and `Unavailable`.
     """
-    prefix = settings.topic_prefix
-    at = {
-        TopicPartition(f"{prefix}.{topic.name}", n): topic.name
+    group = f"{settings.topic_prefix}.fanout"
+    topics = {
+        TopicPartition(f"{settings.topic_prefix}.{topic.name}", number): topic.name
         for topic in load_topics().values()
         if topic.public and "fanout_service" in topic.consumers
-        for n in range(topic.partitions)
+        for number in range(topic.partitions)
     }
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        group_id=f"{prefix}.fanout",
-        enable_auto_commit=False,
-        **client_security(settings),
-    )
-    try:
-        async with asyncio.timeout(_ANSWER_S):
-            await consumer.start()
-            consumer.assign(list(at))
-            before = {each: await consumer.committed(each) or 0 for each in at}
-            targets = await _targets(consumer, list(at), since_ms)
-            after = {each: min(before[each], targets[each]) for each in at}
-            if not dry_run:
-                await consumer.commit({each: after[each] for each in at})
-    except _IN_USE as error:
-        raise Fault(
-            f"a worker is in the group {prefix}.fanout, or was within the last 30 s: stop all of them first"
-        ) from error
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
-    finally:
-        await consumer.stop()
+    partitions = list(topics)
+    with translated(settings):
+        try:
+            async with (
+                asyncio.timeout(_WITHIN_S),
+                started_consumer(settings, group_id=group) as consumer,
+            ):
+                consumer.assign(partitions)
+                before = {
+                    partition: await consumer.committed(partition) or 0 for partition in partitions
+                }
+                targets = await _targets(consumer, partitions, since_ms)
+                after = {
+                    partition: min(before[partition], targets[partition])
+                    for partition in partitions
+                }
+                if not dry_run:
+                    await consumer.commit(after)
+        except _GROUP_IN_USE as error:
+            raise Fault(
+                f"a worker is in the group {group}, or was within the last 30 s: stop all of them first"
+            ) from error
     return [
-        Rewound(at[each], each.partition, before[each], after[each])
-        for each in sorted(at)
-        if after[each] < before[each]
+        Rewound(topics[partition], partition.partition, before[partition], after[partition])
+        for partition in sorted(partitions)
+        if after[partition] < before[partition]
     ]
 
 
 async def _targets(
-    consumer: AIOKafkaConsumer, at: Sequence[TopicPartition], since_ms: int | None
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], since_ms: int | None
 ) -> Mapping[TopicPartition, int]:
     if since_ms is None:
-        first: dict[TopicPartition, int] = await consumer.beginning_offsets(at)
+        first: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
         return first
-    ends = await consumer.end_offsets(at)
-    found = await consumer.offsets_for_times(dict.fromkeys(at, since_ms))
-    return {each: found[each].offset if found[each] else ends[each] for each in at}
+    ends = await consumer.end_offsets(partitions)
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+    return {
+        partition: found[partition].offset if found[partition] else ends[partition]
+        for partition in partitions
+    }

@@ -1,4 +1,4 @@
-"""How every client of Kafka connects: in the clear, by TLS, with a certificate or a password of its own."""
+"""How every Kafka client authenticates: plaintext, TLS, a client certificate, or a password over TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCRAM = "SCRAM-SHA-512"
 
 
 def client_security(settings: Settings) -> dict[str, Any]:
-    """The keyword arguments that every aiokafka client takes. Reads the files anew; raises `Fault` if it can't."""
+    """The keyword arguments that every aiokafka client takes. Reads the files at each call; raises `Fault` if it can't."""
     if settings.kafka_ca is None:
         return {"security_protocol": "PLAINTEXT"}
     context = client_context(

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from fanfold.adapters.kafka.clients import make_consumer
 from fanfold.adapters.kafka.records import record_of
-from fanfold.adapters.kafka.security import client_security
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports.log import Record
@@ -24,9 +24,9 @@ _RECONNECT_S = 0.2
 
 
 class KafkaTail:
-    """Follows topics from a time on. Connects while it is read, and again when the connection is lost.
+    """Follows topics from a point in time. Connects while it is read, and again when the connection is lost.
 
-    A broker that goes away makes `read` return nothing or raise `Unavailable`; either way `behind_s` grows.
+    While the broker is down, `read` returns nothing or raises `Unavailable`; either way `behind_s` grows.
     """
 
     def __init__(
@@ -37,15 +37,15 @@ class KafkaTail:
         self._clock = clock
         declared = load_topics()
         self._logical = {f"{settings.topic_prefix}.{topic}": topic for topic in topics}
-        # The partition counts are fixed for life, so nobody has to be asked for them.
+        # Partition counts are fixed for life, so the broker need not be asked for them.
         self._partitions = [
-            TopicPartition(physical, n)
+            TopicPartition(physical, number)
             for physical, topic in self._logical.items()
-            for n in range(declared[topic].partitions)
+            for number in range(declared[topic].partitions)
         ]
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
-        self._level_at_ms = dict.fromkeys(self._partitions, clock.now_ms())
+        self._caught_up_at_ms = dict.fromkeys(self._partitions, clock.now_ms())
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class KafkaTail:
             raise Unavailable(f"Kafka: {error!r}") from error
         for partition, records in fetched.items():
             self._next[partition] = records[-1].offset + 1
-        self._note_level(consumer)
+        self._note_caught_up(consumer)
         return [
             record_of(record, self._logical[partition.topic])
             for partition, records in fetched.items()
@@ -72,24 +72,22 @@ class KafkaTail:
 
     def behind_s(self) -> float:
         if self._consumer is not None:
-            self._note_level(self._consumer)
-        return max(0.0, (self._clock.now_ms() - min(self._level_at_ms.values())) / 1000)
+            self._note_caught_up(self._consumer)
+        return max(0.0, (self._clock.now_ms() - min(self._caught_up_at_ms.values())) / 1000)
 
-    def _note_level(self, consumer: AIOKafkaConsumer) -> None:
+    def _note_caught_up(self, consumer: AIOKafkaConsumer) -> None:
         for partition in self._partitions:
             # The end of the partition as of the last answered fetch, and when that was.
             end, at_ms = consumer.highwater(partition), consumer.last_poll_timestamp(partition)
             if end is not None and at_ms is not None and self._next[partition] >= end:
-                self._level_at_ms[partition] = at_ms
+                self._caught_up_at_ms[partition] = at_ms
 
     async def _connect(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            enable_auto_commit=False,
+        consumer = make_consumer(
+            self._settings,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             retry_backoff_ms=_WAIT_MS,
-            **client_security(self._settings),
         )
         try:
             await consumer.start()
@@ -105,11 +103,14 @@ class KafkaTail:
         return consumer
 
     async def _first_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        # The ends first: a record appended between the two questions is then found by the second, or lies after
-        # the end.
+        # The ends first: a record that is appended between the two requests is then found by the second, or its offset is
+        # at or after the end.
         ends = await consumer.end_offsets(self._partitions)
         found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, self._since_ms))
-        return {at: (found[at].offset if found[at] else end) for at, end in ends.items()}
+        return {
+            partition: found[partition].offset if found[partition] else end
+            for partition, end in ends.items()
+        }
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None

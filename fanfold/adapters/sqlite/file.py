@@ -1,4 +1,4 @@
-"""The file behind `SqliteLog`: records in one SQLite table. Synchronous, and used from one thread only."""
+"""The file of `SqliteLog`: records in one SQLite table. Synchronous, and used by one thread only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from fanfold.core.data_format import DATA_FORMAT, refuse_other_format
 from fanfold.core.events import Encoded
 from fanfold.core.ports.log import Position, Record
 
-# `seq` is the order of appending over all topics: what a replay follows.
+# `seq` is the order of appending over all topics, and so of a replay.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     seq INTEGER PRIMARY KEY,
@@ -27,12 +28,12 @@ CREATE TABLE IF NOT EXISTS records (
 )
 """
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-# NOT INDEXED keeps SQLite on the primary key, which is the order wanted. The topics come as one JSON parameter.
+# NOT INDEXED makes SQLite scan by the primary key, which is the wanted order. The topics are one JSON parameter.
 _SELECT = """
 SELECT * FROM records NOT INDEXED
 WHERE seq > ? AND topic IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?
 """
-_SELECT_AT = 'SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
+_SELECT_ONE = 'SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
 _FIRST_SINCE = """
 SELECT MIN(seq) FROM records NOT INDEXED
 WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
@@ -42,14 +43,14 @@ _DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
 
 
 class Row(NamedTuple):
-    """A record and its place in the order of appending."""
+    """A record and its number in the order of appending."""
 
     seq: int
     record: Record
 
 
 class PartitionEnd(NamedTuple):
-    """Where a partition goes on, and the place of its last record."""
+    """The next offset of a partition, and the `seq` of its last record."""
 
     topic: str
     partition: int
@@ -58,22 +59,38 @@ class PartitionEnd(NamedTuple):
 
 
 class SqliteFile:
-    """A log's file. Every method may raise `sqlite3.Error`."""
+    """A log's file. Every method may raise `sqlite3.Error`; opening also raises `Fault` for a file of another data format."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=1
         )
         try:
-            # Exclusive: a second process would hand out the same offsets, so it is kept out.
+            # Exclusive: a second process would assign the same offsets.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
-            # WAL's usual NORMAL would lose the last acknowledged commits with the machine's power.
+            # NORMAL, the default of WAL, would lose the last acknowledged commits in a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._check_format(path.parent)
             self._connection.execute(_SCHEMA)
         except BaseException:
             self._connection.close()
             raise
+
+    def _check_format(self, directory: Path) -> None:
+        """Mark a new file with the data format, in SQLite's `user_version`."""
+        ((written,),) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master")
+        if not written:
+            self._connection.execute(f"PRAGMA user_version = {DATA_FORMAT}")
+            return
+        ((found,),) = self._connection.execute("PRAGMA user_version")
+        refuse_other_format(
+            # 0 in files from before it was written.
+            found or 1,
+            directory,
+            delete=f"rm -r {directory}",
+            choose="make run DATA=…",
+        )
 
     def ends(self) -> list[PartitionEnd]:
         return [PartitionEnd(*row) for row in self._connection.execute(_ENDS)]
@@ -81,10 +98,19 @@ class SqliteFile:
     def insert(
         self, seq: int, records: Iterable[tuple[Encoded, Position]], appended_at_ms: int
     ) -> None:
-        """Store the records at `seq` and after: all or none, durable on return."""
+        """Store the records under `seq` and the following numbers: all or none, durable on return."""
         rows = [
-            (n, at.topic, at.partition, at.offset, key, value, _packed(headers), appended_at_ms)
-            for n, ((_, key, value, headers), at) in enumerate(records, start=seq)
+            (
+                number,
+                position.topic,
+                position.partition,
+                position.offset,
+                encoded.key,
+                encoded.value,
+                _packed(encoded.headers),
+                appended_at_ms,
+            )
+            for number, (encoded, position) in enumerate(records, start=seq)
         ]
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -95,14 +121,14 @@ class SqliteFile:
             _row(row) for row in self._connection.execute(_SELECT, (after, _json(topics), limit))
         ]
 
-    def at(self, position: Position) -> Record | None:
+    def read(self, position: Position) -> Record | None:
         """The record at that position, or None."""
-        where = (position.topic, position.partition, position.offset)
-        found = self._connection.execute(_SELECT_AT, where).fetchone()
+        found_by = (position.topic, position.partition, position.offset)
+        found = self._connection.execute(_SELECT_ONE, found_by).fetchone()
         return None if found is None else _row(found).record
 
     def first_since(self, topics: Collection[str], since_ms: int) -> int | None:
-        """The place of the first record appended at or after that time, or None."""
+        """The `seq` of the first record appended at or after that time, or None."""
         row: tuple[int | None] = self._connection.execute(
             _FIRST_SINCE, (since_ms, _json(topics))
         ).fetchone()
@@ -129,7 +155,7 @@ def _json(topics: Collection[str]) -> str:
 
 
 def _packed(headers: Sequence[tuple[str, bytes]]) -> str:
-    # Latin-1 keeps any byte, and keeps the file readable with `sqlite3`.
+    # Latin-1 can hold any byte, and the file stays readable with `sqlite3`.
     return orjson.dumps({name: value.decode("latin-1") for name, value in headers}).decode()
 
 

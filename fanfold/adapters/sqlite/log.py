@@ -1,8 +1,8 @@
 """The log in one SQLite file, for one process: the embedded adapters of `EventLog` and `Consumer`.
 
-All access to the file goes through one thread, so the loop never waits for the disk. Appends of one turn of the
-loop, and those that arrive while a commit is under way, share a transaction: durable when acknowledged, and
-still thousands a second. Readers are woken in the process and never poll the file.
+All access to the file is on one thread, so the event loop never waits for the disk. Appends of one turn of the loop, and
+those that arrive during a commit, share a transaction: durable when acknowledged, and still thousands a second. Readers are
+woken within the process and never poll the file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Append(NamedTuple):
 class SqliteLog:
     """The embedded log: an async context manager.
 
-    Raises `Fault` at opening when another process has the file open, or when it is no log.
+    Opening raises `Fault` if another process has the file open, if it is not a log, or if another version wrote it.
     """
 
     def __init__(self, path: Path, *, clock: Clock, source: str) -> None:
@@ -58,8 +58,8 @@ class SqliteLog:
         self._next_offset: dict[tuple[str, int], int] = {}
         self._last_seq: dict[str, int] = {}
         self._grown = asyncio.Event()
-        self.settled: dict[str, int] = {}
-        """The last `seq` that each consumer group has settled: in memory, like the tables it vouches for."""
+        self.acknowledged: dict[str, int] = {}
+        """The last `seq` that each consumer group has acknowledged: in memory, like the tables that its handlers fill."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -68,6 +68,9 @@ class SqliteLog:
         except sqlite3.Error as error:
             self._thread.shutdown()
             raise Fault(f"{self._path} can't be opened as a log: {error}") from error
+        except Fault:
+            self._thread.shutdown()
+            raise
         for topic, partition, next_offset, last_seq in ends:
             self._next_offset[topic, partition] = next_offset
             self._last_seq[topic] = max(last_seq, self._last_seq.get(topic, 0))
@@ -96,7 +99,7 @@ class SqliteLog:
         await self._append([as_replay(record) for record in records])
 
     async def read(self, position: Position) -> Record | None:
-        return await self._read(lambda file: file.at(position))
+        return await self._read(lambda file: file.read(position))
 
     def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:
         return self._tail(topics, since_ms)
@@ -108,30 +111,34 @@ class SqliteLog:
         yield _SqliteTail(self, topics, after=(first or end) - 1, clock=self._clock)
 
     def clock_skew_ms(self) -> int | None:
-        # The log's clock is this machine's.
+        # The log has this machine's clock.
         return 0
 
     async def ping(self) -> None:
         await self._read(SqliteFile.ping)
 
     async def clear_internal(self) -> None:
-        """Delete the records of internal topics: replaying the public ones appends them again."""
+        """Delete the records of internal topics: a replay of the public ones appends them again."""
         internal = [topic.name for topic in self._topics.values() if not topic.public]
         await self._read(lambda file: file.delete(internal))
         for topic in internal:
             self._last_seq.pop(topic, None)
-        self._next_offset = {at: n for at, n in self._next_offset.items() if at[0] not in internal}
+        self._next_offset = {
+            (topic, partition): offset
+            for (topic, partition), offset in self._next_offset.items()
+            if topic not in internal
+        }
 
     def last_seq(self, topics: Collection[str]) -> int:
-        """The place of the last record of these topics; 0 when there is none."""
+        """The `seq` of the last record of these topics; 0 if there is none."""
         return max((self._last_seq.get(topic, 0) for topic in topics), default=0)
 
     async def rows(self, topics: Collection[str], *, after: int, limit: int) -> list[Row]:
-        """What follows `after` in these topics, in the order of appending. Raises `Unavailable`."""
+        """At most `limit` records of these topics after that `seq`, in the order of appending. Raises `Unavailable`."""
         return await self._read(lambda file: file.rows(topics, after, limit))
 
     async def grown(self, topics: Collection[str], *, after: int) -> None:
-        """Return once these topics hold a record after `after`."""
+        """Return once these topics hold a record after that `seq`."""
         while self.last_seq(topics) <= after:
             await self._grown.wait()
 
@@ -143,7 +150,7 @@ class SqliteLog:
         done: asyncio.Future[list[Position]] = asyncio.get_running_loop().create_future()
         self._pending.append(_Append(records, done))
         if self._writing is None:
-            # A task of its own: a caller that is cancelled takes no one else's record with it.
+            # A task of its own: a caller that is cancelled must not cancel the appends of others.
             self._writing = asyncio.create_task(self._write_pending())
         return await done
 
@@ -155,7 +162,7 @@ class SqliteLog:
             except sqlite3.Error as error:
                 _refuse(appends, Unavailable(f"the log: {error}"))
             except BaseException as error:
-                # Whatever it is, nobody may wait for an acknowledgement that will not come.
+                # Whatever the error, no caller may wait for an acknowledgement that will not come.
                 self._writing = None
                 _refuse(appends, Fault(f"the log: {error!r}"))
                 raise
@@ -164,16 +171,16 @@ class SqliteLog:
     async def _write(self, appends: list[_Append]) -> None:
         records = [record for append in appends for record in append.records]
         first_seq, next_offset = self._next_seq, dict(self._next_offset)
-        placed = [(record, self._place(record)) for record in records]
+        positioned = [(record, self._next_position(record)) for record in records]
         file, now_ms = self._opened(), self._clock.now_ms()
         try:
-            await self._in_thread(lambda: file.insert(first_seq, placed, now_ms))
+            await self._in_thread(lambda: file.insert(first_seq, positioned, now_ms))
         except sqlite3.Error:
             self._next_seq, self._next_offset = first_seq, next_offset
             raise
-        for seq, (record, _) in enumerate(placed, start=first_seq):
+        for seq, (record, _) in enumerate(positioned, start=first_seq):
             self._last_seq[record.topic] = seq
-        positions = iter([position for _, position in placed])
+        positions = iter([position for _, position in positioned])
         for append in appends:
             own = list(itertools.islice(positions, len(append.records)))
             if not append.done.done():
@@ -181,7 +188,7 @@ class SqliteLog:
         self._grown.set()
         self._grown = asyncio.Event()
 
-    def _place(self, record: Encoded) -> Position:
+    def _next_position(self, record: Encoded) -> Position:
         partition = zlib.crc32(record.key) % self._topics[record.topic].partitions
         offset = self._next_offset.get((record.topic, partition), 0)
         self._next_offset[record.topic, partition] = offset + 1
@@ -216,7 +223,7 @@ class _SqliteTail:
         self._topics = topics
         self._after = after
         self._clock = clock
-        self._level_at_s = clock.monotonic_s()
+        self._caught_up_at_s = clock.monotonic_s()
 
     async def read(self) -> Sequence[Record]:
         try:
@@ -233,5 +240,5 @@ class _SqliteTail:
     def behind_s(self) -> float:
         now_s = self._clock.monotonic_s()
         if self._log.last_seq(self._topics) <= self._after:
-            self._level_at_s = now_s
-        return now_s - self._level_at_s
+            self._caught_up_at_s = now_s
+        return now_s - self._caught_up_at_s

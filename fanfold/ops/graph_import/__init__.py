@@ -1,1 +1,1 @@
-"""`fanfold graph import`: a follower edge list into a running system, through the log."""
+"""`fanfold graph import`: imports a list of follows into a running system, through the log."""

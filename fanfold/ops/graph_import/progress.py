@@ -1,4 +1,4 @@
-"""What an import shows while it runs: a bar on a terminal, elsewhere a line every few seconds."""
+"""What an import shows while it runs: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from rich.progress import (
 
 from fanfold.core.clock import Clock
 from fanfold.ops.graph_import.importer import Moment
-
-_LINE_EVERY_S = 5.0
+from fanfold.ops.progress import lines
 
 
 @contextmanager
 def showing(
     console: Console, clock: Clock, *, total_bytes: int
 ) -> Iterator[Callable[[Moment], None]]:
-    """A function to call as often as one likes."""
+    """A function to call with the current moment, as often as one likes."""
     if not console.is_terminal:
-        yield _lines(console, clock, total_bytes)
+        yield lines(console, clock, lambda moment: _with_percent(moment, total_bytes))
         return
     with Progress(
         SpinnerColumn(),
@@ -44,18 +43,8 @@ def showing(
         )
 
 
-def _lines(console: Console, clock: Clock, total_bytes: int) -> Callable[[Moment], None]:
-    next_at_s = clock.monotonic_s() + _LINE_EVERY_S
-
-    def show(moment: Moment) -> None:
-        nonlocal next_at_s
-        now_s = clock.monotonic_s()
-        if now_s >= next_at_s:
-            next_at_s = now_s + _LINE_EVERY_S
-            percent = 100 * moment.read_bytes // max(1, total_bytes)
-            console.print(f"{percent} %, {_describe(moment)}", soft_wrap=True, markup=False)
-
-    return show
+def _with_percent(moment: Moment, total_bytes: int) -> str:
+    return f"{100 * moment.read_bytes // max(1, total_bytes)} %, {_describe(moment)}"
 
 
 def _describe(moment: Moment) -> str:

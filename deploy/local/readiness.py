@@ -1,4 +1,4 @@
-"""Is a process ready? Asked in its own protocol, so that an open port is not mistaken for an answer."""
+"""Asks a process whether it is ready, in its own protocol: an open port is not an answer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ _CQL_SUPPORTED = 6
 
 
 def readiness_of(url: str) -> str:
-    """`READY`, or what is wrong, in a line. Blocks for at most a few seconds. An empty URL: to run is to be ready."""
+    """`READY`, or what is wrong in one line. Blocks for at most a few seconds.
+
+    `http://…` must answer 200, `kafka://…` and `cql://…` must speak their protocol; an empty URL is always ready.
+    """
     if not url:
         return READY
     match urlsplit(url):
-        case at if at.scheme == "kafka":
-            return _answered(_kafka_answers(at.hostname or "", at.port or 0))
-        case at if at.scheme == "cql":
-            return _answered(_cassandra_answers(at.hostname or "", at.port or 0))
+        case address if address.scheme == "kafka":
+            return _answered(_kafka_answers(address.hostname or "", address.port or 0))
+        case address if address.scheme == "cql":
+            return _answered(_cassandra_answers(address.hostname or "", address.port or 0))
     return _http(url)
 
 
@@ -37,7 +40,7 @@ def _answered(answers: bool) -> str:
 
 def _http(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - the description's own URLs
+        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - URLs of system.json
             return READY
     except urllib.error.HTTPError as error:
         return _detail(error) or f"answers {error.code}"
@@ -46,14 +49,14 @@ def _http(url: str) -> str:
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
-    """What a problem document says."""
+    """The detail of a problem document, if it is one."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads(error.read(65536))["detail"])
     return ""
 
 
 def _kafka_answers(host: str, port: int) -> bool:
-    """A broker answers which versions it speaks once it is registered and unfenced."""
+    """Whether the broker answers with the versions it speaks: it does once it is registered and unfenced."""
     answer = _ask(host, port, _KAFKA_API_VERSIONS, 10)
     return len(answer) == 10 and answer[4:8] == b"\0\0\0\1" and answer[8:10] == b"\0\0"
 

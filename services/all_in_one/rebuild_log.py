@@ -1,7 +1,7 @@
-"""The log as the worker of a rebuild sees it: what it has told already it does not tell again.
+"""The log that the worker of a rebuild appends to: it drops events already emitted before the rebuild.
 
-The tables of the embedded stack begin empty, so at each start authors cross the threshold, and the follows of those who
-left are found, as they were before.
+The tables of the embedded stack start empty and are rebuilt from the log. So at each start the worker sees authors cross the
+threshold, and ends the follows of users who left, exactly as before.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from fanfold.core.events import (
 from fanfold.core.ports.log import EventLog, Position, Record, Tail
 
 _ROWS = 1000
-_CROSSING, _LEFT = (each.type_name().encode() for each in (AuthorModeChanged, UserLeft))
+_CROSSING = AuthorModeChanged.type_name().encode()
+_LEFT = UserLeft.type_name().encode()
 
 
-class Told:
-    """What the log holds of what its worker has appended to the graph: read it in order."""
+class EmittedEvents:
+    """The events of the graph topic that the worker itself has emitted. Built from the records in order."""
 
     def __init__(self) -> None:
         self._crossings: set[UUID] = set()
         self._left: set[str] = set()
         self._ended: set[tuple[str, str]] = set()
 
-    def note(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         kind = record.headers.get("ce_type")
-        # Decoding is most of the work, and before the first who left there is nothing to decode.
+        # Decoding is most of the work; before the first user leaves, only crossings need it.
         if not self._left and kind not in (_CROSSING, _LEFT):
             return
         try:
             event = record.event()
         except Undecodable:
-            return  # a dead letter, then as now
+            return  # the worker dead-letters it
         match event:
             case AuthorModeChanged(event_id=event_id):
                 self._crossings.add(event_id)
@@ -63,18 +64,18 @@ class Told:
         return False
 
 
-class ToldOnce:
-    """See `EventLog`; `append_many`, by which the worker tells such things, drops those that were told."""
+class RebuildLog:
+    """See `EventLog`. `append_many`, by which the worker emits such events, drops those already emitted."""
 
-    def __init__(self, log: EventLog, told: Told) -> None:
+    def __init__(self, log: EventLog, emitted: EmittedEvents) -> None:
         self._log = log
-        self._told = told
+        self._emitted = emitted
 
     async def append(self, event: Event) -> Position | None:
         return await self._log.append(event)
 
     async def append_many(self, batch: Sequence[Event]) -> None:
-        new = [event for event in batch if event not in self._told]
+        new = [event for event in batch if event not in self._emitted]
         if new:
             await self._log.append_many(new)
 
@@ -97,12 +98,12 @@ class ToldOnce:
         await self._log.ping()
 
 
-async def told_once(log: SqliteLog) -> ToldOnce:
-    """The log, with what it holds now."""
-    told = Told()
+async def rebuild_log(log: SqliteLog) -> RebuildLog:
+    """Read which events the log holds now, and wrap it."""
+    emitted = EmittedEvents()
     after = 0
     while rows := await log.rows([GRAPH], after=after, limit=_ROWS):
         after = rows[-1].seq
         for row in rows:
-            told.note(row.record)
-    return ToldOnce(log, told)
+            emitted.add(row.record)
+    return RebuildLog(log, emitted)

@@ -1,4 +1,4 @@
-"""The description of a system on this machine: `system.json` in its directory, written by `make up`."""
+"""The description of a local system: `system.json` in its directory, written by `make up`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fanfold.core.errors import Fault
-
-FILE = "system.json"
+from fanfold.ops.installation import DESCRIPTION
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process. `ready` is what to ask: `http://…` must answer 200, `kafka://…` and `cql://…` their protocol; empty: nothing."""
+    """One process. `ready` is the URL that `readiness_of` asks; `log` is a path."""
 
     name: str
     ready: str
@@ -24,7 +23,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where everything is. `settings` are fields of `Settings`; `supervisor` is the path of its socket."""
+    """A local system. `settings` are fields of `Settings`, `supervisor` is the path of supervisord's socket."""
 
     settings: dict[str, Any]
     supervisor: str
@@ -33,25 +32,24 @@ class System:
 
     def process(self, name: str) -> Process:
         """The process of that name. Raises `KeyError`."""
-        return {each.name: each for each in self.processes}[name]
+        return {process.name: process for process in self.processes}[name]
 
 
 def write_system(directory: Path, system: System) -> None:
     """Write the description; a reader sees the old one or the new one."""
-    draft = directory / f".{FILE}.{os.getpid()}"
+    draft = directory / f".{DESCRIPTION}.{os.getpid()}"
     draft.write_text(json.dumps(asdict(system), indent=2))
-    draft.replace(directory / FILE)
+    draft.replace(directory / DESCRIPTION)
 
 
 def read_system(directory: Path) -> System | None:
-    """The description, or None where no system was ever started. Raises `Fault` if it can't be read."""
+    """The description; None if no system was ever started there. Raises `Fault` if it can't be read."""
+    path = directory / DESCRIPTION
     try:
-        described = json.loads((directory / FILE).read_text())
-        processes = tuple(Process(**each) for each in described.pop("processes"))
+        described = json.loads(path.read_text())
+        processes = tuple(Process(**process) for process in described.pop("processes"))
         return System(**described, processes=processes)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Fault(
-            f"{directory / FILE} can't be read ({error}): `make up` writes it again"
-        ) from error
+        raise Fault(f"{path} can't be read ({error}): `make up` writes it again") from error

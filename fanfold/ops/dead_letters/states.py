@@ -1,7 +1,7 @@
-"""Which dead letters there are, and which of them would do good if they were handled now.
+"""Reads the dead letters and tells which of them can be replayed.
 
-A replay appends a *new* record, later in the log than all that has happened since: of two follows and unfollows the later
-place wins. So one that the log has overtaken must not be replayed, and none twice.
+A replay appends a *new* record, at a later offset than everything since; of a follow and an unfollow the later offset wins.
+So a dead letter must not be replayed when a later event has overtaken it, and none may be replayed twice.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from fanfold.core.events import (
 )
 from fanfold.core.ports.log import EventLog, Position, Record
 
-# Brokers take turns in leading, and their clocks differ; what is looked at twice does no harm.
+# The clocks of the brokers that lead a partition in turn differ; records that are read twice do no harm.
 _CLOCKS_DIFFER_MS = 60_000
 
 
-# What an event decides until a later one about the same decides otherwise. A post's creation and deletion, a departure and
-# every command are not here: repeated late, they undo nothing.
+# What an event sets until a later event about the same thing sets it again. A post's creation and deletion, a user's leaving
+# and the commands are not here: repeated late, they undo nothing.
 _SUBJECTS: dict[type[Event], tuple[str, ...]] = {
     PostEdited: ("text", "post_id"),
     PostLiked: ("like", "user_id", "post_id"),
@@ -54,23 +54,23 @@ _SUBJECTS: dict[type[Event], tuple[str, ...]] = {
 
 
 class State(StrEnum):
-    """What is to be done about a dead letter."""
+    """What can be done about a dead letter."""
 
     WAITING = "waiting"
     """This version can read it: replay it."""
     UNREADABLE = "unreadable"
-    """This version can't read it either: a later one may, or it is wrong in itself."""
+    """This version can't read it: a later one may, or the record itself is wrong."""
     OVERTAKEN = "overtaken"
-    """The log holds a later event about the same thing: replayed now, it would undo that."""
+    """The log holds a later event about the same thing: a replay would undo that."""
     REPLAYED = "replayed"
-    """It was replayed before."""
-    BURIED_AGAIN = "buried again"
-    """It is a replay that could not be handled either."""
+    """It has been replayed."""
+    FAILED_AGAIN = "failed again"
+    """It is a replay that failed too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A dead letter; `event` is None where this version can't read it."""
+    """A dead letter with its state; `event` is None if this version can't read it."""
 
     letter: DeadLetter
     event: Event | None
@@ -78,14 +78,14 @@ class Judged:
 
     @property
     def type(self) -> str:
-        """The event's name, or what its header says, as far as it can be shown."""
+        """The event's name, or what its header says."""
         raw = self.letter.record.headers.get("ce_type", b"").decode(errors="replace")
         return raw.removeprefix("fanfold.").removesuffix(".v1") or "?"
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which letters are meant: those that fit everything given. No position: those of every position."""
+    """A filter: the dead letters that match everything given. `at` empty means any position."""
 
     topic: str | None = None
     type: str | None = None
@@ -101,42 +101,44 @@ class Chosen:
 
 
 async def read_letters(log: EventLog, clock: Clock) -> list[Judged]:
-    """All dead letters in the order of their origin, judged by the log of now. Raises `Unavailable`."""
+    """All dead letters in the order of their origin, with their states by the log as it is now. Raises `Unavailable`."""
     letters: list[DeadLetter] = []
     async for record in _records(log, clock, [DEAD_LETTERS], since_ms=0):
         try:
             letters.append(read_letter(record))
         except Rejected:
-            continue  # somebody else's record
-    letters.sort(key=lambda letter: (letter.record.topic, *_place(letter.record)))
+            continue  # another program's record
+    letters.sort(
+        key=lambda letter: (letter.record.topic, letter.record.partition, letter.record.offset)
+    )
     read = [(letter, _event_of(letter.record)) for letter in letters]
-    later, replayed = await _what_followed(log, clock, read)
-    return [Judged(each, event, _state(each, event, later, replayed)) for each, event in read]
+    later, replayed = await _read_since(log, clock, read)
+    return [Judged(letter, event, _state(letter, event, later, replayed)) for letter, event in read]
 
 
 def subject(event: Event) -> Hashable:
-    """The thing that a later event can decide otherwise; None for an event that means the same whenever it is handled."""
+    """What a later event can set again; None for an event that has the same effect whenever it is handled."""
     kind, *fields = _SUBJECTS.get(type(event), (None,))
     return kind and (kind, *(getattr(event, field) for field in fields))
 
 
-async def _what_followed(
+async def _read_since(
     log: EventLog, clock: Clock, read: Iterable[tuple[DeadLetter, Event | None]]
 ) -> tuple[dict[Hashable, int], set[Position]]:
-    """The last offset of each subject concerned, and the positions that were replayed."""
+    """The last offset of each subject of these letters, and the positions that were replayed."""
     readable = [(letter.record, event) for letter, event in read if event is not None]
     later: dict[Hashable, int] = {}
     replayed: set[Position] = set()
     if not readable:
         return later, replayed
-    asked = {subject(event) for _, event in readable}
+    subjects = {subject(event) for _, event in readable}
     since_ms = min(record.appended_at_ms for record, _ in readable) - _CLOCKS_DIFFER_MS
     topics = sorted({record.topic for record, _ in readable})
     async for record in _records(log, clock, topics, since_ms=max(0, since_ms)):
         if (origin := replay_of(record)) is not None:
             replayed.add(origin)
         event = _event_of(record)
-        if event is not None and (about := subject(event)) in asked:
+        if event is not None and (about := subject(event)) in subjects:
             later[about] = max(record.offset, later.get(about, -1))
     return later, replayed
 
@@ -152,14 +154,14 @@ def _state(
     if letter.record.position in replayed:
         return State.REPLAYED
     about = subject(event)
-    # One subject has one key, so one partition: its offsets can be compared.
+    # One subject has one key and so one partition: its offsets can be compared.
     if about is not None and later.get(about, -1) > letter.record.offset:
         return State.OVERTAKEN
-    return State.WAITING if letter.replay_of is None else State.BURIED_AGAIN
+    return State.WAITING if letter.replay_of is None else State.FAILED_AGAIN
 
 
 def _event_of(record: Record) -> Event | None:
-    """The event, where it also lies where it belongs: elsewhere the worker would not take it."""
+    """The event, if it is on its own topic and key: elsewhere the worker would not handle it."""
     try:
         event = record.event()
     except Undecodable:
@@ -167,19 +169,15 @@ def _event_of(record: Record) -> Event | None:
     return event if (event.topic, event.key.encode()) == (record.topic, record.key) else None
 
 
-def _place(record: Record) -> tuple[int, int]:
-    return record.partition, record.offset
-
-
 async def _records(
     log: EventLog, clock: Clock, topics: Sequence[str], *, since_ms: int
 ) -> AsyncIterator[Record]:
-    """What was appended from that time on, up to about now."""
+    """The records from that time up to about now."""
     async with log.tail(topics, since_ms=since_ms) as tail:
         opened_at_s = clock.monotonic_s()
         while True:
             for record in await tail.read():
                 yield record
-            # A new tail counts from its opening; only a later moment is one at which it held everything.
+            # A new tail counts from its opening; it held everything once it has been level at a later moment.
             if tail.behind_s() <= (clock.monotonic_s() - opened_at_s) / 2:
                 return

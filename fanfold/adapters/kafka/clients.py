@@ -1,0 +1,69 @@
+"""The one place that makes Kafka clients: address, security, and the translation of their errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from fanfold.adapters.kafka.security import client_security
+from fanfold.core.errors import Unavailable
+from fanfold.core.settings import Settings
+
+
+def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer, not started, that commits only when it is told to. Raises `Fault` for a certificate or key it can't use."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        **client_security(settings),
+        **options,
+    )
+
+
+def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """An idempotent producer, not started, with `acks=all`. Raises `Fault` like `make_consumer`."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_idempotence=True,
+        acks="all",
+        **client_security(settings),
+        **options,
+    )
+
+
+@asynccontextmanager
+async def started_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that is stopped at the end of the block. Raises aiokafka's errors: see `translated`."""
+    consumer = make_consumer(settings, **options)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def started_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client that is closed at the end of the block. Raises aiokafka's errors: see `translated`."""
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
+    )
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Raise `Unavailable` for what a client raises when Kafka doesn't answer."""
+    try:
+        yield
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error

@@ -1,0 +1,42 @@
+"""`fanfold`: every command of the operator, put together. Nothing but `fanfold.__main__` imports this.
+
+`fanfold NOUN VERB` is in `fanfold/ops/NOUN.py`, or in `fanfold/ops/NOUN/command.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fanfold.core.errors import FanfoldError
+from fanfold.core.exit_codes import MEANINGS, ExitCode
+from fanfold.ops import activity, modes, schema, serve, status, topics
+from fanfold.ops.dead_letters import command as dead_letters
+from fanfold.ops.graph_import import command as graph_import
+from fanfold.ops.options import complain
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Fanfold, a social feed backend.",
+    epilog="Exit status: " + "; ".join(f"{code:d} {text}" for code, text in MEANINGS.items()) + ".",
+)
+app.command()(serve.serve)
+app.command()(serve.dev)
+app.command()(status.status)
+app.add_typer(schema.app, name="schema")
+app.add_typer(topics.app, name="topics")
+app.add_typer(graph_import.app, name="graph")
+app.add_typer(modes.app, name="modes")
+app.add_typer(activity.app, name="activity")
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """Run the command of the arguments. An expected failure is one line that says what to change."""
+    try:
+        app()
+    except FanfoldError as error:
+        complain(str(error))
+        sys.exit(ExitCode.FAILED)

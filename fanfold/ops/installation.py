@@ -1,0 +1,37 @@
+"""Which installation a command works on: the environment's, or the one that `make up` started in a directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fanfold.core.errors import Fault
+from fanfold.core.settings import Settings
+
+DESCRIPTION = "system.json"
+"""The file in which `make up` describes its system; its `settings` are fields of `Settings`."""
+
+
+def environment() -> Settings:
+    """The environment's settings."""
+    return Settings()
+
+
+def settings_of(data: Path) -> Settings:
+    """The environment's settings; where they name no Kafka, those of the system in `data`, if there is one."""
+    settings = Settings()
+    # A trial system that is still in this directory must not receive what is meant for the Kafka that is named.
+    if "kafka_bootstrap" in settings.model_fields_set:
+        return settings
+    return local_settings(data) or settings
+
+
+def local_settings(data: Path) -> Settings | None:
+    """The settings of the system in `data`; None where `make up` never started one. Raises `Fault` if they can't be read."""
+    path = data / DESCRIPTION
+    try:
+        return Settings(**json.loads(path.read_text())["settings"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Fault(f"{path} can't be read ({error}): `make up` writes it again") from error

@@ -1,0 +1,31 @@
+"""The options that several commands share, and how all of them print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+console = Console(stderr=True, highlight=False)
+"""For people. Standard output is kept for what a program reads: `print_json`, and what a command lists."""
+
+Data = Annotated[Path, typer.Option(help="The directory of the system that `make up` started.")]
+DEFAULT_DATA = Path(".fanfold")
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only count what would change; append nothing.")
+]
+
+
+def print_json(document: Any, *, indent: int | None = None) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=indent) + "\n")
+
+
+def complain(message: str) -> None:
+    """Print why a command failed or stopped early."""
+    console.print(f"[red]fanfold:[/red] {message}", soft_wrap=True)

@@ -1,0 +1,50 @@
+"""What a command that takes long shows while it runs: a line that moves on a terminal, else a line every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from fanfold.core.clock import Clock
+
+_LINE_EVERY_S = 5.0
+
+T = TypeVar("T")
+
+
+class Counts(Protocol):
+    """The counts of a run so far."""
+
+    def describe(self) -> str: ...
+
+
+C = TypeVar("C", bound=Counts)
+
+
+@contextmanager
+def showing(console: Console, clock: Clock, counts: C) -> Iterator[Callable[[C], None]]:
+    """A function to call with the counts, as often as one likes."""
+    if not console.is_terminal:
+        yield lines(console, clock, lambda now: now.describe())
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(counts.describe(), total=None)
+        yield lambda now: progress.update(task, description=now.describe())
+
+
+def lines(console: Console, clock: Clock, describe: Callable[[T], str]) -> Callable[[T], None]:
+    """Prints what it is called with, described, at most every few seconds; the first time after as long."""
+    next_at_s = clock.monotonic_s() + _LINE_EVERY_S
+
+    def show(now: T) -> None:
+        nonlocal next_at_s
+        if clock.monotonic_s() >= next_at_s:
+            next_at_s = clock.monotonic_s() + _LINE_EVERY_S
+            console.print(describe(now), soft_wrap=True, markup=False)
+
+    return show

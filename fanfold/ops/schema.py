@@ -1,0 +1,51 @@
+"""`fanfold schema`: the tables in Cassandra, and the JSON Schemas of the events."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fanfold.ops.installation import environment
+from fanfold.ops.options import console
+
+app = typer.Typer(no_args_is_help=True, help="The tables in Cassandra and the events' schemas.")
+
+
+@app.command()
+def migrate() -> None:
+    """Create the keyspace and apply the missing migrations. Safe to repeat."""
+    from fanfold.adapters.cassandra.migrate import migrate as apply
+
+    for line in asyncio.run(apply(environment())):
+        console.print(line)
+
+
+@app.command()
+def grant(
+    read: Annotated[
+        list[str] | None, typer.Option(help="A role that may read the tables; repeatable.")
+    ] = None,
+    write: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A role that may write the tables too, or role:table for one table; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Grant roles of Cassandra their rights on the tables. Safe to repeat; revokes nothing."""
+    from fanfold.adapters.cassandra.grants import grant as apply
+
+    for line in asyncio.run(apply(environment(), read=read or [], write=write or [])):
+        console.print(line)
+
+
+@app.command()
+def export(directory: Path = Path("schemas/events")) -> None:
+    """Write the JSON Schema of every event."""
+    from fanfold.ops.event_schemas import export as write
+
+    for path in write(directory):
+        console.print(f"wrote {path}")
