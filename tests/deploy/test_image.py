@@ -18,7 +18,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from deploy.docker.assemble import USER_ID
-from fanfold.__main__ import TERMINATED
+from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
@@ -231,7 +231,7 @@ def test_what_has_not_started_yet_stops_as_the_first_process_too(
         try:
             with silent.accept()[0]:
                 status, took_s = container.stop()
-            assert status == TERMINATED, container.said()
+            assert status == ExitCode.TERMINATED, container.said()
             assert took_s < 5
         finally:
             container.remove()
