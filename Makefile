@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8080
 DATA ?=
 PYTHON ?=
+# Of `make soak`: how long.
+MINUTES ?= 10
 # Of `make up`: its workers (as many as the last time, at first 1), and the first of the ports behind the gateway's.
 WORKERS ?=
 PORTS ?= 18100
@@ -16,6 +18,8 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
+# A process per core; the tests on one pair of engines stay in one process.
+IN_PARALLEL := -n logical --maxprocesses=8 --dist=loadgroup
 # Stamps carry a checksum of what they were made from: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is made again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
@@ -26,7 +30,7 @@ TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.tx
 LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run up status down test check fmt lock schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test check soak fmt lock schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -48,12 +52,15 @@ down: $(LOCAL) ## Stop it in order; its data stays
 
 test: static engines manifests $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
 	@scripts/install_image_tools
-	@echo "==> tests, tier by tier"
-	@$(PY) -m pytest --durations=10 --durations-min=2
+	@echo "==> tests, on every core"
+	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, under a minute
 	@echo "==> fast tests, on the embedded adapters"
-	@$(PY) -m pytest -m "not real" $(FAST_TIERS)
+	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real" $(FAST_TIERS)
+
+soak: $(TEST) ## Try new examples of every property for MINUTES (10), and name the seeds of failures
+	@$(PY) -m tests.support.soak --minutes $(MINUTES)
 
 static: $(TEST) ## Check formatting, lint, types and import contracts
 	@echo "==> formatting"; $(PY) -m ruff format --quiet --check . \

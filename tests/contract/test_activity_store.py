@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import FollowerBucket, follower_bucket
 from fanfold.core.ports import Audience, Stores, User
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     an_edge,
     fresh,
@@ -21,9 +22,6 @@ from tests.support.stores import (
 
 stores = stores_of_each_adapter()
 ONLY_BUCKET = FollowerBucket(0, 0)
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ async def test_who_never_read_a_feed_is_absent(stores: Stores) -> None:
     assert dict(await stores.activity.last_reads([])) == {}
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(reads=st.lists(st.integers(0, 10**9), min_size=1, max_size=6), seed=st.integers())
 async def test_the_latest_read_stays_in_whatever_order_processes_note_them(
     stores: Stores, reads: list[int], seed: int
@@ -68,7 +66,7 @@ async def test_a_user_sleeps_until_an_awakening_has_ended(stores: Stores) -> Non
     }
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(asleep=st.lists(st.booleans(), min_size=1, max_size=6), seed=st.integers())
 async def test_a_user_sleeps_or_not_by_the_last_offset_and_an_edge_is_marked_by_it(
     stores: Stores, asleep: list[bool], seed: int

@@ -3,12 +3,13 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, follower_bucket
 from fanfold.core.ports import Follow, Stores, User
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     all_pages,
     an_edge,
@@ -20,9 +21,6 @@ from tests.support.stores import (
 
 stores = stores_of_each_adapter()
 ONLY_BUCKET = FollowerBucket(0, 0)
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ async def test_an_older_name_or_standing_never_wins(stores: Stores) -> None:
     assert found == User(bob, display_name="Robert", follower_count=2, count_offset=8)
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(
     active=st.lists(st.booleans(), min_size=1, max_size=6),
     marked=st.integers(0, 5),
@@ -205,7 +203,7 @@ async def test_thousands_of_edges_are_each_in_their_bucket_and_on_both_sides(
         assert list(await stores.follows.following(follower)) == [bob]
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(count=st.integers(0, 12), limit=st.integers(1, 5))
 async def test_pages_of_a_bucket_are_the_whole_bucket(
     stores: Stores, count: int, limit: int

@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.ports import Stores, Tie
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import fresh, shuffled_with_repetitions, stores_of_each_adapter
 
 stores = stores_of_each_adapter()
 histories = st.lists(st.booleans(), min_size=1, max_size=6)
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ async def test_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
     assert await stores.ties.blocks_between(alice, bob) == []
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(history=histories, seed=st.integers())
 async def test_a_mute_is_the_same_whatever_the_order_and_number_of_writes(
     stores: Stores, history: list[bool], seed: int
@@ -68,7 +66,7 @@ async def test_a_mute_is_the_same_whatever_the_order_and_number_of_writes(
     assert await stores.ties.mutes(bob) == {}, "whom it concerns isn't told"
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(mine=histories, theirs=histories, seed=st.integers())
 async def test_two_blocks_are_told_apart_whatever_the_order_and_number_of_writes(
     stores: Stores, mine: list[bool], theirs: list[bool], seed: int

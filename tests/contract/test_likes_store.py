@@ -4,12 +4,13 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
 from fanfold.core.ports import Like, LikeCount, Post, RecentLike, Stores
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     a_post_id,
     all_pages,
@@ -19,9 +20,6 @@ from tests.support.stores import (
 )
 
 stores = stores_of_each_adapter()
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ async def test_a_count_may_fall_back_to_none(stores: Stores) -> None:
     assert await stores.likes.count(post_id) == LikeCount(0, 1)
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=6), seed=st.integers())
 async def test_a_count_is_the_last_one_whatever_the_order_and_number_of_writes(
     stores: Stores, counts: list[int], seed: int
@@ -94,7 +92,7 @@ async def test_a_count_is_the_last_one_whatever_the_order_and_number_of_writes(
     assert await stores.likes.count(post_id) == LikeCount(counts[-1], len(counts) - 1)
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(active=st.lists(st.booleans(), min_size=1, max_size=6), seed=st.integers())
 async def test_a_like_is_the_same_whatever_the_order_and_number_of_writes(
     stores: Stores, active: list[bool], seed: int
@@ -111,7 +109,7 @@ async def test_a_like_is_the_same_whatever_the_order_and_number_of_writes(
     assert await stores.likes.of_user(alice, [post_id]) == expected
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(seed=st.integers(), rows=st.integers(1, 5))
 async def test_likes_of_one_write_are_each_judged_by_their_own_position(
     stores: Stores, seed: int, rows: int
@@ -184,7 +182,7 @@ def _itself(like: RecentLike) -> RecentLike:
     return like
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(active=st.lists(st.booleans(), min_size=1, max_size=6), seed=st.integers())
 async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writes(
     stores: Stores, active: list[bool], seed: int

@@ -6,12 +6,13 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
 from fanfold.core.ports import AuthoredPost, KeyReservation, Post, Stores
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     a_post_id,
     all_pages,
@@ -21,9 +22,6 @@ from tests.support.stores import (
 )
 
 stores = stores_of_each_adapter()
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -58,7 +56,7 @@ async def test_only_posts_that_exist_are_found_deleted_ones_too(stores: Stores) 
     assert await stores.posts.get([]) == {}
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(
     changes=st.lists(st.sampled_from(["edit", "delete", "note"]), min_size=1, max_size=6),
     seed=st.integers(),
@@ -105,7 +103,7 @@ async def test_the_mode_is_the_one_with_the_highest_position(stores: Stores) -> 
     ]
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(
     ages=st.lists(st.integers(0, 40 * TIME_BUCKET_MS), min_size=1, max_size=12),
     window=st.integers(0, 40 * TIME_BUCKET_MS),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.ports import Pointer, Pulled, Stores
 from fanfold.core.settings import MS_PER_DAY, Settings
 from tests.support.clock import START_MS, ManualClock
+from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     a_post_id,
     all_pages,
@@ -17,9 +18,6 @@ from tests.support.stores import (
 
 stores = stores_of_each_adapter()
 KEPT_MS = Settings().retention_ms + MS_PER_DAY
-on_each_example_afresh = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ async def test_nothing_to_push_writes_nothing(stores: Stores) -> None:
     assert await stores.timelines.push([a_pointer()], []) == 0
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(count=st.integers(1, 8), seed=st.integers())
 async def test_a_timeline_is_the_same_whatever_the_order_and_number_of_pushes(
     stores: Stores, count: int, seed: int
@@ -57,7 +55,7 @@ async def test_a_timeline_is_the_same_whatever_the_order_and_number_of_pushes(
     assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=100) == pointers
 
 
-@on_each_example_afresh
+@examples_in_one_store
 @given(
     ages=st.lists(st.integers(0, KEPT_MS - 60_000), min_size=1, max_size=12),
     window=st.integers(0, KEPT_MS),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import GRAPH, PUBLIC_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
 from tests.support.crashes import Killed, Life
+from tests.support.examples import examples
 from tests.support.fanout import (
     SMALL,
     TOPICS,
@@ -133,7 +134,7 @@ async def crossings_alternate(pipeline: Pipeline) -> None:
         assert (await pipeline.user(star)).delivery == (sides[-1] if sides else "push")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(episodes, min_size=1, max_size=4), st.sampled_from([0, 1, 60]))
 async def test_every_feed_is_the_oracles_whichever_way_authors_cross(
     story: Sequence[Episode], overlap_s: int
@@ -148,7 +149,7 @@ async def test_every_feed_is_the_oracles_whichever_way_authors_cross(
         await crossings_alternate(pipeline)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(episodes, episodes, st.sampled_from(STARS))
 async def test_who_leaves_in_the_middle_of_it_is_in_nobodys_feed(
     before: Episode, after: Episode, star: str

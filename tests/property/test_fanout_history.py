@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import Event, PostCreated
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
+from tests.support.examples import examples
 from tests.support.fanout import (
     SMALL,
     TOPICS,
@@ -129,7 +130,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(histories(), steps, st.sampled_from([0, 60]))
 async def test_the_tables_say_what_the_log_says(
     model: Model, taken: Sequence[Step], overlap_s: int

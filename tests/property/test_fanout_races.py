@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from itertools import combinations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import GRAPH, POSTS, Event
@@ -14,6 +14,7 @@ from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.crashes import Turns, turned
+from tests.support.examples import examples
 from tests.support.fanout import (
     SMALL,
     Pipeline,
@@ -114,7 +115,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     before=changes,
     during=changes,

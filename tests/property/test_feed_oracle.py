@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanfold.core.settings import Settings
 from feed_service.query.access import NoSuchUser
+from tests.support.examples import examples
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike
 
@@ -244,4 +244,4 @@ class Feeds(RuleBasedStateMachine):
 
 
 TestFeeds = Feeds.TestCase
-TestFeeds.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFeeds.settings = examples(60, stateful_step_count=40)

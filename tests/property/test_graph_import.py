@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.clock import rfc3339
@@ -29,6 +29,7 @@ from fanfold.ops.graph_import.edge_list import (
 )
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
+from tests.support.examples import examples
 from tests.support.fanout import a_pipeline
 from tests.support.graph_import import Importing
 
@@ -89,7 +90,7 @@ def test_reading_goes_on_anywhere_as_if_it_had_never_stopped(
     assert sorted(rest, key=str) == sorted([e for e in whole if e[0] > number], key=str)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     text=st.lists(lines, max_size=20),
     batch=st.integers(1, 7),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
@@ -16,6 +16,7 @@ from fanfold.core.ports.log import Record
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
+from tests.support.examples import examples
 from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
 
 READERS = ("bob", "carl", "dave")
@@ -81,7 +82,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(histories(), steps)
 async def test_likes_are_exact_however_they_are_cut_repeated_and_died_over(
     model: Model, taken: Sequence[Step]
@@ -132,7 +133,7 @@ class Dawdling:
             await asyncio.sleep(0)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     model=histories(),
     start=st.integers(0, 25),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.ids import first_post_id_at
 from feed_service.candidates import Candidate, Page, candidate
 from feed_service.query.merge import Merge, Source
+from tests.support.examples import examples
 
 lists_of_posts = st.lists(st.integers(0, 60), unique=True).map(
     lambda moments: [
@@ -36,7 +37,7 @@ def sources(draw: st.DrawFn) -> tuple[list[Candidate], Source]:
     return posts, Source(posts[:loaded], fetch, before)
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(sources(), max_size=6), st.lists(st.integers(1, 9), min_size=1), st.integers(0, 5))
 async def test_the_merge_is_the_sorted_union_without_duplicates(
     given_sources: list[tuple[list[Candidate], Source]], takes: list[int], hidden: int

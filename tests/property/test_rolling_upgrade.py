@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import ENGAGEMENT, EVENTS, GRAPH, Event
@@ -19,6 +19,7 @@ from fanfold.core.ports.log import BatchHandler, Record
 from fanfold.ops.dead_letters.replay import Replayed, replay
 from fanfold.ops.dead_letters.states import Chosen, State, read_letters
 from fanout_service.worker import Worker
+from tests.support.examples import examples
 from tests.support.fanout import (
     TOPICS,
     Pipeline,
@@ -113,7 +114,7 @@ def last(happened: Sequence[Event], *kinds: str) -> dict[tuple[str, ...], str]:
     }
 
 
-@settings(deadline=None)
+@examples(40)
 @given(histories)
 def test_what_the_older_one_could_not_read_is_as_if_it_had_been_read(history: list[Any]) -> None:
     asyncio.run(_check(history))

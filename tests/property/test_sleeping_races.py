@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import ACTIVITY, GRAPH, POSTS, SLICES, Event
@@ -18,6 +18,7 @@ from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Turns, turned
+from tests.support.examples import examples
 from tests.support.fanout import (
     SMALL,
     Pipeline,
@@ -148,7 +149,7 @@ stories = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     story=stories,
     order=in_bursts([POSTS, GRAPH, ACTIVITY, SLICES, ZOMBIE]),
@@ -189,7 +190,7 @@ async def test_no_post_is_lost_whatever_sleep_awakenings_follows_and_posts_race(
             assert user.follower_count == 0
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     naps=st.lists(st.booleans(), min_size=1, max_size=6),
     posts=st.lists(st.sampled_from(AUTHORS), min_size=1, max_size=4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -122,13 +123,32 @@ class WriteSide:
         return str(created.json()["post_id"])
 
 
-@asynccontextmanager
-async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
-    clock = ManualClock(autojump=True)
-    async with a_pipeline(settings, clock) as pipeline:
-        log, tables = Log(pipeline.log), Tables(pipeline.stores)
-        engines = Engines(log, tables.stores)  # type: ignore[arg-type]
-        app = make_app(
+class _StandIn:
+    """What an application holds in place of an object that each test has of its own."""
+
+    def __init__(self) -> None:
+        self.of: Any = None
+
+    def __call__(self) -> Any:
+        return self.of()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # Looked up when called: readiness keeps methods from the start.
+            return getattr(self.of, name)(*args, **kwargs)
+
+        return call
+
+
+class _App:
+    """The application of both write services, on stand-ins: to build its routes takes longer than most tests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._clock, self._log = _StandIn(), _StandIn()
+        self._stores = {name: _StandIn() for name in Stores.__dataclass_fields__}
+        clock: Any = self._clock
+        engines = Engines(self._log, Stores(**self._stores))  # type: ignore[arg-type]
+        self.fastapi = make_app(
             title="the write side",
             routers=[
                 post.router(engines, clock=clock, settings=settings),
@@ -136,6 +156,27 @@ async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
             ],
             ready=graph.ready(engines, settings),
         )
-        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+
+    def use(self, engines: Engines, clock: ManualClock) -> None:
+        """Serve from these from now on."""
+        self._clock.of, self._log.of = clock, engines.log
+        for name, stand_in in self._stores.items():
+            stand_in.of = getattr(engines.stores, name)
+
+
+@cache
+def _small_app() -> _App:
+    return _App(SMALL)
+
+
+@asynccontextmanager
+async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
+    clock = ManualClock(autojump=True)
+    async with a_pipeline(settings, clock) as pipeline:
+        log, tables = Log(pipeline.log), Tables(pipeline.stores)
+        engines = Engines(log, tables.stores)  # type: ignore[arg-type]
+        app = _small_app() if settings is SMALL else _App(settings)
+        app.use(engines, clock)
+        transport = httpx2.ASGITransport(app=app.fastapi, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield WriteSide(app, client, engines, settings, log, tables, pipeline, clock)
+            yield WriteSide(app.fastapi, client, engines, settings, log, tables, pipeline, clock)

@@ -6,10 +6,11 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feed_service.query.ranking import Relevance, parts, relevance
+from tests.support.examples import examples
 
 AN_HOUR_MS = 3_600_000
 RULE = Relevance()
@@ -31,7 +32,7 @@ def test_a_clock_that_is_ahead_gains_nothing() -> None:
     assert relevance(RULE, age_ms=-5000) == relevance(RULE, age_ms=0)
 
 
-@settings(deadline=None)
+@examples()
 @given(st.integers(0, A_MONTH_MS), st.integers(0, 10**9), st.integers(1, 10**9), st.floats(0, 1))
 def test_likes_and_affinity_never_harm(age_ms: int, likes: int, more: int, affinity: float) -> None:
     plain = relevance(RULE, age_ms=age_ms, like_count=likes, affinity_share=affinity)
