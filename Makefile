@@ -1,4 +1,4 @@
-# What a contributor types. `make help` lists it; CONTRIBUTING.md explains it.
+# The commands of a contributor. `make help` lists them; CONTRIBUTING.md explains them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -ec
@@ -8,9 +8,9 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8080
 DATA ?=
 PYTHON ?=
-# Of `make soak`: how long.
+# For `make soak`: the minutes to run.
 MINUTES ?= 10
-# Of `make up`: its workers (as many as the last time, at first 1), and the first of the ports behind the gateway's.
+# For `make up`: the number of workers (as many as the last time, at first 1), and the first port of the block behind the gateway.
 WORKERS ?=
 PORTS ?= 18100
 
@@ -20,8 +20,8 @@ PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 # A process per core; the tests on one pair of engines stay in one process.
 IN_PARALLEL := -n logical --maxprocesses=8 --dist=loadgroup
-# Stamps carry a checksum of what they were made from: an environment that is up to date costs nothing,
-# and one that was copied from elsewhere or whose requirements changed is made again.
+# Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
+# and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
 STAMPS := .venv/.stamps
 VENV := $(STAMPS)/venv-$(call checksum,/dev/null)
@@ -44,13 +44,13 @@ up: $(LOCAL) ## Start the real system and keep it running: PORT (8080), WORKERS,
 	@scripts/fetch_engines jars
 	@exec $(PY) -m deploy.local.up --data "$(HOME_OF_UP)" --port $(PORT) --ports $(PORTS) $(if $(WORKERS),--workers $(WORKERS))
 
-status: $(LOCAL) ## Show its health, what waits for the workers, and where the logs are
+status: $(LOCAL) ## Show its health, the workers' lag, and where the logs are
 	@exec $(PY) -m deploy.local.status --data "$(HOME_OF_UP)"
 
 down: $(LOCAL) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
-test: static engines manifests $(LOCAL) ## Run everything, also on the real Kafka and Cassandra
+test: static engines manifests $(LOCAL) ## Run every check and test, including those on the real Kafka and Cassandra
 	@scripts/install_image_tools
 	@echo "==> tests, on every core"
 	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
@@ -64,17 +64,17 @@ soak: $(TEST) ## Try new examples of every property for MINUTES (10), and name t
 
 static: $(TEST) ## Check formatting, lint, types and import contracts
 	@echo "==> formatting"; $(PY) -m ruff format --quiet --check . \
-	  || { echo "make fmt puts it right"; exit 1; }
+	  || { echo "make fmt fixes this"; exit 1; }
 	@echo "==> lint"; $(PY) -m ruff check --quiet .
 	@echo "==> types"; $(PY) -m mypy --no-error-summary
 	@echo "==> import contracts"; .venv/bin/lint-imports --no-logo > .venv/imports.log 2>&1 \
 	  || { cat .venv/imports.log; exit 1; }
 
-fmt: $(TEST) ## Format the code and put right what ruff can
+fmt: $(TEST) ## Format the code and fix what ruff can
 	@$(PY) -m ruff check --quiet --fix .
 	@$(PY) -m ruff format .
 
-engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, where no Docker engine answers
+engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, if no Docker engine answers
 	@scripts/fetch_engines
 
 bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QUICK=1 a smoke run, ROUNDS=n
@@ -84,11 +84,11 @@ bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QU
 image: ## Build the container image with Docker, buildah or podman, and write its SBOM to dist/
 	@scripts/build_image
 
-manifests: $(TEST) ## Fetch what the Kubernetes manifests are checked with, once: kustomize, schemas, CRDs
+manifests: $(TEST) ## Fetch the tools that check the Kubernetes manifests, once: kustomize, schemas, CRDs
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s
 
-k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, which is built once (ten minutes or so)
+k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, built once in about ten minutes
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s apiserver
 	@$(PY) -m pytest tests/apiserver
@@ -108,13 +108,13 @@ $(VENV):
 	@mkdir -p $(STAMPS) && touch $@
 
 $(RUNTIME): $(VENV)
-	@echo "==> installing what Fanfold needs into .venv"
+	@echo "==> installing Fanfold's dependencies into .venv"
 	@$(INSTALL) -r requirements/runtime.txt -r requirements/build.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(STAMPS)/runtime-* && touch $@
 
 $(TEST): $(RUNTIME)
-	@echo "==> installing what the checks and tests need into .venv"
+	@echo "==> installing the checkers and test dependencies into .venv"
 	@$(INSTALL) -r requirements/test.txt -r requirements/dev.txt
 	@rm -f $(STAMPS)/test-* && touch $@
 

@@ -131,8 +131,8 @@ def test_the_secrets_are_made_once(tmp_path: Path) -> None:
     assert {each["metadata"]["name"]: set(each["stringData"]) for each in cluster.made} == (
         made_by_script()
     )
-    assert first.stdout.count("made ") == len(made_by_script())
-    assert second.stdout.count("is there") == len(made_by_script())
+    assert first.stdout.count("created ") == len(made_by_script())
+    assert second.stdout.count(" exists") == len(made_by_script())
 
 
 def test_a_password_is_long_its_own_and_not_an_argument(tmp_path: Path) -> None:
