@@ -11,7 +11,7 @@ from deploy.local.system import Process, System
 
 ROOT = Path(__file__).parents[2]
 MOST_WORKERS = 24
-"""The partitions of the slices topic: more workers would have nothing to do."""
+"""The partitions of the commands' topic: more workers would have nothing to do."""
 
 # The block of ports starts at `first_port`. It is below the range of ephemeral ports, so that the port of a killed process is
 # still free when the process is restarted.

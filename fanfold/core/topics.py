@@ -15,10 +15,14 @@ SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "schemas"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One entry; `name` is logical, without `Settings.topic_prefix`."""
+    """One entry; `name` is logical, without `Settings.topic_prefix`.
+
+    `public`: any service may consume it. `projected`: tables are rebuilt from it, so it is kept for ever.
+    """
 
     name: str
     public: bool
+    projected: bool
     key: str
     partitions: int
     retention_ms: int

@@ -12,7 +12,7 @@ import typer
 
 from fanfold.core.clock import Clock, SystemClock
 from fanfold.core.delivery import Delivery, delivery_after
-from fanfold.core.events import ModeReviewRequested, from_ms
+from fanfold.core.events import ReviewDelivery, from_ms
 from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
@@ -57,14 +57,14 @@ class ReviewModes:
 
     async def run(self, reviewed: Reviewed, *, dry_run: bool) -> None:
         """Look at every user, and count in `reviewed`. Raises `Unavailable`: some reviews may have been requested."""
-        requests: list[ModeReviewRequested] = []
+        requests: list[ReviewDelivery] = []
         async for user in self.stores.users.everyone():
             reviewed.users += 1
             if (delivery := self._other_delivery(user)) is not None:
                 reviewed.to_pull += delivery == "pull"
                 reviewed.to_push += delivery == "push"
                 now = from_ms(self.clock.now_ms())
-                requests.append(ModeReviewRequested(author_id=user.user_id, requested_at=now))
+                requests.append(ReviewDelivery(author_id=user.user_id, requested_at=now))
             if len(requests) == BATCH:
                 await self._append(requests, dry_run=dry_run)
                 requests = []
@@ -81,7 +81,7 @@ class ReviewModes:
         )
         return delivery if delivery != user.delivery else None
 
-    async def _append(self, requests: list[ModeReviewRequested], *, dry_run: bool) -> None:
+    async def _append(self, requests: list[ReviewDelivery], *, dry_run: bool) -> None:
         if requests and not dry_run:
             await self.log.append_many(requests)
 

@@ -44,7 +44,7 @@ def replay(
         bool, typer.Option("--dry-run", help="Only count the records; move nothing.")
     ] = False,
 ) -> None:
-    """Let the workers handle the public topics again, from an earlier offset. Stop all workers first; start them after it.
+    """Let the workers handle the projected topics again, from an earlier offset. Stop all workers first; start them after it.
 
     A replay restores missing rows and leaves the others as they are. Safe to repeat. Exits with 1 while a worker is in the
     group.

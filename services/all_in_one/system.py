@@ -15,7 +15,7 @@ from all_in_one.rebuild_log import rebuild_log
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.stacks import embedded
 from fanfold.core.clock import Clock
-from fanfold.core.events import PUBLIC_TOPICS
+from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
@@ -55,8 +55,8 @@ async def all_in_one(
     """
     async with embedded(settings, clock=clock, path=path) as engines, asyncio.TaskGroup() as tasks:
         log = engines.log
-        replayed = log.last_seq(PUBLIC_TOPICS)
-        # The replay of the public topics appends commands and dead letters again.
+        replayed = log.last_seq(PROJECTED_TOPICS)
+        # The replay of the projected topics appends commands and dead letters again.
         await log.clear_internal()
         consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
         worker = Worker(settings, log=await rebuild_log(log), stores=engines.stores, clock=clock)

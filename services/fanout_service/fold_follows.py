@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fanfold.core.buckets import generation_for
-from fanfold.core.delivery import delivery_after
+from fanfold.core.delivery import Delivery, delivery_after
 from fanfold.core.events import AuthorModeChanged, NewFollow, from_ms
 from fanfold.core.ports import FollowerEdge, User
 
 
 class Change(NamedTuple):
-    """A follow (`active`) or an unfollow, at a log offset; of nobody (None): only judge the side again."""
+    """A follow (`active`) or an unfollow, at a log offset; without a follower, the crossing that a review asked for."""
 
     follower_id: str | None
     active: bool
     happened_at_ms: int
     appended_at_ms: int
     offset: int
+    review: AuthorModeChanged | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +71,12 @@ def fold_follows(
             current[follower_id] = _place(follower_id, edge, change)
             if change.active and not (edge is not None and edge.active):
                 fresh.add(follower_id)
-        before, followee = followee, _stand(followee, edge, change, rules)
-        if followee.delivery != before.delivery:
+        if seen_by_count(followee) >= change.offset:
+            continue
+        # A review's crossing is in the log already: another follows only where this worker decides otherwise.
+        announced = change.review.delivery if change.review else followee.delivery
+        followee = _counted(followee, edge, change, rules)
+        if followee.delivery != announced:
             crossings.append(_crossing(followee, change))
     for follower_id in touched.keys() - edges.keys():
         # The newest generation after the whole run, which the row will say: a retry of the run then finds the same
@@ -90,22 +95,26 @@ def seen_by_count(followee: User) -> int:
     return -1 if followee.count_offset is None else followee.count_offset
 
 
-def _stand(followee: User, edge: FollowerEdge | None, change: Change, rules: Rules) -> User:
-    if seen_by_count(followee) >= change.offset:
-        return followee
-    count = followee.follower_count + change.active - (edge is not None and edge.active)
-    side = delivery_after(
-        count,
-        followee.delivery,
-        threshold=rules.pull_threshold,
-        hysteresis=rules.pull_hysteresis,
+def decided(follower_count: int, delivery: Delivery, rules: Rules) -> Delivery:
+    """`delivery_after` by these rules."""
+    return delivery_after(
+        follower_count, delivery, threshold=rules.pull_threshold, hysteresis=rules.pull_hysteresis
     )
-    crossed_up = side == "pull" and followee.delivery == "push"
+
+
+def _counted(followee: User, edge: FollowerEdge | None, change: Change, rules: Rules) -> User:
+    count = followee.follower_count + change.active - (edge is not None and edge.active)
+    coming_from = followee.delivery
+    if change.review and change.review.caused_by == followee.count_offset:
+        # Only if nothing was counted since: a later follow has been decided by this worker, and announced after it.
+        coming_from = change.review.delivery
+    delivery = decided(count, coming_from, rules)
+    crossed_up = delivery == "pull" and followee.delivery == "push"
     return replace(
         followee,
         follower_count=count,
         generation=max(followee.generation, generation_for(count, rules.bucket_followers)),
-        delivery=side,
+        delivery=delivery,
         pull_since_ms=change.appended_at_ms if crossed_up else followee.pull_since_ms,
         count_offset=change.offset,
     )

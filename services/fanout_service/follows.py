@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import (
-    ModeReviewRequested,
+    AuthorModeChanged,
     UserFollowed,
     UserRegistered,
     UserUnfollowed,
@@ -109,14 +109,15 @@ class Follows:
 
 def _change(entry: Entry) -> Change | None:
     follower_id: str | None
+    review: AuthorModeChanged | None = None
     match entry.event:
         case UserFollowed(follower_id=follower_id, followed_at=at):
             active = True
         case UserUnfollowed(follower_id=follower_id, unfollowed_at=at):
             active = False
-        case ModeReviewRequested(requested_at=at):
+        case AuthorModeChanged(cause="review", changed_at=at) as review:
             follower_id, active = None, False
         case _:
             return None
     record = entry.record
-    return Change(follower_id, active, to_ms(at), record.appended_at_ms, record.offset)
+    return Change(follower_id, active, to_ms(at), record.appended_at_ms, record.offset, review)

@@ -21,7 +21,7 @@ from faust.exceptions import ConsumerNotStarted
 from fanfold.adapters.kafka.admin import partition_counts
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import Fault
-from fanfold.core.events import SLICES
+from fanfold.core.events import COMMANDS
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import BatchHandler, Record
@@ -147,7 +147,9 @@ class FaustConsumer:
     def _agent(self, topic: str, handler: BatchHandler) -> Callable[[Any], Awaitable[None]]:
         settings = self._settings
         take = (
-            settings.slices_in_flight * _SLICE_BATCHES if topic == SLICES else settings.take_events
+            settings.slices_in_flight * _SLICE_BATCHES
+            if topic == COMMANDS
+            else settings.take_events
         )
 
         async def handle(stream: Any) -> None:

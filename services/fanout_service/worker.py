@@ -8,10 +8,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from fanfold.core.clock import Clock
 from fanfold.core.events import (
     ACTIVITY,
+    COMMANDS,
     ENGAGEMENT,
     GRAPH,
     POSTS,
-    SLICES,
+    TIES,
     BackfillFollow,
     DeliverSlice,
     EndFollowers,
@@ -20,6 +21,7 @@ from fanfold.core.events import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    ReviewDelivery,
 )
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import BatchHandler, EventLog, Record
@@ -32,6 +34,7 @@ from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
 from fanout_service.leaving import Leaving
 from fanout_service.likes import CountLikes
+from fanout_service.review_delivery import DeliveryReviews
 from fanout_service.settle import Route, Settler
 from fanout_service.sleeping import Sleeping
 from fanout_service.slices import Slices
@@ -70,16 +73,13 @@ class Worker:
         self._sleeping = Sleeping(stores=stores, log=log, backfill=self._backfill)
         self._edits = Edits(posts=stores.posts)
         self._likes = CountLikes(likes=stores.likes)
-        self._follows = Follows(
-            stores=stores,
-            log=log,
-            backfill=self._backfill,
-            rules=Rules(
-                pull_threshold=settings.pull_threshold,
-                pull_hysteresis=settings.pull_hysteresis,
-                bucket_followers=settings.bucket_followers,
-            ),
+        rules = Rules(
+            pull_threshold=settings.pull_threshold,
+            pull_hysteresis=settings.pull_hysteresis,
+            bucket_followers=settings.bucket_followers,
         )
+        self._follows = Follows(stores=stores, log=log, backfill=self._backfill, rules=rules)
+        self._reviews = DeliveryReviews(users=stores.users, log=log, rules=rules)
         self._ties = Ties(stores=stores)
         self._leaving = Leaving(stores=stores, log=log, clock=clock)
 
@@ -91,9 +91,10 @@ class Worker:
         routes = {
             POSTS: Route(self._project_post, _key, together=False),
             GRAPH: Route(self._project_graph, _key, together=True),
+            TIES: Route(self._ties.project, _key, together=True),
             ENGAGEMENT: Route(self._likes.project, _key, together=True),
             ACTIVITY: Route(self._sleeping.project, _key, together=True),
-            SLICES: Route(self._project_commands, _command_group, together=True),
+            COMMANDS: Route(self._project_commands, _command_group, together=True),
         }
         return {topic: self._handler(route) for topic, route in routes.items()}
 
@@ -114,13 +115,13 @@ class Worker:
                     await self._edits.delete(event, record)
 
     async def _project_graph(self, entries: Sequence[Entry]) -> None:
-        # Each takes its own events of the group. Follows first: when a block shows, the follows it ended don't.
+        # Each takes its own events of the group. Follows first: `Leaving` ends late ones by what they have written.
         await self._follows.project(entries)
-        await self._ties.project(entries)
         await self._leaving.project(entries)
 
     async def _project_commands(self, entries: Sequence[Entry]) -> None:
         await self._slices.project(entries)
+        await self._reviews.project(entries)
         for _, event in entries:
             match event:
                 case BackfillFollow():
@@ -138,6 +139,11 @@ def _key(entry: Entry) -> Hashable:
 
 
 def _command_group(entry: Entry) -> Hashable:
-    """The slices of one post share one look at what is done; a backfill goes by itself."""
-    event = entry.event
-    return event.post_id if isinstance(event, DeliverSlice) else entry.record.position
+    """The slices of one post share one look at what is done, the reviews of one author are one; all else goes alone."""
+    match entry.event:
+        case DeliverSlice(post_id=post_id):
+            return post_id
+        case ReviewDelivery(author_id=author_id):
+            return "review", author_id
+        case _:
+            return entry.record.position

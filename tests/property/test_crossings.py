@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.core.events import GRAPH, PUBLIC_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
+from fanfold.core.events import GRAPH, PROJECTED_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
 from tests.support.crashes import Killed, Life
 from tests.support.examples import examples
 from tests.support.fanout import (
@@ -99,7 +99,7 @@ async def take(pipeline: Pipeline, cuts: Sequence[Cut]) -> None:
 
 
 async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
-    rows = await pipeline.log.rows(PUBLIC_TOPICS, after=0, limit=100_000)
+    rows = await pipeline.log.rows(PROJECTED_TOPICS, after=0, limit=100_000)
     oracle = Oracle().fold(
         (r.topic, r.partition, r.offset, r.headers["ce_type"].decode(), r.value or b"")
         for r in (row.record for row in rows)

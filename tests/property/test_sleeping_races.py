@@ -12,7 +12,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.core.events import ACTIVITY, GRAPH, POSTS, SLICES, Event
+from fanfold.core.events import ACTIVITY, COMMANDS, GRAPH, POSTS, Event
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanout_service.worker import Worker
@@ -60,8 +60,8 @@ class Race:
     def __init__(self, pipeline: Pipeline, order: Iterator[str], actors: set[str]) -> None:
         self.pipeline = pipeline
         # Then in turn, for who takes up commands never ends before the others.
-        endless = chain(order, cycle(sorted({*actors, SLICES})))
-        self.turns = Turns(endless, {*actors, SLICES})
+        endless = chain(order, cycle(sorted({*actors, COMMANDS})))
+        self.turns = Turns(endless, {*actors, COMMANDS})
         self.stores = turned(pipeline.stores, self.turns)
         self._worker = Worker(
             pipeline.settings, log=pipeline.log, stores=self.stores, clock=pipeline.clock
@@ -73,12 +73,12 @@ class Race:
 
     async def commands(self) -> None:
         while len(self.turns.actors) > 1:
-            if not await self.pipeline.step(self._worker, SLICES, limit=3):
+            if not await self.pipeline.step(self._worker, COMMANDS, limit=3):
                 await self.turns.turn()
 
     async def run(self, **work: Iterator[object] | object) -> None:
         """Run each actor's work, and then what is still queued."""
-        actors = {**work, SLICES: self.commands()}
+        actors = {**work, COMMANDS: self.commands()}
         await asyncio.gather(
             *(asyncio.create_task(self.turns.run(name, each)) for name, each in actors.items())  # type: ignore[arg-type]
         )
@@ -93,7 +93,7 @@ def bursts(seed: int) -> Iterator[str]:
     """A post, an awakening and its steps, each for a few calls at a time: that one overtakes another as a whole is rare else."""
     rng = random.Random(seed)
     for _ in range(20):
-        yield from [rng.choice([POSTS, ACTIVITY, SLICES])] * rng.randint(1, 6)
+        yield from [rng.choice([POSTS, ACTIVITY, COMMANDS])] * rng.randint(1, 6)
 
 
 async def test_a_post_that_races_with_an_awakening_is_delivered_or_copied() -> None:
@@ -152,7 +152,7 @@ stories = st.builds(
 @examples(100)
 @given(
     story=stories,
-    order=in_bursts([POSTS, GRAPH, ACTIVITY, SLICES, ZOMBIE]),
+    order=in_bursts([POSTS, GRAPH, ACTIVITY, COMMANDS, ZOMBIE]),
     rules=st.sampled_from([PUSHED, PUSHED, SMALL]),
 )
 async def test_no_post_is_lost_whatever_sleep_awakenings_follows_and_posts_race(
@@ -194,7 +194,7 @@ async def test_no_post_is_lost_whatever_sleep_awakenings_follows_and_posts_race(
 @given(
     naps=st.lists(st.booleans(), min_size=1, max_size=6),
     posts=st.lists(st.sampled_from(AUTHORS), min_size=1, max_size=4),
-    order=in_bursts([POSTS, ACTIVITY, SLICES, READER]),
+    order=in_bursts([POSTS, ACTIVITY, COMMANDS, READER]),
 )
 async def test_a_reader_finds_every_post_that_was_fanned_out_before_at_any_moment_of_a_sleep(
     naps: list[bool], posts: list[str], order: list[str]
@@ -213,7 +213,7 @@ async def test_a_reader_finds_every_post_that_was_fanned_out_before_at_any_momen
                 fanned_out.add(post.post_id)
 
         async def read() -> None:
-            while race.turns.actors > {READER, SLICES}:
+            while race.turns.actors > {READER, COMMANDS}:
                 expected = set(fanned_out)
                 assert await found_by(race.stores, "bob") >= expected
 

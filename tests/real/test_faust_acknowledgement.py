@@ -15,7 +15,7 @@ import pytest
 
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
-from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice
+from fanfold.core.events import COMMANDS, GRAPH, POSTS, DeliverSlice
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from fanout_service.stream import FaustConsumer
@@ -134,7 +134,7 @@ async def test_slices_that_do_not_move_hold_no_post_back(settings: Settings) -> 
     consumer = FaustConsumer(settings, leave=lambda status: None)
     async with (
         KafkaLog(settings, clock=SystemClock(), source="test") as log,
-        running(consumer, {POSTS: posts, SLICES: wait}),
+        running(consumer, {POSTS: posts, COMMANDS: wait}),
     ):
         # More than all the buffers on the way hold.
         for _ in range(4):
@@ -151,7 +151,7 @@ async def test_slices_that_do_not_move_hold_no_post_back(settings: Settings) -> 
             await blocked.wait()
             await log.append(a_post())
             await posts.until(1)
-            assert sum(at.records for at in consumer.lag() if at.topic == SLICES) > 0
+            assert sum(at.records for at in consumer.lag() if at.topic == COMMANDS) > 0
             await log.append(a_post())
             await posts.until(2)
         finally:

@@ -7,7 +7,7 @@ import pytest
 from fanfold.adapters.kafka.group import read_backlog
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
-from fanfold.core.events import ACTIVITY, ENGAGEMENT, GRAPH, POSTS, SLICES, DeliverSlice
+from fanfold.core.events import COMMANDS, PROJECTED_TOPICS, DeliverSlice
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -30,7 +30,7 @@ async def test_what_nobody_has_acknowledged_is_counted_and_its_posts_named(
 
     assert found is not None
     declared = load_topics()
-    consumed = (POSTS, GRAPH, ENGAGEMENT, ACTIVITY, SLICES)
+    consumed = (*PROJECTED_TOPICS, COMMANDS)
     assert len(found.lags) == sum(declared[topic].partitions for topic in consumed)
     assert (found.posts_unplanned, found.dead_letters, found.lag) == (1, 1, 6)
     assert found.all_fanouts

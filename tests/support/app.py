@@ -12,7 +12,7 @@ import httpx2
 from fastapi import FastAPI
 
 from fanfold.core.errors import Unavailable
-from fanfold.core.events import PUBLIC_TOPICS, Event
+from fanfold.core.events import PROJECTED_TOPICS, Event
 from fanfold.core.ports import Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position
@@ -107,7 +107,7 @@ class WriteSide:
 
     async def events(self) -> Sequence[Event]:
         """The public events so far, in order."""
-        rows = await self.pipeline.log.rows(PUBLIC_TOPICS, after=0, limit=100_000)
+        rows = await self.pipeline.log.rows(PROJECTED_TOPICS, after=0, limit=100_000)
         return [row.record.event() for row in rows]
 
     async def registered(self, *user_ids: str) -> None:

@@ -13,11 +13,8 @@ from fanfold.adapters.memory import memory_stores
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.buckets import buckets_up_to
 from fanfold.core.events import (
-    ACTIVITY,
-    ENGAGEMENT,
-    GRAPH,
-    POSTS,
-    SLICES,
+    COMMANDS,
+    PROJECTED_TOPICS,
     Event,
     PostCreated,
     PostDeleted,
@@ -40,7 +37,7 @@ from fanout_service.worker import Worker
 from tests.support.clock import START_MS, ManualClock
 from tests.support.crashes import Life, Mortal, mortal
 
-TOPICS = (POSTS, GRAPH, ENGAGEMENT, ACTIVITY, SLICES)
+TOPICS = (*PROJECTED_TOPICS, COMMANDS)
 SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5)
 """So that three followers make a celebrity, and three more open the next generation of buckets."""
 

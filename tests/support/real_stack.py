@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from fanfold.adapters.kafka.group import read_backlog
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
-from fanfold.core.events import POSTS, PUBLIC_TOPICS
+from fanfold.core.events import POSTS, PROJECTED_TOPICS
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from tests.support.eventually import eventually
@@ -170,13 +170,13 @@ async def lag(settings: Settings) -> int:
 
 
 async def read_kafka(settings: Settings) -> list[RawRecord]:
-    """The public topics from the first record to the last."""
+    """The projected topics from the first record to the last."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
     await consumer.start()
     try:
         partitions = [
             TopicPartition(f"{settings.topic_prefix}.{name}", partition)
-            for name in PUBLIC_TOPICS
+            for name in PROJECTED_TOPICS
             for partition in await _partitions(consumer, f"{settings.topic_prefix}.{POSTS}")
         ]
         consumer.assign(partitions)

@@ -1,4 +1,4 @@
-"""The embedded log's public records, as the oracle takes them, read by plain SQL from a copy of the file."""
+"""The embedded log's projected records, as the oracle takes them, read by plain SQL from a copy of the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def read_records(path: Path) -> list[tuple[str, int, int, str, bytes]]:
-    """(topic, partition, offset, ce_type, value) of each public record.
+    """(topic, partition, offset, ce_type, value) of each projected record.
 
     The running log holds its file exclusively, so this reads a copy (with its write-ahead log).
     """
@@ -21,7 +21,7 @@ def read_records(path: Path) -> list[tuple[str, int, int, str, bytes]]:
         with closing(sqlite3.connect(Path(directory) / path.name)) as connection:
             rows = connection.execute(
                 'SELECT topic, partition, "offset", headers, value FROM records'
-                " WHERE topic IN ('posts.v1', 'graph.v1', 'engagement.v1', 'activity.v1')"
+                " WHERE topic IN ('posts.v1', 'graph.v1', 'ties.v1', 'engagement.v1', 'activity.v1')"
             ).fetchall()
     return [
         (topic, partition, offset, json.loads(headers)["ce_type"], value)

@@ -59,7 +59,7 @@ class Stack(Protocol):
         ...
 
     async def raw_records(self) -> list[RawRecord]:
-        """The public topics from the first record, read without the product's code."""
+        """The projected topics from the first record, read without the product's code."""
         ...
 
     async def sweep(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fanfold.core.events import GRAPH, AuthorModeChanged, Event, ModeReviewRequested, from_ms
+from fanfold.core.events import COMMANDS, GRAPH, AuthorModeChanged, Event, ReviewDelivery, from_ms
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline, an_unfollow
@@ -15,10 +15,11 @@ UP = [a_follow(name) for name in ("bob", "carl", "dave")]
 DOWN = [an_unfollow("bob")]
 AGAIN = [a_follow("bob")]
 THERE_AND_BACK = [*UP, *DOWN, *AGAIN, *DOWN]
+LOWER = SMALL.model_copy(update={"pull_threshold": 2})
 
 
-def a_review(author: str = "alice") -> ModeReviewRequested:
-    return ModeReviewRequested(author_id=author, requested_at=from_ms(START_MS))
+def a_review(author: str = "alice") -> ReviewDelivery:
+    return ReviewDelivery(author_id=author, requested_at=from_ms(START_MS))
 
 
 async def crossings(pipeline: Pipeline) -> list[tuple[str, str, int]]:
@@ -118,10 +119,70 @@ async def test_a_review_of_who_is_on_the_right_side_tells_nothing() -> None:
 
 
 async def test_a_review_delivered_again_under_other_settings_changes_nothing() -> None:
-    """The row has seen it: only an event that is new judges anyone."""
+    """The row has seen it: only an event that is new decides anything."""
     async with a_pipeline() as pipeline:
         await pipeline.append(*UP[:2], a_review())
+        await pipeline.step(pipeline.worker(), COMMANDS, limit=100)
         await pipeline.step(pipeline.worker(), GRAPH, limit=100, redelivers=100)
         pipeline.settings = SMALL.model_copy(update={"pull_threshold": 1})
         await pipeline.drain()
         assert await crossings(pipeline) == []
+
+
+async def test_the_crossing_of_a_review_delivered_again_under_other_settings_changes_nothing() -> (
+    None
+):
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*UP[:2])
+        pipeline.settings = LOWER
+        await pipeline.handle(a_review())
+        assert told(found := await crossings(pipeline)) == [("pull", 2)]
+        pipeline.settings = SMALL
+        pipeline.acknowledged[GRAPH] = 0
+        await pipeline.drain()
+        assert await crossings(pipeline) == found
+        assert (await pipeline.user("alice")).delivery == "pull"
+
+
+async def test_after_a_crash_anywhere_in_a_review_its_crossing_is_there_under_one_id() -> None:
+    lived = Life()
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*UP[:2])
+        pipeline.settings = LOWER
+        await pipeline.append(a_review())
+        await pipeline.drain(pipeline.worker(lived))
+        expected = await crossings(pipeline)
+    assert told(expected) == [("pull", 2)]
+
+    for writes in range(lived.written):
+        async with a_pipeline() as pipeline:
+            await pipeline.handle(*UP[:2])
+            pipeline.settings = LOWER
+            await pipeline.append(a_review())
+            with pytest.raises(Killed):
+                await pipeline.drain(pipeline.worker(Life(writes)))
+            await pipeline.drain()
+            assert list(dict.fromkeys(await crossings(pipeline))) == expected, f"{writes} writes"
+            assert (await pipeline.user("alice")).delivery == "pull"
+
+
+@pytest.mark.parametrize("follow_first", [True, False])
+async def test_what_is_counted_between_a_review_and_its_crossing_has_been_decided_already(
+    follow_first: bool,
+) -> None:
+    """Whatever the crossing says then, the last one in the log says what the row does."""
+    five = SMALL.model_copy(update={"pull_threshold": 5, "pull_hysteresis": 0.6})
+    async with a_pipeline(five.model_copy(update={"pull_threshold": 100})) as pipeline:
+        await pipeline.handle(*(a_follow(f"fan-{n}") for n in range(5)))
+        pipeline.settings = five
+        meanwhile = [an_unfollow(f"fan-{n}") for n in range(3)]  # down to 2, below 60 %
+        back = a_follow("bob")  # and up to 3: between the two, where the hysteresis holds
+        worker = pipeline.worker()
+        if follow_first:
+            await pipeline.append(a_follow("eve"))  # 6: the worker crosses by itself
+        await pipeline.append(*meanwhile, a_review())
+        await pipeline.step(worker, COMMANDS, limit=1)  # decided by the row as it was: pull
+        await pipeline.append(back)
+        await pipeline.drain(worker)
+        last = (await crossings(pipeline))[-1]
+        assert last[1] == (await pipeline.user("alice")).delivery

@@ -247,7 +247,7 @@ def test_every_event_that_can_be_taken_back_has_a_subject(event: Event) -> None:
         "PostDeleted",
         "UserLeft",
         "AuthorModeChanged",
-        "ModeReviewRequested",
+        "ReviewDelivery",
         "DeliverSlice",
         "BackfillFollow",
         "MaterialiseTimeline",

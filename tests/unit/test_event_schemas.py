@@ -33,7 +33,7 @@ EXAMPLES: list[events.Event] = [
     events.AuthorModeChanged(
         author_id="bob", delivery="pull", follower_count=100_000, changed_at=AT, caused_by=7
     ),
-    events.ModeReviewRequested(author_id="bob", requested_at=AT),
+    events.ReviewDelivery(author_id="bob", requested_at=AT),
     events.UserFellAsleep(user_id="alice", fell_asleep_at=AT),
     events.UserWoke(user_id="alice", woke_at=AT),
     events.MaterialiseTimeline(

@@ -77,8 +77,8 @@ def test_a_partition_that_waits_for_others_of_its_topic_is_no_sign_of_a_stuck_wo
     clock = ManualClock()
     progress = Progress(clock)
     for committed in range(20):
-        busy = a_lag(committed, records=500, topic="fanout.slices.v1", partition=0)
-        waiting = a_lag(0, records=500, topic="fanout.slices.v1", partition=1)
+        busy = a_lag(committed, records=500, topic="fanout.commands.v1", partition=0)
+        waiting = a_lag(0, records=500, topic="fanout.commands.v1", partition=1)
         progress.observe([busy, waiting])
         progress.check()
         clock.advance(30)

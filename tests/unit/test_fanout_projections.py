@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from fanfold.core.buckets import FollowerBucket
-from fanfold.core.events import GRAPH, SLICES, BackfillFollow, DeliverSlice, UserRegistered
+from fanfold.core.events import COMMANDS, GRAPH, BackfillFollow, DeliverSlice, UserRegistered
 from fanfold.core.ports import FollowerEdge, SliceDone, User
 from fanfold.core.ports.log import Record
 from tests.support.clock import A_DAY_MS, START_MS, ManualClock
@@ -85,7 +85,7 @@ async def test_a_large_audience_is_cut_into_slices_on_the_internal_topic() -> No
         post = a_post()
         await pipeline.handle(post)
         assert (await pipeline.user("alice")).generation == 1
-        slices = await pipeline.log.rows([SLICES], after=0, limit=100)
+        slices = await pipeline.log.rows([COMMANDS], after=0, limit=100)
         assert sum(isinstance(row.record.event(), DeliverSlice) for row in slices) == 17
         assert await pipeline.progress(post.post_id) == ("push", 20, 20, True)
         assert all([await pipeline.timeline(name) == [post.post_id] for name in names])
@@ -100,8 +100,8 @@ async def test_a_slice_that_is_done_is_not_delivered_again() -> None:
         await pipeline.handle(a_follow("late"))
         before = await pipeline.stores.jobs.slices_done(post.post_id)
         pipeline.clock.advance(10)
-        rows = await pipeline.log.rows([SLICES], after=0, limit=100)
-        await pipeline.worker().handlers()[SLICES]([row.record for row in rows])
+        rows = await pipeline.log.rows([COMMANDS], after=0, limit=100)
+        await pipeline.worker().handlers()[COMMANDS]([row.record for row in rows])
         assert await pipeline.stores.jobs.slices_done(post.post_id) == before
 
 
@@ -350,7 +350,7 @@ async def test_a_prolific_authors_posts_are_copied_page_by_page() -> None:
         await pipeline.handle(a_follow("bob"))
         assert await pipeline.timeline("bob") == [post.post_id for post in posts]
         assert (await pipeline.stores.follows.following("bob"))["alice"].materialised
-        steps = await pipeline.log.rows([SLICES], after=0, limit=100)
+        steps = await pipeline.log.rows([COMMANDS], after=0, limit=100)
         befores = [step_before(row.record) for row in steps]
         assert befores == [None, posts[99].post_id, posts[199].post_id]
 
@@ -380,12 +380,12 @@ async def test_an_old_backfill_does_not_vouch_for_a_new_follow() -> None:
         await pipeline.step(worker, GRAPH, limit=1)
         await pipeline.append(an_unfollow("bob"), a_follow("bob"))
         await pipeline.step(worker, GRAPH, limit=2)
-        rows = await pipeline.log.rows([SLICES], after=0, limit=1)
+        rows = await pipeline.log.rows([COMMANDS], after=0, limit=1)
         (old,) = (row.record for row in rows)
         event = old.event()
         assert isinstance(event, BackfillFollow)
         last_step = event.model_copy(update={"before": a_post(ms=0).post_id})
-        await worker.handlers()[SLICES]([a_record(last_step)])
+        await worker.handlers()[COMMANDS]([a_record(last_step)])
         assert not (await pipeline.stores.follows.following("bob"))["alice"].materialised
 
 

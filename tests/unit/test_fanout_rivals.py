@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fanfold.core.errors import Unavailable
-from fanfold.core.events import GRAPH, POSTS, SLICES
+from fanfold.core.events import COMMANDS, GRAPH, POSTS
 from fanfold.core.ports import Audience, FollowerEdge, User
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
@@ -115,9 +115,9 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         await pipeline.append(large, small)
         rows = await pipeline.log.rows([POSTS], after=0, limit=10)
         await worker[POSTS]([row.record for row in rows[:1]])
-        commands = await pipeline.log.rows([SLICES], after=0, limit=100)
+        commands = await pipeline.log.rows([COMMANDS], after=0, limit=100)
         assert len(commands) > settings.slices_in_flight
-        slices = asyncio.create_task(worker[SLICES]([row.record for row in commands]))
+        slices = asyncio.create_task(worker[COMMANDS]([row.record for row in commands]))
         for _ in range(settings.slices_in_flight):
             await waiting.acquire()
         async with asyncio.timeout(5):

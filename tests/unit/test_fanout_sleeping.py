@@ -13,9 +13,9 @@ from prometheus_client import REGISTRY
 from fanfold.core.buckets import buckets_up_to
 from fanfold.core.events import (
     ACTIVITY,
+    COMMANDS,
     GRAPH,
     POSTS,
-    SLICES,
     Event,
     MaterialiseTimeline,
     PostCreated,
@@ -119,7 +119,7 @@ async def test_sleep_and_awakening_of_one_who_follows_nobody_are_only_noted() ->
 async def test_an_awakening_of_one_who_is_awake_copies_nothing() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), a_post(), an_awakening(), an_awakening())
-        assert not await pipeline.log.rows([SLICES], after=0, limit=10)
+        assert not await pipeline.log.rows([COMMANDS], after=0, limit=10)
         user = await pipeline.user("bob")
         assert (user.asleep, user.asleep_offset) == (False, 1)
 
@@ -171,7 +171,7 @@ async def test_a_long_list_and_a_long_history_are_copied_in_steps_each_of_bounde
         assert sorted(await pipeline.timeline("bob")) == sorted(post.post_id for post in posts)
         commands = [
             command
-            for row in await pipeline.log.rows([SLICES], after=0, limit=1000)
+            for row in await pipeline.log.rows([COMMANDS], after=0, limit=1000)
             if isinstance(command := row.record.event(), MaterialiseTimeline)
         ]
         assert 4 <= len(commands) <= 6
@@ -225,7 +225,7 @@ async def test_steps_of_an_awakening_that_came_to_its_end_already_are_not_repeat
         assert (user.asleep, user.asleep_offset) == (False, 2)
         life = Life()
         again = a_record(MaterialiseTimeline(user_id="bob", woke_offset=1))
-        await pipeline.worker(life).handlers()[SLICES]([again])
+        await pipeline.worker(life).handlers()[COMMANDS]([again])
         assert life.written == 0
         assert (await pipeline.user("bob")).asleep_offset == 2
 
@@ -375,7 +375,7 @@ async def test_wherever_a_worker_dies_a_sleepers_sources_hold_every_post_at_that
             mortal, immortal = pipeline.worker(life), pipeline.worker()
             for n, event in enumerate(story):
                 await pipeline.append(event)
-                for topic in (ACTIVITY, SLICES):
+                for topic in (ACTIVITY, COMMANDS):
                     try:
                         await pipeline.step(mortal, topic, limit=1)
                     except Killed:
@@ -397,6 +397,6 @@ async def test_a_step_that_is_ahead_of_itself_is_a_dead_letter(after: str | None
     under_way = (UnderWay("bob", new_post_id(START_MS)),)
     step = MaterialiseTimeline(user_id="zoe", woke_offset=1, after=after, under_way=under_way)
     async with a_pipeline() as pipeline:
-        await pipeline.worker().handlers()[SLICES]([a_record(step)])
+        await pipeline.worker().handlers()[COMMANDS]([a_record(step)])
         [(_, reason)] = await pipeline.dead_letters()
         assert "not reached yet" in reason

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.adapters.cassandra.ties import CassandraTies
-from fanfold.core.events import GRAPH, Event
+from fanfold.core.events import TIES, Event
 from fanfold.core.ports import Tie
 from fanout_service.ties import TieChange, fold_tie
 from tests.support.clock import START_MS
@@ -119,7 +119,7 @@ async def test_what_comes_again_changes_nothing() -> None:
         history: list[Event] = [a_block("bob"), an_unblock("bob"), a_mute("bob"), an_unmute("bob")]
         history += [a_mute("bob", ms=LATER_MS)]
         await pipeline.handle(*history)
-        zombie = pipeline.worker().handlers()[GRAPH]
+        zombie = pipeline.worker().handlers()[TIES]
         for length in range(1, len(history) + 1):
             records = [a_record(event, offset=n) for n, event in enumerate(history[:length])]
             await zombie(records)

@@ -11,6 +11,7 @@ import pytest
 from fanfold.core.events import (
     GRAPH,
     POSTS,
+    TIES,
     Event,
     PostLiked,
     UserBlocked,
@@ -196,7 +197,9 @@ async def test_one_that_is_late_makes_the_whole_behind_and_the_others_are_still_
     assert sum(it.world.clock.slept_s) <= WITHIN_S
 
 
-@pytest.mark.parametrize("topic", [POSTS, GRAPH, "fanout.slices.v1", "dead-letters.v1", "nonsense"])
+@pytest.mark.parametrize(
+    "topic", [POSTS, GRAPH, TIES, "fanout.commands.v1", "dead-letters.v1", "nonsense"]
+)
 async def test_a_position_that_holds_nothing_is_behind(it: Waiting, topic: str) -> None:
     assert await it.after(Position(topic, 0, 10**9)) == BEHIND
 

@@ -13,7 +13,7 @@ import pytest
 from fanfold.adapters.memory import memory_stores
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.errors import Unavailable
-from fanfold.core.events import PUBLIC_TOPICS, Event, encode, from_ms
+from fanfold.core.events import PROJECTED_TOPICS, Event, encode, from_ms
 from fanfold.core.events import UserRegistered as Registered
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Record, Tail
@@ -99,7 +99,7 @@ async def settle() -> None:
 async def test_the_tail_begins_five_minutes_ago() -> None:
     it = Setting()
     async with it.following():
-        assert it.log.opened == [(PUBLIC_TOPICS, START_MS - 300_000)]
+        assert it.log.opened == [(PROJECTED_TOPICS, START_MS - 300_000)]
 
 
 async def test_events_are_applied_with_their_offsets_and_nonsense_is_skipped() -> None:
@@ -156,7 +156,7 @@ async def test_a_tail_that_can_not_be_opened_is_opened_again_from_the_same_time(
         it.log.refuses = False
         it.clock.advance(0.2)
         await settle()
-        assert it.log.opened == [(PUBLIC_TOPICS, START_MS - 300_000)] * 2
+        assert it.log.opened == [(PROJECTED_TOPICS, START_MS - 300_000)] * 2
         await it.catch_up()
         assert it.tail.trusted()
     assert it.tail.behind_s() == float("inf")

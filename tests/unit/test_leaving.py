@@ -8,8 +8,8 @@ import pytest
 
 from fanfold.core.buckets import buckets_up_to
 from fanfold.core.events import (
+    COMMANDS,
     GRAPH,
-    SLICES,
     EndFollowers,
     Event,
     UserLeft,
@@ -173,7 +173,7 @@ async def test_a_follow_that_its_own_partition_is_late_to_project_is_ended() -> 
         await pipeline.append(a_leave(), a_follow("alice", "zoe"))
         worker = pipeline.worker()
         await pipeline.step(worker, GRAPH, limit=1)
-        while await pipeline.step(worker, SLICES, limit=100):
+        while await pipeline.step(worker, COMMANDS, limit=100):
             pass
         await pipeline.drain(worker)
         assert (await pipeline.user("zoe")).follower_count == 0
@@ -189,7 +189,7 @@ async def test_a_celebrity_who_leaves_crosses_back_and_every_bucket_is_emptied()
         await pipeline.handle(a_leave())
         alice = await pipeline.user("alice")
         assert (alice.follower_count, alice.delivery, alice.left) == (0, "push", True)
-        rows = await pipeline.log.rows([SLICES], after=0, limit=10_000)
+        rows = await pipeline.log.rows([COMMANDS], after=0, limit=10_000)
         steps = [row.record.event() for row in rows]
         asked = {(e.generation, e.bucket) for e in steps if isinstance(e, EndFollowers)}
         assert asked == set(buckets_up_to(2))

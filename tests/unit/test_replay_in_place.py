@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.core.events import PUBLIC_TOPICS, Event
+from fanfold.core.events import PROJECTED_TOPICS, Event
 from tests.support.fanout import (
     TOPICS,
     Pipeline,
@@ -70,8 +70,8 @@ async def tables(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def goes_back(pipeline: Pipeline, share: float) -> None:
-    """As `fanfold topics replay`: public topics alone. 0 is the first event."""
-    for topic in PUBLIC_TOPICS:
+    """As `fanfold topics replay`: projected topics alone. 0 is the first event."""
+    for topic in PROJECTED_TOPICS:
         pipeline.acknowledged[topic] = int(pipeline.acknowledged[topic] * share)
 
 

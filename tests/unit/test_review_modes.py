@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fanfold.adapters import stacks as engines
 from fanfold.core.errors import Unavailable
-from fanfold.core.events import GRAPH, AuthorModeChanged, ModeReviewRequested
+from fanfold.core.events import COMMANDS, GRAPH, AuthorModeChanged, ReviewDelivery
 from fanfold.core.ports import User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
@@ -42,9 +42,9 @@ async def reviewed(pipeline: Pipeline, settings: Settings, *, dry_run: bool = Fa
 
 
 async def asked(pipeline: Pipeline) -> set[str]:
-    rows = await pipeline.log.rows([GRAPH], after=0, limit=10_000)
+    rows = await pipeline.log.rows([COMMANDS], after=0, limit=10_000)
     events = [row.record.event() for row in rows]
-    return {event.author_id for event in events if isinstance(event, ModeReviewRequested)}
+    return {event.author_id for event in events if isinstance(event, ReviewDelivery)}
 
 
 async def sides(pipeline: Pipeline) -> dict[str, str]:

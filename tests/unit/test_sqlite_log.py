@@ -15,7 +15,7 @@ from fanfold.adapters.sqlite.file import SqliteFile
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault
-from fanfold.core.events import GRAPH, POSTS, SLICES, DeliverSlice, Event, PostCreated
+from fanfold.core.events import COMMANDS, GRAPH, POSTS, DeliverSlice, Event, PostCreated
 from fanfold.core.ports.log import Record
 from tests.support.clock import ManualClock
 from tests.support.logs import Seen, a_follow, a_post, everything, followers, running
@@ -33,7 +33,7 @@ def opened(path: Path, clock: ManualClock | None = None) -> SqliteLog:
 @asynccontextmanager
 async def replaying(log: SqliteLog, seen: Seen) -> AsyncIterator[SqliteConsumer]:
     consumer = SqliteConsumer(log, clock=ManualClock(), take_events=7, replay=True)
-    async with running(consumer, {GRAPH: seen, POSTS: seen, SLICES: seen}):
+    async with running(consumer, {GRAPH: seen, POSTS: seen, COMMANDS: seen}):
         yield consumer
 
 
@@ -137,7 +137,7 @@ async def test_internal_records_are_cleared_and_public_ones_are_not(path: Path) 
 
         await log.clear_internal()
 
-        (left,) = await everything(log, 1, [POSTS, SLICES, "dead-letters.v1"])
+        (left,) = await everything(log, 1, [POSTS, COMMANDS, "dead-letters.v1"])
         assert left.event() == post
         again = await log.append(a_slice(post))
         assert again is not None
@@ -159,7 +159,7 @@ async def test_drained_waits_for_what_the_handlers_append(path: Path) -> None:
             handled.extend(str(record.position) for record in records)
 
         consumer = SqliteConsumer(log, clock=ManualClock(), take_events=3)
-        async with running(consumer, {GRAPH: post, POSTS: slices, SLICES: done}):
+        async with running(consumer, {GRAPH: post, POSTS: slices, COMMANDS: done}):
             await log.append_many([a_follow(by=f"u{n}") for n in range(10)])
             await consumer.drained()
 

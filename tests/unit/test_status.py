@@ -40,7 +40,7 @@ def printed(status: Status) -> str:
 
 
 def test_fan_outs_in_progress_are_the_posts_of_the_commands_that_wait() -> None:
-    broken = Record("fanout.slices.v1", 0, 9, None, b"{", {}, 0)
+    broken = Record("fanout.commands.v1", 0, 9, None, b"{", {}, 0)
     commands = [a_command(ANNS, 0), *(a_command(BOBS, n) for n in range(3)), broken]
     assert fanouts_of(commands) == (
         FanoutInProgress(str(BOBS.post_id), "bob", 3),

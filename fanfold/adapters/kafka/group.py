@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from fanfold.adapters.kafka.clients import started_admin, started_consumer, translated
 from fanfold.adapters.kafka.records import record_of
-from fanfold.core.events import DEAD_LETTERS, SLICES
+from fanfold.core.events import COMMANDS, DEAD_LETTERS
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
@@ -147,7 +147,7 @@ async def _committed(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Top
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits for the workers. `commands` are unacknowledged records of the slices topic; all of them if `all_commands`."""
+    """What waits for the workers. `commands` are unacknowledged records of the commands' topic; all of them if `all_commands`."""
 
     lags: tuple[PartitionLag, ...]
     dead_letters: int
@@ -162,7 +162,7 @@ async def read_backlog(settings: Settings, *, most_commands: int) -> Backlog:
     ]
     async with WorkerGroup(settings, [*consumed, DEAD_LETTERS]) as group:
         lags = await group.lags()
-        waiting = [lag for lag in lags if lag.topic == SLICES]
+        waiting = [lag for lag in lags if lag.topic == COMMANDS]
         commands = await group.unacknowledged(waiting, most=most_commands)
     return Backlog(
         # Nobody acknowledges a dead letter, so their lag is their number.

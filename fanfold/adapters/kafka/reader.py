@@ -32,7 +32,7 @@ class RecordReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._partitions = {
-            name: topic.partitions for name, topic in load_topics().items() if topic.public
+            name: topic.partitions for name, topic in load_topics().items() if topic.projected
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._one_at_a_time = asyncio.Lock()

@@ -1,4 +1,4 @@
-"""Moves the workers' group back to earlier offsets, so that they handle the public topics again."""
+"""Moves the workers' group back to earlier offsets, so that they handle the projected topics again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> 
     topics = {
         TopicPartition(f"{settings.topic_prefix}.{topic.name}", number): topic.name
         for topic in load_topics().values()
-        if topic.public and "fanout_service" in topic.consumers
+        if topic.projected and "fanout_service" in topic.consumers
         for number in range(topic.partitions)
     }
     partitions = list(topics)

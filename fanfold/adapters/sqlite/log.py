@@ -118,8 +118,8 @@ class SqliteLog:
         await self._read(SqliteFile.ping)
 
     async def clear_internal(self) -> None:
-        """Delete the records of internal topics: a replay of the public ones appends them again."""
-        internal = [topic.name for topic in self._topics.values() if not topic.public]
+        """Delete the records of internal topics: a replay of the projected ones appends them again."""
+        internal = [topic.name for topic in self._topics.values() if not topic.projected]
         await self._read(lambda file: file.delete(internal))
         for topic in internal:
             self._last_seq.pop(topic, None)

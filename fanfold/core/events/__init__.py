@@ -1,6 +1,6 @@
 """The events of the log: one frozen model each, and their form on the wire.
 
-Public events are what happened, commands of the internal topic what is to be done. `schemas/events/` holds the
+Events say what happened, in the past tense; commands say what is to be done. `schemas/events/` holds the
 JSON Schema of each, generated from here and tested against drift.
 """
 
@@ -13,16 +13,19 @@ from fanfold.core.events.commands import (
     EndFollowing,
     MaterialiseTimeline,
     NewFollow,
+    ReviewDelivery,
     UnderWay,
 )
 from fanfold.core.events.model import (
     ACTIVITY,
+    COMMANDS,
     DEAD_LETTERS,
     ENGAGEMENT,
     GRAPH,
     POSTS,
+    PROJECTED_TOPICS,
     PUBLIC_TOPICS,
-    SLICES,
+    TIES,
     Event,
     Time,
     from_ms,
@@ -37,7 +40,6 @@ from fanfold.core.events.posts import (
 )
 from fanfold.core.events.users import (
     AuthorModeChanged,
-    ModeReviewRequested,
     UserBlocked,
     UserFellAsleep,
     UserFollowed,
@@ -58,13 +60,16 @@ from fanfold.core.events.wire import (
 
 __all__ = [
     "ACTIVITY",
+    "COMMANDS",
+    "CONSUMED_TOPICS",
     "DEAD_LETTERS",
     "ENGAGEMENT",
     "EVENTS",
     "GRAPH",
     "POSTS",
+    "PROJECTED_TOPICS",
     "PUBLIC_TOPICS",
-    "SLICES",
+    "TIES",
     "AuthorModeChanged",
     "BackfillFollow",
     "DeliverSlice",
@@ -73,13 +78,13 @@ __all__ = [
     "EndFollowing",
     "Event",
     "MaterialiseTimeline",
-    "ModeReviewRequested",
     "NewFollow",
     "PostCreated",
     "PostDeleted",
     "PostEdited",
     "PostLiked",
     "PostUnliked",
+    "ReviewDelivery",
     "Time",
     "UnderWay",
     "UserBlocked",

@@ -1,4 +1,4 @@
-"""Commands of the internal topic: pieces of work that any worker may take, each of bounded size."""
+"""Commands: pieces of work that any worker may take, each of bounded size."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from fanfold.core.events.model import SLICES, Event
+from fanfold.core.events.model import COMMANDS, Event, Time
 from fanfold.core.ids import PostId, UserId
 
 
 class DeliverSlice(Event):
     """Push one post into the timelines of one follower bucket."""
 
-    topic = SLICES
+    topic = COMMANDS
     post_id: PostId
     author_id: UserId
     generation: int = Field(ge=0)
@@ -38,7 +38,7 @@ class BackfillFollow(Event):
     materialised.
     """
 
-    topic = SLICES
+    topic = COMMANDS
     followee_id: UserId
     follows: tuple[NewFollow, ...]
     before: PostId | None = None
@@ -63,7 +63,7 @@ class MaterialiseTimeline(Event):
     later sleep.
     """
 
-    topic = SLICES
+    topic = COMMANDS
     user_id: UserId
     woke_offset: int = Field(ge=0)
     after: UserId | None = None
@@ -74,10 +74,22 @@ class MaterialiseTimeline(Event):
         return f"{self.user_id}:materialise"
 
 
+class ReviewDelivery(Event):
+    """Decide push or pull again for an author, by the worker's settings: an operator changed the threshold."""
+
+    topic = COMMANDS
+    author_id: UserId
+    requested_at: Time
+
+    @property
+    def key(self) -> str:
+        return self.author_id
+
+
 class EndFollowing(Event):
     """Append an unfollow for everyone whom a user who left still follows, a page at a time."""
 
-    topic = SLICES
+    topic = COMMANDS
     user_id: UserId
     after: UserId | None = None
 
@@ -89,7 +101,7 @@ class EndFollowing(Event):
 class EndFollowers(Event):
     """Append an unfollow for everyone in one bucket who still follows a user who left, a page at a time."""
 
-    topic = SLICES
+    topic = COMMANDS
     user_id: UserId
     generation: int = Field(ge=0)
     bucket: int = Field(ge=0)

@@ -13,12 +13,16 @@ from fanfold.core.clock import rfc3339
 
 POSTS = "posts.v1"
 GRAPH = "graph.v1"
+TIES = "ties.v1"
 ENGAGEMENT = "engagement.v1"
 ACTIVITY = "activity.v1"
-SLICES = "fanout.slices.v1"
+COMMANDS = "fanout.commands.v1"
 DEAD_LETTERS = "dead-letters.v1"
 
 PUBLIC_TOPICS = (POSTS, GRAPH, ENGAGEMENT, ACTIVITY)
+"""Topics that any service may consume."""
+PROJECTED_TOPICS = (*PUBLIC_TOPICS, TIES)
+"""Topics that every table can be rebuilt from. Those that are not public are for Fanfold's own services."""
 
 Time = Annotated[
     AwareDatetime,

@@ -7,7 +7,8 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
-from fanfold.core.events.model import ACTIVITY, GRAPH, Event, Time
+from fanfold.core.delivery import Delivery
+from fanfold.core.events.model import ACTIVITY, GRAPH, TIES, Event, Time
 from fanfold.core.ids import UserId
 
 _CROSSINGS = UUID("5f2c1d0a-6f6b-5d5e-9a3e-2b0c6f1e7d44")
@@ -58,23 +59,24 @@ class UserUnfollowed(_FollowEvent):
     unfollowed_at: Time
 
 
-class _TargetedEvent(_UsersEvent):
+class _TieEvent(_UsersEvent):
+    topic = TIES
     target_id: UserId
 
 
-class UserMuted(_TargetedEvent):
+class UserMuted(_TieEvent):
     """`user_id` no longer sees posts of `target_id`, who isn't told."""
 
     muted_at: Time
 
 
-class UserUnmuted(_TargetedEvent):
+class UserUnmuted(_TieEvent):
     """`user_id` sees them again."""
 
     unmuted_at: Time
 
 
-class UserBlocked(_TargetedEvent):
+class UserBlocked(_TieEvent):
     """From now on neither sees the other's posts, nor can follow the other or like a post of theirs.
 
     Appended after the `UserUnfollowed` of both directions.
@@ -83,7 +85,7 @@ class UserBlocked(_TargetedEvent):
     blocked_at: Time
 
 
-class UserUnblocked(_TargetedEvent):
+class UserUnblocked(_TieEvent):
     """They may again; no follow is restored."""
 
     unblocked_at: Time
@@ -92,16 +94,18 @@ class UserUnblocked(_TargetedEvent):
 class AuthorModeChanged(Event):
     """An author crossed the threshold: posts are delivered by `delivery` from here on.
 
-    `caused_by` is the offset, in this partition of the topic, of the event that made the author cross. It names the
-    crossing: a worker that died after appending this appends it again with the same `ce_id`.
+    `caused_by` is the offset, in this partition of the topic, of the last event that the decision knew of. It names the
+    crossing: a worker that died after appending this appends it again with the same `ce_id`. `cause` says what decided:
+    the follower count, which an event changed, or a review, which an operator asked for after changing the threshold.
     """
 
     topic = GRAPH
     author_id: UserId
-    delivery: Literal["push", "pull"]
+    delivery: Delivery
     follower_count: int = Field(ge=0)
     changed_at: Time
     caused_by: int = Field(ge=0)
+    cause: Literal["count", "review"] = "count"
 
     @property
     def key(self) -> str:
@@ -110,18 +114,6 @@ class AuthorModeChanged(Event):
     @property
     def event_id(self) -> UUID:
         return uuid5(_CROSSINGS, f"{self.author_id}/{self.caused_by}/{self.delivery}")
-
-
-class ModeReviewRequested(Event):
-    """An operator changed the threshold: judge this author again by the settings of now."""
-
-    topic = GRAPH
-    author_id: UserId
-    requested_at: Time
-
-    @property
-    def key(self) -> str:
-        return self.author_id
 
 
 class _ReadersEvent(Event):

@@ -21,12 +21,12 @@ from fanfold.core.events.commands import (
     EndFollowers,
     EndFollowing,
     MaterialiseTimeline,
+    ReviewDelivery,
 )
 from fanfold.core.events.model import Event
 from fanfold.core.events.posts import PostCreated, PostDeleted, PostEdited, PostLiked, PostUnliked
 from fanfold.core.events.users import (
     AuthorModeChanged,
-    ModeReviewRequested,
     UserBlocked,
     UserFellAsleep,
     UserFollowed,
@@ -54,7 +54,6 @@ EVENTS: tuple[type[Event], ...] = (
     UserBlocked,
     UserUnblocked,
     AuthorModeChanged,
-    ModeReviewRequested,
     UserFellAsleep,
     UserWoke,
     DeliverSlice,
@@ -62,6 +61,7 @@ EVENTS: tuple[type[Event], ...] = (
     MaterialiseTimeline,
     EndFollowing,
     EndFollowers,
+    ReviewDelivery,
 )
 _BY_TYPE = {event.type_name().encode(): event for event in EVENTS}
 

@@ -107,7 +107,7 @@ class EventLog(Protocol):
         ...
 
     async def read(self, position: Position) -> Record | None:
-        """The record of a public topic at that position; None when the log doesn't hold it. Raises `Unavailable`."""
+        """The record of a projected topic at that position; None when the log doesn't hold it. Raises `Unavailable`."""
         ...
 
     def tail(self, topics: Sequence[str], *, since_ms: int) -> AbstractAsyncContextManager[Tail]:

@@ -16,7 +16,7 @@ from uuid import UUID
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient, Undecodable
 from fanfold.core.events import (
-    PUBLIC_TOPICS,
+    PROJECTED_TOPICS,
     Event,
     PostCreated,
     PostDeleted,
@@ -80,7 +80,7 @@ class AfterWrites:
 
     async def _seen(self, viewer: str, position: Position, gives_up_at_s: float) -> Event | None:
         """The event once the tables show it; None when they don't in time, or the log has no such event."""
-        if position.topic not in PUBLIC_TOPICS:
+        if position.topic not in PROJECTED_TOPICS:
             return None
         pause_s = _FIRST_PAUSE_S
         event: Event | None = None

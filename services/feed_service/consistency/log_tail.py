@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient, Undecodable
-from fanfold.core.events import PUBLIC_TOPICS, Event
+from fanfold.core.events import PROJECTED_TOPICS, Event
 from fanfold.core.ports.log import EventLog, Position, Record, Tail
 from fanfold.core.settings import Settings
 from fanfold.http.problems import NotNow
@@ -38,7 +38,7 @@ class WarmingUp(NotNow):
 
 
 class LogTail:
-    """This process' reader of the public topics."""
+    """This process' reader of the projected topics."""
 
     def __init__(self, log: EventLog, *, settings: Settings, clock: Clock) -> None:
         self._log = log
@@ -87,7 +87,7 @@ class LogTail:
         since_ms = self._clock.now_ms() - _START_BACK_MS
         while True:
             try:
-                async with self._log.tail(PUBLIC_TOPICS, since_ms=since_ms) as tail:
+                async with self._log.tail(PROJECTED_TOPICS, since_ms=since_ms) as tail:
                     await self._follow(tail, apply)
             except Transient as error:
                 logger.warning("the log can't be followed, caches are off: %s", error)
