@@ -55,7 +55,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def threshold(deliveries_per_s: float, visible_within_s: float) -> int:
-    """The largest audience that is reached within the target (DESIGN: push or pull)."""
+    """The largest audience that is reached within the target."""
     return int(deliveries_per_s * visible_within_s)
 
 

@@ -1,4 +1,4 @@
-"""STYLE as numbers: what is longer than this wants to be two."""
+"""The limits of CONTRIBUTING: a longer module or function should be two."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Api:
 
 
 def service_of(path: str) -> str:
-    """Which service answers a path (DESIGN §7)."""
+    """Which service answers a path."""
     parts = path.split("?", maxsplit=1)[0].strip("/").split("/")
     if parts[0] == "posts":
         return "post"

@@ -1,4 +1,4 @@
-"""Which timestamp a cell is written with (DESIGN: order and idempotence): µs since the epoch, or a log offset."""
+"""The write timestamp of a cell: µs since the epoch, or a log offset (ARCHITECTURE, "Order and idempotence")."""
 
 from __future__ import annotations
 

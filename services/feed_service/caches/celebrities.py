@@ -21,9 +21,7 @@ _LOG = logging.getLogger(__name__)
 HEAD_POSTS = 50
 """Newest posts kept of each celebrity: a first page of the feed never needs more than one query to go on."""
 
-_SNAPSHOT_MAX_AGE_S = (
-    1.0  # DESIGN: refreshed within a second; the overlap of push and pull covers it
-)
+_SNAPSHOT_MAX_AGE_S = 1.0  # the overlap of push and pull covers this delay
 _AS_LONG_AS_POSSIBLE = float("inf")
 
 
