@@ -1,1 +1,1 @@
-"""The kernel: what two or more services must agree on, and nothing else."""
+"""What the services share (`core`, `adapters`, `http`) and the operator's command line (`ops`)."""

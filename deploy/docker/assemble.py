@@ -1,8 +1,8 @@
-"""Lay out what the image holds besides the services: Python, the libraries that it and they link to, and no more.
+"""Copy what the image needs apart from the services: Python, and the shared libraries of Python and of the services.
 
-Run while the image is built. What is not laid out here does not exist in it: no shell, no package manager, no
-compiler. `python assemble.py ENVIRONMENT ROOT`: `ENVIRONMENT` is a virtual environment of this Python, read for what
-its extension modules link to; `ROOT` is the directory that becomes `/`.
+Runs while the image is built. The image holds nothing else: no shell, no package manager, no compiler.
+`python assemble.py ENVIRONMENT ROOT`: `ENVIRONMENT` is a virtual environment of this Python, whose extension modules are searched for
+shared libraries; `ROOT` is the directory that becomes `/`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 USER_ID = 10001
-"""A number, because Kubernetes can't see that a name isn't root's."""
+"""A number: Kubernetes can't tell that a user name isn't root's."""
 
-# Of the standard library: what installs or builds, what draws windows, and what only tests Python itself.
+# Modules of the standard library that install, build, draw windows, or test Python itself.
 LEFT_OUT = (
     *("ensurepip", "venv", "lib2to3", "config-*", "site-packages", "dist-packages"),
     *("idlelib", "tkinter", "turtledemo", "turtle.py", "test", "pydoc_data"),
 )
-# Of its extension modules: the same, and what would bring along the libraries of terminals, databases and NIS.
+# Extension modules of these kinds, and those that need the libraries of terminals, databases and NIS.
 EXTENSIONS_LEFT_OUT = (
     *("_tkinter*", "_test*", "_ctypes_test*", "xx*"),
     *("_curses*", "readline*", "_*dbm*", "nis*"),
@@ -52,7 +52,7 @@ def assemble(environment: Path, root: Path) -> None:
     put(CERTIFICATES, root)
     (root / "tmp").mkdir(exist_ok=True)
     (root / "tmp").chmod(0o1777)
-    # Nothing can be compiled later, on a root that is read-only; and no timestamp of a file decides what counts.
+    # The root is read-only, so nothing can be compiled later. Unchecked hashes: no file timestamp makes a compiled file stale.
     compiled = compileall.compile_dir(
         _below(root, modules),
         quiet=1,
@@ -64,17 +64,17 @@ def assemble(environment: Path, root: Path) -> None:
 
 
 def modules_in(directory: Path) -> Iterator[Path]:
-    """Extension modules, and the libraries that wheels bring along."""
+    """Extension modules, and the libraries that wheels contain."""
     return (path for path in directory.rglob("*.so*") if path.is_file())
 
 
 def shared_libraries(programs: Iterable[Path]) -> set[Path]:
-    """The system's libraries that these load, and the loader itself; those beside them are theirs, not the system's."""
+    """The loader, and the system's libraries that these programs load; not those that their own packages contain."""
     loader = next(found for pattern in _LOADERS for found in sorted(Path("/").glob(pattern)))
     own = {program.resolve() for program in programs}
     found = {loader}
     for program in own:
-        listed = subprocess.run(  # noqa: S603 - no text from outside
+        listed = subprocess.run(  # noqa: S603 - no user input
             [loader, "--list", program], capture_output=True, text=True, check=False
         ).stdout
         if missing := _MISSING.findall(listed):
@@ -95,11 +95,11 @@ def _unwanted(directory: str, names: list[str]) -> set[str]:
 
 
 def put(file: Path, root: Path) -> None:
-    """Copy it to the same place below `root`, under this name and in the directory that it is really in."""
+    """Copy a file to the same path below `root`, under its own name and in its resolved directory."""
     target = _below(root, file.parent.resolve()) / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(file, target)
-    # /lib and /lib64 are links into /usr, and the kernel asks for the loader by the short name.
+    # /lib and /lib64 are links into /usr, and the kernel opens the loader by the short path.
     short = Path("/", file.parts[1])
     if short.is_symlink() and not _below(root, short).is_symlink():
         _below(root, short).symlink_to(short.resolve().relative_to("/"))
@@ -112,14 +112,14 @@ def _below(root: Path, path: Path) -> Path:
 def _write_accounts(root: Path) -> None:
     etc = root / "etc"
     etc.mkdir(parents=True, exist_ok=True)
-    home = "/tmp:/none"  # noqa: S108 - the one place that it may write to
+    home = "/tmp:/none"  # noqa: S108 - the only directory that it may write to
     (etc / "passwd").write_text(
         f"root:x:0:0:root:/:/none\nfanfold:x:{USER_ID}:{USER_ID}:Fanfold:{home}\n"
     )
     (etc / "group").write_text(f"root:x:0:\nfanfold:x:{USER_ID}:\n")
-    # Names of hosts: /etc/hosts before DNS.
+    # Host names: /etc/hosts before DNS.
     (etc / "nsswitch.conf").write_text("hosts: files dns\n")
-    # Where the official Python image keeps libpython.
+    # The official Python image registers libpython there.
     cache = Path("/etc/ld.so.cache")
     if cache.exists():
         shutil.copy2(cache, etc)

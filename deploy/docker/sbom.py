@@ -1,8 +1,8 @@
-"""Write the image's list of contents (SBOM) as CycloneDX JSON, checked against the standard's own schema.
+"""Write the image's SBOM as CycloneDX JSON, validated against the standard's schema.
 
-Run while the image is built, by a Python that has requirements/image.txt. `python sbom.py ENVIRONMENT ROOT OUTPUT`
-lists the Python packages that are installed in `ENVIRONMENT`, Python itself, and the Debian packages that the files
-below `ROOT` come from, by this system's `dpkg`. The same contents give the same file.
+Runs while the image is built, in a Python with requirements/image.txt. `python sbom.py ENVIRONMENT ROOT OUTPUT` lists the Python
+packages that are installed in `ENVIRONMENT`, Python itself, and the Debian packages of the files below `ROOT`, by this system's
+`dpkg`. The same contents give the same file (docs/decisions/0029).
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from packaging.utils import canonicalize_name
 
 APPLICATION = "fanfold"
 _DPKG = Path("/var/lib/dpkg")
-# The standard wants a time; that of the build would make two lists of the same contents differ.
+# The standard requires a timestamp; that of the build would make two SBOMs of the same contents differ.
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def contents(environment: Path, root: Path) -> Bom:
-    """The application, and everything that it brings along."""
+    """The application and everything that is installed with it."""
     site_packages = next(environment.glob("lib/python3*/site-packages"))
     installed = {
-        canonicalize_name(each.name): each for each in distributions(path=[str(site_packages)])
+        canonicalize_name(package.name): package
+        for package in distributions(path=[str(site_packages)])
     }
     application = _described(installed.pop(canonicalize_name(APPLICATION)))
     application.type = ComponentType.APPLICATION
-    packages = {name: _described(each) for name, each in installed.items()}
+    packages = {name: _described(package) for name, package in installed.items()}
     system = [_python(), *_debian_packages(root)]
     bom = Bom(components=[*packages.values(), *system])
     bom.metadata.component = application
@@ -49,7 +50,9 @@ def contents(environment: Path, root: Path) -> Bom:
     for name, component in packages.items():
         bom.register_dependency(component, _required(installed[name], packages))
     bom.register_dependency(application, [*packages.values(), *system])
-    identity = "\n".join(sorted(str(each.purl) for each in [application, *bom.components]))
+    identity = "\n".join(
+        sorted(str(component.purl) for component in [application, *bom.components])
+    )
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, identity)
     return bom
 
@@ -67,29 +70,29 @@ def _described(package: Distribution) -> Component:
 
 
 def _licenses(package: Distribution) -> list[License]:
-    """What the package says: an SPDX expression, else its classifiers, else a line of its own."""
+    """The package's own metadata: an SPDX expression, else its classifiers, else the `License` line."""
     metadata = package.metadata
     make = LicenseFactory().make_from_string
     if expression := metadata["License-Expression"]:
         return [make(expression)]
     classified = [
-        each.rpartition(" :: ")[2]
-        for each in metadata.get_all("Classifier", [])
-        if each.startswith("License :: ") and not each.endswith(":: OSI Approved")
+        classifier.rpartition(" :: ")[2]
+        for classifier in metadata.get_all("Classifier", [])
+        if classifier.startswith("License :: ") and not classifier.endswith(":: OSI Approved")
     ]
-    # Some put the whole text there.
+    # Some packages put the whole license text there.
     if not classified and "\n" not in (line := metadata["License"] or "\n"):
         classified = [line]
-    return [LicenseFactory().make_with_name(each) for each in classified]
+    return [LicenseFactory().make_with_name(name) for name in classified]
 
 
 def _required(package: Distribution, by_name: Mapping[str, Component]) -> list[Component]:
-    requirements = [Requirement(each) for each in package.requires or ()]
+    requirements = [Requirement(line) for line in package.requires or ()]
     return [
         by_name[name]
-        for each in requirements
-        if each.marker is None or each.marker.evaluate({"extra": ""})
-        if (name := canonicalize_name(each.name)) in by_name
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if (name := canonicalize_name(requirement.name)) in by_name
     ]
 
 
@@ -102,7 +105,7 @@ def _python() -> Component:
         type=ComponentType.PLATFORM,
         purl=purl,
         bom_ref=str(purl),
-        # What scanners know it by.
+        # Scanners look Python up by its CPE.
         cpe=f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*",
     )
 
@@ -113,7 +116,7 @@ def _debian_packages(root: Path) -> Iterator[Component]:
     owners = _owners()
     files = {Path("/") / path.relative_to(root) for path in root.rglob("*") if path.is_file()}
     system = platform.freedesktop_os_release()
-    # By which scanners know whose advisories to read.
+    # Scanners choose the advisories by it.
     release = {"distro": f"{system['ID']}-{system.get('VERSION_ID', 'unstable')}"}
     for name, architecture in sorted({owners[path] for path in files if path in owners}):
         qualifiers = release | ({"arch": architecture} if architecture else {})
@@ -122,14 +125,14 @@ def _debian_packages(root: Path) -> Iterator[Component]:
 
 
 def _owners() -> dict[Path, tuple[str, str]]:
-    """Every installed file, where it is really, with its package and that one's architecture."""
+    """Every installed file by its resolved path, with its package and the architecture of the package."""
     directories: dict[Path, Path] = {}
     found: dict[Path, tuple[str, str]] = {}
     for listing in (_DPKG / "info").glob("*.list"):
         name, _, architecture = listing.stem.partition(":")
         for line in listing.read_text().splitlines():
             path = Path(line)
-            # Listed as /lib/…, which is a link into /usr.
+            # dpkg lists /lib/…, which is a link into /usr.
             parent = directories.setdefault(path.parent, path.parent.resolve())
             found[parent / path.name] = (name, architecture)
     return found

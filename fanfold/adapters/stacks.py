@@ -1,6 +1,6 @@
-"""The two stacks, each opened and closed by one context manager; only composition roots call these.
+"""The two stacks, each a context manager; only composition roots call them.
 
-The engines' drivers are imported here on demand, so that a laptop's `make run` never loads Kafka or Cassandra.
+The drivers are imported on demand, so that `make run` on a laptop never loads those of Kafka and Cassandra.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedEngines(Engines):
-    """The same, with a log that can also be replayed in this process."""
+    """Engines whose log can also be replayed in this process."""
 
     log: SqliteLog
 
@@ -30,14 +30,14 @@ class EmbeddedEngines(Engines):
 async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterator[Engines]:
     """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends.
 
-    Opening waits for neither. Raises `Fault` when a certificate or key can't be used.
+    Opening waits for neither. Raises `Fault` if a certificate or key can't be used.
     """
     from fanfold.adapters.cassandra.connect import client_tls
     from fanfold.adapters.cassandra.stores import cassandra_stores
     from fanfold.adapters.kafka.log import KafkaLog
     from fanfold.adapters.kafka.security import client_security
 
-    # A wrong path is a mistake of the installation and no outage, for which whoever connects would wait.
+    # A wrong path is a mistake in the configuration: it must fail now, while an outage would be waited for.
     client_tls(settings)
     client_security(settings)
     async with (

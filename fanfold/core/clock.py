@@ -1,4 +1,4 @@
-"""Time as a port: event time comes from events, process time from here, and from nowhere else."""
+"""Time as a port. Event time comes from events; process time comes only from here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SystemClock:
 
 
 def rfc3339(ms: int) -> str:
-    """RFC 3339 UTC with milliseconds: the only form of time in JSON, in and out."""
+    """RFC 3339 UTC with milliseconds: the only format of time in JSON."""
     return (
         datetime.fromtimestamp(ms / 1000, UTC)
         .isoformat(timespec="milliseconds")

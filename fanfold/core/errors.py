@@ -1,13 +1,13 @@
-"""Every error, by what the receiver should do about it.
+"""Every error, by what its receiver should do.
 
     FanfoldError
-    ├── Transient        try again: with backoff and a budget in the worker, 503 at the HTTP edge
+    ├── Transient        retry: with backoff and a budget in the worker, by a 503 at the HTTP edge
     │   └── Unavailable  an engine did not answer in time
-    ├── Rejected         wrong in itself: a dead letter in the worker, a 4xx at the HTTP edge
-    │   └── Undecodable  a record that is no event this version knows
-    └── Fault            this process can't go on: stop with nothing acknowledged, be restarted
+    ├── Rejected         the input is wrong: a dead letter in the worker, a 4xx at the HTTP edge
+    │   └── Undecodable  a record that is not an event this version knows
+    └── Fault            this process can't go on: stop with nothing acknowledged, to be restarted
 
-Adapters translate their driver's exceptions into these once; nothing above an adapter sees a driver's.
+Adapters translate their driver's exceptions into these; nothing above an adapter sees a driver's exception.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class FanfoldError(Exception):
 
 
 class Transient(FanfoldError):
-    """The same call may succeed later; nothing is known to be wrong with its arguments."""
+    """The same call may succeed later; its arguments are not known to be wrong."""
 
 
 class Unavailable(Transient):
@@ -26,7 +26,7 @@ class Unavailable(Transient):
 
 
 class Rejected(FanfoldError):
-    """The input is wrong in itself and will be wrong next time too."""
+    """The input is wrong; repeating the call does not help."""
 
 
 class Undecodable(Rejected):
@@ -34,4 +34,4 @@ class Undecodable(Rejected):
 
 
 class Fault(FanfoldError):
-    """The process can't do its work. It must stop with nothing acknowledged and be restarted."""
+    """The process can't do its work. It must stop, with nothing acknowledged, and be restarted."""

@@ -19,7 +19,7 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, what `extra` gave, and the traceback."""
+    """One JSON object a record: time, level, logger, message, the fields of `extra`, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -35,7 +35,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send every logger's records from `log_level` up to stderr; called once, by a composition root."""
+    """Write every record of at least `log_level` to stderr; called once, by a composition root."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)

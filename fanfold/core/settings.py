@@ -1,6 +1,6 @@
-"""Settings, from `FANFOLD_*` in the environment: every knob, with its unit in the name and its reason.
+"""Settings, from `FANFOLD_*` in the environment, each with its unit in the name and its reason.
 
-Only composition roots read them; everything else is handed what it needs.
+Only composition roots read them; everything else gets what it needs as arguments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MS_PER_DAY = 24 * 3600 * 1000
 
 
 class Settings(BaseSettings):
-    """One frozen object for all services: what two of them must agree on has one home and one name."""
+    """One frozen object for all services: a setting that two of them must agree on has one name and one home."""
 
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", frozen=True, extra="ignore")
 
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
         0.8,
         gt=0,
         le=1,
-        description="Back to push below this share of the threshold, so that nobody flutters.",
+        description="Back to push below this share of the threshold, so that authors near the threshold don't flap.",
     )
     overlap_s: float = Field(
         60,
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         100, le=100, description="Newest candidates that the relevance ranking chooses from."
     )
     post_max_chars: PositiveInt = Field(
-        2000, description="Longest post, in characters as people count them."
+        2000, description="Longest post, in grapheme clusters: characters as people count them."
     )
     max_following: PositiveInt = Field(5000, description="Most accounts one user may follow.")
 
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     bucket_followers: PositiveInt = Field(
         6250,
         description="Followers in a bucket, on average, before the next generation opens: a slice's size. "
-        "16 such buckets reach the default threshold, so no pushed author has the next 256, nearly empty ones.",
+        "16 such buckets reach the default threshold, so a pushed author never has the next generation of 256 nearly empty buckets.",
     )
     slices_in_flight: PositiveInt = Field(
         4, description="Slices one worker delivers at a time; bounds its memory."
@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     )
     writes_in_flight: PositiveInt = Field(
         8,
-        description="Batches one process has on the way to Cassandra. Each statement of a small post queues behind "
-        "them there: 64 delayed small posts more, and were no faster.",
+        description="Batches that one process sends to Cassandra at a time. The statements of a small post queue behind "
+        "them: with 64, small posts were delayed more, and large ones were no faster.",
     )
     take_events: PositiveInt = Field(200, description="Events a worker handles as one batch.")
     take_within_s: float = Field(
@@ -70,15 +70,15 @@ class Settings(BaseSettings):
     retry_budget_s: float = Field(
         45,
         gt=0,
-        description="How long a worker retries before it leaves to be restarted; under the group's 60 s.",
+        description="How long a worker retries before it exits, to be restarted; less than the group's 60 s.",
     )
     dead_letter_limit: PositiveInt = Field(
         100,
-        description="Dead letters in a row after which a worker stops: more likely its fault than theirs.",
+        description="Dead letters in a row after which a worker stops: the worker is then more likely wrong than the records.",
     )
     worker_id: str | None = Field(
         None,
-        description="Fixed name of this worker in its group; with one, a restart is back in 1.5 s.",
+        description="Fixed name of this worker in its group; with one, a restarted worker gets its partitions back in 1.5 s.",
     )
 
     # Reading.
@@ -101,27 +101,25 @@ class Settings(BaseSettings):
     active_days: int = Field(
         30,
         ge=2,
-        description="Whoever has read no feed for so long falls asleep: nothing is delivered until the next read. Reads are "
-        "noted once a day, hence two at least.",
+        description="Users who have read no feed for this long fall asleep: they receive no deliveries until their next read. Reads are "
+        "recorded once a day, hence at least 2.",
     )
 
     live_feeds: PositiveInt = Field(
         1000,
-        description="Live feeds (`GET …/feed/stream`) open in one process; each looks at its feed at most twice a second.",
+        description="Live feeds (`GET …/feed/stream`) that one process keeps open; a live feed reads its feed at most twice a second.",
     )
 
     # HTTP.
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
-    auth: Literal["header"] = Field(
-        "header",
-        description="`header` trusts `X-User-Id`: local use, or behind a gateway that authenticates.",
-    )
     request_timeout_s: float = Field(
-        5, gt=0, description="A write that the log has not taken by then is answered 503."
+        5, gt=0, description="A write that the log has not acknowledged by then is answered 503."
     )
     max_clock_skew_s: float = Field(
-        2, gt=0, description="An API whose clock is further from the log's answers 503."
+        2,
+        gt=0,
+        description="An API whose clock differs more from the log's answers writes with 503.",
     )
 
     # Engines.
@@ -130,18 +128,18 @@ class Settings(BaseSettings):
         1, description="Replicas of each topic that `topics apply` creates; 3 in production."
     )
     kafka_ca: Path | None = Field(
-        None, description="CA certificates (PEM) that Kafka's is checked against; with it, TLS."
+        None, description="Trusted CA certificates (PEM) for Kafka's certificate; turns TLS on."
     )
     kafka_cert: Path | None = Field(
-        None, description="Certificate (PEM) that this process shows Kafka; with its key."
+        None, description="Client certificate (PEM) for Kafka; needs its key."
     )
     kafka_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
     kafka_user: str | None = Field(
-        None, description="User at Kafka, by SCRAM-SHA-512; with a password, over TLS."
+        None, description="User name at Kafka (SCRAM-SHA-512, over TLS); needs a password."
     )
     kafka_password: SecretStr | None = Field(None, description="Password of that user.")
     topic_prefix: str = Field(
-        "fanfold", description="Before each topic and group name: `fanfold.posts.v1`."
+        "fanfold", description="Prefix of every topic and group name: `fanfold.posts.v1`."
     )
     cassandra_hosts: str = Field("127.0.0.1", description="Contact points, comma-separated.")
     cassandra_port: int = Field(9042, description="Cassandra's native port.")
@@ -154,21 +152,21 @@ class Settings(BaseSettings):
     )
     cassandra_ca: Path | None = Field(
         None,
-        description="CA certificates (PEM) that a node's is checked against; with it, TLS. The name in it is not "
-        "looked at: nodes are found by address.",
+        description="Trusted CA certificates (PEM) for the nodes' certificates; turns TLS on. The name in a certificate is not "
+        "checked, because nodes are found by address.",
     )
     cassandra_cert: Path | None = Field(
-        None, description="Certificate (PEM) that this process shows a node; with its key."
+        None, description="Client certificate (PEM) for Cassandra; needs its key."
     )
     cassandra_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
     cassandra_user: str | None = Field(
-        None, description="Role at Cassandra; with a password, over TLS."
+        None, description="Role at Cassandra (over TLS); needs a password."
     )
     cassandra_password: SecretStr | None = Field(None, description="Password of that role.")
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged, as JSON on stderr."
+        "info", description="Lowest level that is logged. Logs are JSON on stderr."
     )
 
     @model_validator(mode="after")
@@ -180,9 +178,9 @@ class Settings(BaseSettings):
             )
             name = f"FANFOLD_{engine.upper()}"
             if (cert is None) != (key is None):
-                raise ValueError(f"{name}_CERT and {name}_KEY go together")
+                raise ValueError(f"set both {name}_CERT and {name}_KEY, or neither")
             if (user is None) != (password is None):
-                raise ValueError(f"{name}_USER and {name}_PASSWORD go together")
+                raise ValueError(f"set both {name}_USER and {name}_PASSWORD, or neither")
             if ca is None and (cert, user) != (None, None):
                 raise ValueError(f"set {name}_CA too: credentials are only sent over TLS")
         return self

@@ -10,7 +10,7 @@ import yaml
 _PACKAGE = Path(__file__).parent.parent
 _PACKAGED = _PACKAGE / "schemas"
 SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "schemas"
-"""`schemas/`: inside the installed package, or beside it in a checkout."""
+"""`schemas/`: inside the installed package; in a checkout, beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def test_a_third_column_says_since_when(text: str) -> None:
         ("a b c d e", "5 columns, expected 2 or 3"),
         (",bob", "no follower"),
         ("alice,", "no followee"),
-        ("alice,alice", "follows oneself"),
+        ("alice,alice", "a user can't follow themselves"),
         ("alice,bób", "the followee's id may hold"),
         ("..,bob", "the follower's id may hold"),
         ("alice,b\x00b", "the followee's id may hold"),
@@ -335,7 +335,7 @@ async def test_a_checkpoint_of_another_file_or_log_is_refused(tmp_path: Path) ->
         with pytest.raises(Rejected, match=r"other content.*--start-over"):
             await importing.run()
         importing.checkpoint.write_text('{"version": 1')
-        with pytest.raises(Rejected, match="no checkpoint"):
+        with pytest.raises(Rejected, match="not a checkpoint"):
             await importing.run()
 
 
@@ -404,8 +404,8 @@ def test_a_dry_run_only_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
     rejected = tmp_path / "bad"
     import_graph(Settings(), a_dry_run(path, rejected=rejected, as_json=False))
-    assert "line 2: follows oneself" in capsys.readouterr().err
-    assert rejected.read_text() == "# line 2: follows oneself\nbob,bob\n"
+    assert "line 2: a user can't follow themselves" in capsys.readouterr().err
+    assert rejected.read_text() == "# line 2: a user can't follow themselves\nbob,bob\n"
 
     path.write_text("alice,bob\n")
     assert import_graph(Settings(), a_dry_run(path)) == ExitCode.DONE

@@ -1,1 +1,1 @@
-"""The real log: Kafka, by aiokafka. Loaded on demand only, so that `make run` never imports a driver."""
+"""The real log: Kafka, by aiokafka. Imported on demand, so that `make run` never loads a driver."""

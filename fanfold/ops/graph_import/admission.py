@@ -1,4 +1,4 @@
-"""Which edges of an import may go into the log, and whom it has to register first."""
+"""Decides which edges of an import are appended, and which users are registered before."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import NamedTuple
 from fanfold.core.ports import Stores
 from fanfold.ops.graph_import.edge_list import Edge, Wrong
 
-Settled = Callable[[], Awaitable[None]]
+CaughtUp = Callable[[], Awaitable[None]]
 """Returns when the tables show everything that the log held when it was called."""
 
-# Reads on their way at a time: live traffic reads the same tables.
+# Concurrent reads. Live traffic reads the same tables.
 _READS = 64
 _KEPT_FULL = 100
 
 
 class Admitted(NamedTuple):
-    """Edges by their place in the batch, in order; the `unregistered` of the good ones are to be registered before."""
+    """Edges by their index in the batch, in order. The `unregistered` users of the good edges must be registered first."""
 
     unregistered: list[str]
     good: list[int]
@@ -27,53 +27,55 @@ class Admitted(NamedTuple):
 
 
 class Admission:
-    """Looks each user up once, and keeps what it saw of up to `remembers` users.
+    """Reads each user once, and remembers up to `remembers` users.
 
-    What was appended and not projected yet is counted here, so the answers are exact as long as nobody else changes the
-    follows of the same users meanwhile.
+    It counts what was appended and is not projected yet, so its decisions are exact as long as no other client changes the
+    follows of the same users at the same time.
     """
 
     def __init__(
         self,
         stores: Stores,
         *,
-        settled: Settled,
+        caught_up: CaughtUp,
         register: bool,
         max_following: int,
         remembers: int = 1_000_000,
     ) -> None:
         self._stores = stores
-        self._settled = settled
+        self._caught_up = caught_up
         self._register = register
         self._max_following = max_following
         self._remembers = remembers
         # Whether a user had been registered before this import saw it.
         self._registered: dict[str, bool] = {}
-        # How many a follower follows, or more: a line that comes twice is counted twice.
+        # An upper bound of the users that a follower follows: a repeated line is counted twice.
         self._following: dict[str, int] = {}
-        # Whom a follower at the limit follows, exactly.
+        # The exact followees of each follower near the limit.
         self._full: dict[str, set[str]] = {}
 
     async def admit(self, edges: Sequence[Edge]) -> Admitted:
-        """Decide on a batch. Raises `Unavailable`; then nothing was decided."""
+        """Decide on a batch. Raises `Unavailable`; then nothing is decided."""
         if len(self._registered) + len(self._following) > self._remembers:
-            await self._settled()
+            await self._caught_up()
             self._registered.clear()
             self._following.clear()
             self._full.clear()
         unregistered = await self._unregistered(edges) if self._register else []
         await self._count_follows({edge.follower_id for edge in edges})
-        await self._look_closer(edges)
-        # Nothing below waits: a batch is decided as a whole, or not at all.
+        await self._read_near_limit(edges)
+        # No `await` below: a batch is decided as a whole, or not at all.
         good: list[int] = []
         refused: list[tuple[int, Wrong]] = []
-        for place, edge in enumerate(edges):
+        for index, edge in enumerate(edges):
             if self._takes(edge):
-                good.append(place)
+                good.append(index)
             else:
-                why = f"{edge.follower_id} follows {self._max_following} already, the most that is allowed"
-                refused.append((place, Wrong(why)))
-        seen = {user_id for place in good for user_id in edges[place][:2]}
+                why = (
+                    f"{edge.follower_id} follows {self._max_following} already, which is the limit"
+                )
+                refused.append((index, Wrong(why)))
+        seen = {user_id for index in good for user_id in edges[index][:2]}
         unregistered = [user_id for user_id in unregistered if user_id in seen]
         self._registered.update(dict.fromkeys(unregistered, False))
         return Admitted(unregistered, good, refused)
@@ -103,15 +105,15 @@ class Admission:
 
     async def _count_follows(self, follower_ids: Collection[str]) -> None:
         for follower_id in follower_ids:
-            # Whoever was never registered follows nobody yet: that saves a read for each user of an empty system.
+            # An unregistered user follows nobody yet: that saves a read for each user of an empty system.
             if self._register and not self._registered.get(follower_id, False):
                 self._following.setdefault(follower_id, 0)
         new = [follower_id for follower_id in follower_ids if follower_id not in self._following]
         for follower_id, follows in (await self._follows(new)).items():
             self._following[follower_id] = len(follows)
 
-    async def _look_closer(self, edges: Sequence[Edge]) -> None:
-        """Know exactly whom those follow who may come to the limit with this batch."""
+    async def _read_near_limit(self, edges: Sequence[Edge]) -> None:
+        """Read the exact follows of the followers that this batch may bring to the limit."""
         more: dict[str, int] = {}
         for edge in edges:
             more[edge.follower_id] = more.get(edge.follower_id, 0) + 1
@@ -122,20 +124,24 @@ class Admission:
             and self._following[follower_id] + count > self._max_following
         ]
         if near:
-            await self._settled()
+            await self._caught_up()
             follows = await self._follows(near)
             others = [follower_id for follower_id in self._full if follower_id not in more]
             for follower_id in others[: max(0, len(self._full) - _KEPT_FULL)]:
                 del self._full[follower_id]
             self._full.update(follows)
-            self._following.update({each: len(follows[each]) for each in near})
+            self._following.update({follower_id: len(follows[follower_id]) for follower_id in near})
 
     async def _follows(self, follower_ids: Iterable[str]) -> Mapping[str, set[str]]:
         found: dict[str, set[str]] = {}
         for some in _chunks(follower_ids):
-            rows = await asyncio.gather(*(self._stores.follows.following(each) for each in some))
+            rows = await asyncio.gather(
+                *(self._stores.follows.following(follower_id) for follower_id in some)
+            )
             for follower_id, follows in zip(some, rows, strict=True):
-                found[follower_id] = {each.followee_id for each in follows.values() if each.active}
+                found[follower_id] = {
+                    follow.followee_id for follow in follows.values() if follow.active
+                }
         return found
 
 

@@ -1,4 +1,4 @@
-"""How far an import has come, in a file that outlives the process: written whole or not at all."""
+"""The progress of an import, in a file that is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENDS_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class Counts:
-    """What an import has done over all its runs. `seconds` is time at work."""
+    """What an import has done over all its runs. `seconds` is the time that it ran."""
 
     lines: int = 0
     edges: int = 0
@@ -31,9 +31,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything before byte `end` (of the text, unpacked) is in the log or among the rejected.
+    """Every line before byte `end` (of the unpacked text) is in the log or among the rejected lines.
 
-    `rejected_bytes` is the length of the file of rejected lines at that point.
+    `rejected_bytes` is the size of the file of rejected lines at that point.
     """
 
     counts: Counts
@@ -44,7 +44,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a checkpoint is bound to: this very file, and the log that it goes into."""
+    """What a checkpoint is bound to: one edge list, and one log."""
 
     size: int
     sha256_of_ends: str
@@ -69,7 +69,7 @@ class CheckpointFile:
         self._source = source
 
     def load(self) -> Checkpoint | None:
-        """Where to go on; None at the beginning. Raises `Rejected` if it is not this import's."""
+        """The checkpoint to go on from; None at the beginning. Raises `Rejected` if it belongs to another import."""
         try:
             kept: dict[str, Any] = orjson.loads(self._path.read_bytes())
             source, version = Source(**kept.pop("source")), kept.pop("version")
@@ -77,7 +77,7 @@ class CheckpointFile:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._refused("is no checkpoint that this version can read") from error
+            raise self._refused("is not a checkpoint that this version can read") from error
         if version != _VERSION:
             raise self._refused("is from another version")
         if (source.size, source.sha256_of_ends) != (self._source.size, self._source.sha256_of_ends):
@@ -89,14 +89,14 @@ class CheckpointFile:
         return checkpoint
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace what was kept, durably: a crash leaves the old one or the new one."""
+        """Replace the checkpoint, durably: a crash leaves the old one or the new one."""
         kept = {"version": _VERSION, "source": asdict(self._source), **asdict(checkpoint)}
-        beside = self._path.with_name(f"{self._path.name}.new")
-        with beside.open("wb") as file:
+        draft = self._path.with_name(f"{self._path.name}.new")
+        with draft.open("wb") as file:
             file.write(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self._path)
+        draft.replace(self._path)
         directory = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -105,5 +105,5 @@ class CheckpointFile:
 
     def _refused(self, why: str) -> Rejected:
         return Rejected(
-            f"{self._path} {why}; name another with --checkpoint, or begin anew with --start-over"
+            f"{self._path} {why}; name another with --checkpoint, or begin at the first line with --start-over"
         )

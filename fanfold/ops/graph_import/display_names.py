@@ -1,4 +1,4 @@
-"""The names file of an import: `user_id,display_name`, a line each."""
+"""The names file of an import: `user_id,display_name` on each line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _USER_ID = re.compile(USER_ID_PATTERN)
 
 
 def read_display_names(path: Path) -> dict[str, str]:
-    """Names by user id; a header is optional. Raises `Rejected` with the first line that is wrong.
+    """Display names by user id; a header is optional. Raises `Rejected`, naming the first wrong line.
 
-    All of it before anything is imported: a name is shown to everybody, and a later import would not replace it.
+    The whole file is checked before anything is imported: a name is public, and a later import would not replace it.
     """
     names: dict[str, str] = {}
     try:
@@ -37,14 +37,14 @@ def read_display_names(path: Path) -> dict[str, str]:
     return names
 
 
-def _checked(row: list[str], where: str) -> tuple[str, str]:
+def _checked(row: list[str], line: str) -> tuple[str, str]:
     if len(row) != 2:
-        raise Rejected(f"{where}: {len(row)} columns, expected user_id,display_name")
+        raise Rejected(f"{line}: {len(row)} columns, expected user_id,display_name")
     user_id, name = row
     if len(user_id) > 64 or not _USER_ID.fullmatch(user_id):
-        raise Rejected(f"{where}: the id is not one that a user can have")
+        raise Rejected(f"{line}: the id is not a valid user id")
     try:
         check_display_name(name)
     except Invalid as invalid:
-        raise Rejected(f"{where}: {invalid.errors[0].detail}") from invalid
+        raise Rejected(f"{line}: {invalid.errors[0].detail}") from invalid
     return user_id, name

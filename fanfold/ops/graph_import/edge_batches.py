@@ -1,4 +1,4 @@
-"""An edge list on disk, plain or gzip, as batches of parsed lines."""
+"""Reads an edge list, plain or gzip, as batches of parsed lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class EdgeFile:
-    """An open edge list: its text, and the bytes on disk, which say how far one has read."""
+    """An open edge list: its text, and the packed file, whose offset shows the progress."""
 
     text: BinaryIO
     packed: BinaryIO
@@ -37,7 +37,7 @@ class EdgeFile:
 
 @dataclass(slots=True)
 class Batch:
-    """Some lines, up to byte `end` of the text. `counts` are those of the whole file up to there."""
+    """Lines up to byte `end` of the text. `counts` are those of the whole file up to there."""
 
     counts: Counts
     end: int
@@ -47,7 +47,7 @@ class Batch:
 
 @contextmanager
 def reading(path: Path) -> Iterator[EdgeFile]:
-    """Open an edge list. Raises `Rejected` when it can't be read, also from within the block."""
+    """Open an edge list. Raises `Rejected` if it can't be read, also from within the block."""
     try:
         packed = path.open("rb")
     except OSError as error:
@@ -61,11 +61,13 @@ def reading(path: Path) -> Iterator[EdgeFile]:
             with gzip.GzipFile(fileobj=packed) as text:
                 yield EdgeFile(cast("BinaryIO", text), packed)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise Rejected(f"{path} is damaged: {error}; the lines before were taken") from error
+            raise Rejected(
+                f"{path} is damaged: {error}; the lines before the damage were read"
+            ) from error
 
 
 def read_columns(file: EdgeFile) -> tuple[Columns, int]:
-    """The columns, and the number of the header's line, or 0. Leaves the file at its beginning."""
+    """The columns, and the number of the header line, or 0 without a header. Leaves the file at its beginning."""
     file.text.seek(0)
     first = next((line for line in read_lines(file.text) if not is_blank(line)), None)
     columns = read_header(first) if first is not None else None
@@ -76,7 +78,7 @@ def read_columns(file: EdgeFile) -> tuple[Columns, int]:
 def read_batches(
     file: EdgeFile, *, counts: Counts, end: int, latest_ms: int, lines: int
 ) -> Iterator[Batch]:
-    """What follows byte `end`, where `counts` were true, in batches of so many lines."""
+    """The rest of the file from byte `end`, in batches of `lines` lines. `counts` are those of the lines before it."""
     columns, header = read_columns(file)
     file.text.seek(end)
     rest = read_lines(file.text, number=counts.lines, end=end)
@@ -95,5 +97,5 @@ def read_batches(
                 case Wrong() as wrong:
                     batch.wrong.append((line, wrong))
         yield batch
-        # The taker may have added to them.
+        # The caller may have added to them.
         counts = batch.counts

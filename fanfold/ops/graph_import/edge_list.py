@@ -1,4 +1,4 @@
-"""Reading an edge list line by line: what is a follow, what is not, and why not. Pure but for the file itself."""
+"""Parses an edge list line by line: an edge, or the reason why the line is rejected. Pure, but for reading the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fanfold.core.events import to_ms
 from fanfold.core.ids import USER_ID_PATTERN
 
 LONGEST_LINE = 4096
-"""Bytes. Two ids and a time are under 200; what is longer is no edge list, and is not read into memory whole."""
+"""Bytes. Two ids and a time need under 200; a longer line is not part of an edge list, and is not read into memory whole."""
 
 _BOM = b"\xef\xbb\xbf"
 _COLUMNS = {
@@ -31,7 +31,7 @@ _RFC3339 = re.compile(
 
 
 class Line(NamedTuple):
-    """A line without its end. `end` is the offset behind it, `whole` false when it was cut."""
+    """A line without its newline. `end` is the byte offset after it; `whole` is false if `raw` was cut."""
 
     number: int
     raw: bytes
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A good line. `at_ms` is None where the file doesn't say when."""
+    """A valid line. `at_ms` is None if the file gives no time."""
 
     follower_id: str
     followee_id: str
@@ -48,13 +48,13 @@ class Edge(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """A bad line: what is wrong with it, in words for whoever made the file."""
+    """A rejected line: the reason, written for the author of the file."""
 
     why: str
 
 
 class Columns(NamedTuple):
-    """Which column holds what. Without a header: follower, followee, and perhaps a time."""
+    """The index of each column. Without a header: follower, followee, and optionally a time."""
 
     follower: int = 0
     followee: int = 1
@@ -67,9 +67,9 @@ class Columns(NamedTuple):
 
 
 def read_lines(file: BinaryIO, *, number: int = 0, end: int = 0) -> Iterator[Line]:
-    """The lines from where `file` stands; `number` and `end` are those of the line before.
+    """The lines from the current offset of `file` on; `number` and `end` are those of the previous line.
 
-    The last one needs no newline. Of a line over `LONGEST_LINE` only the beginning is kept.
+    The last line needs no newline. Only the beginning of a line over `LONGEST_LINE` is kept.
     """
     while raw := file.readline(LONGEST_LINE + 1):
         size, whole = len(raw), len(raw) <= LONGEST_LINE or raw.endswith(b"\n")
@@ -82,9 +82,9 @@ def read_lines(file: BinaryIO, *, number: int = 0, end: int = 0) -> Iterator[Lin
 
 
 def read_header(line: Line) -> Columns | None:
-    """The columns that a first line names; None when it is no header.
+    """The columns that a first line names; None if it is not a header.
 
-    Raises `Rejected` for a header with columns that are not ours: nobody wants each line refused for it.
+    Raises `Rejected` for a header with other columns: else every line would be rejected for it.
     """
     names = [field.lower() for field in _fields(_text(line.raw) or "")]
     known = [_COLUMNS.get(name) for name in names]
@@ -93,20 +93,20 @@ def read_header(line: Line) -> Columns | None:
     if None in known or len(set(known)) < len(known):
         raise Rejected(
             f"line {line.number} names the columns {', '.join(names)}: keep only follower, followee and"
-            " perhaps time, each once"
+            " optionally time, each once"
         )
     time = known.index("time") if "time" in known else None
     return Columns(known.index("follower"), known.index("followee"), time, named=True)
 
 
 def is_blank(line: Line) -> bool:
-    """Nothing to read: an empty line, or a comment that begins with # (no id does)."""
+    """Whether a line is empty, or a comment: it begins with #, which no id does."""
     text = line.raw.removeprefix(_BOM).strip()
     return not text or text.startswith(b"#")
 
 
 def parse(line: Line, columns: Columns, *, latest_ms: int) -> Edge | Wrong:
-    """The edge on a line that is not blank. Never raises. A time after `latest_ms` is wrong: it hasn't happened."""
+    """The edge on a line that is not blank, or why it is rejected. Never raises. A time after `latest_ms` is in the future."""
     try:
         return _edge(line, columns, latest_ms)
     except _Bad as bad:
@@ -114,7 +114,7 @@ def parse(line: Line, columns: Columns, *, latest_ms: int) -> Edge | Wrong:
 
 
 class _Bad(Exception):
-    """Says what is wrong with a line."""
+    """The reason why a line is rejected."""
 
 
 def _edge(line: Line, columns: Columns, latest_ms: int) -> Edge:
@@ -131,7 +131,7 @@ def _edge(line: Line, columns: Columns, latest_ms: int) -> Edge:
     _check_id("follower", follower_id)
     _check_id("followee", followee_id)
     if follower_id == followee_id:
-        raise _Bad("follows oneself")
+        raise _Bad("a user can't follow themselves")
     column = columns.time if columns.named else 2
     time = fields[column] if column is not None and column < len(fields) else ""
     return Edge(follower_id, followee_id, _time(time, latest_ms) if time else None)
@@ -145,7 +145,7 @@ def _text(raw: bytes) -> str | None:
 
 
 def _fields(text: str) -> Sequence[str]:
-    # No id and no time holds a separator or a quote, so a field needs no CSV escapes.
+    # Ids and times contain no separators and no quotes, so CSV escapes are not needed.
     if "," in text:
         fields = text.split(",")
     elif "\t" in text:
@@ -157,7 +157,7 @@ def _fields(text: str) -> Sequence[str]:
 
 def _spaced(text: str) -> list[str]:
     fields = text.split()
-    # RFC 3339 lets a space stand for the T.
+    # RFC 3339 allows a space instead of the T.
     if len(fields) == 4 and _RFC3339.fullmatch(f"{fields[2]} {fields[3]}"):
         return [*fields[:2], f"{fields[2]} {fields[3]}"]
     return fields

@@ -1,7 +1,7 @@
-"""`fanfold graph import`: an edge list into the log, at the worker's pace, from wherever the last run stopped.
+"""Appends an edge list to the log, at the workers' pace, from the point where the last run stopped.
 
-A batch is appended, then its rejected lines are kept, then the checkpoint moves behind it. A crash anywhere between
-makes the next run append that batch again, and a follow twice is a follow.
+A batch is appended, then its rejected lines are kept, then the checkpoint moves past it. After a crash in between, the next run
+appends that batch again; a repeated follow changes nothing.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from fanfold.ops.graph_import.rejects import Rejects
 T = TypeVar("T")
 
 BATCH = 500
-"""Lines between two checkpoints, and events in one append at least."""
-_LOOK_EVERY_S = 0.5
+"""Lines between two checkpoints. An append holds an event for each valid line, and the registrations."""
+_OBSERVE_EVERY_S = 0.5
 _WAIT_S = 0.1
 _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
 
 
 class Backlog(Protocol):
-    """What the worker has not handled of the graph topic. Raises `Unavailable`."""
+    """What the workers have not handled of the graph topic. Raises `Unavailable`."""
 
     async def ends(self) -> list[int]:
-        """How many records each partition has had."""
+        """The offset of the next record to be appended, for each partition."""
         ...
 
     async def unhandled(self, ends: list[int]) -> int:
-        """How many records before these ends the worker has not handled."""
+        """The number of records before these ends that the workers have not handled."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What there is to show while an import runs. `waiting` says what for, if it does."""
+    """What an import shows while it runs. `waiting` says what it waits for, None if it does not wait."""
 
     counts: Counts
     read_bytes: int
@@ -59,7 +59,7 @@ Show = Callable[[Moment], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How to import. `max_lag_s` and `rate` as in `Pace`; `patience_s` is how long an engine may be away."""
+    """How to import. `max_lag_s` and `rate` as in `Pace`; `patience_s` is how long an engine may be unavailable."""
 
     max_lag_s: float
     max_following: int
@@ -97,19 +97,19 @@ class GraphImport:
         self._pace = Pace(max_lag_s=rules.max_lag_s, rate=rules.rate)
         self._admission = Admission(
             stores,
-            settled=self.settled,
+            caught_up=self.caught_up,
             register=rules.register,
             max_following=rules.max_following,
         )
-        self._looked_at_s: float | None = None
+        self._observed_at_s: float | None = None
         self._read_bytes = 0
         self.counts = Counts()
 
     async def run(self) -> Counts:
         """Append what is not in the log yet; returns the counts over all runs.
 
-        Raises `Unavailable` when an engine stays away, and `Rejected` for a file that can't be read on; what was done
-        until then is kept.
+        Raises `Unavailable` when an engine stays away, and `Rejected` when the rest of the file can't be read; what was
+        appended until then is kept.
         """
         checkpoint = self._checkpoints.load()
         self.counts = checkpoint.counts if checkpoint else Counts()
@@ -117,8 +117,8 @@ class GraphImport:
             return self.counts
         self._rejects.cut(checkpoint.rejected_bytes if checkpoint else 0)
         if checkpoint:
-            # The tables must show whom the run before has registered, and whom they follow.
-            await self._patiently(self.settled)
+            # The tables must show the users and follows that the previous run appended.
+            await self._patiently(self.caught_up)
         end = checkpoint.end if checkpoint else 0
         started_s, before_s = self._clock.monotonic_s(), self.counts.seconds
         with reading(self._path) as file:
@@ -130,21 +130,21 @@ class GraphImport:
                 self.counts, end = batch.counts, batch.end
                 self.counts.seconds = before_s + self._clock.monotonic_s() - started_s
                 self._save(end, done=False)
-                self._tell()
+                self._report()
         self._save(end, done=True)
         return self.counts
 
-    async def settled(self) -> None:
-        """Return when the worker has handled everything that is in the log now."""
+    async def caught_up(self) -> None:
+        """Return when the workers have handled everything that is in the log now."""
         appended, ends = self._pace.appended, await self._backlog.ends()
-        while await self._look_at(ends, appended=appended) > 0:
-            self._tell(waiting="the worker")
+        while await self._observe_until(ends, appended=appended) > 0:
+            self._report(waiting="the worker")
             await self._clock.sleep(_WAIT_S)
 
     async def _take(self, batch: Batch) -> None:
         edges = [edge for _, edge in batch.edges]
         admitted = await self._patiently(lambda: self._admission.admit(edges))
-        wrong = [*batch.wrong, *((batch.edges[place][0], why) for place, why in admitted.refused)]
+        wrong = [*batch.wrong, *((batch.edges[index][0], why) for index, why in admitted.refused)]
         now = from_ms(self._clock.now_ms())
         registrations = [
             UserRegistered(
@@ -158,12 +158,12 @@ class GraphImport:
                 followee_id=edge.followee_id,
                 followed_at=now if edge.at_ms is None else from_ms(edge.at_ms),
             )
-            for edge in (edges[place] for place in admitted.good)
+            for edge in (edges[index] for index in admitted.good)
         ]
-        # The worker takes neighbours of one followee as one group, so make neighbours of them.
+        # The worker handles neighbouring follows of one followee as a group, so sort them together.
         follows.sort(key=lambda follow: follow.followee_id)
         await self._append([*registrations, *follows])
-        self._rejects.add(sorted(wrong, key=lambda each: each[0].number))
+        self._rejects.add(sorted(wrong, key=lambda line_and_reason: line_and_reason[0].number))
         batch.counts.appended += len(follows)
         batch.counts.registered += len(registrations)
         batch.counts.rejected += len(wrong)
@@ -172,9 +172,9 @@ class GraphImport:
         if not events:
             return
         while not self._pace.may_append(len(events), now_s=self._clock.monotonic_s()):
-            await self._patiently(self._look)
+            await self._patiently(self._observe)
             if not self._pace.may_append(len(events), now_s=self._clock.monotonic_s()):
-                self._tell(waiting=self._why_waiting())
+                self._report(waiting=self._why_waiting())
                 await self._clock.sleep(_WAIT_S)
         started_s = self._clock.monotonic_s()
         await self._patiently(lambda: self._log.append_many(events))
@@ -183,17 +183,17 @@ class GraphImport:
 
     def _why_waiting(self) -> str:
         lag = self._pace.lag
-        return "the worker" if lag is not None and lag > 0 else "its turn"
+        return "the worker" if lag is not None and lag > 0 else "its rate"
 
-    async def _look(self) -> None:
+    async def _observe(self) -> None:
         now_s = self._clock.monotonic_s()
-        if self._looked_at_s is not None and now_s - self._looked_at_s < _LOOK_EVERY_S:
+        if self._observed_at_s is not None and now_s - self._observed_at_s < _OBSERVE_EVERY_S:
             return
         appended = self._pace.appended
-        await self._look_at(await self._backlog.ends(), appended=appended)
-        self._looked_at_s = now_s
+        await self._observe_until(await self._backlog.ends(), appended=appended)
+        self._observed_at_s = now_s
 
-    async def _look_at(self, ends: list[int], *, appended: int) -> int:
+    async def _observe_until(self, ends: list[int], *, appended: int) -> int:
         lag = await self._backlog.unhandled(ends)
         self._pace.observe(
             lag, handled=sum(ends) - lag, appended=appended, now_s=self._clock.monotonic_s()
@@ -207,7 +207,7 @@ class GraphImport:
             clock=self._clock,
             budget_s=self._rules.patience_s,
             on=Unavailable,
-            failed=lambda error: self._tell(waiting=str(error)),
+            failed=lambda error: self._report(waiting=str(error)),
         )
 
     def _save(self, end: int, *, done: bool) -> None:
@@ -215,5 +215,5 @@ class GraphImport:
             Checkpoint(self.counts, end=end, rejected_bytes=self._rejects.keep(), done=done)
         )
 
-    def _tell(self, *, waiting: str | None = None) -> None:
+    def _report(self, *, waiting: str | None = None) -> None:
         self._show(Moment(self.counts, self._read_bytes, self._pace.lag, waiting))

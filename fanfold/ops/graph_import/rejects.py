@@ -1,4 +1,4 @@
-"""The rejected lines of an import, in a file that can be mended and imported itself."""
+"""The rejected lines of an import, in a file that can be corrected and imported."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SHOWN = 5
 
 
 class Rejects:
-    """A context manager. Each line is kept as it was, below a comment with its number and what is wrong.
+    """A context manager. Each line is kept unchanged, below a comment with its number and the reason.
 
-    The file also is the lock of the import: a second one of the same file is refused. Without a path nothing is kept,
-    only the `first` few.
+    The file is also the lock of the import: a second import of the same file is refused. Without a path only the `first` few
+    lines are kept, in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -34,10 +34,12 @@ class Rejects:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 self._open.close()
-                raise Rejected(f"another import has {self.path} open: let it end") from error
+                raise Rejected(
+                    f"another import has {self.path} open: wait until it ends"
+                ) from error
             except OSError as error:
                 raise Rejected(
-                    f"{self.path} can't be written ({error.strerror}): name another with --rejected"
+                    f"{self.path} can't be written ({error.strerror}): name another file with --rejected"
                 ) from error
         return self
 
@@ -50,7 +52,7 @@ class Rejects:
                 self.path.unlink()
 
     def cut(self, size: int) -> None:
-        """Forget what was added after the checkpoint: those lines are read again."""
+        """Drop what was added after the checkpoint: those lines are read again."""
         if self.path is not None:
             self._file.truncate(min(size, self._size()))
 
@@ -59,12 +61,12 @@ class Rejects:
             if len(self.first) < SHOWN:
                 self.first.append((line, wrong))
             if self.path is not None:
-                cut = "" if line.whole else f"; this is the beginning of line {line.number}"
+                cut = "" if line.whole else f"; only the beginning of line {line.number} follows"
                 self._file.write(f"# line {line.number}: {wrong.why}{cut}\n".encode())
                 self._file.write(line.raw + b"\n")
 
     def keep(self) -> int:
-        """Make it durable; returns the file's size."""
+        """Make the file durable; returns its size."""
         if self.path is None:
             return 0
         self._file.flush()
