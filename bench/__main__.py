@@ -28,6 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     "a": "deliveries",
     "b": "feed_reads",
+    "g": "open_world",
     "c": "visibility",
     "f": "two_workers",
     "d": "growth",
