@@ -9,12 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import assert_never
 
 from prometheus_client import Counter
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
-from fanfold.core.events import Event, UserFellAsleep, UserWoke, from_ms
+from fanfold.core.events import (
+    AwakeningBegun,
+    DeliveryChanged,
+    Event,
+    LikeChanged,
+    NameChanged,
+    PostAdded,
+    PostChanged,
+    UserGone,
+    UserWoke,
+    ViewerCell,
+    ViewerGraphChanged,
+    from_ms,
+)
 from fanfold.core.ports import Activity
 from fanfold.core.ports.log import EventLog
 
@@ -61,14 +75,19 @@ class Presence:
 
     def apply(self, event: Event, offset: int) -> None:
         """Take note of what the log says."""
-        match event:
-            case UserWoke():
-                # Another process's: one awakening is enough, of every sleep before it.
-                self._woken.add(event.user_id, self._clock.monotonic_s(), offset)
-            case UserFellAsleep():
-                self._noted.forget(event.user_id)
-            case _:
-                pass
+        for change in event.changes():
+            match change:
+                case AwakeningBegun(user_id):
+                    # Another process's: one awakening is enough, of every sleep before it.
+                    self._woken.add(user_id, self._clock.monotonic_s(), offset)
+                case ViewerGraphChanged(viewer_id, ViewerCell("asleep"), active=True):
+                    self._noted.forget(viewer_id)
+                case ViewerGraphChanged() | PostAdded() | PostChanged() | LikeChanged():
+                    pass
+                case NameChanged() | UserGone() | DeliveryChanged():
+                    pass
+                case _:
+                    assert_never(change)
 
     async def close(self) -> None:
         """Give up what is under way."""

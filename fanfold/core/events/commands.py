@@ -6,14 +6,21 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from fanfold.core.events.model import COMMANDS, Event, Time
+from fanfold.core.events.model import COMMANDS, EventModel, Time
 from fanfold.core.ids import PostId, UserId
 
 
-class DeliverSlice(Event):
+class _Command(EventModel):
+    topic = COMMANDS
+
+    def changes(self) -> tuple[()]:
+        # Rows of timelines, and marks that only the worker reads: nothing that an event decides.
+        return ()
+
+
+class DeliverSlice(_Command):
     """Push one post into the timelines of one follower bucket."""
 
-    topic = COMMANDS
     post_id: PostId
     author_id: UserId
     generation: int = Field(ge=0)
@@ -31,14 +38,13 @@ class NewFollow(NamedTuple):
     follow_offset: int
 
 
-class BackfillFollow(Event):
+class BackfillFollow(_Command):
     """Copy one page of the followee's pushed posts into the new followers' timelines, newest first.
 
     Each step appends the next with `before` set to the last post copied; the last one marks the follows
     materialised.
     """
 
-    topic = COMMANDS
     followee_id: UserId
     follows: tuple[NewFollow, ...]
     before: PostId | None = None
@@ -55,7 +61,7 @@ class UnderWay(NamedTuple):
     before: PostId
 
 
-class MaterialiseTimeline(Event):
+class MaterialiseTimeline(_Command):
     """Copy a page of pushed posts of some of a woken user's followees into the timeline.
 
     They are those under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
@@ -63,7 +69,6 @@ class MaterialiseTimeline(Event):
     later sleep.
     """
 
-    topic = COMMANDS
     user_id: UserId
     woke_offset: int = Field(ge=0)
     after: UserId | None = None
@@ -74,10 +79,9 @@ class MaterialiseTimeline(Event):
         return f"{self.user_id}:materialise"
 
 
-class ReviewDelivery(Event):
+class ReviewDelivery(_Command):
     """Decide push or pull again for an author, by the worker's settings: an operator changed the threshold."""
 
-    topic = COMMANDS
     author_id: UserId
     requested_at: Time
 
@@ -86,10 +90,9 @@ class ReviewDelivery(Event):
         return self.author_id
 
 
-class EndFollowing(Event):
+class EndFollowing(_Command):
     """Append an unfollow for everyone whom a user who left still follows, a page at a time."""
 
-    topic = COMMANDS
     user_id: UserId
     after: UserId | None = None
 
@@ -98,10 +101,9 @@ class EndFollowing(Event):
         return f"{self.user_id}:end-following"
 
 
-class EndFollowers(Event):
+class EndFollowers(_Command):
     """Append an unfollow for everyone in one bucket who still follows a user who left, a page at a time."""
 
-    topic = COMMANDS
     user_id: UserId
     generation: int = Field(ge=0)
     bucket: int = Field(ge=0)

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from fanfold.core.clock import rfc3339
+from fanfold.core.events.changes import Change
 
 POSTS = "posts.v1"
 GRAPH = "graph.v1"
@@ -43,7 +44,7 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-class Event(BaseModel):
+class EventModel(BaseModel):
     """What happened (past tense) or, on an internal topic, what is to be done (imperative)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,6 +56,10 @@ class Event(BaseModel):
     @abstractmethod
     def key(self) -> str:
         """The partition key: events of one key are read in the order they were appended."""
+
+    @abstractmethod
+    def changes(self) -> tuple[Change, ...]:
+        """What it changes, wherever that is stored or cached. Several cells are set by the same events."""
 
     @property
     def event_id(self) -> UUID | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.core.events.model import ENGAGEMENT, POSTS, Event, Time
+from fanfold.core.events.changes import LikeChanged, PostAdded, PostChanged
+from fanfold.core.events.model import ENGAGEMENT, POSTS, EventModel, Time
 from fanfold.core.ids import PostId, UserId
 
 
-class _AuthorsEvent(Event):
+class _AuthorsEvent(EventModel):
     topic = POSTS
     post_id: PostId
     author_id: UserId
@@ -28,6 +29,9 @@ class PostCreated(_AuthorsEvent):
     def event_id(self) -> UUID:
         return self.post_id
 
+    def changes(self) -> tuple[PostAdded]:
+        return (PostAdded(self.author_id, self.post_id),)
+
 
 class PostEdited(_AuthorsEvent):
     """An author replaced the text of a post, perhaps by the same text."""
@@ -35,14 +39,20 @@ class PostEdited(_AuthorsEvent):
     content: str
     edited_at: Time
 
+    def changes(self) -> tuple[PostChanged]:
+        return (PostChanged(self.author_id, self.post_id, deleted=False),)
+
 
 class PostDeleted(_AuthorsEvent):
     """An author deleted a post, for good."""
 
     deleted_at: Time
 
+    def changes(self) -> tuple[PostChanged]:
+        return (PostChanged(self.author_id, self.post_id, deleted=True),)
 
-class _LikersEvent(Event):
+
+class _LikersEvent(EventModel):
     topic = ENGAGEMENT
     post_id: PostId
     author_id: UserId
@@ -58,8 +68,14 @@ class PostLiked(_LikersEvent):
 
     liked_at: Time
 
+    def changes(self) -> tuple[LikeChanged]:
+        return (LikeChanged(self.user_id, self.post_id, self.author_id, active=True),)
+
 
 class PostUnliked(_LikersEvent):
     """`user_id` no longer likes the post, if ever."""
 
     unliked_at: Time
+
+    def changes(self) -> tuple[LikeChanged]:
+        return (LikeChanged(self.user_id, self.post_id, self.author_id, active=False),)

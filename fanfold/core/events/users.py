@@ -8,14 +8,22 @@ from uuid import UUID, uuid5
 from pydantic import Field
 
 from fanfold.core.delivery import Delivery
-from fanfold.core.events.model import ACTIVITY, GRAPH, TIES, Event, Time
+from fanfold.core.events.changes import (
+    AwakeningBegun,
+    DeliveryChanged,
+    NameChanged,
+    UserGone,
+    ViewerCell,
+    ViewerGraphChanged,
+)
+from fanfold.core.events.model import ACTIVITY, GRAPH, TIES, EventModel, Time
 from fanfold.core.ids import UserId
 
 _CROSSINGS = UUID("5f2c1d0a-6f6b-5d5e-9a3e-2b0c6f1e7d44")
 """The namespace of the crossings' ids (RFC 9562, version 5)."""
 
 
-class _UsersEvent(Event):
+class _UsersEvent(EventModel):
     topic = GRAPH
     user_id: UserId
 
@@ -30,14 +38,20 @@ class UserRegistered(_UsersEvent):
     display_name: str
     registered_at: Time
 
+    def changes(self) -> tuple[NameChanged]:
+        return (NameChanged(self.user_id, self.display_name, self.registered_at),)
+
 
 class UserLeft(_UsersEvent):
     """A user left, for good: their posts are hidden from now on, and their follows end both ways."""
 
     left_at: Time
 
+    def changes(self) -> tuple[UserGone]:
+        return (UserGone(self.user_id),)
 
-class _FollowEvent(Event):
+
+class _FollowEvent(EventModel):
     topic = GRAPH
     follower_id: UserId
     followee_id: UserId
@@ -46,11 +60,18 @@ class _FollowEvent(Event):
     def key(self) -> str:
         return self.followee_id
 
+    def _follow(self, *, active: bool) -> tuple[ViewerGraphChanged]:
+        cell = ViewerCell("follow", self.followee_id)
+        return (ViewerGraphChanged(self.follower_id, cell, active),)
+
 
 class UserFollowed(_FollowEvent):
     """`follower_id` follows `followee_id` from now on, if not already."""
 
     followed_at: Time
+
+    def changes(self) -> tuple[ViewerGraphChanged]:
+        return self._follow(active=True)
 
 
 class UserUnfollowed(_FollowEvent):
@@ -58,10 +79,23 @@ class UserUnfollowed(_FollowEvent):
 
     unfollowed_at: Time
 
+    def changes(self) -> tuple[ViewerGraphChanged]:
+        return self._follow(active=False)
+
 
 class _TieEvent(_UsersEvent):
     topic = TIES
     target_id: UserId
+
+    def _mute(self, *, active: bool) -> tuple[ViewerGraphChanged]:
+        return (ViewerGraphChanged(self.user_id, ViewerCell("mute", self.target_id), active),)
+
+    def _block(self, *, active: bool) -> tuple[ViewerGraphChanged, ViewerGraphChanged]:
+        own, suffered = ViewerCell("block", self.target_id), ViewerCell("blocked_by", self.user_id)
+        return (
+            ViewerGraphChanged(self.user_id, own, active),
+            ViewerGraphChanged(self.target_id, suffered, active),
+        )
 
 
 class UserMuted(_TieEvent):
@@ -69,11 +103,17 @@ class UserMuted(_TieEvent):
 
     muted_at: Time
 
+    def changes(self) -> tuple[ViewerGraphChanged]:
+        return self._mute(active=True)
+
 
 class UserUnmuted(_TieEvent):
     """`user_id` sees them again."""
 
     unmuted_at: Time
+
+    def changes(self) -> tuple[ViewerGraphChanged]:
+        return self._mute(active=False)
 
 
 class UserBlocked(_TieEvent):
@@ -84,14 +124,20 @@ class UserBlocked(_TieEvent):
 
     blocked_at: Time
 
+    def changes(self) -> tuple[ViewerGraphChanged, ViewerGraphChanged]:
+        return self._block(active=True)
+
 
 class UserUnblocked(_TieEvent):
     """They may again; no follow is restored."""
 
     unblocked_at: Time
 
+    def changes(self) -> tuple[ViewerGraphChanged, ViewerGraphChanged]:
+        return self._block(active=False)
 
-class AuthorModeChanged(Event):
+
+class AuthorModeChanged(EventModel):
     """An author crossed the threshold: posts are delivered by `delivery` from here on.
 
     `caused_by` is the offset, in this partition of the topic, of the last event that the decision knew of. It names the
@@ -107,6 +153,9 @@ class AuthorModeChanged(Event):
     caused_by: int = Field(ge=0)
     cause: Literal["count", "review"] = "count"
 
+    def changes(self) -> tuple[DeliveryChanged]:
+        return (DeliveryChanged(self.author_id, self.delivery),)
+
     @property
     def key(self) -> str:
         return self.author_id
@@ -116,7 +165,7 @@ class AuthorModeChanged(Event):
         return uuid5(_CROSSINGS, f"{self.author_id}/{self.caused_by}/{self.delivery}")
 
 
-class _ReadersEvent(Event):
+class _ReadersEvent(EventModel):
     topic = ACTIVITY
     user_id: UserId
 
@@ -130,8 +179,14 @@ class UserFellAsleep(_ReadersEvent):
 
     fell_asleep_at: Time
 
+    def changes(self) -> tuple[ViewerGraphChanged]:
+        return (ViewerGraphChanged(self.user_id, ViewerCell("asleep"), active=True),)
+
 
 class UserWoke(_ReadersEvent):
     """A sleeping user read a feed: their timeline is to be filled again."""
 
     woke_at: Time
+
+    def changes(self) -> tuple[AwakeningBegun]:
+        return (AwakeningBegun(self.user_id),)

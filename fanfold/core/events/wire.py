@@ -15,54 +15,8 @@ from uuid_utils import compat
 
 from fanfold.core.clock import rfc3339
 from fanfold.core.errors import Undecodable
-from fanfold.core.events.commands import (
-    BackfillFollow,
-    DeliverSlice,
-    EndFollowers,
-    EndFollowing,
-    MaterialiseTimeline,
-    ReviewDelivery,
-)
-from fanfold.core.events.model import Event
-from fanfold.core.events.posts import PostCreated, PostDeleted, PostEdited, PostLiked, PostUnliked
-from fanfold.core.events.users import (
-    AuthorModeChanged,
-    UserBlocked,
-    UserFellAsleep,
-    UserFollowed,
-    UserLeft,
-    UserMuted,
-    UserRegistered,
-    UserUnblocked,
-    UserUnfollowed,
-    UserUnmuted,
-    UserWoke,
-)
+from fanfold.core.events.catalogue import EVENTS, Event
 
-EVENTS: tuple[type[Event], ...] = (
-    PostCreated,
-    PostEdited,
-    PostDeleted,
-    PostLiked,
-    PostUnliked,
-    UserRegistered,
-    UserLeft,
-    UserFollowed,
-    UserUnfollowed,
-    UserMuted,
-    UserUnmuted,
-    UserBlocked,
-    UserUnblocked,
-    AuthorModeChanged,
-    UserFellAsleep,
-    UserWoke,
-    DeliverSlice,
-    BackfillFollow,
-    MaterialiseTimeline,
-    EndFollowing,
-    EndFollowers,
-    ReviewDelivery,
-)
 _BY_TYPE = {event.type_name().encode(): event for event in EVENTS}
 
 

@@ -13,44 +13,11 @@ from enum import StrEnum
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import DeadLetter, read_letter, replay_of
 from fanfold.core.errors import Rejected, Undecodable
-from fanfold.core.events import (
-    DEAD_LETTERS,
-    Event,
-    PostEdited,
-    PostLiked,
-    PostUnliked,
-    UserBlocked,
-    UserFellAsleep,
-    UserFollowed,
-    UserMuted,
-    UserRegistered,
-    UserUnblocked,
-    UserUnfollowed,
-    UserUnmuted,
-    UserWoke,
-)
+from fanfold.core.events import DEAD_LETTERS, Cell, Event
 from fanfold.core.ports.log import EventLog, Position, Record
 
 # The clocks of the brokers that lead a partition in turn differ; records that are read twice do no harm.
 _CLOCKS_DIFFER_MS = 60_000
-
-
-# What an event sets until a later event about the same thing sets it again. A post's creation and deletion, a user's leaving
-# and the commands are not here: repeated late, they undo nothing.
-_SUBJECTS: dict[type[Event], tuple[str, ...]] = {
-    PostEdited: ("text", "post_id"),
-    PostLiked: ("like", "user_id", "post_id"),
-    PostUnliked: ("like", "user_id", "post_id"),
-    UserRegistered: ("name", "user_id"),
-    UserFollowed: ("follow", "follower_id", "followee_id"),
-    UserUnfollowed: ("follow", "follower_id", "followee_id"),
-    UserMuted: ("mute", "user_id", "target_id"),
-    UserUnmuted: ("mute", "user_id", "target_id"),
-    UserBlocked: ("block", "user_id", "target_id"),
-    UserUnblocked: ("block", "user_id", "target_id"),
-    UserFellAsleep: ("sleep", "user_id"),
-    UserWoke: ("sleep", "user_id"),
-}
 
 
 class State(StrEnum):
@@ -116,10 +83,10 @@ async def read_letters(log: EventLog, clock: Clock) -> list[Judged]:
     return [Judged(letter, event, _state(letter, event, later, replayed)) for letter, event in read]
 
 
-def subject(event: Event) -> Hashable:
+def subject(event: Event) -> Cell | None:
     """What a later event can set again; None for an event that has the same effect whenever it is handled."""
-    kind, *fields = _SUBJECTS.get(type(event), (None,))
-    return kind and (kind, *(getattr(event, field) for field in fields))
+    # Of an event that sets several cells the first will do: the same events set the others.
+    return next((change.cell for change in event.changes() if change.cell), None)
 
 
 async def _read_since(

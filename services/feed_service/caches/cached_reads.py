@@ -10,18 +10,21 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 from fanfold.core.clock import Clock
 from fanfold.core.events import (
+    AwakeningBegun,
+    Change,
+    DeliveryChanged,
     Event,
-    PostCreated,
-    PostDeleted,
-    PostEdited,
-    PostLiked,
-    PostUnliked,
-    UserLeft,
-    UserRegistered,
+    LikeChanged,
+    NameChanged,
+    PostAdded,
+    PostChanged,
+    UserGone,
+    ViewerGraphChanged,
     to_ms,
 )
 from fanfold.core.ports import AuthoredPost, Post, Stores
@@ -37,7 +40,7 @@ from feed_service.caches.recent_likes import (
     recent_likes_of,
     shows_likes,
 )
-from feed_service.caches.viewer_graph import ViewerGraph, changed_viewer_graphs, read_viewer_graph
+from feed_service.caches.viewer_graph import ViewerGraph, read_viewer_graph
 from feed_service.candidates import Head, Page, candidate
 
 OWN_POSTS = 20
@@ -148,44 +151,49 @@ class CachedReads:
 
     def apply(self, event: Event, offset: int) -> None:
         """Note what an event of the log changes; in whichever order."""
-        match event:
-            case PostCreated():
-                self._pending.post_created(event.author_id, event.post_id, offset)
-                self._authored.drop(event.author_id)
-            case PostEdited() | PostDeleted():
-                self._pending.post_changed(event.post_id, offset)
-                self._posts.drop(event.post_id.int)
-            case PostLiked() | PostUnliked():
-                held = Held(isinstance(event, PostLiked), offset)
-                self._pending.like_changed(event.user_id, event.post_id, held)
-                self._recent_likes.drop(event.user_id)
-                self._posts.expire(event.post_id.int, COUNTS_S)
-            case UserRegistered():
-                self._pending.renamed(event.user_id, event.display_name, offset)
-                self._names.drop(event.user_id)
-            case UserLeft():
-                self._pending.user_left(event.user_id)
-                self._names.drop(event.user_id)
-                self._viewer_graphs.drop(event.user_id)
-            case _:
-                for user_id, cell, active in changed_viewer_graphs(event):
-                    self._pending.viewer_graph_changed(user_id, cell, Held(active, offset))
-                    self._viewer_graphs.drop(user_id)
+        for change in event.changes():
+            self._apply(change, offset)
 
     def apply_awaited(self, event: Event, offset: int) -> None:
         """The same for an event that the tables show already: whatever is read from now on shows it too."""
-        match event:
-            case UserRegistered() if self._is_forgotten(event.registered_at):
+        for change in event.changes():
+            if isinstance(change, NameChanged) and self._is_forgotten(change.registered_at):
                 # A name that the log has lately set counts before the table's. Of an old one nobody knows whether it is
                 # still the last.
-                self._names.drop(event.user_id)
-                return
-            case PostLiked() | PostUnliked():
-                self._pending.count_awaited(event.post_id, offset)
-                self._posts.drop(event.post_id.int)
-            case _:
+                self._names.drop(change.user_id)
+                continue
+            if isinstance(change, LikeChanged):
+                self._pending.count_awaited(change.post_id, offset)
+                self._posts.drop(change.post_id.int)
+            self._apply(change, offset)
+
+    def _apply(self, change: Change, offset: int) -> None:
+        match change:
+            case PostAdded(author_id, post_id):
+                self._pending.post_created(author_id, post_id, offset)
+                self._authored.drop(author_id)
+            case PostChanged(post_id=post_id):
+                self._pending.post_changed(post_id, offset)
+                self._posts.drop(post_id.int)
+            case LikeChanged(user_id=user_id, post_id=post_id, active=active):
+                self._pending.like_changed(user_id, post_id, Held(active, offset))
+                self._recent_likes.drop(user_id)
+                self._posts.expire(post_id.int, COUNTS_S)
+            case NameChanged(user_id, display_name):
+                self._pending.renamed(user_id, display_name, offset)
+                self._names.drop(user_id)
+            case UserGone(user_id):
+                self._pending.user_left(user_id)
+                self._names.drop(user_id)
+                self._viewer_graphs.drop(user_id)
+            case ViewerGraphChanged(viewer_id, cell, active):
+                self._pending.viewer_graph_changed(viewer_id, cell, Held(active, offset))
+                self._viewer_graphs.drop(viewer_id)
+            case AwakeningBegun() | DeliveryChanged():
+                # A woken user stays asleep until the timeline is filled. An author's delivery is cached nowhere.
                 pass
-        self.apply(event, offset)
+            case _:
+                assert_never(change)
 
     def _is_forgotten(self, happened_at: datetime) -> bool:
         """Whether what came after it may not be pending any more."""

@@ -8,12 +8,13 @@ if it shows the change. It stays pending afterwards too, because a load that beg
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from cachetools import TTLCache
 
 from fanfold.core.clock import Clock
+from fanfold.core.events import ViewerCell
 from fanfold.core.ports import AuthoredPost, Post
 
 K = TypeVar("K", bound=Hashable)
@@ -22,13 +23,6 @@ PENDING_S = 300.0
 """How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds what a cache adds to that."""
 
 _MOST_PENDING = 200_000  # cells of a kind changed within those minutes; the oldest beyond are bounded like that too
-
-
-class Cell(NamedTuple):
-    """One of the cells that decide whose posts a reader sees: which of them, and about whom."""
-
-    kind: Literal["follow", "mute", "block", "blocked_by", "asleep"]
-    other_id: str = ""
 
 
 class Held(NamedTuple):
@@ -48,7 +42,7 @@ class Pending:
     def __init__(self, clock: Clock) -> None:
         self._posts: TTLCache[UUID, int] = _cells(clock)
         self._newest_of: TTLCache[str, tuple[int, UUID]] = _cells(clock)
-        self._seen_by: _Changes[Cell] = _Changes(clock)
+        self._seen_by: _Changes[ViewerCell] = _Changes(clock)
         self._names: TTLCache[str, tuple[int, str]] = _cells(clock)
         self._left: TTLCache[str, bool] = _cells(clock)
         # Apart from the posts' own: the offsets of two topics don't compare.
@@ -65,7 +59,7 @@ class Pending:
         latest = self._newest_of.get(author_id, (offset, post_id))
         self._newest_of[author_id] = max(latest, (offset, post_id))
 
-    def viewer_graph_changed(self, user_id: str, cell: Cell, held: Held) -> None:
+    def viewer_graph_changed(self, user_id: str, cell: ViewerCell, held: Held) -> None:
         """Something changed about whose posts a user sees."""
         self._seen_by.note(user_id, cell, held)
 
@@ -107,7 +101,7 @@ class Pending:
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
-    def shows_viewer_graph(self, user_id: str, rows: Mapping[Cell, Held]) -> bool:
+    def shows_viewer_graph(self, user_id: str, rows: Mapping[ViewerCell, Held]) -> bool:
         """Whether the rows about whose posts a user sees hold every change known."""
         changed = self._seen_by.of(user_id)
         return all(_shows(rows.get(cell), held) for cell, held in changed.items())

@@ -10,27 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient, Undecodable
 from fanfold.core.events import (
     PROJECTED_TOPICS,
+    AwakeningBegun,
+    Change,
+    DeliveryChanged,
     Event,
+    LikeChanged,
+    NameChanged,
+    PostAdded,
+    PostChanged,
     PostCreated,
-    PostDeleted,
-    PostEdited,
-    PostLiked,
-    PostUnliked,
-    UserBlocked,
-    UserFellAsleep,
-    UserFollowed,
-    UserLeft,
-    UserMuted,
-    UserUnblocked,
-    UserUnfollowed,
-    UserUnmuted,
+    UserGone,
+    ViewerCell,
+    ViewerGraphChanged,
 )
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Stores
@@ -109,34 +107,32 @@ class AfterWrites:
         return None if record is None else record.event()
 
     async def _shown(self, viewer: str, event: Event, offset: int) -> bool:
-        """Whether the tables hold what this event changes for the viewer; of other users' own matters nothing is."""
-        stores = self.stores
+        """Whether the tables hold what this event changes, as far as it concerns the viewer."""
+        return all([await self._shows(viewer, change, offset) for change in event.changes()])
+
+    async def _shows(self, viewer: str, change: Change, offset: int) -> bool:
         shown: int | None = None
-        match event:
-            case PostCreated():
-                return await self._listed(event.author_id, event.post_id)
-            case PostEdited() | PostDeleted():
-                post = (await self.stores.posts.get([event.post_id])).get(event.post_id)
+        match change:
+            case PostAdded(author_id, post_id):
+                return await self._listed(author_id, post_id)
+            case PostChanged(post_id=post_id):
+                post = (await self.stores.posts.get([post_id])).get(post_id)
                 shown = post.offset if post else None
-            case PostLiked() | PostUnliked():
+            case LikeChanged(user_id, post_id):
                 # The like is written last, so the count and the liker's list hold it too.
-                likes = await self.stores.likes.of_post(event.post_id, [event.user_id])
+                likes = await self.stores.likes.of_post(post_id, [user_id])
                 shown = max((like.offset for like in likes.values()), default=None)
-            case UserFollowed() if event.follower_id == viewer:
-                follow = (await stores.follows.following(viewer)).get(event.followee_id)
-                shown = follow.offset if follow else None
-            case UserUnfollowed() if event.follower_id == viewer:
-                shown = await self._end_offset(event)
-            case UserMuted() | UserUnmuted() if event.user_id == viewer:
-                mute = (await stores.ties.mutes(viewer)).get(event.target_id)
-                shown = mute.offset if mute else None
-            case UserBlocked() | UserUnblocked() if viewer in (event.user_id, event.target_id):
-                shown = await self._block_offset(viewer, event)
-            case UserLeft() | UserFellAsleep():
-                return await self._noted(event, offset)
-            case _:
-                # A user who woke stays asleep until the timeline is filled again: meanwhile the feed is whole by pull.
+            case UserGone(user_id):
+                return (await self.stores.users.get(user_id)).left
+            case ViewerGraphChanged(viewer_id, cell, active) if viewer_id == viewer:
+                shown = await self._cell_offset(viewer, cell, active=active)
+            case ViewerGraphChanged() | NameChanged() | DeliveryChanged():
+                return True  # not part of what this viewer reads
+            case AwakeningBegun():
+                # The user stays asleep until the timeline is filled again: meanwhile the feed is whole by pull.
                 return True
+            case _:
+                assert_never(change)
         return _reached(shown, offset)
 
     async def _listed(self, author_id: str, post_id: UUID) -> bool:
@@ -148,24 +144,34 @@ class AfterWrites:
         )
         return any(pointer.post_id == post_id for pointer in newest)
 
-    async def _end_offset(self, event: UserUnfollowed) -> int | None:
+    async def _cell_offset(self, viewer: str, cell: ViewerCell, *, active: bool) -> int | None:
+        """The offset of the last event that the tables show of a cell."""
+        match cell.kind:
+            case "follow":
+                if not active:
+                    return await self._end_offset(viewer, cell.other_id)
+                follow = (await self.stores.follows.following(viewer)).get(cell.other_id)
+                return follow.offset if follow else None
+            case "mute":
+                mute = (await self.stores.ties.mutes(viewer)).get(cell.other_id)
+                return mute.offset if mute else None
+            case "block" | "blocked_by":
+                ties = await self.stores.ties.blocks_between(viewer, cell.other_id)
+                mine = cell.kind == "block"
+                return max((tie.offset for tie in ties if tie.mine == mine), default=None)
+            case "asleep":
+                return (await self.stores.users.get(viewer)).asleep_offset
+            case _:
+                assert_never(cell.kind)
+
+    async def _end_offset(self, follower_id: str, followee_id: str) -> int | None:
         # The count first: once it has seen the event, a follow that came before is in the tables, and none means that
         # there was none to end.
-        followee = await self.stores.users.get(event.followee_id)
-        follow = (await self.stores.follows.following(event.follower_id)).get(event.followee_id)
+        followee = await self.stores.users.get(followee_id)
+        follow = (await self.stores.follows.following(follower_id)).get(followee_id)
         if follow is not None:
             return follow.offset
         return followee.count_offset
-
-    async def _block_offset(self, viewer: str, event: UserBlocked | UserUnblocked) -> int | None:
-        mine = event.user_id == viewer
-        other = event.target_id if mine else event.user_id
-        ties = await self.stores.ties.blocks_between(viewer, other)
-        return max((tie.offset for tie in ties if tie.mine == mine), default=None)
-
-    async def _noted(self, event: UserLeft | UserFellAsleep, offset: int) -> bool:
-        user = await self.stores.users.get(event.user_id)
-        return user.left if isinstance(event, UserLeft) else _reached(user.asleep_offset, offset)
 
 
 def _reached(shown: int | None, offset: int) -> bool:

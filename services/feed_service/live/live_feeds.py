@@ -12,26 +12,22 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from prometheus_client import Gauge
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
 from fanfold.core.events import (
+    AwakeningBegun,
+    DeliveryChanged,
     Event,
-    PostCreated,
-    PostDeleted,
-    PostEdited,
-    PostLiked,
-    PostUnliked,
-    UserBlocked,
-    UserFollowed,
-    UserLeft,
-    UserMuted,
-    UserRegistered,
-    UserUnblocked,
-    UserUnfollowed,
-    UserUnmuted,
+    LikeChanged,
+    NameChanged,
+    PostAdded,
+    PostChanged,
+    UserGone,
+    ViewerGraphChanged,
 )
 from fanfold.http.problems import NotNow
 from feed_service.live.client_state import Change, State, change, state_of
@@ -144,27 +140,29 @@ class LiveFeeds:
 
     def hint(self, event: Event) -> None:
         """Note what an event of the log may change."""
-        match event:
-            case PostCreated():
-                fresh_until_s = self._clock.monotonic_s() + FRESH_S
-                for feed in self._seeing(event.author_id):
-                    feed.fresh_until_s[event.author_id] = fresh_until_s
-                    self._plan(feed, SOON_S, AGAIN_S)
-            case PostLiked() | PostUnliked():
-                for feed in self._seeing(event.author_id):
-                    soon = event.user_id == feed.viewer
-                    self._plan(feed, *((SOON_S, AGAIN_S) if soon else (LIKES_S,)))
-            case PostEdited() | PostDeleted():
-                self._plan_all(self._seeing(event.author_id))
-            case UserRegistered() | UserLeft():
-                self._plan_all(self._seeing(event.user_id))
-            case UserFollowed() | UserUnfollowed():
-                self._plan_all(feed for feed in self._open if feed.viewer == event.follower_id)
-            case UserMuted() | UserUnmuted() | UserBlocked() | UserUnblocked():
-                concerned = (event.user_id, event.target_id)
-                self._plan_all(feed for feed in self._open if feed.viewer in concerned)
-            case _:
-                pass
+        for changed in event.changes():
+            match changed:
+                case PostAdded(author_id):
+                    fresh_until_s = self._clock.monotonic_s() + FRESH_S
+                    for feed in self._seeing(author_id):
+                        feed.fresh_until_s[author_id] = fresh_until_s
+                        self._plan(feed, SOON_S, AGAIN_S)
+                case LikeChanged(user_id=user_id, author_id=author_id):
+                    for feed in self._seeing(author_id):
+                        soon = user_id == feed.viewer
+                        self._plan(feed, *((SOON_S, AGAIN_S) if soon else (LIKES_S,)))
+                case PostChanged(author_id):
+                    self._plan_all(self._seeing(author_id))
+                case NameChanged(user_id) | UserGone(user_id):
+                    self._plan_all(self._seeing(user_id))
+                case ViewerGraphChanged(viewer_id, cell):
+                    # A sleeper's posts are pulled: that changes how the feed is read, not what it shows.
+                    if cell.kind != "asleep":
+                        self._plan_all(feed for feed in self._open if feed.viewer == viewer_id)
+                case AwakeningBegun() | DeliveryChanged():
+                    pass
+                case _:
+                    assert_never(changed)
 
     def close(self) -> None:
         """End every stream: clients go on in another process, from the last id they have."""
