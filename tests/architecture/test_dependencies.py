@@ -68,7 +68,7 @@ def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOCKED)
-def test_what_is_asked_for_is_locked(name: str) -> None:
+def test_every_requirement_is_locked(name: str) -> None:
     assert wanted(name) - pins(name).keys() == set()
 
 

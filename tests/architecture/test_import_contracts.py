@@ -1,4 +1,4 @@
-"""The contracts of pyproject.toml hold, and each of them can fail."""
+"""The contracts of pyproject.toml hold, and every one of them can fail."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ async def test_a_record_arrives_whole(under_test: LogUnderTest) -> None:
     assert abs(record.appended_at_ms - event.created_at.timestamp() * 1000) < 60_000
 
 
-async def test_what_is_no_event_arrives_raw(under_test: LogUnderTest) -> None:
+async def test_a_record_that_is_not_an_event_arrives_raw(under_test: LogUnderTest) -> None:
     poison = Record(GRAPH, 0, 0, b"k", b"\xff\x00", {"x": b"\xfe"}, 0)
     await under_test.log.dead_letter(poison, "poison")
     seen = Seen()
@@ -94,7 +94,7 @@ async def test_each_topic_goes_to_its_own_handler(under_test: LogUnderTest) -> N
         assert [record.topic for record in await graph.until(1)] == [GRAPH]
 
 
-async def test_what_handlers_append_is_consumed_too(under_test: LogUnderTest) -> None:
+async def test_events_that_handlers_append_are_consumed_too(under_test: LogUnderTest) -> None:
     seen = Seen()
 
     async def post_for_each_follow(records: Sequence[Record]) -> None:
@@ -107,7 +107,7 @@ async def test_what_handlers_append_is_consumed_too(under_test: LogUnderTest) ->
     assert {record.key for record in posts} == {f"u{n}".encode() for n in range(30)}
 
 
-async def test_what_a_handler_has_settled_does_not_come_again(under_test: LogUnderTest) -> None:
+async def test_an_acknowledged_batch_does_not_come_again(under_test: LogUnderTest) -> None:
     await under_test.log.append_many([a_follow(by=f"u{n}") for n in range(10)])
     first, second = Seen(), Seen()
     async with running(under_test.consumer(10), {GRAPH: first}):
@@ -124,22 +124,22 @@ async def test_a_batch_whose_handler_raised_comes_again_and_nothing_before_it(
     under_test: LogUnderTest,
 ) -> None:
     await under_test.log.append_many([a_follow(by=f"u{n:02}") for n in range(40)])
-    settled, seen = Seen(), Seen()
+    acknowledged, seen = Seen(), Seen()
 
     async def fails_in_the_third_batch(records: Sequence[Record]) -> None:
-        if len(settled.batches) == 2:
+        if len(acknowledged.batches) == 2:
             raise ConnectionError("the engines are gone")
-        await settled(records)
+        await acknowledged(records)
 
     async with running(under_test.consumer(10), {GRAPH: fails_in_the_third_batch}) as consumer:
         await asyncio.wait({consumer}, timeout=WITHIN_S)
         with pytest.raises(ConnectionError):
             consumer.result()
     async with running(under_test.consumer(10), {GRAPH: seen}):
-        again = await seen.until(40 - len(settled.records))
+        again = await seen.until(40 - len(acknowledged.records))
 
-    assert len(settled.batches) == 2
-    assert followers(settled.records) + followers(again) == [f"u{n:02}" for n in range(40)]
+    assert len(acknowledged.batches) == 2
+    assert followers(acknowledged.records) + followers(again) == [f"u{n:02}" for n in range(40)]
 
 
 async def test_a_record_whose_handler_raised_comes_again_before_those_appended_since(

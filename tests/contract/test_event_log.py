@@ -63,7 +63,7 @@ async def test_a_record_carries_its_event_as_a_cloud_event(log: EventLog) -> Non
     assert record.headers["ce_source"] == b"test"
 
 
-async def test_events_of_one_key_lie_in_one_partition_in_the_order_of_appending(
+async def test_events_of_one_key_are_in_one_partition_in_the_order_of_appending(
     log: EventLog,
 ) -> None:
     positions = [await log.append(a_follow(of="bob", by=f"u{n}")) for n in range(5)]
@@ -85,7 +85,7 @@ async def test_many_events_keep_their_order_within_each_key(log: EventLog) -> No
         assert of_key == sorted(of_key)
 
 
-async def test_events_appended_at_once_are_all_kept_at_positions_of_their_own(
+async def test_concurrent_appends_are_all_kept_at_different_positions(
     log: EventLog,
 ) -> None:
     positions = await asyncio.gather(
@@ -96,7 +96,7 @@ async def test_events_appended_at_once_are_all_kept_at_positions_of_their_own(
     assert len(await everything(log, 100)) == 100
 
 
-async def test_a_caller_that_gives_up_takes_no_other_event_with_it(log: EventLog) -> None:
+async def test_a_cancelled_append_cancels_no_other_append(log: EventLog) -> None:
     appends = [asyncio.create_task(log.append(a_follow(by=f"u{n}"))) for n in range(20)]
     await asyncio.sleep(0)
     appends[3].cancel()
@@ -109,11 +109,11 @@ async def test_a_caller_that_gives_up_takes_no_other_event_with_it(log: EventLog
     assert await log.append(a_follow(by="later")) is not None
 
 
-async def test_no_events_are_appended_at_once(log: EventLog) -> None:
+async def test_appending_no_events_returns_at_once(log: EventLog) -> None:
     await log.append_many([])
 
 
-async def test_a_tail_starts_with_the_first_record_of_its_time(log: EventLog) -> None:
+async def test_a_tail_starts_at_the_first_record_since_its_time(log: EventLog) -> None:
     await log.append(a_follow(by="early"))
     (early,) = await everything(log, 1)
     late = early
@@ -127,7 +127,7 @@ async def test_a_tail_starts_with_the_first_record_of_its_time(log: EventLog) ->
     assert "early" not in followers(found)
 
 
-async def test_a_tail_hands_out_each_record_once_as_it_comes(log: EventLog) -> None:
+async def test_a_tail_returns_each_record_once(log: EventLog) -> None:
     async with log.tail([GRAPH], since_ms=0) as tail:
         for n in range(3):
             await log.append(a_follow(by=f"u{n}"))
@@ -172,7 +172,7 @@ async def test_a_dead_letter_keeps_the_raw_record_its_origin_and_the_reason(
         letter.event()
 
 
-async def test_an_acknowledgement_tells_the_skew_of_the_clock(log: EventLog) -> None:
+async def test_an_acknowledgement_shows_the_skew_of_the_clock(log: EventLog) -> None:
     await log.append(a_follow())
 
     skew_ms = log.clock_skew_ms()
@@ -208,7 +208,7 @@ async def test_a_record_is_read_by_its_position(log: EventLog) -> None:
         assert (record.event(), record.position) == (event, position)
 
 
-async def test_a_position_that_the_log_does_not_hold_is_none(log: EventLog) -> None:
+async def test_reading_a_position_that_the_log_does_not_hold_returns_none(log: EventLog) -> None:
     position = await log.append(a_post(by="bob"))
     assert position is not None
     beyond = (
@@ -217,19 +217,19 @@ async def test_a_position_that_the_log_does_not_hold_is_none(log: EventLog) -> N
         replace(position, partition=10_000),
         Position("no.such.topic", 0, 0),
     )
-    assert [await log.read(each) for each in beyond] == [None] * len(beyond)
+    assert [await log.read(position) for position in beyond] == [None] * len(beyond)
     assert await log.read(position) is not None
 
 
 @pytest.mark.parametrize(
     "text", ["", "posts.v1", "posts.v1/0", "posts.v1/0/-1", "posts.v1/00/1", "a/0/1/2", "A/0/1"]
 )
-def test_what_is_no_position_is_refused(text: str) -> None:
+def test_a_malformed_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="topic/partition/offset"):
         Position.parse(text)
 
 
-async def test_a_replayed_record_lies_behind_all_others_of_its_key_and_names_its_origin(
+async def test_a_replayed_record_comes_after_all_others_of_its_key_and_names_its_origin(
     log: EventLog,
 ) -> None:
     await log.append_many([a_follow(by="u1"), a_follow(by="u2")])

@@ -1,4 +1,4 @@
-"""What can be seen of the image's build without building it, and what its script says where nothing can build it."""
+"""The Dockerfile without a build, and what the build script says on a machine that can't build images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_everything_that_is_installed_has_a_hash_or_comes_from_this_repository()
         assert "--only-binary :all:" in command or "--no-index" in command, command
 
 
-def test_the_image_begins_with_nothing_and_takes_only_what_was_built() -> None:
+def test_the_image_starts_from_scratch_and_takes_only_what_was_built() -> None:
     last = len(DOCKERFILE) - DOCKERFILE[::-1].index("FROM scratch")
     copied = [line for line in DOCKERFILE[last:] if line.startswith(("COPY", "ADD"))]
     assert copied
@@ -54,7 +54,7 @@ def test_every_package_of_the_distribution_is_sent_to_the_build() -> None:
         if line.startswith("!")
     }
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {each.split("/")[0] for each in [*wheel["packages"], *wheel["force-include"]]}
+    needed = {path.split("/")[0] for path in [*wheel["packages"], *wheel["force-include"]]}
     assert needed <= sent
     assert needed <= admitted
 
@@ -66,7 +66,7 @@ def test_it_is_built_on_a_python_that_the_project_supports() -> None:
     assert int(oldest) <= int(version[1]) < int(too_new)
 
 
-def test_without_anything_that_builds_images_the_script_says_what_to_install() -> None:
+def test_without_a_tool_that_builds_images_the_script_says_what_to_install() -> None:
     done = subprocess.run(
         ["scripts/build_image"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The image: what is in it, and that every service works from it when it may do nothing."""
+"""The image: its contents, and that every service works from it without any privileges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.eventually import eventually
 from tests.support.image import VERSION, Container, Image, build, why_not
 from tests.support.probes import free_port
 
-# The first of them waits for the build.
+# The first test waits for the build.
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 SERVICES = ("post", "graph", "fanout", "feed")
@@ -75,37 +75,39 @@ def test_nothing_in_it_can_be_written_or_raises_rights_but_the_temporary_directo
 
 
 def test_every_module_in_it_is_compiled(files: Path) -> None:
-    """Nothing can be, later: on a read-only root each start would pay for what is not."""
+    """On a read-only root nothing can be compiled later: every start would be slower."""
     modules = list(files.rglob("*.py"))
     assert len(modules) > 1000
     assert [path for path in modules if not Path(cache_from_source(str(path))).exists()] == []
 
 
-def test_it_says_what_it_is_and_runs_as_a_number_that_is_not_root(image: Image) -> None:
+def test_its_labels_describe_it_and_it_runs_as_a_numeric_user_that_is_not_root(
+    image: Image,
+) -> None:
     configured = image.configured()
     assert configured["User"] == f"{USER_ID}:{USER_ID}"
     assert configured["Entrypoint"] == ["/opt/fanfold/bin/fanfold"]
     assert configured["StopSignal"] == "SIGTERM"
     labels = {key.rpartition(".")[2]: text for key, text in configured["Labels"].items()}
     assert labels["version"] == VERSION
-    # The commit, and whether something was changed since.
+    # The commit, and whether it has uncommitted changes.
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["revision"])
     assert (labels["licenses"], labels["title"]) == ("Apache-2.0", "Fanfold")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", labels["created"])
 
 
-def test_its_list_of_contents_names_every_package_in_it(image: Image, files: Path) -> None:
+def test_its_sbom_names_every_package_in_it(image: Image, files: Path) -> None:
     assert image.sbom.read_text() == (files / "usr/share/fanfold/sbom.cdx.json").read_text()
     listed = json.loads(image.sbom.read_text())
     named = {
         (kind, name): version
-        for each in [listed["metadata"]["component"], *listed["components"]]
-        for kind, name, version in re.findall(r"pkg:(\w+)/(.+)@([^?]+)", each["purl"])
+        for component in [listed["metadata"]["component"], *listed["components"]]
+        for kind, name, version in re.findall(r"pkg:(\w+)/(.+)@([^?]+)", component["purl"])
     }
     site_packages = next((files / "opt/fanfold").glob("lib/*/site-packages"))
     installed = {
-        ("pypi", canonicalize_name(each.name)): each.version
-        for each in distributions(path=[str(site_packages)])
+        ("pypi", canonicalize_name(package.name)): package.version
+        for package in distributions(path=[str(site_packages)])
     }
     assert {key: version for key, version in named.items() if key[0] == "pypi"} == installed
     assert installed["pypi", "fanfold"] == VERSION
@@ -122,7 +124,7 @@ def environment(settings: Settings, **overrides: object) -> dict[str, str]:
 
 @contextlib.contextmanager
 def services(image: Image, settings: Settings) -> Iterator[dict[str, tuple[Container, int]]]:
-    """Each of them in a container of its own, with the port that it listens on."""
+    """Each service in a container of its own, with the port that it listens on."""
     with contextlib.ExitStack() as stack:
         running = {}
         for name in SERVICES:
@@ -135,7 +137,7 @@ def services(image: Image, settings: Settings) -> Iterator[dict[str, tuple[Conta
 
 
 def confinement(container: Container) -> dict[str, str]:
-    """What the kernel says of its first process."""
+    """The rights of its first process, by the kernel."""
     proc = Path("/proc") / str(container.pid())
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
     root = next(
@@ -190,7 +192,7 @@ async def posts_and_reads(ports: dict[str, int]) -> None:
                 found = [await ask(name, "GET", "/readyz", "") for name in ports]
             except httpx2.TransportError:
                 return False
-            return {each.status_code for each in found} == {200}
+            return {response.status_code for response in found} == {200}
 
         await eventually(all_ready, within_s=60, what="every container is ready")
         for user in ("alice", "bob"):
@@ -201,7 +203,7 @@ async def posts_and_reads(ports: dict[str, int]) -> None:
             # Refused until bob's registration is in the tables; counted once the follow is.
             await ask("graph", "PUT", "/users/alice/following/bob", "alice")
             found = (await ask("graph", "GET", "/users/bob/followers", "bob")).json()
-            return [each["user_id"] for each in found["items"]] == ["alice"]
+            return [follower["user_id"] for follower in found["items"]] == ["alice"]
 
         await eventually(follows, within_s=20, what="alice follows bob")
         posted = await ask("post", "POST", "/posts", "bob", content="from a container")
@@ -221,7 +223,7 @@ async def posts_and_reads(ports: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("command", [("serve", "fanout"), ("topics", "apply")])
-def test_what_has_not_started_yet_stops_as_the_first_process_too(
+def test_a_starting_command_stops_on_sigterm_as_the_first_process_too(
     command: tuple[str, ...], image: Image
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -1,4 +1,4 @@
-"""SIGTERM at any moment: what runs as a container's first process has no default to fall back on."""
+"""SIGTERM at any moment: the first process of a container has no default handler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STOPS_WITHIN_S = 10
 
 @pytest.fixture
 def silent_engine() -> Iterator[socket.socket]:
-    """One that accepts connections and never says a word."""
+    """An engine that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(STARTS_WITHIN_S)
         yield listener
@@ -35,7 +35,7 @@ def silent_engine() -> Iterator[socket.socket]:
         "post_service",
     ],
 )
-def test_what_still_waits_for_an_engine_stops_on_sigterm(
+def test_a_command_that_waits_for_an_engine_stops_on_sigterm(
     command: str, silent_engine: socket.socket
 ) -> None:
     port = silent_engine.getsockname()[1]

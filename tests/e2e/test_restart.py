@@ -1,4 +1,4 @@
-"""Everything but the log is lost and comes back: the tables are projections."""
+"""The tables are projections: they are rebuilt from the log alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.stacks import Stack, embedded_stack
 SETTINGS = Settings().model_copy(update={"pull_threshold": demo.PULL_THRESHOLD, "overlap_s": 0})
 
 
-async def test_after_a_restart_everything_is_as_it_was_though_only_the_log_was_kept(
+async def test_after_a_restart_from_the_log_alone_the_api_shows_the_same(
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "log.sqlite"
@@ -30,7 +30,7 @@ async def test_after_a_restart_everything_is_as_it_was_though_only_the_log_was_k
         await ask(stack, "DELETE", f"/posts/{deleted['post_id']}", "bob")
         await ask(stack, "DELETE", "/users/fan-0007/following/bob", "fan-0007")
         await stack.quiet()
-        # A new pulled post is seen with the next look at who is pulled.
+        # A pulled post is seen after the next refresh of the pulled authors.
         await eventually(
             lambda: shows(stack, ["post 3", "edited", "post 0"]), within_s=5, what="all of it"
         )
@@ -67,7 +67,7 @@ async def ask(stack: Stack, method: str, path: str, actor: str, **kwargs: Any) -
     return answer.json() if answer.content else None
 
 
-async def test_a_rebuild_tells_of_no_crossing_again_and_ends_no_follow_again(
+async def test_a_rebuild_emits_no_crossing_and_no_unfollow_again(
     tmp_path: Path,
 ) -> None:
     settings = Settings().model_copy(update={"pull_threshold": 2})

@@ -1,4 +1,4 @@
-"""No line is lost: whatever the file holds, and wherever an import dies."""
+"""No line is lost, whatever the file holds and wherever an import crashes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.examples import examples
 from tests.support.fanout import a_pipeline
 from tests.support.graph_import import Importing
 
-user_ids = st.from_regex(USER_ID_PATTERN, fullmatch=True).filter(lambda each: len(each) <= 64)
+user_ids = st.from_regex(USER_ID_PATTERN, fullmatch=True).filter(lambda user_id: len(user_id) <= 64)
 few_ids = st.sampled_from([f"u{n}" for n in range(6)])
 lines = st.one_of(
     st.builds("{},{}".format, few_ids, few_ids).map(str.encode),
@@ -42,7 +42,7 @@ lines = st.one_of(
 
 
 @given(text=st.binary(max_size=3 * LONGEST_LINE))
-def test_every_byte_belongs_to_one_line_and_every_line_is_judged(text: bytes) -> None:
+def test_every_byte_belongs_to_one_line_and_every_line_is_parsed_or_rejected(text: bytes) -> None:
     end = 0
     for number, line in enumerate(read_lines(BytesIO(text)), start=1):
         assert line.number == number
@@ -61,7 +61,7 @@ def test_every_byte_belongs_to_one_line_and_every_line_is_judged(text: bytes) ->
     at_ms=st.none() | st.integers(0, START_MS),
     separator=st.sampled_from([",", "\t", " ", " , "]),
 )
-def test_what_is_written_as_an_edge_is_read_as_it(
+def test_a_written_edge_is_read_back(
     follower: str, followee: str, at_ms: int | None, separator: str
 ) -> None:
     written = [follower, followee, *([rfc3339(at_ms)] if at_ms is not None else [])]
@@ -71,16 +71,14 @@ def test_what_is_written_as_an_edge_is_read_as_it(
 
 
 @given(text=st.lists(lines, max_size=12), batch=st.integers(1, 5), stop=st.integers(0, 12))
-def test_reading_goes_on_anywhere_as_if_it_had_never_stopped(
-    text: list[bytes], batch: int, stop: int
-) -> None:
+def test_reading_can_resume_at_any_batch(text: list[bytes], batch: int, stop: int) -> None:
     def read(counts: Counts, end: int) -> list[tuple[int, object]]:
         file = BytesIO(b"\n".join(text))
         batches = read_batches(
             EdgeFile(file, file), counts=counts, end=end, latest_ms=START_MS, lines=batch
         )
         return [
-            (line.number, what) for each in batches for line, what in [*each.edges, *each.wrong]
+            (line.number, what) for batch in batches for line, what in [*batch.edges, *batch.wrong]
         ]
 
     whole = read(Counts(), 0)
@@ -99,7 +97,7 @@ def test_reading_goes_on_anywhere_as_if_it_had_never_stopped(
     max_following=st.sampled_from([2, 100]),
     least_lag=st.sampled_from([4, 1000]),
 )
-def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_is_kept_once(
+def test_an_import_that_crashes_repeatedly_imports_every_good_line_and_keeps_every_bad_one_once(
     *,
     text: list[bytes],
     batch: int,
@@ -113,8 +111,8 @@ def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_
         for line in read_lines(BytesIO(b"\n".join(text)))
         if not is_blank(line)
     ]
-    good = {each[:2] for _, each in edges if isinstance(each, Edge)}
-    bad = {number for number, each in edges if not isinstance(each, Edge)}
+    good = {edge[:2] for _, edge in edges if isinstance(edge, Edge)}
+    bad = {number for number, edge in edges if not isinstance(edge, Edge)}
 
     async def scenario(directory: Path) -> None:
         path = directory / "edges"
@@ -141,7 +139,7 @@ def test_however_often_an_import_dies_every_good_line_gets_in_and_every_bad_one_
             assert active <= good
             followed = [follower for follower, _ in active]
             for follower in {follower for follower, _ in good}:
-                wanted = sum(each[0] == follower for each in good)
+                wanted = sum(edge[0] == follower for edge in good)
                 assert followed.count(follower) == min(wanted, max_following)
 
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:

@@ -89,10 +89,10 @@ async def test_an_import_killed_in_the_middle_goes_on_and_the_counts_are_exact(
             user_id: audience[user_id] for user_id in seen
         }
         active = {
-            (user_id, each.followee_id)
+            (user_id, follow.followee_id)
             for user_id, found in follows.items()
-            for each in found.values()
-            if each.active and each.materialised
+            for follow in found.values()
+            if follow.active and follow.materialised
         }
         assert active == set(edges)
     finally:

@@ -1,4 +1,4 @@
-"""The log while the broker is away: nothing is promised that isn't kept, nothing is sent after it was refused."""
+"""The log during an outage of the broker: nothing acknowledged is lost, nothing refused is sent later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def opened(settings: Settings) -> KafkaLog:
     return KafkaLog(settings, clock=SystemClock(), source="test")
 
 
-async def test_an_event_refused_during_an_outage_never_shows_up_later(
+async def test_an_event_that_was_refused_during_an_outage_is_never_appended_later(
     engines: RealEngines, settings: Settings
 ) -> None:
     async with opened(settings) as log:

@@ -1,4 +1,4 @@
-"""Reading records by their positions, as those do who read right after a write."""
+"""Reading records by their positions, as a read right after a write does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 READS = 60
 
 
-async def test_readers_of_the_newest_records_do_not_wait_for_what_comes_after_them(
+async def test_reading_the_newest_record_does_not_wait_for_the_next_one(
     engines: RealEngines,
 ) -> None:
     async with (
@@ -25,7 +25,7 @@ async def test_readers_of_the_newest_records_do_not_wait_for_what_comes_after_th
         KafkaLog(settings, clock=SystemClock(), source="test") as log,
     ):
         positions = [await log.append(a_follow(of=f"u{n}")) for n in range(READS)]
-        kept = [each for each in positions if each is not None]
+        kept = [position for position in positions if position is not None]
         assert await log.read(kept[0]) is not None  # connected from here on
         started_s = time.monotonic()
         records = await asyncio.gather(*map(log.read, kept))

@@ -40,7 +40,7 @@ async def config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
     return {entry[0]: entry[1] for entry in answer.resources[0][4]}
 
 
-async def test_the_topics_are_those_of_the_file(
+async def test_applying_creates_the_topics_of_the_file(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     said = await apply_topics(settings)
@@ -62,7 +62,7 @@ async def test_applying_again_does_nothing(settings: Settings) -> None:
     assert await apply_topics(settings) == []
 
 
-async def test_applying_restores_what_someone_changed(
+async def test_applying_restores_a_changed_configuration(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await apply_topics(settings)

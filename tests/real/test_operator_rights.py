@@ -1,4 +1,4 @@
-"""What the runbooks have the operator do, under the manifests' own rules and no more."""
+"""What the operator does in the runbooks, with only the rights that the manifests give."""
 
 from __future__ import annotations
 

@@ -41,12 +41,14 @@ async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedPr
 async def worked_off(settings: Settings, path: Path) -> None:
     """A worker handles all there is, and stops."""
 
-    async def settled() -> bool:
+    async def all_acknowledged() -> bool:
         return await lag(settings) == 0
 
     with service("fanout_service", settings, path) as worker:
         await ready(worker)
-        await eventually(settled, within_s=60, what="everything is acknowledged", every_s=0.5)
+        await eventually(
+            all_acknowledged, within_s=60, what="everything is acknowledged", every_s=0.5
+        )
 
 
 async def followers(settings: Settings) -> int:

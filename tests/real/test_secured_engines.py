@@ -1,7 +1,7 @@
-"""The services under the rules of the manifests: enough to do their work, and no more.
+"""The services with the rights that the manifests give them: they can do their work, and nothing else.
 
-Kafka and Cassandra of this module's own ask everybody for TLS and who they are, as deploy/k8s configures them; topics'
-rules are those of its KafkaUsers, grants those of its Job.
+This module starts a Kafka and a Cassandra that require TLS and authentication, configured like those of deploy/k8s. The ACLs are those
+of its KafkaUsers, the grants those of its Job.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ROLES = ("post_service", "graph_service", "feed_service", "fanout_service", "ope
 
 
 class Cluster:
-    """The two engines, and whoever is known to them."""
+    """The two engines, and their users."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -58,7 +58,7 @@ class Cluster:
         )
 
     def settings(self, kafka: str, role: str, **others: Any) -> Settings:
-        """Those of someone with this certificate and this role."""
+        """The settings of a process with this certificate and this role."""
         identity = self.authority.identity(kafka)
         return Settings(
             **{
@@ -75,7 +75,7 @@ class Cluster:
         )
 
     def of(self, name: str, **others: Any) -> Settings:
-        """Those of one of the services, or of the operator."""
+        """The settings of a service, or of the operator."""
         return self.settings(f"{name.replace('_', '-')}-kafka", name, **others)
 
 
@@ -101,7 +101,7 @@ def cluster(engines_of_its_own: Cluster) -> Cluster:
 
 
 async def prepare(cluster: Cluster) -> None:
-    """What the operators do, and then what the Job does, as whom it does it."""
+    """What the Kubernetes operators do, and then what the Job does, with its identity."""
     superuser = cluster.settings("prepare-kafka", "cassandra")
 
     async def made() -> bool:
@@ -113,16 +113,16 @@ async def prepare(cluster: Cluster) -> None:
                         f"WITH PASSWORD = 'the secret of {role}' AND LOGIN = true"
                     )
         except (Unavailable, Fault):
-            return False  # The first role of a new node comes a moment after its port.
+            return False  # A new node creates its first role a moment after it opens its port.
         return True
 
     await eventually(made, within_s=60, what="roles are made")
     await allow(cluster.settings(ADMIN, "cassandra"), rendered("dev"))
     await migrate(superuser)
     (granting,) = (
-        each
-        for each in workload(rendered("dev"), "prepare").containers
-        if each["args"][:2] == ["schema", "grant"]
+        container
+        for container in workload(rendered("dev"), "prepare").containers
+        if container["args"][:2] == ["schema", "grant"]
     )
     given = [argument.removeprefix("--").split("=") for argument in granting["args"][2:]]
     await grant(
@@ -152,7 +152,7 @@ async def test_the_services_do_their_work_under_the_rules_of_the_manifests(
         "kafka_password": SCRAM_PASSWORD,
     }
     async with serving(cluster) as api:
-        # One worker after the other: by its certificate, and by a password.
+        # One worker after the other: with a certificate, and with a password.
         for worker_by, author in (({}, "ann"), (by_password, "ben")):
             async with worker(cluster, **worker_by):
                 await the_whole_life_of_a_post(api, by=author, to="eve")
@@ -186,7 +186,7 @@ async def the_whole_life_of_a_post(api: Api, *, by: str, to: str) -> None:
         feed = await api("GET", f"/users/{to}/feed", actor=to)
         assert feed.status_code == 200, feed.text
         items = feed.json()["items"]
-        return any(each["post_id"] == post_id and each["like_count"] == 1 for each in items)
+        return any(item["post_id"] == post_id and item["like_count"] == 1 for item in items)
 
     await eventually(shown, within_s=60, what="the feed shows it, and the like")
 
@@ -199,10 +199,10 @@ async def serving(cluster: Cluster) -> AsyncIterator[Api]:
             stack.enter_context(service(name, cluster.of(name), cluster.directory))
             for name in ("post_service", "graph_service", "feed_service")
         ]
-        await asyncio.gather(*(ready(each) for each in running))
-        for name, each in zip(("post", "graph", "feed"), running, strict=True):
+        await asyncio.gather(*(ready(service) for service in running))
+        for name, service in zip(("post", "graph", "feed"), running, strict=True):
             clients[name] = await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=each.url, timeout=30)
+                httpx2.AsyncClient(base_url=service.url, timeout=30)
             )
         yield Api(clients)
 
@@ -220,7 +220,7 @@ async def test_the_command_line_sees_what_waits(cluster: Cluster) -> None:
     assert backlog.all_commands
 
 
-async def test_the_nightly_sweep_is_the_operator_s(cluster: Cluster) -> None:
+async def test_the_nightly_sweep_has_the_operators_rights(cluster: Cluster) -> None:
     swept = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", COMMAND_LINE, "activity", "sweep", "--json"],
@@ -242,9 +242,11 @@ async def test_the_nightly_sweep_is_the_operator_s(cluster: Cluster) -> None:
         ("keda-kafka", a_follow(by="mallory")),
     ],
 )
-async def test_nobody_appends_what_is_not_theirs(cluster: Cluster, user: str, event: Any) -> None:
+async def test_a_user_may_not_append_what_its_rules_do_not_allow(
+    cluster: Cluster, user: str, event: Any
+) -> None:
     async with log_of(cluster.settings(user, "operator", request_timeout_s=5)) as log:
-        # Who may append nothing at all never becomes a producer.
+        # A user that may append nothing at all never becomes a producer.
         with pytest.raises(Unavailable, match=r"Authorization|TimeoutError"):
             await log.append(event)
 
@@ -259,7 +261,7 @@ async def test_nobody_appends_what_is_not_theirs(cluster: Cluster, user: str, ev
         ("graph_service", "SELECT role, salted_hash FROM system_auth.roles"),
     ],
 )  # fmt: skip
-async def test_nobody_does_to_the_tables_what_is_not_theirs(
+async def test_a_role_may_not_run_what_its_grants_do_not_allow(
     cluster: Cluster, role: str, statement: str
 ) -> None:
     with pytest.raises((Fault, Unavailable), match="Unauthorized"):
@@ -267,9 +269,7 @@ async def test_nobody_does_to_the_tables_what_is_not_theirs(
             await cql.run(statement)
 
 
-async def test_a_certificate_of_somebody_else_opens_nothing(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+async def test_a_certificate_of_another_ca_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     foreign = Authority(tmp_path / "pki", name="somebody's").identity("post-service-kafka")
     settings = cluster.of(
         "post_service", kafka_cert=foreign.cert, kafka_key=foreign.key, request_timeout_s=2
@@ -279,7 +279,9 @@ async def test_a_certificate_of_somebody_else_opens_nothing(
             await log.ping()
 
 
-async def test_engines_of_somebody_else_are_not_believed(cluster: Cluster, tmp_path: Path) -> None:
+async def test_an_engine_with_a_certificate_of_another_ca_is_refused(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     other_ca = Authority(tmp_path / "pki", name="somebody's").ca
     settings = cluster.of(
         "post_service", kafka_ca=other_ca, cassandra_ca=other_ca, request_timeout_s=2
@@ -292,7 +294,7 @@ async def test_engines_of_somebody_else_are_not_believed(cluster: Cluster, tmp_p
             pass
 
 
-async def test_a_wrong_password_opens_nothing(cluster: Cluster) -> None:
+async def test_a_wrong_password_is_refused(cluster: Cluster) -> None:
     with pytest.raises(Unavailable, match="Authentication"):
         async with operator_session(
             cluster.of("post_service", cassandra_password="guessed"), keyspace=None
@@ -300,7 +302,7 @@ async def test_a_wrong_password_opens_nothing(cluster: Cluster) -> None:
             pass
 
 
-async def test_granting_again_changes_nothing_and_a_role_that_there_is_not_is_named(
+async def test_granting_again_changes_nothing_and_an_unknown_role_is_refused_by_name(
     cluster: Cluster,
 ) -> None:
     superuser = cluster.settings("prepare-kafka", "cassandra")

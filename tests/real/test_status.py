@@ -19,7 +19,7 @@ from tests.support.probes import free_port
 pytestmark = pytest.mark.real
 
 
-async def test_what_nobody_has_acknowledged_is_counted_and_its_posts_named(
+async def test_unacknowledged_records_are_counted_and_their_posts_are_listed(
     engines: RealEngines,
 ) -> None:
     async with own_topics(engines) as settings:

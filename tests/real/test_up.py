@@ -1,4 +1,4 @@
-"""`make up`, `make status` and `make down`: the system that a person starts, and what kill -9 does to it."""
+"""`make up`, `make status` and `make down`: the local system, and what kill -9 does to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.local_system import LocalSystem, a_local_system
 pytestmark = pytest.mark.real
 
 POSTS_A_KILL = 12
-# Not now: the gateway's or a service's own answer, or a request with this key that is still under way.
+# Temporary answers: of the gateway, of a service, or because a request with this key is still in flight.
 RETRIED = {409, 502, 503, 504}
 
 
@@ -83,7 +83,7 @@ class Follower:
         retried: Collection[int] = RETRIED,
         **request: Any,
     ) -> httpx2.Response:
-        """Ask again while the answer is "not now", as a client should."""
+        """Retry while the answer is temporary, as a client should."""
         headers = {"X-User-Id": actor, **request.pop("headers", {})}
         answers: list[httpx2.Response] = []
 
@@ -134,7 +134,7 @@ def status(system: LocalSystem) -> dict[str, Any]:
     return found
 
 
-async def settled(system: LocalSystem) -> bool:
+async def idle(system: LocalSystem) -> bool:
     found = await asyncio.to_thread(status, system)
     return bool(found["healthy"] and found["work"]["lag"] == 0)
 
@@ -160,10 +160,10 @@ async def test_every_process_comes_back_after_kill9_and_no_acknowledged_post_is_
         await asyncio.gather(*posting)
         print(f"   its posts are in after {time.monotonic() - started_s:.1f} s")
 
-    async def all_settled() -> bool:
-        return await settled(system)
+    async def is_idle() -> bool:
+        return await idle(system)
 
-    await eventually(all_settled, within_s=60, every_s=0.5, what="healthy, and no lag")
+    await eventually(is_idle, within_s=60, every_s=0.5, what="healthy, and no lag")
     assert (
         len(set(bob.acknowledged)) == len(bob.acknowledged) == POSTS_A_KILL * len(system.plan.names)
     )
@@ -193,7 +193,7 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
                 "/users/carol/followers",
             )
         ]
-        return [each.status_code for each in found] == [200] * 5
+        return [response.status_code for response in found] == [200] * 5
 
     await eventually(routed, within_s=10, what="every path has its service")
     documents = [
@@ -212,9 +212,9 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
 
 
 async def test_a_second_up_changes_nothing(system: LocalSystem) -> None:
-    before = {name: each.pid for name, each in system.processes().items()}
+    before = {name: state.pid for name, state in system.processes().items()}
     assert "is up already" in system.up()
-    assert {name: each.pid for name, each in system.processes().items()} == before
+    assert {name: state.pid for name, state in system.processes().items()} == before
 
 
 async def test_down_leaves_nothing_behind_and_the_next_up_finds_the_data(
@@ -248,4 +248,4 @@ async def test_without_its_supervisor_nothing_goes_on_unattended_and_up_starts_i
 
     await eventually(nothing_left, within_s=10, what="every process has ended")
     system.up()
-    await eventually(eve.has_everything_once, within_s=20, what="the post of before")
+    await eventually(eve.has_everything_once, within_s=20, what="the earlier post")

@@ -1,4 +1,4 @@
-"""Certificates for a test, as an operator of a cluster would hand them out: one CA, and a certificate for each who asks."""
+"""Certificates for a test, as the operator of a cluster issues them: one CA, and a certificate for each client or server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Authority:
         return self._directory / "ca.key"
 
     def identity(self, name: str) -> Identity:
-        """A certificate of that common name, good for 127.0.0.1 on either side of a connection."""
+        """A certificate of that common name, valid for 127.0.0.1, for a server and for a client."""
         made = Identity(*(self._directory / f"{name}.{part}" for part in ("crt", "key", "pem")))
         request, extensions = (self._directory / f"{name}.{part}" for part in ("csr", "ext"))
         extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")

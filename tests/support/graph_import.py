@@ -1,4 +1,4 @@
-"""Imports on the embedded stack: a worker that works whenever it is asked how far it is, and lists to import."""
+"""Imports on the embedded stack: a worker that handles a batch whenever its backlog is read, and lists to import."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class Importing:
             user_id: await self.pipeline.stores.follows.following(user_id) for user_id in users
         }
         return {
-            (user_id, each.followee_id)
+            (user_id, follow.followee_id)
             for user_id, found in follows.items()
-            for each in found.values()
-            if each.active
+            for follow in found.values()
+            if follow.active
         }
 
 

@@ -24,7 +24,7 @@ _FIRST_PORTS = range(15_000, 32_000)
 
 @dataclass(frozen=True)
 class LocalSystem:
-    """What a person does with it, and the power to fail it."""
+    """The commands that a person types, and ways to make it fail."""
 
     plan: Plan
 
@@ -65,7 +65,7 @@ class LocalSystem:
             text
             for process in psutil.process_iter()
             if process.pid != os.getpid()
-            and any(each in (text := _described(process)) for each in mine)
+            and any(mark in (text := _described(process)) for mark in mine)
         ]
 
 
@@ -92,7 +92,7 @@ def _printed(module: str, *arguments: str) -> str:
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         # Read by every `java`: here engines start more often than they work, and this halves a start.
-        env={**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"},  # noqa: TID251 - handed on
+        env={**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"},  # noqa: TID251 - passed on
         capture_output=True,
         text=True,
         check=False,

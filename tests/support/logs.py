@@ -1,4 +1,4 @@
-"""Both logs behind one door for the contract suites, and what those suites append."""
+"""Both logs and both consumers for the contract suites, and the events that those suites append."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WITHIN_S = 40
 
 @dataclass(frozen=True)
 class LogUnderTest:
-    """An open log, and new members of its one consumer group, each with batches of at most `take_events`."""
+    """An open log, and new members of its consumer group, with batches of at most that many events."""
 
     log: EventLog
     consumer: Callable[[int], Consumer]

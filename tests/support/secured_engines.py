@@ -1,4 +1,4 @@
-"""Kafka and Cassandra that ask everybody who they are, configured as the manifests configure them."""
+"""Kafka and Cassandra that authenticate every client, configured like those of the manifests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.probes import CQL_OPTIONS, CQL_SUPPORTED, KAFKA_API_VERSIONS,
 ADMIN = "admin"
 SCRAM_PASSWORD = "open sesame"
 _SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
-# What Kafka's protocol writes for the words of a KafkaUser.
+# The codes of Kafka's protocol for the words of a KafkaUser.
 _RESOURCES = {"topic": 2, "group": 3, "cluster": 4}
 _PATTERNS = {"literal": 3, "prefix": 4}
 _OPERATIONS = {
@@ -38,7 +38,7 @@ _ALLOW = 3
 
 
 class SecuredKafka(KafkaFromJars):
-    """TLS with a certificate at `port`, TLS with a SCRAM password at `password_port`; nobody may do what no rule allows."""
+    """TLS with a certificate at `port`, TLS with a SCRAM password at `password_port`; what no ACL allows is denied."""
 
     def __init__(self, authority: Authority, *, password_user: str) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class SecuredKafka(KafkaFromJars):
             "ssl.truststore.type=PEM",
             f"ssl.truststore.location={self._authority.ca}",
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            # The controller's listener is in the clear and reachable from nowhere else.
+            # The controller's listener is plaintext, and reachable from this machine only.
             f"super.users=User:CN=kafka;User:CN={ADMIN};User:ANONYMOUS",
         ]
 
@@ -92,7 +92,7 @@ class SecuredKafka(KafkaFromJars):
 
 
 class SecuredCassandra(CassandraFromJars):
-    """Takes what a CassandraDatacenter says of clients: TLS, passwords, roles."""
+    """Configured by what a CassandraDatacenter says about clients: TLS, passwords, roles."""
 
     def __init__(self, authority: Authority, datacenter: Object) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ def _asked(context: ssl.SSLContext, port: int, question: bytes, wanted: int) -> 
 
 
 async def allow(settings: Settings, objects: tuple[Object, ...]) -> None:
-    """Make the rules of every KafkaUser, as Strimzi's user operator does: for its certificate, and for its name."""
+    """Create the ACLs of every KafkaUser, as Strimzi's user operator does: for its certificate, and for its name."""
     creations = [
         (
             _RESOURCES[acl["resource"]["type"]],

@@ -1,4 +1,4 @@
-"""`fanfold dead-letters`: what could not be handled is handled after all, once, and undoes nothing that came later."""
+"""`fanfold dead-letters`: a replay handles what could not be handled, once, and undoes no later event."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ async def pipeline() -> AsyncIterator[Pipeline]:
         yield opened
 
 
-async def buried(pipeline: Pipeline, *events: Event) -> None:
-    """Appended, and set aside by a worker that could not handle them."""
+async def dead_lettered(pipeline: Pipeline, *events: Event) -> None:
+    """Append events, and dead-letter them as a worker that could not handle them does."""
     for event in events:
         position = await pipeline.log.append(event)
         assert position is not None
@@ -75,11 +75,11 @@ async def letters(pipeline: Pipeline) -> list[Judged]:
 
 
 async def states(pipeline: Pipeline) -> list[State]:
-    return [each.state for each in await letters(pipeline)]
+    return [judged.state for judged in await letters(pipeline)]
 
 
-async def test_what_could_not_be_handled_is_handled_after_a_replay(pipeline: Pipeline) -> None:
-    await buried(pipeline, a_follow("bob"), a_follow("carl"))
+async def test_a_dead_letter_is_handled_after_a_replay(pipeline: Pipeline) -> None:
+    await dead_lettered(pipeline, a_follow("bob"), a_follow("carl"))
     assert await states(pipeline) == [State.WAITING, State.WAITING]
 
     assert (await replayed(pipeline)).replayed == 2
@@ -90,7 +90,7 @@ async def test_what_could_not_be_handled_is_handled_after_a_replay(pipeline: Pip
 
 async def test_nothing_is_replayed_twice(pipeline: Pipeline) -> None:
     post = a_post()
-    await buried(pipeline, post, a_follow("bob"))
+    await dead_lettered(pipeline, post, a_follow("bob"))
     await replayed(pipeline)
 
     second = await replayed(pipeline)
@@ -99,10 +99,10 @@ async def test_nothing_is_replayed_twice(pipeline: Pipeline) -> None:
     assert second.describe() == "0 replayed, 2 replayed"
 
 
-async def test_a_replay_undoes_nothing_that_came_later(pipeline: Pipeline) -> None:
+async def test_a_replay_undoes_no_later_event(pipeline: Pipeline) -> None:
     post = a_post()
     await pipeline.handle(post)
-    await buried(pipeline, a_follow("bob"), an_edit(post, "old"), a_mute("bob"))
+    await dead_lettered(pipeline, a_follow("bob"), an_edit(post, "old"), a_mute("bob"))
     await pipeline.handle(an_unfollow("bob"), an_edit(post, "new"), an_unmute("bob"))
 
     counts = await replayed(pipeline)
@@ -111,36 +111,36 @@ async def test_a_replay_undoes_nothing_that_came_later(pipeline: Pipeline) -> No
     assert await pipeline.followers("alice") == []
 
 
-async def test_of_several_that_wait_about_one_thing_the_last_one_counts(
+async def test_of_several_waiting_letters_about_one_thing_the_last_one_is_replayed(
     pipeline: Pipeline,
 ) -> None:
-    await buried(pipeline, a_follow("bob"), an_unfollow("bob"), a_follow("bob"))
+    await dead_lettered(pipeline, a_follow("bob"), an_unfollow("bob"), a_follow("bob"))
 
     assert (await replayed(pipeline)).replayed == 1
 
     assert await pipeline.followers("alice") == ["bob"]
 
 
-async def test_they_are_replayed_in_the_order_of_their_origin(pipeline: Pipeline) -> None:
+async def test_dead_letters_are_replayed_in_the_order_of_their_origin(pipeline: Pipeline) -> None:
     first, second = a_post(ms=pipeline.clock.now_ms()), a_post(ms=pipeline.clock.now_ms() + 1)
     positions = [await pipeline.log.append(event) for event in (first, second)]
     records = [await pipeline.log.read(position) for position in positions if position]
-    # A worker that isolates the one that fails buries what it can't even read before.
+    # A worker dead-letters unreadable records before those that fail alone.
     for record in reversed(records):
         assert record is not None
         await pipeline.log.dead_letter(record, "a bug")
 
     found = await letters(pipeline)
 
-    assert [each.letter.record.position for each in found] == positions
+    assert [judged.letter.record.position for judged in found] == positions
 
 
-async def test_a_post_that_was_set_aside_comes_back_with_what_was_done_to_it_since(
+async def test_a_dead_lettered_post_is_replayed_with_its_later_edits_and_deletions(
     pipeline: Pipeline,
 ) -> None:
     post, gone = a_post(), a_post(content="regretted")
-    await buried(pipeline, post, gone)
-    # There is no such post yet: these are set aside too.
+    await dead_lettered(pipeline, post, gone)
+    # The post does not exist yet: these are dead-lettered too.
     await pipeline.handle(an_edit(post, "better"), a_deletion(gone))
     assert await states(pipeline) == [State.WAITING] * 4
 
@@ -151,8 +151,8 @@ async def test_a_post_that_was_set_aside_comes_back_with_what_was_done_to_it_sin
     assert posts[gone.post_id].deleted
 
 
-async def test_a_replay_is_the_record_as_it_was_and_names_its_origin(pipeline: Pipeline) -> None:
-    await buried(pipeline, a_follow("bob"))
+async def test_a_replay_repeats_the_record_and_names_its_origin(pipeline: Pipeline) -> None:
+    await dead_lettered(pipeline, a_follow("bob"))
     (origin,) = [row.record for row in await pipeline.log.rows([GRAPH], after=0, limit=9)]
 
     await replayed(pipeline)
@@ -166,8 +166,8 @@ async def test_a_replay_is_the_record_as_it_was_and_names_its_origin(pipeline: P
     assert again.headers == {**origin.headers, "ff_replay_of": str(origin.position).encode()}
 
 
-async def test_what_this_version_cannot_read_is_left_alone(pipeline: Pipeline) -> None:
-    await buried(pipeline, a_follow("bob"))
+async def test_an_unreadable_letter_is_not_replayed(pipeline: Pipeline) -> None:
+    await dead_lettered(pipeline, a_follow("bob"))
     (row,) = await pipeline.log.rows([GRAPH], after=0, limit=9)
     unknown = {**row.record.headers, "ce_type": b"fanfold.UserVanished.v1"}
     wrong_key = with_(row.record, key=b"somebody", offset=7)
@@ -178,12 +178,12 @@ async def test_what_this_version_cannot_read_is_left_alone(pipeline: Pipeline) -
     counts = await replayed(pipeline)
 
     assert (counts.replayed, counts.left) == (1, {State.UNREADABLE: 3})
-    types = {each.type for each in await letters(pipeline)}
+    types = {judged.type for judged in await letters(pipeline)}
     assert types == {"UserFollowed", "UserVanished"}
 
 
 async def test_a_replay_that_failed_again_is_replayed_only_on_request(pipeline: Pipeline) -> None:
-    await buried(pipeline, a_follow("bob"))
+    await dead_lettered(pipeline, a_follow("bob"))
     await replay(pipeline.log, pipeline.clock, EVERYTHING, Replayed(), again=False, dry_run=False)
     *_, row = await pipeline.log.rows([GRAPH], after=0, limit=9)
     await pipeline.log.dead_letter(row.record, "the same bug")
@@ -194,12 +194,12 @@ async def test_a_replay_that_failed_again_is_replayed_only_on_request(pipeline: 
     assert await states(pipeline) == [State.REPLAYED, State.REPLAYED]
 
 
-async def test_some_can_be_chosen(pipeline: Pipeline) -> None:
+async def test_a_filter_chooses_some_letters(pipeline: Pipeline) -> None:
     post = a_post()
     await pipeline.handle(post)
-    await buried(pipeline, a_follow("bob"), a_follow("carl"), a_like(post, "bob"))
+    await dead_lettered(pipeline, a_follow("bob"), a_follow("carl"), a_like(post, "bob"))
     bob, carl, like = sorted(
-        await letters(pipeline), key=lambda each: each.letter.dead_lettered_at_ms
+        await letters(pipeline), key=lambda judged: judged.letter.dead_lettered_at_ms
     )
 
     assert (await replayed(pipeline, Chosen(topic=GRAPH), dry_run=True)).replayed == 2
@@ -214,11 +214,11 @@ async def test_some_can_be_chosen(pipeline: Pipeline) -> None:
 
 
 async def appended_as(pipeline: Pipeline, headers: dict[str, bytes], key: bytes = b"x") -> None:
-    """Into the topic of the dead letters, as somebody else may have written it."""
+    """Append to the topic of the dead letters, as another program may."""
     await pipeline.log.replay([Record(DEAD_LETTERS, 0, 0, key, b"", headers, 0)])
 
 
-async def test_a_letter_of_before_says_no_time_and_is_judged_all_the_same(
+async def test_a_letter_without_its_append_time_counts_as_the_oldest(
     pipeline: Pipeline,
 ) -> None:
     position = await pipeline.log.append(a_follow("bob"))
@@ -231,8 +231,8 @@ async def test_a_letter_of_before_says_no_time_and_is_judged_all_the_same(
     assert read_letter(unread).record == with_(origin, appended_at_ms=0)
 
 
-async def test_what_is_no_dead_letter_is_passed_over(pipeline: Pipeline) -> None:
-    await buried(pipeline, a_follow("bob"))
+async def test_a_record_that_is_not_a_dead_letter_is_skipped(pipeline: Pipeline) -> None:
+    await dead_lettered(pipeline, a_follow("bob"))
     await appended_as(pipeline, {})
     await appended_as(pipeline, {"ff_topic": b"graph.v1", "ff_partition": b"x", "ff_offset": b"1"})
 
@@ -240,8 +240,8 @@ async def test_what_is_no_dead_letter_is_passed_over(pipeline: Pipeline) -> None
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
-def test_every_event_that_can_be_taken_back_has_a_subject(event: Event) -> None:
-    """Whoever adds an event decides it here: what a late repetition could undo needs a subject."""
+def test_every_event_that_can_be_undone_has_a_subject(event: Event) -> None:
+    """A new event is listed here or has a subject: an event whose late repetition could undo something needs one."""
     at_any_time = {
         "PostCreated",
         "PostDeleted",
@@ -254,11 +254,11 @@ def test_every_event_that_can_be_taken_back_has_a_subject(event: Event) -> None:
         "EndFollowing",
         "EndFollowers",
     }
-    assert {each.__name__ for each in EVENTS} > at_any_time
+    assert {event_type.__name__ for event_type in EVENTS} > at_any_time
     assert (subject(event) is None) == (type(event).__name__ in at_any_time)
 
 
-def test_what_undoes_each_other_has_one_subject() -> None:
+def test_events_that_undo_each_other_have_one_subject() -> None:
     assert subject(a_follow("bob")) == subject(an_unfollow("bob")) != subject(a_follow("carl"))
     assert isinstance(a_follow("bob"), UserFollowed)
     assert isinstance(an_unfollow("bob"), UserUnfollowed)

@@ -1,4 +1,4 @@
-"""`fanfold graph import` on the embedded stack: what gets in, what is refused and said, where it goes on."""
+"""`fanfold graph import` on the embedded stack: what it imports, what it rejects and why, and where it resumes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def parsed(text: str | bytes, columns: Columns | None = None) -> Edge | Wrong:
         b"\xef\xbb\xbfalice,bob",
     ],
 )
-def test_two_columns_are_a_follow_whatever_separates_them(text: str | bytes) -> None:
+def test_two_columns_are_a_follow_with_any_separator(text: str | bytes) -> None:
     assert parsed(text) == Edge("alice", "bob", None)
 
 
@@ -77,7 +77,7 @@ def test_two_columns_are_a_follow_whatever_separates_them(text: str | bytes) -> 
         "alice bob 2026-01-31 13:00:00+01:00",
     ],
 )
-def test_a_third_column_says_since_when(text: str) -> None:
+def test_a_third_column_is_the_time_of_the_follow(text: str) -> None:
     assert parsed(text) == Edge("alice", "bob", AT_MS)
 
 
@@ -104,13 +104,13 @@ def test_a_third_column_says_since_when(text: str) -> None:
         ("alice,bob,2999-01-01T00:00:00Z", "the time is in the future"),
     ],
 )
-def test_what_is_wrong_with_a_line_is_said(text: str | bytes, why: str) -> None:
+def test_a_rejected_line_has_a_reason(text: str | bytes, why: str) -> None:
     found = parsed(text)
     assert isinstance(found, Wrong)
     assert found.why.startswith(why)
 
 
-def test_a_header_says_which_column_is_which() -> None:
+def test_a_header_names_the_columns() -> None:
     columns = read_header(a_line("Followee, followed_at ,follower_id"))
     assert columns == Columns(follower=2, followee=0, time=1, named=True)
     assert parsed("bob,,alice", columns) == Edge("alice", "bob", None)
@@ -138,38 +138,38 @@ def test_lines_are_numbered_and_the_last_needs_no_newline() -> None:
 # --- the pace ------------------------------------------------------------------------------------------
 
 
-def looked_at(pace: Pace, lag: int, *, handled: int = 0, at_s: float = 0) -> None:
+def observed(pace: Pace, lag: int, *, handled: int = 0, at_s: float = 0) -> None:
     pace.observe(lag, handled=handled, appended=pace.appended, now_s=at_s)
 
 
 def test_a_batch_waits_while_the_worker_is_behind() -> None:
     pace = Pace(max_lag_s=2)
     assert not pace.may_append(10, now_s=0), "nobody has looked yet"
-    looked_at(pace, LEAST_LAG - 5)
+    observed(pace, LEAST_LAG - 5)
     assert not pace.may_append(10, now_s=0)
-    looked_at(pace, LEAST_LAG - 10)
+    observed(pace, LEAST_LAG - 10)
     assert pace.may_append(10, now_s=0)
     pace.append(10, took_s=0, now_s=0)
     assert pace.lag == LEAST_LAG
     assert not pace.may_append(1, now_s=0)
-    looked_at(pace, 0)
+    observed(pace, 0)
     assert pace.may_append(2 * LEAST_LAG, now_s=0), "more than the bound, when nothing waits"
 
 
-def test_as_much_may_wait_as_the_worker_handles_in_the_time_given() -> None:
+def test_as_many_events_may_wait_as_the_worker_handles_within_the_bound() -> None:
     pace = Pace(max_lag_s=2)
     for second in range(5):
-        looked_at(pace, 6999, handled=2000 * second, at_s=second)  # 3.5 s of work, 1.5 of it unseen
+        observed(pace, 6999, handled=2000 * second, at_s=second)  # 3.5 s of work, 1.5 of it unseen
     assert pace.may_append(1, now_s=5)
     assert not pace.may_append(2, now_s=5)
     for second in range(5, 9):
-        looked_at(pace, 999, handled=8000, at_s=second)
+        observed(pace, 999, handled=8000, at_s=second)
     assert pace.most_lag == LEAST_LAG, "it has stopped"
 
 
-def test_a_slow_log_is_left_alone_for_as_long_as_it_took() -> None:
+def test_after_a_slow_append_the_import_pauses_for_as_long_as_it_took() -> None:
     pace = Pace(max_lag_s=2)
-    looked_at(pace, 0)
+    observed(pace, 0)
     pace.append(1, took_s=2 * SLOW_APPEND_S, now_s=10)
     assert not pace.may_append(1, now_s=10 + SLOW_APPEND_S)
     assert pace.may_append(1, now_s=10 + 2 * SLOW_APPEND_S)
@@ -177,7 +177,7 @@ def test_a_slow_log_is_left_alone_for_as_long_as_it_took() -> None:
 
 def test_a_rate_is_not_exceeded() -> None:
     pace = Pace(max_lag_s=2, rate=10)
-    looked_at(pace, 0)
+    observed(pace, 0)
     pace.append(20, took_s=0.5, now_s=1)
     assert not pace.may_append(1, now_s=2.4)
     assert pace.may_append(1, now_s=2.5)
@@ -186,7 +186,9 @@ def test_a_rate_is_not_exceeded() -> None:
 # --- a whole import ------------------------------------------------------------------------------------
 
 
-async def test_an_import_registers_and_follows_and_keeps_what_it_refuses(tmp_path: Path) -> None:
+async def test_an_import_registers_users_appends_follows_and_keeps_rejected_lines(
+    tmp_path: Path,
+) -> None:
     path = a_list(
         tmp_path,
         ["follower,followee,time", "alice,bob,2026-01-31T12:00:00Z", "oops", "", "carol,bob,"],
@@ -206,7 +208,7 @@ async def test_an_import_registers_and_follows_and_keeps_what_it_refuses(tmp_pat
         assert importing.rejected.read_text() == "# line 3: 1 column, expected 3\noops\n"
 
 
-async def test_what_was_refused_can_be_mended_and_imported(tmp_path: Path) -> None:
+async def test_rejected_lines_can_be_corrected_and_imported(tmp_path: Path) -> None:
     path = a_list(tmp_path, ["alice,alice", "carol,bob"])
     async with a_pipeline() as pipeline:
         first = Importing(pipeline, path)
@@ -218,14 +220,14 @@ async def test_what_was_refused_can_be_mended_and_imported(tmp_path: Path) -> No
         assert await second.active() == {("alice", "bob"), ("carol", "bob")}
 
 
-async def test_a_gzip_file_is_read_as_it_is(tmp_path: Path) -> None:
+async def test_a_gzip_file_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "edges.csv.gz"
     path.write_bytes(gzip.compress(b"alice,bob\ncarol,bob"))
     async with a_pipeline() as pipeline:
         assert (await Importing(pipeline, path).run()).appended == 2
 
 
-async def test_a_damaged_gzip_file_is_refused_after_what_could_be_read(tmp_path: Path) -> None:
+async def test_a_damaged_gzip_file_is_imported_up_to_the_damage(tmp_path: Path) -> None:
     text = "".join(f"{random.Random(n).randbytes(20).hex()},bob\n" for n in range(1500)).encode()
     path = tmp_path / "edges.csv.gz"
     path.write_bytes(gzip.compress(text)[:-500])
@@ -236,7 +238,7 @@ async def test_a_damaged_gzip_file_is_refused_after_what_could_be_read(tmp_path:
         assert len(await importing.followed()) >= 500
 
 
-async def test_a_registered_user_keeps_the_name(tmp_path: Path) -> None:
+async def test_a_registered_user_keeps_the_display_name(tmp_path: Path) -> None:
     path = a_list(tmp_path, ["alice,bob"])
     async with a_pipeline() as pipeline:
         await pipeline.handle(
@@ -257,14 +259,14 @@ async def test_without_registering_only_follows_are_appended(tmp_path: Path) -> 
         assert (await pipeline.user("bob")).display_name is None
 
 
-async def test_nobody_comes_to_follow_more_than_the_limit(tmp_path: Path) -> None:
+async def test_no_user_follows_more_than_the_limit_after_an_import(tmp_path: Path) -> None:
     earlier, doubles = ["bob", "carol"], ["bob", "carol", "dave"]
-    lines = [f"alice,{each}" for each in [*doubles, *doubles, "erin", "dave", "frank"]]
+    lines = [f"alice,{followee}" for followee in [*doubles, *doubles, "erin", "dave", "frank"]]
     path = a_list(tmp_path, [*lines, "bob,carol"])
     async with a_pipeline() as pipeline:
         await pipeline.handle(
             UserRegistered(user_id="alice", display_name="A", registered_at=datetime.now(UTC)),
-            *(a_follow("alice", each) for each in earlier),
+            *(a_follow("alice", followee) for followee in earlier),
         )
         importing = Importing(pipeline, path, rules={"max_following": 3})
         counts = await importing.run()
@@ -281,7 +283,7 @@ async def test_nobody_comes_to_follow_more_than_the_limit(tmp_path: Path) -> Non
 async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path) -> None:
     path = a_list(tmp_path, (f"u{n},v{n % 7}" for n in range(3000)))
     async with a_pipeline(Settings(take_events=200)) as pipeline:
-        behind = WorkerBehind(pipeline)  # 400 a second, by the clock of the looks
+        behind = WorkerBehind(pipeline)  # 400 events a second, by the clock of the observations
         importing = Importing(pipeline, path, rules={"max_lag_s": 5})
         await importing.run(behind=behind)
         assert LEAST_LAG / 2 < max(behind.looks) <= 2600
@@ -289,7 +291,7 @@ async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path)
         assert len(await importing.active()) == 3000
 
 
-async def test_an_import_outlives_a_log_that_is_away_for_a_while(tmp_path: Path) -> None:
+async def test_an_import_survives_a_short_outage_of_the_log(tmp_path: Path) -> None:
     path = a_list(tmp_path, ["alice,bob"])
     async with a_pipeline() as pipeline:
         behind, fails = WorkerBehind(pipeline), iter(range(3))
@@ -314,7 +316,7 @@ async def test_an_import_outlives_a_log_that_is_away_for_a_while(tmp_path: Path)
 # --- going on ------------------------------------------------------------------------------------------
 
 
-async def test_a_finished_import_does_nothing_again(tmp_path: Path) -> None:
+async def test_a_finished_import_does_nothing_when_it_is_repeated(tmp_path: Path) -> None:
     path = a_list(tmp_path, ["alice,bob"])
     async with a_pipeline() as pipeline:
         importing = Importing(pipeline, path)
@@ -411,7 +413,7 @@ def test_a_dry_run_only_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert import_graph(Settings(), a_dry_run(path)) == ExitCode.DONE
 
 
-def test_a_file_that_cannot_be_read_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="No such file"):
         import_graph(Settings(), a_dry_run(tmp_path / "none"))
 
@@ -431,7 +433,7 @@ def test_names_are_checked_before_anything_is_imported(tmp_path: Path) -> None:
             read_display_names(path)
 
 
-async def test_follows_of_a_batch_stand_together_by_followee(tmp_path: Path) -> None:
+async def test_the_follows_of_a_batch_are_sorted_by_followee(tmp_path: Path) -> None:
     path = a_list(tmp_path, (f"u{n},v{n % 3}" for n in range(9)))
     async with a_pipeline() as pipeline:
         importing = Importing(pipeline, path)

@@ -1,4 +1,4 @@
-"""The plan of `make up`, what supervisord is told of it, and where status finds it again."""
+"""The plan of `make up`, its configuration for supervisord, and its description for `make status`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> 
     assert len(ports) == len(set(ports)) == MOST_WORKERS + 9
 
 
-def test_another_number_of_workers_moves_nobody(tmp_path: Path) -> None:
+def test_another_number_of_workers_changes_no_port(tmp_path: Path) -> None:
     few, many = a_plan(tmp_path, workers=1).ports, a_plan(tmp_path, workers=5).ports
     assert few.items() <= many.items()
 
@@ -52,14 +52,14 @@ def test_a_command_survives_spaces_and_percent_signs(
     assert section["stdout_logfile"].replace("%%", "%") == str(plan.log("kafka"))
 
 
-def test_every_process_is_brought_back_and_only_engines_start_by_themselves(
+def test_every_process_is_restarted_and_only_engines_start_with_supervisord(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = a_plan(tmp_path)
     sections = configured(plan, monkeypatch, ["true"])
     programs = {name: sections[f"program:{name}"] for name in plan.names}
-    assert {each["autorestart"] for each in programs.values()} == {"true"}
-    started = {name for name, each in programs.items() if each["autostart"] == "true"}
+    assert {section["autorestart"] for section in programs.values()} == {"true"}
+    started = {name for name, section in programs.items() if section["autostart"] == "true"}
     assert started == {"kafka", "cassandra"}
 
 
@@ -79,14 +79,14 @@ def test_a_directory_that_supervisord_cannot_name_is_refused(name: str) -> None:
         supervisord.refuse_unwritable(Path("/") / name)
 
 
-def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+def test_a_long_path_has_its_socket_in_the_temporary_directory(tmp_path: Path) -> None:
     long = a_plan(tmp_path / ("d" * 100))
     assert len(str(long.socket)) < 100
     assert long.socket != a_plan(tmp_path / ("e" * 100)).socket
     assert a_plan(Path("/short")).socket == Path("/short/supervisor.sock")
 
 
-def test_status_finds_the_system_as_it_was_written(tmp_path: Path) -> None:
+def test_the_description_of_a_system_is_read_back(tmp_path: Path) -> None:
     system = a_plan(tmp_path).system()
     assert read_system(tmp_path) is None
     write_system(tmp_path, system)
@@ -99,14 +99,14 @@ def test_a_broken_description_says_what_writes_it_again(tmp_path: Path) -> None:
         read_system(tmp_path)
 
 
-def test_a_supervisor_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+def test_a_supervisor_that_does_not_run_is_unavailable(tmp_path: Path) -> None:
     nobody = Supervisor(str(tmp_path / "no.sock"))
     assert not nobody.alive()
     with pytest.raises(Unavailable):
         nobody.processes()
 
 
-def test_the_gateway_s_template_has_a_place_for_each_service() -> None:
+def test_the_gateways_template_has_placeholders_for_each_service() -> None:
     text = (ROOT / "deploy" / "gateway" / "envoy.yaml").read_text()
     for port in ("GATEWAY", "ADMIN", "POST", "GRAPH", "FEED"):
         assert text.count(f"port_value: {port}_PORT ") == 1
@@ -114,7 +114,7 @@ def test_the_gateway_s_template_has_a_place_for_each_service() -> None:
     for host in ("GATEWAY", "POST", "GRAPH", "FEED"):
         assert text.count(f"address: {host}_HOST,") == 1
     document = yaml.safe_load(text)
-    clusters = [each["name"] for each in document["static_resources"]["clusters"]]
+    clusters = [cluster["name"] for cluster in document["static_resources"]["clusters"]]
     assert clusters == ["post", "graph", "feed"]
 
 

@@ -1,4 +1,4 @@
-"""`fanfold modes apply`: whom a changed threshold concerns, and nobody else, is judged again."""
+"""`fanfold modes apply`: only the authors that a changed threshold concerns are reviewed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_a_higher_threshold_moves_those_below_its_hysteresis_back_to_push(
         }
 
 
-async def test_a_second_review_asks_for_nothing_and_tells_of_no_crossing() -> None:
+async def test_a_second_review_requests_nothing_and_emits_no_crossing() -> None:
     async with a_pipeline(SMALL) as pipeline:
         await populated(pipeline)
         pipeline.settings = TEN
@@ -114,7 +114,7 @@ async def test_a_dry_run_counts_and_appends_nothing() -> None:
         assert await asked(pipeline) == set()
 
 
-async def test_more_authors_than_fit_in_a_batch_are_all_asked_for() -> None:
+async def test_a_review_requests_all_authors_of_several_batches() -> None:
     async with a_pipeline(SMALL) as pipeline:
         authors = {f"author-{n}" for n in range(2 * BATCH + 1)}
         for author in authors:
@@ -144,7 +144,7 @@ def real_engines(monkeypatch: pytest.MonkeyPatch, *, away: bool = False) -> None
     monkeypatch.setenv("FANFOLD_PULL_HYSTERESIS", "1")
 
 
-def test_the_command_sums_up_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_a_summary_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     real_engines(monkeypatch)
     done = CliRunner().invoke(app, ["modes", "apply", "--json", "--dry-run"])
     assert done.exit_code == 0, done.output

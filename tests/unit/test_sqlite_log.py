@@ -1,4 +1,4 @@
-"""What only the embedded log promises: a file for one process, and a replay that repeats history."""
+"""What only the embedded log promises: one file for one process, and a replay in the order of appending."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def a_slice(of: PostCreated) -> DeliverSlice:
     return DeliverSlice(post_id=of.post_id, author_id=of.author_id, generation=0, bucket=0)
 
 
-async def test_a_log_goes_on_where_it_was_closed(path: Path) -> None:
+async def test_a_reopened_log_continues_after_its_last_record(path: Path) -> None:
     async with opened(path) as log:
         first = await log.append(a_follow(by="u0"))
     async with opened(path) as log:
@@ -53,7 +53,7 @@ async def test_a_log_goes_on_where_it_was_closed(path: Path) -> None:
     assert (second.partition, second.offset) == (first.partition, first.offset + 1)
 
 
-async def test_a_log_in_use_is_refused_to_another(path: Path) -> None:
+async def test_a_log_that_another_process_has_open_is_refused(path: Path) -> None:
     async with opened(path) as log:
         with pytest.raises(Fault, match="locked"):
             async with opened(path):
@@ -67,13 +67,13 @@ def no_log(path: Path) -> Path:
     return path
 
 
-async def test_a_file_that_is_no_log_is_refused(no_log: Path) -> None:
+async def test_a_file_that_is_not_a_log_is_refused(no_log: Path) -> None:
     with pytest.raises(Fault, match="not a database"):
         async with opened(no_log):
             pass
 
 
-async def test_a_record_carries_the_time_of_its_appending(path: Path) -> None:
+async def test_a_record_carries_the_time_at_which_it_was_appended(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as log:
         await log.append(a_follow(by="u0"))
@@ -114,21 +114,21 @@ async def test_a_replay_repeats_history_in_the_order_of_appending_over_all_topic
     assert [record.event() for record in seen.records] == history
 
 
-async def test_a_new_process_starts_from_the_first_record(path: Path) -> None:
+async def test_a_new_process_starts_at_the_first_record(path: Path) -> None:
     before, after = Seen(), Seen()
     async with opened(path) as log:
         await log.append(a_follow())
         async with replaying(log, before) as consumer:
             await consumer.drained()
     async with opened(path) as log:
-        anew = SqliteConsumer(log, clock=ManualClock(), take_events=10)
-        async with running(anew, {GRAPH: after}):
-            await anew.drained()
+        restarted = SqliteConsumer(log, clock=ManualClock(), take_events=10)
+        async with running(restarted, {GRAPH: after}):
+            await restarted.drained()
 
     assert before.records == after.records
 
 
-async def test_internal_records_are_cleared_and_public_ones_are_not(path: Path) -> None:
+async def test_clearing_deletes_internal_records_and_keeps_public_ones(path: Path) -> None:
     post = a_post()
     async with opened(path) as log:
         await log.append(post)
@@ -144,7 +144,7 @@ async def test_internal_records_are_cleared_and_public_ones_are_not(path: Path) 
         assert again.offset == 0
 
 
-async def test_drained_waits_for_what_the_handlers_append(path: Path) -> None:
+async def test_drained_waits_for_events_that_handlers_append(path: Path) -> None:
     async with opened(path) as log:
         handled: list[str] = []
 
@@ -166,7 +166,7 @@ async def test_drained_waits_for_what_the_handlers_append(path: Path) -> None:
             assert len(handled) == 10
 
 
-async def test_drained_says_when_the_consumer_has_stopped(path: Path) -> None:
+async def test_drained_raises_once_the_consumer_has_stopped(path: Path) -> None:
     async def fails(records: Sequence[Record]) -> None:
         raise ConnectionError
 
@@ -178,7 +178,7 @@ async def test_drained_says_when_the_consumer_has_stopped(path: Path) -> None:
                 await asyncio.wait_for(consumer.drained(), 5)
 
 
-async def test_closing_keeps_what_was_being_appended(path: Path) -> None:
+async def test_closing_waits_for_appends_in_flight(path: Path) -> None:
     async with opened(path) as log:
         appending = asyncio.create_task(log.append(a_follow(by="last")))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""`fanfold activity sweep`: whoever has read nothing for long falls asleep, and nobody else."""
+"""`fanfold activity sweep`: only users who have not read for long fall asleep."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def read(pipeline: Pipeline, user: str, *, days_ago: float) -> None:
     await pipeline.stores.activity.note_read(user, at_ms=at_ms)
 
 
-async def test_whoever_has_not_read_for_long_falls_asleep_and_nobody_else() -> None:
+async def test_only_users_who_have_not_read_for_long_fall_asleep() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*(a_follow(name) for name in ("bob", "carl", "dave", "erin")))
         pipeline.clock.advance(100 * 24 * 3600)
@@ -66,7 +66,7 @@ async def test_whoever_has_not_read_for_long_falls_asleep_and_nobody_else() -> N
         assert await put_to_sleep(pipeline) == ["carl", "erin"], "erin never read"
 
 
-async def test_whoever_never_read_is_judged_by_the_oldest_follow() -> None:
+async def test_a_user_who_never_read_is_as_inactive_as_the_oldest_follow_is_old() -> None:
     async with a_pipeline() as pipeline:
         old = at(START_MS - ACTIVE - 1)
         await pipeline.handle(
@@ -80,7 +80,7 @@ async def test_whoever_never_read_is_judged_by_the_oldest_follow() -> None:
         assert await put_to_sleep(pipeline) == ["bob"], "to dave nothing is delivered"
 
 
-async def test_who_has_left_and_who_sleeps_already_are_left_alone() -> None:
+async def test_users_who_left_and_sleeping_users_are_skipped() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*(a_follow(name) for name in ("bob", "carl")), a_sleep("bob"))
         await pipeline.stores.users.leave("carl", offset=9)
@@ -89,7 +89,7 @@ async def test_who_has_left_and_who_sleeps_already_are_left_alone() -> None:
         assert await put_to_sleep(pipeline) == ["bob"], "once, before"
 
 
-async def test_a_sweep_repeated_puts_nobody_to_sleep_again() -> None:
+async def test_a_repeated_sweep_puts_no_user_to_sleep_again() -> None:
     async with a_pipeline() as pipeline:
         names = [f"reader-{n}" for n in range(5)]
         await pipeline.handle(*(a_follow(name) for name in names))
@@ -114,19 +114,19 @@ async def test_a_dry_run_counts_and_appends_nothing() -> None:
         assert await put_to_sleep(pipeline) == []
 
 
-async def test_a_sweep_is_no_faster_than_it_may_be() -> None:
+async def test_a_sweep_respects_its_rate() -> None:
     async with a_pipeline() as pipeline:
         count = 2 * BATCH + 50
         await pipeline.handle(*(a_follow(f"reader-{n}") for n in range(count)))
         pipeline.clock.advance(31 * 24 * 3600)
         began_s, shown = pipeline.clock.monotonic_s(), []
-        await swept(pipeline, rate=25, show=lambda each: shown.append(each.users))
+        await swept(pipeline, rate=25, show=lambda counts: shown.append(counts.users))
         assert pipeline.clock.monotonic_s() - began_s == pytest.approx(count / 25)
         assert shown == [BATCH, 2 * BATCH, count]
         assert len(await put_to_sleep(pipeline)) == count
 
 
-async def test_who_is_put_to_sleep_by_a_sweep_misses_nothing() -> None:
+async def test_a_user_put_to_sleep_by_a_sweep_misses_no_post() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob"))
         pipeline.clock.advance(31 * 24 * 3600)
@@ -138,7 +138,7 @@ async def test_who_is_put_to_sleep_by_a_sweep_misses_nothing() -> None:
         assert await found_by(pipeline.stores, "bob") == {post.post_id}
 
 
-async def test_a_sweep_for_ever_begins_anew_soon_after_an_engine_was_away() -> None:
+async def test_a_repeating_sweep_starts_over_soon_after_an_outage() -> None:
     async with a_pipeline(clock=ManualClock()) as pipeline:
         door = Door(pipeline.stores.activity)
         door.away.add("last_reads")
@@ -182,7 +182,7 @@ def on_real_engines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
     return held
 
 
-def test_the_command_says_what_it_did_to_people_and_to_programs(
+def test_the_command_reports_to_people_and_to_programs(
     on_real_engines: list[Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -201,8 +201,8 @@ def test_the_command_says_what_it_did_to_people_and_to_programs(
         "dry_run": True,
         "finished": True,
     }
-    told = CliRunner().invoke(app, ["activity", "sweep"])
-    assert "2 users looked at, 0 were asleep, 1 fall asleep" in told.output.replace("\n", " ")
+    shown = CliRunner().invoke(app, ["activity", "sweep"])
+    assert "2 users looked at, 0 were asleep, 1 fall asleep" in shown.output.replace("\n", " ")
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:
