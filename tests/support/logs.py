@@ -27,7 +27,10 @@ WITHIN_S = 40
 
 @dataclass(frozen=True)
 class LogUnderTest:
-    """An open log, and new members of its consumer group, with batches of at most that many events."""
+    """An open log, and new members of its consumer group, with batches of at most that many events.
+
+    By the types here mypy checks that both adapters satisfy `EventLog` and `Consumer`.
+    """
 
     log: EventLog
     consumer: Callable[[int], Consumer]
