@@ -58,7 +58,7 @@ async def seed_author(
         pull_since_ms=1 if delivery == "pull" else None,
     )
     await stores.users.register(author_id, f"Author {author_id}", offset=0)
-    await stores.users.write_standing(standing, offset=0)
+    await stores.users.write_follower_count(standing, offset=0)
     rows = iter(edges(followers, settings, since_ms=1))
     while chunk := list(islice(rows, _EDGES_AT_ONCE)):
         marks = [(edge.follower_id, 0) for edge in chunk]

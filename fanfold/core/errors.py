@@ -3,6 +3,8 @@
     FanfoldError
     ├── Transient        retry: with backoff and a budget in the worker, by a 503 at the HTTP edge
     │   └── Unavailable  an engine did not answer in time
+    │       ├── LogUnavailable
+    │       └── TablesUnavailable
     ├── Rejected         the input is wrong: a dead letter in the worker, a 4xx at the HTTP edge
     │   └── Undecodable  a record that is not an event this version knows
     └── Fault            this process can't go on: stop with nothing acknowledged, to be restarted
@@ -11,6 +13,8 @@ Adapters translate their driver's exceptions into these; nothing above an adapte
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 
 class FanfoldError(Exception):
@@ -23,6 +27,21 @@ class Transient(FanfoldError):
 
 class Unavailable(Transient):
     """An engine (the log or a store) did not answer in time. Whether the call took effect is unknown."""
+
+    engine: ClassVar[str | None] = None
+    """The engine, as an answer to a client names it; None where several were asked."""
+
+
+class LogUnavailable(Unavailable):
+    """The log did not answer in time."""
+
+    engine = "the log"
+
+
+class TablesUnavailable(Unavailable):
+    """The tables did not answer in time."""
+
+    engine = "the tables"
 
 
 class Rejected(FanfoldError):

@@ -1,4 +1,4 @@
-"""The shape of every service's application, and how it is served."""
+"""The application that every service makes, and how it is served."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from types import FrameType
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
-from starlette.types import Lifespan
 
 from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
@@ -26,8 +24,8 @@ from fanfold.http.metrics import Metrics
 from fanfold.http.openapi import DocumentedApp
 from fanfold.http.problems import (
     BadRequest,
-    EngineAway,
     Problem,
+    engine_away,
     invalid_request,
     problem_document,
     problem_response,
@@ -48,32 +46,30 @@ def make_app(
     routers: Sequence[APIRouter],
     ready: Callable[[], Awaitable[None]],
     alive: Callable[[], None] | None = None,
-    lifespan: Lifespan[FastAPI] | None = None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """An application with these routes, health, metrics and documentation.
 
     Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
-    can't do its work. `alive` raises a `Problem` once only a restart would help. `on_stop` is called when `serve` is told
-    to stop, before it waits for the answers in flight: to end those that would go on for ever.
+    can't do its work. `alive` raises a `Problem` once only a restart would help. `serve` calls `on_stop` when it begins to
+    stop, before it waits for the answers in flight: to end those that would go on for ever.
     """
     app = DocumentedApp(
         title=title,
         version="1",
-        lifespan=lifespan,
         redoc_url=None,
-        # A redirect would answer before the credential is asked for, and to whatever `Host` says.
+        # A redirect would be sent before the credential is checked, and to any host that the `Host` header names.
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     app.state.on_stop = on_stop
-    # The last one added is the outermost: refused bodies are counted too.
+    # The last one added is the outermost, so refused bodies are counted too.
     app.add_middleware(BodyLimits)
     app.add_middleware(Metrics)
-    served = [*routers, _operations(ready, alive)]
     _answer_with_problems(app)
-    _answer_unserved(app, [each for router in served for each in router.routes])
-    for router in served:
+    _answer_unserved(app)
+    # Included here and not in one another: FastAPI matches a path twice for each level of inclusion.
+    for router in (*routers, _operations(ready, alive)):
         app.include_router(router)
     return app
 
@@ -85,19 +81,19 @@ def _operation_id(route: APIRoute) -> str:
 def _operations(
     ready: Callable[[], Awaitable[None]], alive: Callable[[], None] | None
 ) -> APIRouter:
-    """What operators and probes ask. None of it needs a credential."""
+    """Health and metrics. None of these routes needs a credential."""
     router = APIRouter(tags=["operations"])
 
     @router.get("/livez", response_model=Health, responses={503: {"description": "Stuck."}})
     async def livez() -> Health:
-        """The process answers. Asks no engine, so that an outage of one doesn't restart every service."""
+        """The process answers. No engine is asked, so an outage of one restarts no service."""
         if alive is not None:
             alive()
         return Health(status="alive")
 
     @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready."}})
     async def readyz() -> Health:
-        """The service can do its work: everything it needs answers."""
+        """The service can do its work: all that it needs answers."""
         await ready()
         return Health(status="ready")
 
@@ -124,22 +120,22 @@ def _answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Transient)
     async def transient(_request: Request, error: Transient) -> Response:
-        logger.warning("an engine is away", extra={"reason": str(error)})
-        return problem_response(EngineAway("An engine did not answer in time. Retry."))
+        logger.warning("an engine did not answer", extra={"reason": str(error)})
+        return problem_response(engine_away(error))
 
-    # The edge of the process. Starlette raises it again afterwards, and uvicorn logs the traceback.
+    # The edge of the process. Starlette raises the error again afterwards, and uvicorn logs the traceback.
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> Response:
         return problem_document(
             status=500,
             kind="internal",
-            title="Our fault",
+            title="Internal error",
             detail="This is a bug in the server; it has been logged.",
         )
 
 
-def _answer_unserved(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """What FastAPI itself refuses: no such route, not a method of it, a body nested too deep for it."""
+def _answer_unserved(app: FastAPI) -> None:
+    """Refusals of FastAPI itself: an unknown route, a method that the route lacks, a body with too much nesting."""
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -149,22 +145,22 @@ def _answer_unserved(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         kind, title = "no-such-route", "No such route"
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             kind, title = "method-not-allowed", "Method not allowed"
-            headers["Allow"] = ", ".join(sorted(_methods(routes, request.url.path)))
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
         return problem_document(
             status=error.status_code,
             kind=kind,
             title=title,
-            detail="See /openapi.json for what is served here.",
+            detail="See /openapi.json for the routes of this service.",
             headers=headers,
         )
 
 
-def _methods(routes: Sequence[BaseRoute], path: str) -> set[str]:
+def _methods(app: FastAPI, path: str) -> set[str]:
     """All methods of a path. Starlette names only those of the first route that has it."""
     return {
         method
-        for route in routes
-        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute) and route.path_regex.match(path)
         for method in route.methods or ()
     }
 
@@ -180,14 +176,14 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGINT and SIGTERM, once: uvicorn's own raises the signal again, before engines are closed."""
+        """Stop on the first SIGINT or SIGTERM. uvicorn's own version raises the signal again, before the engines are closed."""
         handled = (signal.SIGINT, signal.SIGTERM)
-        before = {each: signal.signal(each, self.handle_exit) for each in handled}
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
         try:
             yield
         finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 async def serve(app: FastAPI, settings: Settings) -> None:
@@ -200,7 +196,7 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        # Nothing here asks who the client is or by which scheme it came; so nobody is believed about it either.
+        # No route uses the client's address or scheme, so forwarding headers are not trusted either.
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_GRACE_S,
     )

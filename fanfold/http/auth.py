@@ -1,4 +1,4 @@
-"""Who acts: from the credential, never from the body."""
+"""The actor: the user of the credential, never of the body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USER_ID = re.compile(USER_ID_PATTERN)
 _scheme = APIKeyHeader(
     name=HEADER,
     scheme_name="UserId",
-    description="The acting user, as a gateway that authenticates hands it on.",
+    description="The acting user. A gateway that authenticates sets it.",
     auto_error=False,
 )
 
@@ -26,7 +26,7 @@ async def acting_user(
     request: Request, _documented: Annotated[str | None, Security(_scheme)]
 ) -> str:
     """The user of `X-User-Id`. Answers 401 when it is missing, malformed or sent twice."""
-    # Twice: a gateway that appends instead of replacing would let a client choose the first.
+    # A gateway that appends the header instead of replacing it would let the client choose the first value.
     values = request.headers.getlist(HEADER)
     if len(values) != 1:
         raise Unauthenticated(f"Send exactly one {HEADER} header.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fanfold.core.ports import Stores
-from fanfold.http.problems import Forbidden, needs
+from collections.abc import Iterable
+
+from fanfold.core.ports import Tie, Ties
+from fanfold.http.problems import Forbidden
 
 
 class Blocked(Forbidden):
@@ -11,14 +13,21 @@ class Blocked(Forbidden):
     title = "Blocked"
 
 
-async def blocked_between(user_id: str, other_id: str, *, stores: Stores) -> bool:
+async def blocked_between(user_id: str, other_id: str, *, ties: Ties) -> bool:
     """Whether either blocks the other now."""
-    with needs("the tables"):
-        ties = await stores.ties.blocks_between(user_id, other_id)
-    return any(tie.active for tie in ties)
+    return _active(await ties.blocks_between(user_id, other_id))
 
 
-async def refuse_blocked(user_id: str, other_id: str, *, stores: Stores) -> None:
-    """Answer 403 across a block. It doesn't say whose: that is for the one who made it to know."""
-    if await blocked_between(user_id, other_id, stores=stores):
+async def refuse_blocked(user_id: str, other_id: str, *, ties: Ties) -> None:
+    """Answer 403 across a block."""
+    refuse_active(await ties.blocks_between(user_id, other_id))
+
+
+def refuse_active(blocks: Iterable[Tie]) -> None:
+    """Answer 403 if one of the blocks between two users is active. The answer doesn't say which of them made it."""
+    if _active(blocks):
         raise Blocked("There is a block between you and this user.")
+
+
+def _active(blocks: Iterable[Tie]) -> bool:
+    return any(block.active for block in blocks)

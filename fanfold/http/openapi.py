@@ -1,4 +1,4 @@
-"""The answers that the edge itself can give, added to every operation's documentation."""
+"""The OpenAPI document: answers that the edge itself gives are added to every operation."""
 
 from __future__ import annotations
 
@@ -21,6 +21,25 @@ Rfc3339 = Annotated[
 ]
 """A time in an answer, as `fanfold.core.clock.rfc3339` writes it."""
 
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI takes as `responses`: the description of each status."""
+
+NOT_OWN: Responses = {403: {"description": "Not your user id."}}
+"""`responses` of a router with the guard of one's own user id."""
+
+NOT_OWN_OR_LEFT: Responses = {403: {"description": "Not your user id, or you have left."}}
+"""The same where a user who has left is refused too."""
+
+LEFT: Responses = {403: {"description": "You have left."}}
+"""`responses` of a router of other writes."""
+
+# The rules of `fanfold.core.text`, as nearly as regular expressions without Unicode properties can state them.
+_VISIBLE = r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+_POST_CHARS = r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
+_NAME_CHARS = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+POST_PATTERN = f"^{_POST_CHARS}{_VISIBLE}{_POST_CHARS}$"
+NAME_PATTERN = f"^{_NAME_CHARS}{_VISIBLE}{_NAME_CHARS}$"
+
 POSITION_HEADER = "Fanfold-Position"
 
 _POSITION = "[a-z0-9.-]+/[0-9]+/[0-9]+"
@@ -31,14 +50,14 @@ def _positions(description: str, pattern: str) -> dict[str, Any]:
     return {"headers": {POSITION_HEADER: {"description": description, "schema": schema}}}
 
 
-WRITTEN = _positions("Where the event lies in the log: `topic/partition/offset`.", _POSITION)
-"""What `responses` says of every answer to a write."""
+WRITTEN = _positions("The event's position in the log: `topic/partition/offset`.", _POSITION)
+"""An entry of `responses`: the answer to a write that appends one event."""
 
 ALL_WRITTEN = _positions(
-    "Where the events of this write lie in the log: `topic/partition/offset`, several separated by commas.",
+    "The positions of this write's events in the log: `topic/partition/offset`, separated by commas.",
     f"{_POSITION}(, {_POSITION})*",
 )
-"""The same of a write that appends more than one."""
+"""The same for a write that appends several."""
 
 _SECONDS = {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _HEADERS = {
@@ -50,12 +69,12 @@ _HEADERS = {
 _MEANING = {
     400: "The body is not JSON.",
     401: "No valid credential.",
-    404: "Nothing is here.",
-    405: "Not a method of this path.",
+    404: "Not found.",
+    405: "The path does not have this method.",
     413: f"The body is over {MAX_BODY_BYTES} bytes.",
     415: "The body is not sent as application/json.",
     422: "The request is not valid: `errors` lists what to change.",
-    503: "An engine is away, or what was asked for is not visible yet.",
+    503: "An engine did not answer in time, or a recent write is not visible yet.",
 }
 
 

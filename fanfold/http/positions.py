@@ -1,4 +1,4 @@
-"""Where a write lies in the log, as its answer says."""
+"""The `Fanfold-Position` header of the answer to a write."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fanfold.core.ports.log import Position
 from fanfold.http.openapi import POSITION_HEADER
 
 
-def say_where(response: Response, *positions: Position | None) -> None:
-    """Name the records of a write in `Fanfold-Position`: all of them, or none if the log could not tell of one.
+def set_position(response: Response, *positions: Position | None) -> None:
+    """Name the positions of all events of a write; none of them if the log could not tell one.
 
-    A part would let a client wait for half a write and take it for the whole.
+    With a part of them, a client would wait for half a write and take it for the whole.
     """
     known = [str(position) for position in positions if position is not None]
     if known and len(known) == len(positions):

@@ -1,33 +1,32 @@
-"""Every answer that says no, as RFC 9457 problem documents.
+"""Every refusal and failure, as RFC 9457 problem documents.
 
     Problem
-    ├── BadRequest 400            what was sent isn't JSON
+    ├── BadRequest 400            the body isn't JSON
     ├── Unauthenticated 401       no credential, or a malformed one
-    ├── Forbidden 403             someone else's
+    ├── Forbidden 403             the actor may not do this
     ├── NotFound 404              absent
-    ├── Conflict 409              the state forbids it now
+    ├── Conflict 409              not possible in the present state
     ├── TooLarge 413, UnsupportedMediaType 415
     ├── Invalid 422               well-formed, but wrong: `errors` says where and what to change
     └── NotNow 503                the same request may succeed later: always with `Retry-After`
         └── EngineAway            the log or the tables did not answer in time
 
 Services subclass these, giving `kind` (the last part of the stable `type` URI) and `title`. A detail is written
-for the client and never repeats what was sent: it may be long, secret, or text that no encoder accepts.
+for the client and never repeats what the client sent: that may be long, secret, or text that no encoder accepts.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from fanfold.core.errors import Transient
+from fanfold.core.errors import Transient, Unavailable
 from fanfold.core.ids import USER_ID_PATTERN
 
 MEDIA_TYPE = "application/problem+json"
@@ -90,7 +89,7 @@ class Unauthenticated(Problem):
 class Forbidden(Problem):
     status = 403
     kind = "forbidden"
-    title = "Not yours"
+    title = "Forbidden"
 
 
 class NotFound(Problem):
@@ -102,7 +101,7 @@ class NotFound(Problem):
 class Conflict(Problem):
     status = 409
     kind = "conflict"
-    title = "Not in this state"
+    title = "Conflict"
 
 
 class TooLarge(Problem):
@@ -127,14 +126,14 @@ class Invalid(Problem):
 
     @classmethod
     def at(cls, where: str, pointer: str, detail: str) -> Invalid:
-        """One thing is wrong: there, and change it like that."""
+        """The problem of one wrong field or parameter; `detail` says what to change."""
         return cls(detail, errors=[WhatToChange(where=where, pointer=pointer, detail=detail)])
 
 
 class NotNow(Problem):
     status = 503
     kind = "not-now"
-    title = "Not now"
+    title = "Temporarily unavailable"
 
     def __init__(
         self,
@@ -148,16 +147,15 @@ class NotNow(Problem):
 
 class EngineAway(NotNow):
     kind = "engine-away"
-    title = "An engine is away"
+    title = "Engine unavailable"
 
 
-@contextmanager
-def needs(engine: str) -> Iterator[None]:
-    """Answer 503 naming the engine ("the log", "the tables") when it doesn't answer the calls inside."""
-    try:
-        yield
-    except Transient as error:
-        raise EngineAway(f"This needs {engine}, which did not answer in time. Retry.") from error
+def engine_away(error: Transient) -> EngineAway:
+    """The 503 for an engine that did not answer. It names the engine, and nothing else of the error."""
+    engine = error.engine if isinstance(error, Unavailable) else None
+    if engine is None:
+        return EngineAway("An engine did not answer in time. Retry.")
+    return EngineAway(f"This needs {engine}, which did not answer in time. Retry.")
 
 
 def problem_response(problem: Problem) -> Response:
@@ -190,7 +188,7 @@ def problem_document(
     if errors:
         document["errors"] = [error.model_dump() for error in errors]
     return Response(
-        # The standard encoder, in ASCII: it can't fail whatever a detail holds.
+        # The standard encoder writes ASCII, so no text in a detail can make it fail.
         json.dumps(document),
         status,
         headers=dict(headers or {}),
@@ -210,8 +208,13 @@ _PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def invalid_request(error: RequestValidationError) -> Invalid:
-    """What FastAPI and pydantic found wrong, in our words and without what was sent."""
-    errors = [_what_to_change(found) for found in error.errors()[:20]]
+    """The errors that FastAPI and pydantic found, in our words and without what the client sent."""
+    errors: list[WhatToChange] = []
+    for found in error.errors()[:20]:
+        change = _what_to_change(found)
+        # A parameter that a guard reads too is validated twice.
+        if change not in errors:
+            errors.append(change)
     return Invalid("Change what `errors` lists.", errors=errors)
 
 
@@ -225,7 +228,7 @@ def _what_to_change(found: Mapping[str, Any]) -> WhatToChange:
     )
     if kind == "missing" and not path:
         detail = "Send a JSON object."
-    # A field's name is the client's text too, when the field is unknown.
+    # The name of an unknown field is text that the client sent.
     names = [str(part) if _PRINTABLE_NAME.fullmatch(str(part)) else "?" for part in path]
     pointer = "".join(f"/{name}" for name in names) if where == "body" else ".".join(names)
     return WhatToChange(where=str(where), pointer=pointer, detail=detail)

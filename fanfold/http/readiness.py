@@ -1,4 +1,4 @@
-"""Whether a service can do its work now."""
+"""Readiness: whether a service can do its work now."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class NotReady(NotNow):
 
 class ClockSkewed(NotNow):
     kind = "clock-skewed"
-    title = "The clocks disagree"
+    title = "Clock skew"
 
 
 def readiness(checks: Mapping[str, Check]) -> Check:
-    """One check of many: all are asked at once, and a 503 lists every one that failed, by its name."""
+    """One check that makes all of these at once. Its 503 lists the name of every check that failed."""
 
     async def ready() -> None:
         failures = [
@@ -32,7 +32,7 @@ def readiness(checks: Mapping[str, Check]) -> Check:
             if failure is not None
         ]
         if failures:
-            raise NotReady(" ".join(each.detail for each in failures), errors=failures)
+            raise NotReady(" ".join(failure.detail for failure in failures), errors=failures)
 
     return ready
 
@@ -50,7 +50,16 @@ async def _failure(name: str, check: Check) -> WhatToChange | None:
 
 
 def refuse_clock_skew(log: EventLog, *, max_skew_s: float) -> None:
-    """Answer 503 while this machine's clock is further from the log's: post ids would sort wrongly."""
+    """Answer 503 while this machine's clock differs from the log's by more than `max_skew_s`: post ids would sort wrongly."""
     skew_ms = log.clock_skew_ms()
     if skew_ms is not None and abs(skew_ms) > max_skew_s * 1000:
         raise ClockSkewed(f"This server's clock is {skew_ms} ms from the log's. Retry elsewhere.")
+
+
+def clocks_agree(log: EventLog, *, max_skew_s: float) -> Check:
+    """The same as a check of readiness."""
+
+    async def check() -> None:
+        refuse_clock_skew(log, max_skew_s=max_skew_s)
+
+    return check

@@ -72,8 +72,8 @@ async def all_in_one(
             app = make_app(
                 title="Fanfold",
                 routers=[
-                    post.router(engines, clock=clock, settings=settings),
-                    graph.router(engines, clock=clock, settings=settings),
+                    *post.routers(engines, clock=clock, settings=settings),
+                    *graph.routers(engines, clock=clock, settings=settings),
                     feed.router(reader),
                 ],
                 ready=readiness({"the log": log.ping}),

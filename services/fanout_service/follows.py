@@ -62,7 +62,7 @@ class Follows:
                 await self.log.append_many(folded.crossings)
             # 2. The count, with its offset: dying here, an event is counted and known to be. The same row carries
             #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
-            await self.stores.users.write_standing(folded.followee, offset=position)
+            await self.stores.users.write_follower_count(folded.followee, offset=position)
         if folded.edges:
             await self._write_edges(folded, copies)
 

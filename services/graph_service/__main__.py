@@ -7,7 +7,7 @@ from fanfold.core.clock import SystemClock
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
 from fanfold.http.process import run_service
-from graph_service.http import ready, router
+from graph_service.http import ready, routers
 
 
 async def serving(settings: Settings) -> None:
@@ -15,7 +15,7 @@ async def serving(settings: Settings) -> None:
     async with real(settings, clock=clock, source="fanfold/graph_service") as engines:
         app = make_app(
             title="Fanfold: users and follows",
-            routers=[router(engines, clock=clock, settings=settings)],
+            routers=routers(engines, clock=clock, settings=settings),
             ready=ready(engines, settings),
         )
         await serve(app, settings)

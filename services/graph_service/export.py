@@ -1,4 +1,4 @@
-"""What the tables hold about a user, as lines of JSON: read a page at a time, so that its length needs no memory."""
+"""What the tables hold about a user, as lines of JSON. It is read a page at a time, so a long export needs little memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Exports of all users. `page` is the number of rows read, and answered, at a time."""
+    """Exports users. `page` is the number of rows that are read and answered at a time."""
 
     stores: Stores
     clock: Clock
     page: int = 100
 
     async def begin(self, user_id: str) -> tuple[User, bytes]:
-        """The user's row and the first line. Raises `Unavailable`, while an answer can still say so."""
+        """The user's row and the first line. Raises `Unavailable`: the response has not begun, so it can still be a 503."""
         user = await self.stores.users.get(user_id)
         reads = await self.stores.activity.last_reads([user_id])
         profile = {
@@ -43,9 +43,9 @@ class Export:
         return user, _lines([profile])
 
     async def rest(self, user: User) -> AsyncIterator[bytes]:
-        """All other lines, some at a time; the last one is `end`, or `incomplete` where a store stopped answering.
+        """All other lines, some at a time. The last one is `end`, or `incomplete` when the tables stopped answering.
 
-        What changes meanwhile may be in it as it was or as it became.
+        A row that changes meanwhile may be exported as it was or as it became.
         """
         items = 1
         try:
@@ -73,7 +73,7 @@ class Export:
             page = await self.stores.posts.by_author(
                 user.user_id, before=before, since_ms=0, limit=self.page
             )
-            posts = await self.stores.posts.get([each.post_id for each in page])
+            posts = await self.stores.posts.get([pointer.post_id for pointer in page])
             yield [
                 {
                     "kind": "post",
@@ -84,8 +84,8 @@ class Export:
                     "deleted": post.deleted,
                     "like_count": post.like_count,
                 }
-                for each in page
-                if (post := posts.get(each.post_id)) is not None
+                for pointer in page
+                if (post := posts.get(pointer.post_id)) is not None
             ]
             if len(page) < self.page:
                 return
@@ -94,8 +94,8 @@ class Export:
     async def _following(self, user: User) -> AsyncIterator[list[Line]]:
         follows = await self.stores.follows.following(user.user_id)
         yield [
-            _tie("following", each.followee_id, each.since_ms, active=each.active)
-            for each in follows.values()
+            _tie("following", follow.followee_id, follow.since_ms, active=follow.active)
+            for follow in follows.values()
         ]
 
     async def _followers(self, user: User) -> AsyncIterator[list[Line]]:
@@ -114,17 +114,17 @@ class Export:
                     break
 
     async def _ties(self, user: User) -> AsyncIterator[list[Line]]:
-        """Mutes, and the blocks that the user made: those suffered are what another said about them."""
+        """Mutes, and the blocks that the user made. Blocks by others are the others' data."""
         mutes = await self.stores.ties.mutes(user.user_id)
         yield [
-            _tie("mute", each.other_id, each.since_ms, active=each.active)
-            for each in mutes.values()
+            _tie("mute", mute.other_id, mute.since_ms, active=mute.active)
+            for mute in mutes.values()
         ]
         blocks = await self.stores.ties.blocks(user.user_id)
         yield [
-            _tie("block", each.other_id, each.since_ms, active=each.active)
-            for each in blocks
-            if each.mine
+            _tie("block", block.other_id, block.since_ms, active=block.active)
+            for block in blocks
+            if block.mine
         ]
 
     async def _likes(self, user: User) -> AsyncIterator[list[Line]]:
@@ -147,7 +147,7 @@ class Export:
 
 
 def _tie(kind: str, other_id: str, since_ms: int, *, active: bool) -> Line:
-    """A row stays when the tie ends, and there is one where an end came without a beginning."""
+    """A row stays when the tie ends. An end without a beginning leaves a row too."""
     return {"kind": kind, "user_id": other_id, "since": rfc3339(since_ms), "active": active}
 
 

@@ -1,27 +1,22 @@
-"""Leaving, for good: one event, and everything of the user's is hidden."""
+"""Leaving, for good: one event, and all that the user wrote is hidden."""
 
 from __future__ import annotations
 
 from fanfold.core.clock import Clock
 from fanfold.core.events import UserLeft, from_ms
-from fanfold.core.ports import Stores
+from fanfold.core.ports import Users
 from fanfold.core.ports.log import EventLog, Position
-from fanfold.http.problems import needs
-from fanfold.http.write_through import best_effort
+from fanfold.http.best_effort import best_effort
 
 
-async def leave(user_id: str, *, log: EventLog, stores: Stores, clock: Clock) -> Position | None:
-    """Leave, registered or not.
+async def leave(user_id: str, *, log: EventLog, users: Users, clock: Clock) -> Position | None:
+    """Leave, registered or not. The follows end a moment later.
 
-    Idempotent: who has left already has, and nothing is appended. The follows end a moment later.
+    Idempotent: for a user who has left already, nothing is appended.
     """
-    with needs("the tables"):
-        user = await stores.users.get(user_id)
-    if user.left:
+    if (await users.get(user_id)).left:
         return None
-    event = UserLeft(user_id=user_id, left_at=from_ms(clock.now_ms()))
-    with needs("the log"):
-        position = await log.append(event)
+    position = await log.append(UserLeft(user_id=user_id, left_at=from_ms(clock.now_ms())))
     if position is not None:
-        await best_effort(stores.users.leave(user_id, offset=position.offset))
+        await best_effort(users.leave(user_id, offset=position.offset))
     return position

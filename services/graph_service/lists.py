@@ -1,4 +1,4 @@
-"""Pages of those whom a user follows, mutes and blocks, and of those who follow a user: full unless the list ends."""
+"""Pages of followed, muted and blocked users and of followers. A page is full unless the list ends with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pydantic import BaseModel, Field
 
 from fanfold.core.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import FollowerEdge, Stores, User
+from fanfold.core.ports import FollowerEdge, Follows, Ties, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.openapi import Rfc3339
-from fanfold.http.problems import needs
 
-# Buckets asked at once: a generation that has just opened has many, and few of them hold anyone.
-_WIDEST = 64
+# Buckets that are read at once: a generation that has just opened has many, and most of them are empty.
+_MOST_BUCKETS = 64
 
 
 class Connection(BaseModel):
@@ -35,32 +34,25 @@ class Connections(BaseModel):
 
 
 async def list_following(
-    user_id: str, *, cursor: str | None, limit: int, stores: Stores
+    user_id: str, *, cursor: str | None, limit: int, follows: Follows
 ) -> Connections:
-    """Whom the user follows, in order of their ids."""
-    with needs("the tables"):
-        follows = await stores.follows.following(user_id)
-    active = ((each.followee_id, each.since_ms) for each in follows.values() if each.active)
+    """The users that the user follows, in order of their ids."""
+    edges = (await follows.following(user_id)).values()
+    active = ((edge.followee_id, edge.since_ms) for edge in edges if edge.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"following:{user_id}")
 
 
-async def list_muted(
-    user_id: str, *, cursor: str | None, limit: int, stores: Stores
-) -> Connections:
-    """Whom the user mutes, in order of their ids."""
-    with needs("the tables"):
-        mutes = await stores.ties.mutes(user_id)
-    active = ((each.other_id, each.since_ms) for each in mutes.values() if each.active)
+async def list_muted(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Connections:
+    """The users that the user mutes, in order of their ids."""
+    mutes = (await ties.mutes(user_id)).values()
+    active = ((mute.other_id, mute.since_ms) for mute in mutes if mute.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"muted:{user_id}")
 
 
-async def list_blocked(
-    user_id: str, *, cursor: str | None, limit: int, stores: Stores
-) -> Connections:
-    """Whom the user blocks, in order of their ids."""
-    with needs("the tables"):
-        blocks = await stores.ties.blocks(user_id)
-    active = ((each.other_id, each.since_ms) for each in blocks if each.active and each.mine)
+async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Connections:
+    """The users that the user blocks, in order of their ids."""
+    blocks = await ties.blocks(user_id)
+    active = ((block.other_id, block.since_ms) for block in blocks if block.active and block.mine)
     return _page(active, cursor=cursor, limit=limit, scope=f"blocked:{user_id}")
 
 
@@ -69,30 +61,29 @@ def _page(
 ) -> Connections:
     """The page after the cursor, of (user id, since) in order of id."""
     after = decode_cursor(cursor, scope=scope).decode(errors="replace") if cursor else ""
-    page = list(islice((each for each in active if each[0] > after), limit + 1))
+    page = list(islice((entry for entry in active if entry[0] > after), limit + 1))
     items = [Connection(user_id=user_id, since=rfc3339(since)) for user_id, since in page[:limit]]
     more = len(page) > limit
     next_cursor = encode_cursor(items[-1].user_id.encode(), scope=scope) if more else None
     return Connections(items=items, next_cursor=next_cursor)
 
 
-class _Place(NamedTuple):
-    """After which follower of which bucket a walk goes on. An empty id is before all."""
+class _Start(NamedTuple):
+    """A page starts after this follower of this bucket. An empty id comes before all others."""
 
     bucket: FollowerBucket
     follower_id: str
 
 
 async def list_followers(
-    user: User, *, cursor: str | None, limit: int, stores: Stores
+    user: User, *, cursor: str | None, limit: int, follows: Follows
 ) -> Connections:
-    """Who follows the user, bucket by bucket through all generations."""
+    """The user's followers, bucket by bucket through all generations."""
     scope = f"followers:{user.user_id}"
-    start = _Place(FollowerBucket(0, 0), "")
+    start = _Start(FollowerBucket(0, 0), "")
     if cursor:
         start = _parse(decode_cursor(cursor, scope=scope))
-    with needs("the tables"):
-        page = await _active(user, start, limit + 1, stores)
+    page = await _active(user, start, limit + 1, follows)
     items = [
         Connection(user_id=edge.follower_id, since=rfc3339(edge.since_ms))
         for _, edge in page[:limit]
@@ -106,46 +97,44 @@ async def list_followers(
     return Connections(items=items, next_cursor=next_cursor)
 
 
-def _parse(payload: bytes) -> _Place:
-    # Anyone can compute the checksum, so what it covers may still be nonsense.
+def _parse(payload: bytes) -> _Start:
+    # Anyone can compute the checksum, so the payload may still be nonsense.
     try:
         generation, bucket, follower_id = payload.decode().split(".", 2)
-        place = _Place(FollowerBucket(int(generation), int(bucket)), follower_id)
-        known = 0 <= place.bucket.bucket < BUCKETS_IN_GENERATION[place.bucket.generation]
+        start = _Start(FollowerBucket(int(generation), int(bucket)), follower_id)
+        exists = 0 <= start.bucket.bucket < BUCKETS_IN_GENERATION[start.bucket.generation]
     except (ValueError, IndexError) as error:
         raise refused_cursor() from error
-    if not known or place.bucket.generation < 0:
+    if not exists or start.bucket.generation < 0:
         raise refused_cursor()
-    return place
+    return start
 
 
 _Found = list[tuple[FollowerBucket, FollowerEdge]]
 
 
-async def _active(user: User, start: _Place, wanted: int, stores: Stores) -> _Found:
-    """The next `wanted` active followers, or all that are left."""
-    found = await _active_in_bucket(user, start.bucket, start.follower_id, wanted, stores)
+async def _active(user: User, start: _Start, wanted: int, follows: Follows) -> _Found:
+    """The next `wanted` active followers, or all that remain."""
+    found = await _active_in_bucket(user, start.bucket, start.follower_id, wanted, follows)
     buckets = _buckets_after(start.bucket, user.generation)
     width = 1
     while len(found) < wanted and (batch := list(islice(buckets, width))):
         missing = wanted - len(found)
         for more in await asyncio.gather(
-            *(_active_in_bucket(user, bucket, "", missing, stores) for bucket in batch)
+            *(_active_in_bucket(user, bucket, "", missing, follows) for bucket in batch)
         ):
             found += more
-        width = min(2 * width, _WIDEST)
+        width = min(2 * width, _MOST_BUCKETS)
     return found[:wanted]
 
 
 async def _active_in_bucket(
-    user: User, bucket: FollowerBucket, after: str, wanted: int, stores: Stores
+    user: User, bucket: FollowerBucket, after: str, wanted: int, follows: Follows
 ) -> _Found:
-    """Reads on past those who unfollowed, so that they don't shorten the page."""
+    """Reads on past ended follows, so that they don't shorten the page."""
     found: _Found = []
     while len(found) < wanted:
-        edges = await stores.follows.followers(
-            user.user_id, bucket, after=after or None, limit=wanted
-        )
+        edges = await follows.followers(user.user_id, bucket, after=after or None, limit=wanted)
         found += [(bucket, edge) for edge in edges if edge.active]
         if len(edges) < wanted:
             break
@@ -154,4 +143,4 @@ async def _active_in_bucket(
 
 
 def _buckets_after(bucket: FollowerBucket, newest_generation: int) -> Iterator[FollowerBucket]:
-    return (each for each in buckets_up_to(newest_generation) if each > bucket)
+    return (later for later in buckets_up_to(newest_generation) if later > bucket)

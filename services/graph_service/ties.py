@@ -1,9 +1,11 @@
-"""Mutes and blocks, made and ended: only events; the worker alone writes what they come to."""
+"""Making and ending mutes and blocks: only events. Only the worker writes the rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from fanfold.core import ports
 from fanfold.core.clock import Clock
 from fanfold.core.events import (
     UserBlocked,
@@ -13,91 +15,84 @@ from fanfold.core.events import (
     UserUnmuted,
     from_ms,
 )
-from fanfold.core.ports import Stores
+from fanfold.core.ports import Users
 from fanfold.core.ports.log import EventLog, Position
-from fanfold.http.problems import Invalid, needs
+from fanfold.http.problems import Invalid
 from graph_service.profile import registered
 
 
 class MutesOneself(Invalid):
     kind = "mutes-oneself"
-    title = "Nobody mutes themselves"
+    title = "You can't mute yourself"
 
 
 class BlocksOneself(Invalid):
     kind = "blocks-oneself"
-    title = "Nobody blocks themselves"
+    title = "You can't block yourself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ties:
-    """What one user may do about another.
+    """Mutes and blocks, made and ended.
 
-    Each is idempotent, and appended even if the tables show it already: its opposite may be on its way to them.
-    A target who isn't registered answers 404; to end a tie, it is enough that there was one.
+    Every method is idempotent, and appends its event even if the tables show the tie already: its opposite may be on its way
+    to them. A target who isn't registered is 404; a tie that exists can be ended in any case.
     """
 
     log: EventLog
-    stores: Stores
+    users: Users
+    ties: ports.Ties
     clock: Clock
 
     async def mute(self, user_id: str, target_id: str) -> Position | None:
         """Hide the target's posts from the user. A second mute leaves `since` as it was."""
         _refuse_oneself(MutesOneself, user_id, target_id)
-        await registered(target_id, stores=self.stores)
-        muted_at = from_ms(self.clock.now_ms())
-        with needs("the log"):
-            return await self.log.append(
-                UserMuted(user_id=user_id, target_id=target_id, muted_at=muted_at)
-            )
+        await registered(target_id, users=self.users)
+        return await self.log.append(
+            UserMuted(user_id=user_id, target_id=target_id, muted_at=self._now())
+        )
 
     async def unmute(self, user_id: str, target_id: str) -> Position | None:
-        """Show them again."""
+        """Show the target's posts again."""
         _refuse_oneself(MutesOneself, user_id, target_id)
-        with needs("the tables"):
-            known = await self.stores.ties.mute_of(user_id, target_id) is not None
-        await self._refuse_unknown(target_id, known=known)
-        unmuted_at = from_ms(self.clock.now_ms())
-        with needs("the log"):
-            return await self.log.append(
-                UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=unmuted_at)
-            )
+        exists = await self.ties.mute_of(user_id, target_id) is not None
+        await self._refuse_unknown(target_id, exists=exists)
+        return await self.log.append(
+            UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=self._now())
+        )
 
     async def block(self, user_id: str, target_id: str) -> list[Position | None]:
-        """End the follows of both, then hide each from the other; where all three events lie.
+        """End the follows between the two, then hide each from the other. Returns the positions of all three events.
 
-        One that fails half-way has ended follows and made no block: repeated, it does all of it.
+        A block that fails half-way has ended follows and made no block; repeated, it does all of it.
         """
         _refuse_oneself(BlocksOneself, user_id, target_id)
-        await registered(target_id, stores=self.stores)
-        now = from_ms(self.clock.now_ms())
+        await registered(target_id, users=self.users)
+        now = self._now()
         events = (
             UserUnfollowed(follower_id=target_id, followee_id=user_id, unfollowed_at=now),
             UserUnfollowed(follower_id=user_id, followee_id=target_id, unfollowed_at=now),
             UserBlocked(user_id=user_id, target_id=target_id, blocked_at=now),
         )
-        with needs("the log"):
-            # One by one: whoever reads of the block finds the follows ended before it.
-            return [await self.log.append(event) for event in events]
+        # One after the other: a consumer that reads the block has read the ends of the follows before it.
+        return [await self.log.append(event) for event in events]
 
     async def unblock(self, user_id: str, target_id: str) -> Position | None:
-        """End the user's own block. The other's stays, and no follow comes back."""
+        """End the user's own block. A block by the target stays, and no follow comes back."""
         _refuse_oneself(BlocksOneself, user_id, target_id)
-        with needs("the tables"):
-            known = any(
-                tie.mine for tie in await self.stores.ties.blocks_between(user_id, target_id)
-            )
-        await self._refuse_unknown(target_id, known=known)
-        unblocked_at = from_ms(self.clock.now_ms())
-        with needs("the log"):
-            return await self.log.append(
-                UserUnblocked(user_id=user_id, target_id=target_id, unblocked_at=unblocked_at)
-            )
+        blocks = await self.ties.blocks_between(user_id, target_id)
+        await self._refuse_unknown(target_id, exists=any(block.mine for block in blocks))
+        return await self.log.append(
+            UserUnblocked(user_id=user_id, target_id=target_id, unblocked_at=self._now())
+        )
 
-    async def _refuse_unknown(self, target_id: str, *, known: bool) -> None:
-        # Someone who has left can still be taken off a list.
-        if not known:
-            await registered(target_id, stores=self.stores)
+    async def _refuse_unknown(self, target_id: str, *, exists: bool) -> None:
+        # A target who has left can still be taken off a list.
+        if not exists:
+            await registered(target_id, users=self.users)
+
+    def _now(self) -> datetime:
+        return from_ms(self.clock.now_ms())
 
 
 def _refuse_oneself(problem: type[Invalid], user_id: str, target_id: str) -> None:

@@ -1,21 +1,19 @@
-"""The routes of mutes and blocks: one's own, seen by nobody else."""
+"""The routes of mutes and blocks: one's own, and hidden from everyone else."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter, Response
 
+from fanfold.core import ports
 from fanfold.core.clock import Clock
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.http.auth import Actor
-from fanfold.http.openapi import ALL_WRITTEN, WRITTEN
+from fanfold.http.guards import OWN, write_guards
+from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
-from fanfold.http.positions import say_where
-from fanfold.http.readiness import refuse_clock_skew
-from graph_service.acting import refuse_others
+from fanfold.http.positions import set_position
 from graph_service.lists import Connections, list_blocked, list_muted
 from graph_service.ties import Ties
 
@@ -24,75 +22,65 @@ from graph_service.ties import Ties
 class TieRoutes:
     """What each route does, over the ports."""
 
-    engines: Engines
-    ties: Ties
-    settings: Settings
+    change: Ties
+    ties: ports.Ties
 
     async def mute_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
+        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
     ) -> None:
-        """Hide a user's posts from one's feed; nobody is told. A second mute changes nothing."""
-        self._refuse(user_id, actor)
-        say_where(response, await self.ties.mute(user_id, target_id))
+        """Hide a user's posts from one's feed; the user doesn't learn of it. A second mute changes nothing."""
+        set_position(response, await self.change.mute(user_id, target_id))
 
     async def unmute_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
+        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
     ) -> None:
-        """Show them again, whether muted or not."""
-        self._refuse(user_id, actor)
-        say_where(response, await self.ties.unmute(user_id, target_id))
+        """Show a user's posts again, whether the user was muted or not."""
+        set_position(response, await self.change.unmute(user_id, target_id))
 
     async def block_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
+        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
     ) -> None:
-        """End the follows of both, and let neither see, follow or like the other's. A second block changes nothing."""
-        self._refuse(user_id, actor)
-        say_where(response, *await self.ties.block(user_id, target_id))
+        """End the follows between the two; neither can see, follow or like the other. A second block changes nothing."""
+        set_position(response, *await self.change.block(user_id, target_id))
 
     async def unblock_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, actor: Actor, response: Response
+        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
     ) -> None:
         """End one's own block, whether there is one or not. No follow comes back."""
-        self._refuse(user_id, actor)
-        say_where(response, await self.ties.unblock(user_id, target_id))
+        set_position(response, await self.change.unblock(user_id, target_id))
 
     async def read_muted(
-        self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
+        self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """See whom one mutes."""
-        refuse_others(user_id, actor)
-        stores = self.engines.stores
-        return await list_muted(user_id, cursor=cursor, limit=limit, stores=stores)
+        """List the users that one mutes."""
+        return await list_muted(user_id, cursor=cursor, limit=limit, ties=self.ties)
 
     async def read_blocked(
-        self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
+        self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """See whom one blocks; not by whom one is blocked."""
-        refuse_others(user_id, actor)
-        stores = self.engines.stores
-        return await list_blocked(user_id, cursor=cursor, limit=limit, stores=stores)
-
-    def _refuse(self, user_id: str, actor: str) -> None:
-        refuse_others(user_id, actor)
-        refuse_clock_skew(self.engines.log, max_skew_s=self.settings.max_clock_skew_s)
+        """List the users that one blocks; not those by whom one is blocked."""
+        return await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.ties)
 
 
-def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
+def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
-    ties = Ties(log=engines.log, stores=engines.stores, clock=clock)
-    do = TieRoutes(engines, ties, settings)
-    api = APIRouter()
-    own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's."}}
-    for side, put, delete, read, put_answer in (
-        ("muted", do.mute_user, do.unmute_user, do.read_muted, WRITTEN),
-        ("blocked", do.block_user, do.unblock_user, do.read_blocked, ALL_WRITTEN),
-    ):
-        each, target = f"/users/{{user_id}}/{side}", f"/users/{{user_id}}/{side}/{{target_id}}"
-        api.add_api_route(
-            target, put, methods=["PUT"], status_code=204, responses={204: put_answer, **own}
-        )
-        api.add_api_route(
-            target, delete, methods=["DELETE"], status_code=204, responses={204: WRITTEN, **own}
-        )
-        api.add_api_route(each, read, methods=["GET"], responses=own)
-    return api
+    stores = engines.stores
+    change = Ties(log=engines.log, users=stores.users, ties=stores.ties, clock=clock)
+    do = TieRoutes(change, stores.ties)
+    reads = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
+    writes = APIRouter(
+        tags=["graph"],
+        dependencies=[*OWN, *write_guards(engines, settings).all()],
+        responses=NOT_OWN_OR_LEFT,
+    )
+    one: Responses = {204: WRITTEN}
+    several: Responses = {204: ALL_WRITTEN}
+    muted, blocked = "/users/{user_id}/muted", "/users/{user_id}/blocked"
+    mute, block = f"{muted}/{{target_id}}", f"{blocked}/{{target_id}}"
+    writes.add_api_route(mute, do.mute_user, methods=["PUT"], status_code=204, responses=one)
+    writes.add_api_route(mute, do.unmute_user, methods=["DELETE"], status_code=204, responses=one)
+    writes.add_api_route(block, do.block_user, methods=["PUT"], status_code=204, responses=several)
+    writes.add_api_route(block, do.unblock_user, methods=["DELETE"], status_code=204, responses=one)
+    reads.add_api_route(muted, do.read_muted, methods=["GET"])
+    reads.add_api_route(blocked, do.read_blocked, methods=["GET"])
+    return [writes, reads]

@@ -1,4 +1,4 @@
-"""Publishing a post: append, then answer; with a key, exactly once."""
+"""Publishing a post: append, then answer; with an idempotency key, exactly once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
 from fanfold.core.events import PostCreated, from_ms
 from fanfold.core.ids import created_at_ms, new_post_id
-from fanfold.core.ports import KeyReservation, Post, Posts, Stores, User
+from fanfold.core.ports import IdempotencyKeys, KeyReservation, Post, Posts, User, Users
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
-from fanfold.http.leavers import refuse_left
-from fanfold.http.problems import Conflict, EngineAway, Invalid, needs
-from fanfold.http.write_through import best_effort
-from post_service.post_answer import PostAnswer, author_of, post_answer
+from fanfold.http.best_effort import best_effort
+from fanfold.http.guards import refuse_left
+from fanfold.http.problems import Conflict, EngineAway, Invalid
+from post_service.post_answer import PostAnswer, post_answer
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ class KeyReused(Invalid):
 
 class KeyInFlight(Conflict):
     kind = "idempotency-key-in-flight"
-    title = "A request with this key is under way"
+    title = "A request with this key is in progress"
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The answer to a publication. `position` is None when the log couldn't tell."""
+    """The answer to a publication. `position` is None when the log couldn't tell it."""
 
     answer: PostAnswer
     position: str | None
@@ -43,18 +43,19 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class CreatePost:
-    """Publishes posts. Raises problems; then nothing is published, or it is published once a retry succeeds."""
+    """Publishes posts. When it raises, nothing is published, or the post may be: a retry with the same key publishes it once."""
 
     log: EventLog
     posts: Posts
-    stores: Stores
+    users: Users
+    keys: IdempotencyKeys
     clock: Clock
     settings: Settings
 
     async def __call__(self, author_id: str, content: str, *, key: str | None) -> Created:
         """Publish a post, once for each key."""
-        # Without the tables posts are taken all the same: readers hide those of an author who has left anyway.
-        author = await best_effort(author_of(author_id, stores=self.stores)) or User(author_id)
+        # Posts are accepted without the tables: reads hide the posts of an author who has left.
+        author = await best_effort(self.users.get(author_id)) or User(author_id)
         refuse_left(author)
         if key is None:
             return await self._publish(new_post_id(self.clock.now_ms()), author, content)
@@ -68,19 +69,19 @@ class CreatePost:
             return _from_json(held.answer)
         try:
             created = await self._publish(held.post_id, author, content)
-        except EngineAway:
-            # Whether the log has it is unknown, so the next try must publish under the same id.
-            await best_effort(self.posts.release_key(author_id, key, held))
+        except Transient:
+            # The log may have the post, so the next try must publish under the same id.
+            await best_effort(self.keys.release(author_id, key, held))
             raise
-        await best_effort(self.posts.answer_key(author_id, key, held, _to_json(created)))
+        await best_effort(self.keys.answer(author_id, key, held, _to_json(created)))
         return created
 
     async def _hold(self, author_id: str, key: str, content: str) -> KeyReservation:
-        """This request's reservation of the key, or the answered one of a request before."""
+        """This request's reservation of the key, or an earlier one with its answer."""
         now_ms = self.clock.now_ms()
         body_hash = hashlib.sha256(content.encode()).hexdigest()
         wanted = KeyReservation(new_post_id(now_ms), body_hash, now_ms)
-        held = await self.posts.reserve_key(author_id, key, wanted)
+        held = await self.keys.reserve(author_id, key, wanted)
         if held is None:
             return wanted
         if held.body_hash != body_hash:
@@ -91,7 +92,7 @@ class CreatePost:
             return held
         if now_ms - held.reserved_at_ms <= self.settings.request_timeout_s * 1000:
             raise _in_flight()
-        if not await self.posts.take_over_key(author_id, key, held, now_ms=now_ms):
+        if not await self.keys.take_over(author_id, key, held, now_ms=now_ms):
             raise _in_flight()
         return replace(held, reserved_at_ms=now_ms)
 
@@ -103,8 +104,7 @@ class CreatePost:
             content=content,
             created_at=from_ms(created_at_ms(post_id)),
         )
-        with needs("the log"):
-            position = await self.log.append(event)
+        position = await self.log.append(event)
         if position is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
         answer = post_answer(Post(post_id, author_id, content), author, liked_by_me=False)

@@ -6,19 +6,17 @@ from fanfold.core.clock import Clock
 from fanfold.core.events import PostDeleted, from_ms
 from fanfold.core.ports import Post, Posts
 from fanfold.core.ports.log import EventLog, Position
-from fanfold.http.problems import needs
-from fanfold.http.write_through import best_effort
+from fanfold.http.best_effort import best_effort
 
 
 async def delete_post(post: Post, *, log: EventLog, posts: Posts, clock: Clock) -> Position | None:
-    """Append the deletion; a post that is deleted already stays so, and nothing is appended."""
+    """Append the deletion. Idempotent: for a post that is deleted already, nothing is appended."""
     if post.deleted:
         return None
     event = PostDeleted(
         post_id=post.post_id, author_id=post.author_id, deleted_at=from_ms(clock.now_ms())
     )
-    with needs("the log"):
-        position = await log.append(event)
+    position = await log.append(event)
     if position is not None:
         await best_effort(posts.delete(post.post_id, offset=position.offset))
     return position

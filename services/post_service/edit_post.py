@@ -1,4 +1,4 @@
-"""Changing a post's text: append, then show what became of it."""
+"""Changing a post's text: append, then answer with the edited post."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from fanfold.core.clock import Clock
 from fanfold.core.events import PostEdited, from_ms, to_ms
 from fanfold.core.ports import Post, Posts
 from fanfold.core.ports.log import EventLog, Position
-from fanfold.http.problems import needs
-from fanfold.http.write_through import best_effort
+from fanfold.http.best_effort import best_effort
 
-# What a client may be made to wait for the worker: about what a person doesn't notice.
+# The client waits up to a quarter of a second for the worker: too short for a person to notice.
 _POLL_S = 0.05
 _POLLS = 5
 
@@ -20,7 +19,7 @@ _POLLS = 5
 class EditPost:
     """Edits posts.
 
-    There is no write-through: whether an edit changes the text, and so `edited_at`, is judged in the log's order.
+    The row is not written through: only in the log's order is it known whether an edit changes the text, and so `edited_at`.
     """
 
     log: EventLog
@@ -28,9 +27,9 @@ class EditPost:
     clock: Clock
 
     async def __call__(self, post: Post, content: str) -> tuple[Post, Position | None]:
-        """Replace the text. Returns the post as it is once the edit is applied, or else as it will be.
+        """Replace the text. Returns the post with the edit applied, or as it will be if the worker is late.
 
-        Another edit, or a deletion, may have come after this one: then the post shows that.
+        If another edit or a deletion came after this one, the post shows that.
         """
         event = PostEdited(
             post_id=post.post_id,
@@ -38,8 +37,7 @@ class EditPost:
             content=content,
             edited_at=from_ms(self.clock.now_ms()),
         )
-        with needs("the log"):
-            position = await self.log.append(event)
+        position = await self.log.append(event)
         applied = None
         if position is not None:
             applied = await best_effort(self._applied(post, position))

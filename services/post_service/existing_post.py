@@ -1,4 +1,4 @@
-"""Finding the post that a request names."""
+"""Finding the post that a request names, and who may see or change it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Post, Posts, User
 from fanfold.core.settings import Settings
-from fanfold.http.problems import Forbidden, NotFound, NotNow, needs
+from fanfold.http.problems import Forbidden, NotFound, NotNow
 
-# Longer than any worker's restart, so that a post which was acknowledged is never called absent.
+# Longer than a worker takes to restart, so that no acknowledged post is answered with 404.
 MAY_BE_UNPROJECTED_MS = 60_000
 
 
@@ -26,16 +26,15 @@ class PostNotYetVisible(NotNow):
 
 class NotYourPost(Forbidden):
     kind = "not-your-post"
-    title = "Someone else's post"
+    title = "Not your post"
 
 
 async def existing_post(post_id: UUID, *, posts: Posts, clock: Clock, settings: Settings) -> Post:
     """The post, even a deleted one.
 
-    Absent and so young that its event may still be on the way: 503. Absent otherwise: 404.
+    Answers 503 if the post is absent and so young that its event may be on its way, and 404 if it is absent otherwise.
     """
-    with needs("the tables"):
-        found = await posts.get([post_id])
+    found = await posts.get([post_id])
     if post_id in found:
         return found[post_id]
     age_ms = clock.now_ms() - created_at_ms(post_id)
@@ -45,18 +44,18 @@ async def existing_post(post_id: UUID, *, posts: Posts, clock: Clock, settings: 
 
 
 def refuse_deleted(post: Post) -> None:
-    """Answer 404 for a deleted post: nobody is told that it ever was."""
+    """Answer 404 for a deleted post, as if it had never existed."""
     if post.deleted:
         raise PostNotFound("There is no post with this id.")
 
 
-def refuse_of_left(author: User) -> None:
-    """Answer 404 for a post whose author has left: all of theirs are hidden."""
+def refuse_left_author(author: User) -> None:
+    """Answer 404 for a post whose author has left."""
     if author.left:
         raise PostNotFound("There is no post with this id.")
 
 
 def refuse_others(post: Post, actor: str) -> None:
-    """Answer 403 unless it is the author who acts."""
+    """Answer 403 unless the actor is the author."""
     if post.author_id != actor:
         raise NotYourPost("Only the author of a post may do this.")

@@ -1,4 +1,4 @@
-"""How far a post's fan-out has come."""
+"""The progress of a post's fan-out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from fanfold.core.clock import rfc3339
 from fanfold.core.delivery import Delivery
 from fanfold.core.ports import Jobs, Plan, SliceDone
 from fanfold.http.openapi import Rfc3339
-from fanfold.http.problems import needs
 
 
 class FanoutStatus(BaseModel):
-    """A fan-out, as its author sees it."""
+    """The progress of a fan-out, for the author of the post."""
 
     strategy: Delivery | None = Field(description="`push` or `pull`; null until it is planned.")
     status: Literal["pending", "running", "done"]
@@ -30,14 +29,13 @@ class FanoutStatus(BaseModel):
 
 async def read_fanout_status(post_id: UUID, *, jobs: Jobs) -> FanoutStatus:
     """The status of a post that exists."""
-    with needs("the tables"):
-        plan = await jobs.plan(post_id)
-        done = await jobs.slices_done(post_id) if plan and plan.slices_total else {}
+    plan = await jobs.plan(post_id)
+    done = await jobs.slices_done(post_id) if plan and plan.slices_total else {}
     return fanout_status(plan, done.values())
 
 
 def fanout_status(plan: Plan | None, done: Collection[SliceDone]) -> FanoutStatus:
-    """The status that a plan and its finished slices amount to."""
+    """The status of a plan of which these slices are finished."""
     if plan is None:
         return FanoutStatus(
             strategy=None,
@@ -50,13 +48,13 @@ def fanout_status(plan: Plan | None, done: Collection[SliceDone]) -> FanoutStatu
             finished_at=None,
         )
     finished = len(done) >= plan.slices_total
-    # A pulled post has no slices: it was done as soon as it was planned.
-    last_ms = max((each.finished_at_ms for each in done), default=plan.started_at_ms)
+    # A pulled post has no slices: it is done as soon as it is planned.
+    last_ms = max((part.finished_at_ms for part in done), default=plan.started_at_ms)
     return FanoutStatus(
         strategy=plan.strategy,
         status="done" if finished else "running",
         planned=plan.planned,
-        delivered=sum(each.delivered for each in done),
+        delivered=sum(part.delivered for part in done),
         slices_total=plan.slices_total,
         slices_done=len(done),
         started_at=rfc3339(plan.started_at_ms),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,15 +13,16 @@ from fanfold.core.clock import Clock
 from fanfold.core.ports import Post, User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
+from fanfold.core.text import post_text_error
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import blocked_between
-from fanfold.http.leavers import no_leavers
-from fanfold.http.openapi import POSITION_HEADER, WRITTEN
+from fanfold.http.guards import write_guards
+from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
 from fanfold.http.params import PostIdPath
-from fanfold.http.positions import say_where
-from fanfold.http.problems import needs
-from fanfold.http.readiness import Check, readiness, refuse_clock_skew
-from fanfold.http.text import POST_PATTERN, check_post_text
+from fanfold.http.positions import set_position
+from fanfold.http.problems import Invalid
+from fanfold.http.readiness import Check, clocks_agree, readiness
+from post_service import likes_http
 from post_service.create_post import CreatePost
 from post_service.delete_post import delete_post
 from post_service.edit_post import EditPost
@@ -29,16 +30,15 @@ from post_service.existing_post import (
     PostNotFound,
     existing_post,
     refuse_deleted,
-    refuse_of_left,
+    refuse_left_author,
     refuse_others,
 )
 from post_service.fanout_status import FanoutStatus, read_fanout_status
-from post_service.likes_http import likes_router
-from post_service.post_answer import PostAnswer, author_of, post_answer
+from post_service.post_answer import PostAnswer, post_answer
 
 
 class PostText(BaseModel):
-    """What an author sends."""
+    """The body of a publication or an edit."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -60,6 +60,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+NOT_YOURS: Responses = {403: {"description": "Not your post, or you have left."}}
+
 
 @dataclass(frozen=True, slots=True)
 class PostRoutes:
@@ -77,11 +79,13 @@ class PostRoutes:
         idempotency_key: IdempotencyKey = None,
     ) -> PostAnswer:
         """Publish a post."""
-        self._refuse_writes_now(body)
+        self._check(body)
+        stores = self.engines.stores
         create = CreatePost(
             log=self.engines.log,
-            posts=self.engines.stores.posts,
-            stores=self.engines.stores,
+            posts=stores.posts,
+            users=stores.users,
+            keys=stores.idempotency_keys,
             clock=self.clock,
             settings=self.settings,
         )
@@ -93,9 +97,9 @@ class PostRoutes:
 
     async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
         """Read a post."""
-        post, author = await self._shown(post_id)
+        post, author = await self._visible(post_id)
         blocked, liked = await asyncio.gather(
-            blocked_between(actor, post.author_id, stores=self.engines.stores),
+            blocked_between(actor, post.author_id, ties=self.engines.stores.ties),
             self._liked_by(actor, post),
         )
         if blocked:
@@ -105,104 +109,88 @@ class PostRoutes:
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
     ) -> PostAnswer:
-        """Replace the text of an own post."""
-        self._refuse_writes_now(body)
-        post, author = await self._shown(post_id)
+        """Replace the text of one's own post."""
+        self._check(body)
+        post, author = await self._visible(post_id)
         refuse_others(post, actor)
         liked = await self._liked_by(actor, post)
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
-        say_where(response, position)
+        set_position(response, position)
         return post_answer(edited, author, liked_by_me=liked)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
-        """Delete an own post, for good. Deleting it again changes nothing."""
-        self._refuse_writes_now()
+        """Delete one's own post, for good. Deleting it again changes nothing."""
         post = await self._existing(post_id)
         if post.author_id != actor:
-            await self._shown(post_id)
+            await self._visible(post_id)
         refuse_others(post, actor)
         position = await delete_post(
             post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
         )
-        say_where(response, position)
+        set_position(response, position)
 
     async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
-        """See how far the fan-out of an own post has come."""
-        post, _ = await self._shown(post_id)
+        """Read the progress of the fan-out of one's own post."""
+        post, _ = await self._visible(post_id)
         refuse_others(post, actor)
         return await read_fanout_status(post_id, jobs=self.engines.stores.jobs)
 
     async def _existing(self, post_id: PostIdPath) -> Post:
-        return await existing_post(
-            post_id, posts=self.engines.stores.posts, clock=self.clock, settings=self.settings
-        )
+        posts = self.engines.stores.posts
+        return await existing_post(post_id, posts=posts, clock=self.clock, settings=self.settings)
 
-    async def _shown(self, post_id: PostIdPath) -> tuple[Post, User]:
-        """A post that is there to be seen, and its author's row. Answers 404 for what was deleted, or hidden by leaving."""
+    async def _visible(self, post_id: PostIdPath) -> tuple[Post, User]:
+        """A post and its author's row. Answers 404 for a post that is deleted, or whose author has left."""
         post = await self._existing(post_id)
         refuse_deleted(post)
-        with needs("the tables"):
-            author = await author_of(post.author_id, stores=self.engines.stores)
-        refuse_of_left(author)
+        author = await self.engines.stores.users.get(post.author_id)
+        refuse_left_author(author)
         return post, author
 
     async def _liked_by(self, user_id: str, post: Post) -> bool:
-        with needs("the tables"):
-            return bool(await self.engines.stores.likes.of_user(user_id, [post.post_id]))
+        return bool(await self.engines.stores.likes.of_user(user_id, [post.post_id]))
 
-    def _refuse_writes_now(self, body: PostText | None = None) -> None:
-        if body is not None:
-            check_post_text(body.content, max_chars=self.settings.post_max_chars)
-        refuse_clock_skew(self.engines.log, max_skew_s=self.settings.max_clock_skew_s)
+    def _check(self, body: PostText) -> None:
+        error = post_text_error(body.content, max_chars=self.settings.post_max_chars)
+        if error is not None:
+            raise Invalid.at("body", "/content", error)
 
 
-def router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
+def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     do = PostRoutes(engines, clock, settings)
-    api = APIRouter(tags=["posts"])
-    staying = [no_leavers(engines.stores)]
-    own: dict[int | str, dict[str, Any]] = {403: {"description": "Someone else's post."}}
-    left: dict[int | str, dict[str, Any]] = {403: {"description": "The acting user has left."}}
+    guards = write_guards(engines, settings)
+    reads = APIRouter(tags=["posts"])
+    writes = APIRouter(tags=["posts"], dependencies=guards.all(), responses=NOT_YOURS)
+    # Posts are accepted without the tables, so publishing looks for the actor's row itself.
+    creates = APIRouter(tags=["posts"], dependencies=guards.clock_only(), responses=LEFT)
     location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
-    created = {"headers": {**WRITTEN["headers"], **location}}
-    in_flight = {"description": "A request with this Idempotency-Key is under way."}
-    api.add_api_route(
-        "/posts",
-        do.create_post,
-        methods=["POST"],
-        status_code=201,
-        responses={201: created, 409: in_flight, **left},
+    created: Responses = {
+        201: {"headers": {**WRITTEN["headers"], **location}},
+        409: {"description": "A request with this Idempotency-Key is in progress."},
+    }
+    edited: Responses = {200: WRITTEN}
+    deleted: Responses = {204: WRITTEN}
+    post = "/posts/{post_id}"
+    creates.add_api_route(
+        "/posts", do.create_post, methods=["POST"], status_code=201, responses=created
     )
-    api.add_api_route("/posts/{post_id}", do.read_post, methods=["GET"])
-    api.add_api_route(
-        "/posts/{post_id}",
-        do.edit_post,
-        methods=["PATCH"],
-        responses={200: WRITTEN, **own},
-        dependencies=staying,
+    reads.add_api_route(post, do.read_post, methods=["GET"])
+    reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=NOT_YOURS)
+    writes.add_api_route(post, do.edit_post, methods=["PATCH"], responses=edited)
+    writes.add_api_route(
+        post, do.delete_post, methods=["DELETE"], status_code=204, responses=deleted
     )
-    api.add_api_route(
-        "/posts/{post_id}",
-        do.delete_post,
-        methods=["DELETE"],
-        status_code=204,
-        responses={204: WRITTEN, **own},
-        dependencies=staying,
-    )
-    api.add_api_route("/posts/{post_id}/fanout", do.read_fanout, methods=["GET"], responses=own)
-    api.include_router(likes_router(engines, clock=clock, settings=settings))
-    return api
+    likes = likes_http.routers(engines, clock=clock, settings=settings)
+    return [creates, reads, writes, *likes]
 
 
 def ready(engines: Engines, settings: Settings) -> Check:
     """Ready while the log answers and the clocks agree.
 
-    The tables are not asked: posts are taken without them, and a probe that failed would stop that too.
+    The tables are not asked: posts are accepted without them, and a failed probe would stop that too.
     """
-
-    async def clock() -> None:
-        refuse_clock_skew(engines.log, max_skew_s=settings.max_clock_skew_s)
-
-    return readiness({"the log": engines.log.ping, "the clock": clock})
+    agree = clocks_agree(engines.log, max_skew_s=settings.max_clock_skew_s)
+    return readiness({"the log": engines.log.ping, "the clock": agree})

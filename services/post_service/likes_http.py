@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Response
 
 from fanfold.core.clock import Clock
+from fanfold.core.ports import Post
 from fanfold.core.ports.engines import Engines
-from fanfold.core.ports.log import Position
 from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
-from fanfold.http.leavers import no_leavers
-from fanfold.http.openapi import WRITTEN
+from fanfold.http.guards import write_guards
+from fanfold.http.openapi import LEFT, WRITTEN, Responses
 from fanfold.http.params import PostIdPath
-from fanfold.http.positions import say_where
-from fanfold.http.readiness import refuse_clock_skew
+from fanfold.http.positions import set_position
 from post_service.existing_post import existing_post
 from post_service.like import like, unlike
-
-ChangeLike = Callable[..., Awaitable[Position | None]]
-"""`like` or `unlike`, which take the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +29,38 @@ class LikeRoutes:
 
     async def like_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Like a post. A second like changes nothing."""
-        await self._change(like, post_id, actor, response)
+        log, stores = self.engines.log, self.engines.stores
+        post = await self._existing(post_id)
+        position = await like(
+            actor, post, log=log, users=stores.users, ties=stores.ties, clock=self.clock
+        )
+        set_position(response, position)
 
     async def unlike_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
-        """Take a like back, whether there is one or not."""
-        await self._change(unlike, post_id, actor, response)
+        """Unlike a post, whether it was liked or not."""
+        log, users = self.engines.log, self.engines.stores.users
+        post = await self._existing(post_id)
+        set_position(response, await unlike(actor, post, log=log, users=users, clock=self.clock))
 
-    async def _change(
-        self, change: ChangeLike, post_id: UUID, actor: str, response: Response
-    ) -> None:
-        log, stores = self.engines.log, self.engines.stores
-        refuse_clock_skew(log, max_skew_s=self.settings.max_clock_skew_s)
-        post = await existing_post(
-            post_id, posts=stores.posts, clock=self.clock, settings=self.settings
-        )
-        position = await change(actor, post, log=log, stores=stores, clock=self.clock)
-        say_where(response, position)
+    async def _existing(self, post_id: PostIdPath) -> Post:
+        posts = self.engines.stores.posts
+        return await existing_post(post_id, posts=posts, clock=self.clock, settings=self.settings)
 
 
-def likes_router(engines: Engines, *, clock: Clock, settings: Settings) -> APIRouter:
+def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     do = LikeRoutes(engines, clock, settings)
-    api = APIRouter(tags=["posts"])
-    refused: dict[int | str, dict[str, Any]] = {
-        403: {"description": "There is a block between the two, or the acting user has left."}
+    writes = APIRouter(
+        tags=["posts"], dependencies=write_guards(engines, settings).all(), responses=LEFT
+    )
+    like_path = "/posts/{post_id}/like"
+    liked: Responses = {
+        204: WRITTEN,
+        403: {"description": "There is a block between you and the author, or you have left."},
     }
-    gone: dict[int | str, dict[str, Any]] = {403: {"description": "The acting user has left."}}
-    for route, method, no in ((do.like_post, "PUT", refused), (do.unlike_post, "DELETE", gone)):
-        api.add_api_route(
-            "/posts/{post_id}/like",
-            route,
-            methods=[method],
-            status_code=204,
-            responses={204: WRITTEN, **no},
-            dependencies=[no_leavers(engines.stores)],
-        )
-    return api
+    unliked: Responses = {204: WRITTEN}
+    writes.add_api_route(like_path, do.like_post, methods=["PUT"], status_code=204, responses=liked)
+    writes.add_api_route(
+        like_path, do.unlike_post, methods=["DELETE"], status_code=204, responses=unliked
+    )
+    return [writes]

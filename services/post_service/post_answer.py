@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from fanfold.core.clock import rfc3339
-from fanfold.core.ports import Post, Stores, User
+from fanfold.core.ports import Post, User
 from fanfold.http.openapi import Rfc3339
 
 
@@ -20,7 +20,7 @@ class PostAnswer(BaseModel):
     content: str
     created_at: Rfc3339
     edited_at: Rfc3339 | None = Field(description="When the text last changed; null if never.")
-    # With defaults, for answers kept with an Idempotency-Key may be older than these fields.
+    # The defaults are for answers that were stored with an Idempotency-Key before these fields existed.
     like_count: int = Field(0, ge=0, description="How many users like it.")
     liked_by_me: bool = Field(False, description="Whether the acting user does.")
 
@@ -37,8 +37,3 @@ def post_answer(post: Post, author: User, *, liked_by_me: bool) -> PostAnswer:
         like_count=post.like_count,
         liked_by_me=liked_by_me,
     )
-
-
-async def author_of(author_id: str, *, stores: Stores) -> User:
-    """The author's row; without a display name for one who never registered. Raises `Unavailable`."""
-    return await stores.users.get(author_id)

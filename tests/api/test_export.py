@@ -115,7 +115,9 @@ async def test_every_page_of_every_kind_is_in_it_once() -> None:
         names = [f"fan-{n:02}" for n in range(7)]
         edges = [FollowerEdge(name, n % 2, True, START_MS, n, n) for n, name in enumerate(names)]
         stores = pipeline.stores
-        await stores.users.write_standing(User("alice", follower_count=7, generation=1), offset=9)
+        await stores.users.write_follower_count(
+            User("alice", follower_count=7, generation=1), offset=9
+        )
         await write_edges(stores, "alice", edges)
         likes = [
             PostLiked(

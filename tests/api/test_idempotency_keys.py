@@ -87,7 +87,7 @@ async def abandoned(api: WriteSide) -> UUID:
     api.log.away = api.tables.away_after_reserving = True
     await keyed(api)
     api.log.away = api.tables.away = api.tables.away_after_reserving = False
-    held = await api.pipeline.stores.posts.reserve_key(
+    held = await api.pipeline.stores.idempotency_keys.reserve(
         "alice", "k-1", KeyReservation(UUID(int=0), "", 0)
     )
     assert held is not None
@@ -110,15 +110,15 @@ async def test_a_request_in_flight_keeps_its_key_until_the_request_timeout_has_p
 async def test_of_two_who_would_take_over_a_key_one_does(api: WriteSide) -> None:
     post_id = await abandoned(api)
     api.clock.advance(TIMEOUT_S + 0.001)
-    posts: Any = api.tables.stores.posts
-    reserve, both_have_looked = posts.reserve_key, asyncio.Barrier(2)
+    keys: Any = api.tables.stores.idempotency_keys
+    reserve, both_have_looked = keys.reserve, asyncio.Barrier(2)
 
     async def reserve_and_wait(*args: Any) -> KeyReservation | None:
         held: KeyReservation | None = await reserve(*args)
         await both_have_looked.wait()
         return held
 
-    posts.reserve_key = reserve_and_wait
+    keys.reserve = reserve_and_wait
     answers = await asyncio.gather(keyed(api), keyed(api))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert await posts_in_log(api) == [post_id]

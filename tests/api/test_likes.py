@@ -176,7 +176,7 @@ async def test_likes_need_both_engines_and_a_clock_that_agrees(api: WriteSide, m
 async def test_an_answer_kept_before_there_were_likes_is_still_understood(api: WriteSide) -> None:
     headers = {"Idempotency-Key": "k"}
     first = await api("POST", "/posts", json={"content": "hello"}, headers=headers)
-    keys = api.pipeline.stores.posts._keys  # type: ignore[attr-defined]
+    keys = api.pipeline.stores.idempotency_keys._keys  # type: ignore[attr-defined]
     expires_ms, held = keys["alice", "k"]
     old = held.answer.replace(', "like_count": 0, "liked_by_me": false', "")
     assert old != held.answer

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from functools import partial
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
-from fanfold.core.ports import AuthoredPost, KeyReservation, Post, Stores
+from fanfold.core.ports import AuthoredPost, Post, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
@@ -27,10 +25,6 @@ stores = stores_of_each_adapter()
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
-
-
-def a_reservation(*, by: UUID | None = None, at_ms: int = START_MS) -> KeyReservation:
-    return KeyReservation(post_id=by or a_post_id(), body_hash="b0d1", reserved_at_ms=at_ms)
 
 
 async def test_a_created_post_is_read_as_it_was_written(stores: Stores) -> None:
@@ -147,83 +141,3 @@ async def test_the_lower_bound_of_a_list_is_inclusive_and_the_upper_exclusive(
         await stores.posts.create(post_id, author, "hello")
     found = await stores.posts.by_author(author, before=post_ids[2], since_ms=START_MS, limit=10)
     assert [post.post_id for post in found] == [post_ids[1], post_ids[0]]
-
-
-async def test_the_first_reservation_holds_the_key(stores: Stores) -> None:
-    author, first, second = fresh("bob"), a_reservation(), a_reservation()
-    assert await stores.posts.reserve_key(author, "k1", first) is None
-    assert await stores.posts.reserve_key(author, "k1", second) == first
-    assert await stores.posts.reserve_key(author, "k1", first) is None, "repeated, as after a 503"
-    assert await stores.posts.reserve_key(author, "k2", second) is None
-    assert await stores.posts.reserve_key(fresh("eve"), "k1", second) is None
-
-
-async def test_of_many_reservations_at_once_one_holds_the_key(stores: Stores) -> None:
-    author, rivals = fresh("bob"), [a_reservation() for _ in range(8)]
-    outcomes = await asyncio.gather(
-        *(stores.posts.reserve_key(author, "k", each) for each in rivals)
-    )
-    [winner] = [each for each, held in zip(rivals, outcomes, strict=True) if held is None]
-    assert {held for held in outcomes if held is not None} == {winner}
-
-
-async def test_an_abandoned_key_is_taken_over_once_and_keeps_its_post_id(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    await stores.posts.reserve_key(author, "k", held)
-    taken = await asyncio.gather(
-        *(
-            stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000 + rival)
-            for rival in range(4)
-        )
-    )
-    assert sorted(taken) == [False, False, False, True]
-    now = await stores.posts.reserve_key(author, "k", a_reservation())
-    assert now == replace(held, reserved_at_ms=START_MS + 60_000 + taken.index(True))
-
-
-async def test_a_released_key_can_be_taken_over_at_once(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    await stores.posts.reserve_key(author, "k", held)
-    await stores.posts.release_key(author, "k", held)
-    released = await stores.posts.reserve_key(author, "k", a_reservation())
-    assert released == replace(held, reserved_at_ms=0)
-    assert await stores.posts.take_over_key(author, "k", released, now_ms=START_MS + 1)
-
-
-async def test_a_key_taken_over_is_not_released_by_its_former_holder(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    await stores.posts.reserve_key(author, "k", held)
-    await stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000)
-    await stores.posts.release_key(author, "k", held)
-    now = await stores.posts.reserve_key(author, "k", a_reservation())
-    assert now == replace(held, reserved_at_ms=START_MS + 60_000)
-
-
-async def test_the_first_answer_stays_and_ends_taking_over_and_releasing(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    await stores.posts.reserve_key(author, "k", held)
-    await stores.posts.answer_key(author, "k", held, '{"post": 1}')
-    await stores.posts.answer_key(author, "k", held, '{"post": 2}')
-    answered = await stores.posts.reserve_key(author, "k", a_reservation())
-    assert answered == replace(held, answer='{"post": 1}')
-    assert not await stores.posts.take_over_key(author, "k", answered, now_ms=START_MS + 60_000)
-    await stores.posts.release_key(author, "k", held)
-    assert await stores.posts.reserve_key(author, "k", a_reservation()) == answered
-
-
-async def test_a_slow_request_may_still_answer_a_key_that_was_taken_over(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    await stores.posts.reserve_key(author, "k", held)
-    await stores.posts.take_over_key(author, "k", held, now_ms=START_MS + 60_000)
-    await stores.posts.answer_key(author, "k", held, "{}")
-    answered = await stores.posts.reserve_key(author, "k", a_reservation())
-    assert answered is not None
-    assert (answered.post_id, answered.answer) == (held.post_id, "{}")
-
-
-async def test_a_key_of_nobody_is_neither_taken_over_nor_answered(stores: Stores) -> None:
-    author, held = fresh("bob"), a_reservation()
-    assert not await stores.posts.take_over_key(author, "k", held, now_ms=START_MS)
-    await stores.posts.release_key(author, "k", held)
-    await stores.posts.answer_key(author, "k", held, "{}")
-    assert await stores.posts.reserve_key(author, "k", a_reservation()) is None

@@ -29,7 +29,7 @@ async def post_service() -> AsyncIterator[FastAPI]:
     async with a_populated_write_side() as api:
         yield make_app(
             title="posts",
-            routers=[post.router(api.engines, clock=api.clock, settings=api.settings)],
+            routers=post.routers(api.engines, clock=api.clock, settings=api.settings),
             ready=post.ready(api.engines, api.settings),
         )
 
@@ -39,7 +39,7 @@ async def graph_service() -> AsyncIterator[FastAPI]:
     async with a_populated_write_side() as api:
         yield make_app(
             title="users and follows",
-            routers=[graph.router(api.engines, clock=api.clock, settings=api.settings)],
+            routers=graph.routers(api.engines, clock=api.clock, settings=api.settings),
             ready=graph.ready(api.engines, api.settings),
         )
 

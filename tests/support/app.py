@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from fanfold.core.errors import Unavailable
+from fanfold.core.errors import LogUnavailable, TablesUnavailable
 from fanfold.core.events import PROJECTED_TOPICS, Event
 from fanfold.core.ports import Stores
 from fanfold.core.ports.engines import Engines
@@ -45,9 +45,9 @@ class _Port:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._tables.away:
-                raise Unavailable("the tables are away")
+                raise TablesUnavailable("the tables are away")
             answer = await method(*args, **kwargs)
-            if name == "reserve_key" and self._tables.away_after_reserving:
+            if name == "reserve" and self._tables.away_after_reserving:
                 self._tables.away = True
             return answer
 
@@ -68,12 +68,12 @@ class Log:
         await self.ping()
         position: Position = await self._log.append(event)
         if not self.acknowledges:
-            raise Unavailable("the log has it, and doesn't say so")
+            raise LogUnavailable("the log has it, and doesn't say so")
         return position if self.knows_positions else None
 
     async def ping(self) -> None:
         if self.away:
-            raise Unavailable("the log is away")
+            raise LogUnavailable("the log is away")
 
     def clock_skew_ms(self) -> int | None:
         return self.skew_ms
@@ -151,8 +151,8 @@ class _App:
         self.fastapi = make_app(
             title="the write side",
             routers=[
-                post.router(engines, clock=clock, settings=settings),
-                graph.router(engines, clock=clock, settings=settings),
+                *post.routers(engines, clock=clock, settings=settings),
+                *graph.routers(engines, clock=clock, settings=settings),
             ],
             ready=graph.ready(engines, settings),
         )

@@ -33,7 +33,15 @@ class Life:
 
 
 WRITES = {
-    *("create", "edit", "note_offset", "delete", "set_delivery", "register", "write_standing"),
+    *(
+        "create",
+        "edit",
+        "note_offset",
+        "delete",
+        "set_delivery",
+        "register",
+        "write_follower_count",
+    ),
     *("add_pulled", "write_plan", "finish_slice", "append", "dead_letter"),
     *(
         "write_mute",
@@ -92,6 +100,7 @@ class Mortal:
 def mortal(stores: Stores, life: Life) -> Stores:
     return Stores(
         posts=Mortal(stores.posts, life),
+        idempotency_keys=stores.idempotency_keys,
         users=Mortal(stores.users, life),
         follows=MortalFollows(stores.follows, life),
         ties=Mortal(stores.ties, life),

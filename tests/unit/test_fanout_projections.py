@@ -297,7 +297,7 @@ async def test_two_hundred_follows_of_one_author_cost_a_handful_of_reads() -> No
             "get": 1,
             "get_many": 1,  # whether any of the followers has left meanwhile
             "follower_edges": 1,
-            "write_standing": 1,
+            "write_follower_count": 1,
             "write_followers": 1,
             "write_following": 1,
         }

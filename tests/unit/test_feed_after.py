@@ -104,8 +104,10 @@ async def test_the_end_of_what_never_was_is_seen_once_it_is_counted(it: Waiting)
     """A block ends follows that mostly never were, and there is no edge then to tell."""
     stores = it.world.stores
     event = UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT)
-    await stores.users.write_standing(User("bob"), offset=6)
-    await it.check(_change(event, 7, lambda: stores.users.write_standing(User("bob"), offset=7)))
+    await stores.users.write_follower_count(User("bob"), offset=6)
+    await it.check(
+        _change(event, 7, lambda: stores.users.write_follower_count(User("bob"), offset=7))
+    )
 
 
 async def test_a_follow_that_shows_is_not_taken_for_ended_because_its_end_is_counted(
@@ -115,7 +117,7 @@ async def test_a_follow_that_shows_is_not_taken_for_ended_because_its_end_is_cou
     follow, unfollow = it.world.a_follow("alice", "bob"), it.world.an_unfollow("alice", "bob")
     await follow.project()
     position = it.log.keep(unfollow.event, unfollow.offset)
-    await stores.users.write_standing(User("bob"), offset=unfollow.offset)
+    await stores.users.write_follower_count(User("bob"), offset=unfollow.offset)
     assert await it.after(position) == BEHIND
 
 

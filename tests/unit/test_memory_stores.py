@@ -35,13 +35,13 @@ async def test_pointers_and_pulled_posts_are_gone_a_day_after_the_retention_wind
 
 async def test_an_idempotency_key_is_free_again_24_hours_after_its_last_change() -> None:
     clock = ManualClock()
-    posts = memory_stores(Settings(), clock=clock).posts
+    keys = memory_stores(Settings(), clock=clock).idempotency_keys
     held = KeyReservation(a_post_id(), "b0d1", START_MS)
-    await posts.reserve_key("bob", "k", held)
+    await keys.reserve("bob", "k", held)
     clock.advance(3600)
-    await posts.answer_key("bob", "k", held, "{}")
+    await keys.answer("bob", "k", held, "{}")
     rival = KeyReservation(a_post_id(), "b0d2", START_MS)
     clock.advance(86_399)
-    assert await posts.reserve_key("bob", "k", rival) == replace(held, answer="{}")
+    assert await keys.reserve("bob", "k", rival) == replace(held, answer="{}")
     clock.advance(1)
-    assert await posts.reserve_key("bob", "k", rival) is None
+    assert await keys.reserve("bob", "k", rival) is None

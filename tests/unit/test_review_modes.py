@@ -119,7 +119,7 @@ async def test_a_review_requests_all_authors_of_several_batches() -> None:
         authors = {f"author-{n}" for n in range(2 * BATCH + 1)}
         for author in authors:
             standing = User(author, follower_count=3)
-            await pipeline.stores.users.write_standing(standing, offset=1)
+            await pipeline.stores.users.write_follower_count(standing, offset=1)
         counts = await reviewed(pipeline, SMALL)
         assert (counts.users, counts.to_pull) == (len(authors), len(authors))
         assert await asked(pipeline) == authors

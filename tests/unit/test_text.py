@@ -6,28 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.http.problems import Invalid
-from fanfold.http.text import check_display_name, check_post_text
+from fanfold.core.text import display_name_error, post_text_error
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 FLAG = "🇳🇴"
 
 
 def wrong_post(text: str, *, max_chars: int = 2000) -> str | None:
-    """What to change, or None."""
-    try:
-        check_post_text(text, max_chars=max_chars)
-    except Invalid as problem:
-        return problem.errors[0].detail
-    return None
+    return post_text_error(text, max_chars=max_chars)
 
 
 def wrong_name(name: str) -> str | None:
-    try:
-        check_display_name(name)
-    except Invalid as problem:
-        return problem.errors[0].detail
-    return None
+    return display_name_error(name)
 
 
 @pytest.mark.parametrize("cluster", ["a", "é", "e\u0301", FAMILY, FLAG, "한", "\r\n", "नि"])

@@ -20,7 +20,7 @@ from cassandra.cluster import Session
 
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.session import DRIVER_ERRORS, translated
-from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.errors import Fault, TablesUnavailable
 from fanfold.core.settings import Settings
 from fanfold.core.topics import SCHEMAS
 
@@ -137,7 +137,9 @@ class Cql:
         """Change the schema, and return when all nodes agree on it."""
         result = await asyncio.to_thread(self._session.execute, cql, timeout=TIMEOUT_S)
         if not result.response_future.is_schema_agreed:
-            raise Unavailable("Cassandra: the nodes don't agree on the schema yet; run it again")
+            raise TablesUnavailable(
+                "Cassandra: the nodes don't agree on the schema yet; run it again"
+            )
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from uuid import UUID
 
 from fanfold.adapters.cassandra.author_walk import AuthorWalk
-from fanfold.adapters.cassandra.idempotency import IdempotencyKeys
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
 from fanfold.core.buckets import time_bucket
@@ -43,11 +42,10 @@ WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
 """
 
 
-class CassandraPosts(IdempotencyKeys):
+class CassandraPosts:
     """See `fanfold.core.ports.Posts`."""
 
     def __init__(self, session: CassandraSession, *, clock: Clock) -> None:
-        super().__init__(session)
         self._session = session
         self._walk = AuthorWalk(session, clock=clock)
         self._create_post = session.statement(CREATE_POST)
@@ -63,7 +61,7 @@ class CassandraPosts(IdempotencyKeys):
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         created, bucket = at_creation(post_id), time_bucket(post_id)
         run = self._session.run
-        # The pointer last: who finds it finds the post, and its bucket.
+        # The pointer last: a reader that finds it finds the post and its bucket.
         await asyncio.gather(
             run(self._create_post, post_id, author_id, content, created),
             run(self._create_bucket, author_id, bucket, created),
@@ -113,7 +111,7 @@ class CassandraPosts(IdempotencyKeys):
 def _post(post_id: UUID, row: Row) -> Post | None:
     author_id, content, edited_content, edited_at_ms, deleted, offset, likes, like_offset = row
     if author_id is None:
-        return None  # an edit, a deletion or a like came before the post itself
+        return None  # an edit, a deletion or a like was written before the post itself
     return Post(
         post_id=post_id,
         author_id=author_id,

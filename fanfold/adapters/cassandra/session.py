@@ -19,7 +19,7 @@ from cassandra.query import PreparedStatement
 
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.packed import PackedBatch
-from fanfold.core.errors import FanfoldError, Fault, Unavailable
+from fanfold.core.errors import FanfoldError, Fault, TablesUnavailable
 from fanfold.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -130,14 +130,14 @@ class CassandraSession:
     def prepared(self, statement: Statement) -> PreparedStatement:
         """The driver's statement. Raises `Unavailable` until connected."""
         if self._session is None or statement.prepared is None:
-            raise Unavailable(f"Cassandra: {self._why_not}")
+            raise TablesUnavailable(f"Cassandra: {self._why_not}")
         return statement.prepared
 
     @property
     def metadata(self) -> Any:
         """The driver's view of the ring. Raises `Unavailable` until connected."""
         if self._session is None:
-            raise Unavailable(f"Cassandra: {self._why_not}")
+            raise TablesUnavailable(f"Cassandra: {self._why_not}")
         return self._session.cluster.metadata
 
     async def _next_page(self, call: _Call) -> list[Row]:
@@ -161,11 +161,13 @@ class CassandraSession:
             async with asyncio.timeout(self._settings.cassandra_timeout_s):
                 await self._in_flight.acquire()
         except TimeoutError:
-            raise Unavailable(f"Cassandra: {STATEMENTS_IN_FLIGHT} statements in flight") from None
+            raise TablesUnavailable(
+                f"Cassandra: {STATEMENTS_IN_FLIGHT} statements in flight"
+            ) from None
 
     def _start(self, call: _Call, query: Any) -> None:
         if self._session is None:
-            self._settle(call, None, Unavailable(f"Cassandra: {self._why_not}"))
+            self._settle(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
             return
         try:
             call.response = self._session.execute_async(query)
@@ -286,7 +288,7 @@ def translated(error: BaseException) -> FanfoldError:
     if isinstance(error, FanfoldError):
         return error
     wrong_in_itself = isinstance(error, (RequestValidationException, SyntaxException))
-    root = Unavailable if isinstance(error, DRIVER_ERRORS) and not wrong_in_itself else Fault
+    root = TablesUnavailable if isinstance(error, DRIVER_ERRORS) and not wrong_in_itself else Fault
     ours = root(f"Cassandra: {_one_line(error)}")
     ours.__cause__ = error
     return ours

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fanfold.adapters.cassandra.activity import CassandraActivity
 from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.follows import CassandraFollows
+from fanfold.adapters.cassandra.idempotency_keys import CassandraIdempotencyKeys
 from fanfold.adapters.cassandra.jobs import CassandraJobs
 from fanfold.adapters.cassandra.likes import CassandraLikes
 from fanfold.adapters.cassandra.posts import CassandraPosts
@@ -30,6 +31,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
     batches = BatchWriter(session, settings)
     stores = Stores(
         posts=CassandraPosts(session, clock=clock),
+        idempotency_keys=CassandraIdempotencyKeys(session),
         users=CassandraUsers(session),
         follows=CassandraFollows(session, batches=batches),
         ties=CassandraTies(session),

@@ -15,7 +15,7 @@ asleep, asleep_offset, woke_offset, has_left FROM users
 """
 GET = EVERYONE + "WHERE user_id = ?"
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
-WRITE_STANDING = """
+WRITE_FOLLOWER_COUNT = """
 UPDATE users USING TIMESTAMP ?
 SET follower_count = ?, generation = ?, delivery = ?, pull_since_ms = ?, count_offset = ?
 WHERE user_id = ?
@@ -32,7 +32,7 @@ class CassandraUsers:
         self._session = session
         self._get = session.statement(GET)
         self._register = session.statement(REGISTER)
-        self._write_standing = session.statement(WRITE_STANDING)
+        self._write_follower_count = session.statement(WRITE_FOLLOWER_COUNT)
         self._set_asleep = session.statement(SET_ASLEEP)
         self._begin_waking = session.statement(BEGIN_WAKING)
         self._leave = session.statement(LEAVE)
@@ -50,9 +50,9 @@ class CassandraUsers:
     async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
         await self._session.run(self._register, at_offset(offset), display_name, user_id)
 
-    async def write_standing(self, user: User, *, offset: int) -> None:
+    async def write_follower_count(self, user: User, *, offset: int) -> None:
         await self._session.run(
-            self._write_standing,
+            self._write_follower_count,
             at_offset(offset),
             user.follower_count,
             user.generation,

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from fanfold.adapters.kafka.security import client_security
-from fanfold.core.errors import Unavailable
+from fanfold.core.errors import LogUnavailable
 from fanfold.core.settings import Settings
 
 
@@ -66,4 +66,4 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
+        raise LogUnavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error

@@ -16,7 +16,7 @@ from fanfold.adapters.kafka.reader import RecordReader
 from fanfold.adapters.kafka.tail import KafkaTail
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
-from fanfold.core.errors import Rejected, Unavailable
+from fanfold.core.errors import LogUnavailable, Rejected
 from fanfold.core.events import Encoded, Event, encode
 from fanfold.core.ports.log import Position, Record, Tail
 from fanfold.core.settings import Settings
@@ -92,9 +92,9 @@ class KafkaLog:
                 producer = await self._producer.current()
                 answered = await producer.client.force_metadata_update()
         except (KafkaError, TimeoutError) as error:
-            raise Unavailable("Kafka does not answer") from error
+            raise LogUnavailable("Kafka does not answer") from error
         if not answered:
-            raise Unavailable("Kafka does not answer")
+            raise LogUnavailable("Kafka does not answer")
 
     def _encoded(self, event: Event) -> Encoded:
         return encode(event, source=self._source, now_ms=self._clock.now_ms())
@@ -114,7 +114,7 @@ class KafkaLog:
         except (KafkaError, TimeoutError) as error:
             if producer is not None:
                 self._producer.discard(producer)
-            raise Unavailable(f"Kafka did not acknowledge: {error!r}") from error
+            raise LogUnavailable(f"Kafka did not acknowledge: {error!r}") from error
         finally:
             for sent in sending:
                 if not sent.cancel() and not sent.cancelled():

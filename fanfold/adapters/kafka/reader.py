@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 
 from fanfold.adapters.kafka.clients import make_consumer
 from fanfold.adapters.kafka.records import record_of
-from fanfold.core.errors import Unavailable
+from fanfold.core.errors import LogUnavailable
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -54,7 +54,7 @@ class RecordReader:
                 return None
             except (KafkaError, OSError) as error:
                 await self._disconnect()
-                raise Unavailable(f"Kafka: {error!r}") from error
+                raise LogUnavailable(f"Kafka: {error!r}") from error
 
     async def _read(self, position: Position) -> Record | None:
         consumer = self._consumer or await self._connect()

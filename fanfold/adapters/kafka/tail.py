@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from fanfold.adapters.kafka.clients import make_consumer
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.clock import Clock
-from fanfold.core.errors import Unavailable
+from fanfold.core.errors import LogUnavailable
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -60,7 +60,7 @@ class KafkaTail:
         except (KafkaError, OSError) as error:
             await self._disconnect()
             await self._clock.sleep(_RECONNECT_S)  # So that a reader in a loop doesn't spin.
-            raise Unavailable(f"Kafka: {error!r}") from error
+            raise LogUnavailable(f"Kafka: {error!r}") from error
         for partition, records in fetched.items():
             self._next[partition] = records[-1].offset + 1
         self._note_caught_up(consumer)

@@ -10,6 +10,7 @@ from uuid import UUID
 from fanfold.adapters.memory.activity import MemoryActivity
 from fanfold.adapters.memory.cells import Table
 from fanfold.adapters.memory.follows import MemoryFollows
+from fanfold.adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from fanfold.adapters.memory.jobs import MemoryJobs
 from fanfold.adapters.memory.likes import MemoryLikes
 from fanfold.adapters.memory.posts import MemoryPosts
@@ -27,7 +28,8 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
     """Empty stores. `clock` decides what has expired when something is read."""
     posts: Table[UUID] = Table()
     return Stores(
-        posts=MemoryPosts(posts, clock=clock),
+        posts=MemoryPosts(posts),
+        idempotency_keys=MemoryIdempotencyKeys(clock=clock),
         users=MemoryUsers(),
         follows=MemoryFollows(),
         ties=MemoryTies(),
@@ -35,9 +37,9 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         jobs=MemoryJobs(),
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),
-        ping=_always_there,
+        ping=_ping,
     )
 
 
-async def _always_there() -> None:
-    """Memory has no engine that could be away."""
+async def _ping() -> None:
+    """Memory always answers."""

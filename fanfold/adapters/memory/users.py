@@ -23,7 +23,7 @@ class MemoryUsers:
     async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
         self._users.write(user_id, offset, display_name=display_name)
 
-    async def write_standing(self, user: User, *, offset: int) -> None:
+    async def write_follower_count(self, user: User, *, offset: int) -> None:
         self._users.write(
             user.user_id,
             offset,

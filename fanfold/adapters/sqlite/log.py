@@ -21,7 +21,7 @@ from typing import NamedTuple, Self, TypeVar
 from fanfold.adapters.sqlite.file import Row, SqliteFile
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
-from fanfold.core.errors import FanfoldError, Fault, Unavailable
+from fanfold.core.errors import FanfoldError, Fault, LogUnavailable
 from fanfold.core.events import Encoded, Event, encode
 from fanfold.core.ports.log import Position, Record, Tail
 from fanfold.core.topics import load_topics
@@ -160,7 +160,7 @@ class SqliteLog:
             try:
                 await self._write(appends)
             except sqlite3.Error as error:
-                _refuse(appends, Unavailable(f"the log: {error}"))
+                _refuse(appends, LogUnavailable(f"the log: {error}"))
             except BaseException as error:
                 # Whatever the error, no caller may wait for an acknowledgement that will not come.
                 self._writing = None
@@ -197,7 +197,7 @@ class SqliteLog:
 
     def _opened(self) -> SqliteFile:
         if self._file is None:
-            raise Unavailable("the log is closed")
+            raise LogUnavailable("the log is closed")
         return self._file
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -208,7 +208,7 @@ class SqliteLog:
         try:
             return await self._in_thread(lambda: work(file))
         except sqlite3.Error as error:
-            raise Unavailable(f"the log: {error}") from error
+            raise LogUnavailable(f"the log: {error}") from error
 
 
 def _refuse(appends: Sequence[_Append], error: FanfoldError) -> None:

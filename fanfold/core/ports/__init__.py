@@ -2,14 +2,14 @@
 
 What holds for every method:
 
-* Idempotent: the same call twice leaves what it left once, and calls commute where their timestamps differ.
-* `offset` is the log offset of the event behind the write; of two writes to one cell the one with the higher offset
-  stays, whatever their order of arrival. Cells without an offset never change once written: their timestamp is the
-  post's creation time, so a replay can't regress them either.
+* Idempotent: a second identical call changes nothing, and calls with different timestamps commute.
+* `offset` is the log offset of the event that caused the write. Of two writes to one cell the one with the higher offset
+  stays, in whatever order they arrive. Cells without an offset never change once written: their timestamp is the post's
+  creation time, so a replay can't regress them either.
 * Reads see every write that returned before them (LOCAL_QUORUM).
-* Raises `Unavailable` and nothing else; whether a write then took effect is unknown, so repeat it.
+* Raises `Unavailable` and nothing else. Then it is unknown whether a write took effect, so repeat it.
 * Times are milliseconds since the Unix epoch. Post lists are newest first; `before` is exclusive, `since_ms`
-  inclusive, and fewer than `limit` rows means that there are no more.
+  inclusive, and fewer than `limit` rows mean that there are no more.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from fanfold.core.ports.activity import Activity
 from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
+from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
-from fanfold.core.ports.posts import AuthoredPost, KeyReservation, Post, Posts
+from fanfold.core.ports.posts import AuthoredPost, Post, Posts
 from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, Pulled, Timelines
 from fanfold.core.ports.users import User, Users
@@ -33,6 +34,7 @@ __all__ = [
     "Follow",
     "FollowerEdge",
     "Follows",
+    "IdempotencyKeys",
     "Jobs",
     "KeyReservation",
     "Like",
@@ -56,12 +58,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All of them together, as a composition root hands them out.
+    """All stores. A composition root makes them.
 
-    `ping` returns if the engine behind all of them answers, and raises `Unavailable`.
+    `ping` returns if their engine answers; otherwise it raises `Unavailable`.
     """
 
     posts: Posts
+    idempotency_keys: IdempotencyKeys
     users: Users
     follows: Follows
     ties: Ties

@@ -1,4 +1,4 @@
-"""Both engines together, as a composition root hands them out."""
+"""The log and the stores. A composition root makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts, each author's list of them, and idempotency keys."""
+"""Posts, and each author's list of them."""
 
 from __future__ import annotations
 
@@ -40,18 +40,8 @@ class AuthoredPost(NamedTuple):
     delivery: Delivery | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyReservation:
-    """An idempotency key's row. `answer` is None while the request that reserved it is in flight."""
-
-    post_id: UUID
-    body_hash: str
-    reserved_at_ms: int
-    answer: str | None = None
-
-
 class Posts(Protocol):
-    """Posts, each author's list of them, and idempotency keys."""
+    """Posts, and each author's list of them."""
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         """Write the post, then the author's pointer to it."""
@@ -77,22 +67,3 @@ class Posts(Protocol):
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[AuthoredPost]:
         """The author's posts, newest first, deleted ones too."""
-
-    async def reserve_key(
-        self, author_id: str, key: str, reservation: KeyReservation
-    ) -> KeyReservation | None:
-        """Reserve an idempotency key for 24 h. Linearizable.
-
-        None when it was free, or is held by this very reservation; else the row that holds it.
-        """
-
-    async def take_over_key(
-        self, author_id: str, key: str, held: KeyReservation, *, now_ms: int
-    ) -> bool:
-        """Renew an abandoned reservation, keeping its post id. False when another request was faster."""
-
-    async def release_key(self, author_id: str, key: str, held: KeyReservation) -> None:
-        """Let the next request take it over at once (its `reserved_at_ms` becomes 0)."""
-
-    async def answer_key(self, author_id: str, key: str, held: KeyReservation, answer: str) -> None:
-        """Keep the answer for every later request with the key."""

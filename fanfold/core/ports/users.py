@@ -44,7 +44,7 @@ class Users(Protocol):
     async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
         """Set the display name."""
 
-    async def write_standing(self, user: User, *, offset: int) -> None:
+    async def write_follower_count(self, user: User, *, offset: int) -> None:
         """Write all of the row but the display name, with `count_offset = offset`: one atomic row."""
 
     async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from fanfold.core.errors import Rejected
 from fanfold.core.ids import USER_ID_PATTERN
-from fanfold.http.problems import Invalid
-from fanfold.http.text import check_display_name
+from fanfold.core.text import display_name_error
 
 _HEADER = ["user_id", "display_name"]
 _USER_ID = re.compile(USER_ID_PATTERN)
@@ -43,8 +42,6 @@ def _checked(row: list[str], line: str) -> tuple[str, str]:
     user_id, name = row
     if len(user_id) > 64 or not _USER_ID.fullmatch(user_id):
         raise Rejected(f"{line}: the id is not a valid user id")
-    try:
-        check_display_name(name)
-    except Invalid as invalid:
-        raise Rejected(f"{line}: {invalid.errors[0].detail}") from invalid
+    if (error := display_name_error(name)) is not None:
+        raise Rejected(f"{line}: {error}")
     return user_id, name

@@ -41,7 +41,7 @@ class ReadPosts:
         if author.left:
             raise _not_found()
         if author_id != viewer:
-            await within(self._budget_s, refuse_blocked(viewer, author_id, stores=self._stores))
+            await within(self._budget_s, refuse_blocked(viewer, author_id, ties=self._stores.ties))
         coverage = Coverage()
         likings = Likings(self._reads, viewer, coverage)
         found = await likings.beside(

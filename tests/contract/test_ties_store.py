@@ -1,4 +1,4 @@
-"""Mutes and blocks in the tables of both adapters."""
+"""Mutes and blocks in both adapters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def a_tie(other: str, *, offset: int, active: bool = True, mine: bool = True) ->
     return Tie(other, active=active, since_ms=START_MS + offset, offset=offset, mine=mine)
 
 
-async def test_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
+async def test_a_user_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     assert await stores.ties.mutes(alice) == {}
     assert await stores.ties.mute_of(alice, bob) is None
@@ -55,63 +55,63 @@ async def test_a_mute_is_the_same_whatever_the_order_and_number_of_writes(
 ) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     writes = [
-        partial(mute, stores, alice, bob, offset=at, active=active)
-        for at, active in enumerate(history)
+        partial(mute, stores, alice, bob, offset=offset, active=active)
+        for offset, active in enumerate(history)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
     last = a_tie(bob, offset=len(history) - 1, active=history[-1])
     assert await stores.ties.mutes(alice) == {bob: last}
     assert await stores.ties.mute_of(alice, bob) == last
-    assert await stores.ties.mutes(bob) == {}, "whom it concerns isn't told"
+    assert await stores.ties.mutes(bob) == {}, "the muted user doesn't see it"
 
 
 @examples_in_one_store
 @given(mine=histories, theirs=histories, seed=st.integers())
-async def test_two_blocks_are_told_apart_whatever_the_order_and_number_of_writes(
+async def test_two_opposite_blocks_stay_distinct_whatever_the_order_and_number_of_writes(
     stores: Stores, mine: list[bool], theirs: list[bool], seed: int
 ) -> None:
-    # Each comes from its maker's partition, so the offsets of the two say nothing about each other.
+    # Each event is in its maker's partition, so the offsets of the two don't compare.
     alice, bob = fresh("alice"), fresh("bob")
     writes = [
-        partial(block, stores, alice, bob, offset=at, active=active)
-        for at, active in enumerate(mine)
+        partial(block, stores, alice, bob, offset=offset, active=active)
+        for offset, active in enumerate(mine)
     ]
     writes += [
-        partial(block, stores, bob, alice, offset=at, active=active)
-        for at, active in enumerate(theirs)
+        partial(block, stores, bob, alice, offset=offset, active=active)
+        for offset, active in enumerate(theirs)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
-    own, suffered = (len(mine) - 1, mine[-1]), (len(theirs) - 1, theirs[-1])
-    for user, other, (made_at, made), (met_at, met) in (
-        (alice, bob, own, suffered),
-        (bob, alice, suffered, own),
+    made_by_alice, made_by_bob = (len(mine) - 1, mine[-1]), (len(theirs) - 1, theirs[-1])
+    for user, other, (own_offset, own), (other_offset, others) in (
+        (alice, bob, made_by_alice, made_by_bob),
+        (bob, alice, made_by_bob, made_by_alice),
     ):
         expected = [
-            a_tie(other, offset=met_at, active=met, mine=False),
-            a_tie(other, offset=made_at, active=made),
+            a_tie(other, offset=other_offset, active=others, mine=False),
+            a_tie(other, offset=own_offset, active=own),
         ]
         assert await stores.ties.blocks(user) == expected
         assert await stores.ties.blocks_between(user, other) == expected
 
 
-async def test_a_block_of_one_is_seen_by_both_and_known_for_whose_it_is(stores: Stores) -> None:
+async def test_both_users_see_a_block_and_who_made_it(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     await block(stores, alice, bob, offset=4)
     assert await stores.ties.blocks(alice) == [a_tie(bob, offset=4)]
     assert await stores.ties.blocks(bob) == [a_tie(alice, offset=4, mine=False)]
 
 
-async def test_ties_are_in_order_of_the_other_and_of_nobody_else(stores: Stores) -> None:
+async def test_ties_are_in_order_of_the_other_user_and_only_ones_own(stores: Stores) -> None:
     alice = fresh("alice")
     others = [fresh(name) for name in ("zoe", "Bob", "bob", "_x", "0")]
-    for at, other in enumerate(others):
-        await mute(stores, alice, other, offset=at, active=at % 2 == 0)
-        if at % 2:
-            await block(stores, alice, other, offset=at)
+    for offset, other in enumerate(others):
+        await mute(stores, alice, other, offset=offset, active=offset % 2 == 0)
+        if offset % 2:
+            await block(stores, alice, other, offset=offset)
         else:
-            await block(stores, other, alice, offset=at)
+            await block(stores, other, alice, offset=offset)
     mutes, blocks = await stores.ties.mutes(alice), await stores.ties.blocks(alice)
     assert list(mutes) == [tie.other_id for tie in blocks] == sorted(others)
     assert {other for other, tie in mutes.items() if not tie.active} == {others[1], others[3]}
@@ -123,7 +123,7 @@ async def test_ties_are_in_order_of_the_other_and_of_nobody_else(stores: Stores)
         ]
 
 
-async def test_a_mute_and_a_block_of_the_same_two_leave_each_other_alone(stores: Stores) -> None:
+async def test_a_mute_and_a_block_of_the_same_two_users_are_independent(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     await mute(stores, alice, bob, offset=9)
     await block(stores, alice, bob, offset=2)

@@ -1,0 +1,57 @@
+"""The rules for the text of a post and for a display name. Text is kept exactly as it was sent, or refused.
+
+Lengths are in grapheme clusters, as people count characters.
+"""
+
+from __future__ import annotations
+
+import regex
+
+POST_MAX_BYTES = 16 * 1024
+NAME_MAX_CHARS = 100
+NAME_MAX_BYTES = 4 * 1024
+
+# U+2028 and U+2029 break a line without being control characters.
+_CONTROL = regex.compile(r"[^\P{Cc}\t\n\r]")
+_LINE_BREAKING = regex.compile(r"[\p{Cc}\u2028\u2029]")
+_SURROGATE = regex.compile(r"[\ud800-\udfff]")
+# A character that shows: not a space, not a control or format character, and not one that fonts draw as nothing.
+_VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}]")
+_GRAPHEME = regex.compile(r"\X")
+
+
+def post_text_error(text: str, *, max_chars: int) -> str | None:
+    """What to change in the text of a post; None for a text that a post may have."""
+    if error := _error(text, max_chars=max_chars, max_bytes=POST_MAX_BYTES):
+        return error
+    if _CONTROL.search(text):
+        return "Remove control characters other than tab and line breaks."
+    return None
+
+
+def display_name_error(name: str) -> str | None:
+    """What to change in a display name; None for 1-100 characters on one line."""
+    if error := _error(name, max_chars=NAME_MAX_CHARS, max_bytes=NAME_MAX_BYTES):
+        return error
+    if _LINE_BREAKING.search(name):
+        return "Write it on one line, without control characters."
+    return None
+
+
+def _error(text: str, *, max_chars: int, max_bytes: int) -> str | None:
+    if _SURROGATE.search(text):
+        return "Send text without lone surrogates."
+    if not _VISIBLE.search(text):
+        return "Write something: it is blank."
+    if len(text.encode()) > max_bytes:
+        return f"Shorten it to {max_bytes} bytes of UTF-8."
+    if _longer_than(text, max_chars):
+        return f"Shorten it to {max_chars} characters."
+    return None
+
+
+def _longer_than(text: str, max_chars: int) -> bool:
+    # A cluster has at least one code point, so most texts need no counting.
+    if len(text) <= max_chars:
+        return False
+    return sum(1 for _ in _GRAPHEME.finditer(text)) > max_chars

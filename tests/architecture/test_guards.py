@@ -1,0 +1,117 @@
+"""Every route of every service has the guards that it needs: a new route that lacks one fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from fanfold.http.auth import acting_user
+from fanfold.http.guards import OwnUserId, WriteGuards
+from tests.fuzz.services import fanout_service, feed_service, graph_service, post_service
+
+Service = Callable[[], AbstractAsyncContextManager[FastAPI]]
+
+WITHOUT_CREDENTIAL = {
+    "GET /livez": "probes have no credential",
+    "GET /readyz": "probes have no credential",
+    "GET /metrics": "Prometheus has no credential",
+}
+MAY_HAVE_LEFT = {
+    "POST /posts": "posts are accepted without the tables: publishing looks for the actor's row itself",
+    "DELETE /users/{user_id}": "leaving is idempotent",
+}
+FOR_OTHERS_TOO = {
+    "GET /users/{user_id}": "profiles are public",
+    "GET /users/{user_id}/following": "lists of follows are public",
+    "GET /users/{user_id}/followers": "lists of follows are public",
+    "GET /users/{user_id}/posts": "an author's posts are public",
+    "GET /users/{user_id}/feed": "the route refuses others itself: `not-your-feed`",
+    "GET /users/{user_id}/feed/new": "the route refuses others itself: `not-your-feed`",
+    "GET /users/{user_id}/feed/stream": "the route refuses others itself: `not-your-feed`",
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route, and the functions that run before it."""
+
+    name: str
+    writes: bool
+    guards: set[Callable[..., Any]]
+
+
+def routes(app: FastAPI) -> Iterator[Route]:
+    for context in iter_route_contexts(app.routes):
+        # The others are FastAPI's own: the OpenAPI document and its pages.
+        if isinstance(context.original_route, APIRoute):
+            for method in context.methods or ():
+                name = f"{method} {context.path}"
+                yield Route(name, method not in ("GET", "HEAD"), guards_of(context))
+
+
+def guards_of(context: RouteContext) -> set[Callable[..., Any]]:
+    return {function(dependant) for dependant in dependencies(context.dependant)}
+
+
+def dependencies(dependant: Dependant) -> Iterator[Dependant]:
+    for dependency in dependant.dependencies:
+        yield dependency
+        yield from dependencies(dependency)
+
+
+def function(dependant: Dependant) -> Callable[..., Any]:
+    call: Any = dependant.call
+    plain: Callable[..., Any] = getattr(call, "__func__", call)
+    return plain
+
+
+@pytest.fixture(params=[post_service, graph_service, feed_service, fanout_service])
+async def served(request: pytest.FixtureRequest) -> list[Route]:
+    service: Service = request.param
+    async with service() as app:
+        return list(routes(app))
+
+
+async def test_every_route_but_those_of_operators_needs_a_credential(served: list[Route]) -> None:
+    open_routes = {route.name for route in served if acting_user not in route.guards}
+    assert open_routes == set(WITHOUT_CREDENTIAL)
+
+
+async def test_every_write_needs_a_writable_clock(served: list[Route]) -> None:
+    unguarded = [
+        route.name
+        for route in served
+        if route.writes and WriteGuards.writable_clock not in route.guards
+    ]
+    assert unguarded == []
+
+
+async def test_every_write_is_refused_to_a_user_who_has_left(served: list[Route]) -> None:
+    unguarded = {
+        route.name for route in served if route.writes and WriteGuards.not_left not in route.guards
+    }
+    assert unguarded <= set(MAY_HAVE_LEFT)
+
+
+async def test_every_route_under_a_user_id_is_for_that_user_alone(served: list[Route]) -> None:
+    unguarded = {
+        route.name
+        for route in served
+        if " /users/{user_id}" in route.name and OwnUserId.own_user_id not in route.guards
+    }
+    assert unguarded <= set(FOR_OTHERS_TOO)
+
+
+async def test_no_exception_is_for_a_route_that_is_gone() -> None:
+    names: set[str] = set()
+    for service in (post_service, graph_service, feed_service):
+        async with service() as app:
+            names |= {route.name for route in routes(app)}
+    assert {*WITHOUT_CREDENTIAL, *MAY_HAVE_LEFT, *FOR_OTHERS_TOO} <= names
