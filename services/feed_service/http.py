@@ -97,7 +97,7 @@ class FeedRoutes:
                 "query", "explain", "Leave it out, or ask for `relevance`: a time needs no reasons."
             )
         awaited = await self.reader.after_writes(user_id, _positions(after))
-        page, missing = await self.reader.read_feed(
+        page, missing = await self.reader.feeds.page(
             user_id,
             ranking=ranking,
             limit=limit,
@@ -110,7 +110,7 @@ class FeedRoutes:
     async def count_new(self, user_id: UserIdPath, actor: Actor, since: Since) -> Response:
         """Count the posts that have come to one's own feed since a post, or since a first page was read."""
         refuse_others(user_id, actor)
-        new, missing = await self.reader.read_head.count_new(user_id, _since(since, user_id))
+        new, missing = await self.reader.feeds.count_new(user_id, _since(since, user_id))
         return _json(new, missing)
 
     async def read_posts(

@@ -65,10 +65,14 @@ class Presence:
         self._woken = _Lately(WAKING_S, most_remembered)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def seen(self, user_id: str, *, asleep_at: int | None) -> None:
+    def seen(self, user_id: str, *, asleep_offset: int | None) -> None:
         """A user reads their feed, who sleeps since that offset (None: is awake). Returns at once."""
         now_s = self._clock.monotonic_s()
-        if asleep_at is not None and self._free() and self._woken.add(user_id, now_s, asleep_at):
+        if (
+            asleep_offset is not None
+            and self._free()
+            and self._woken.add(user_id, now_s, asleep_offset)
+        ):
             self._do(self._wake, user_id, self._woken)
         if self._free() and self._noted.add(user_id, now_s):
             self._do(self._note, user_id, self._noted)

@@ -58,7 +58,6 @@ class Feeds(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "loop"):
             self.run(self.reader.reads.close())
-            self.run(self.reader.celebrities.close())
             self.loop.close()
 
     # What happens.

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.ids import first_post_id_at
-from feed_service.candidates import Candidate, Page, candidate
+from feed_service.candidates import Candidate, Page
 from feed_service.query.merge import Merge, Source
 from tests.support.examples import examples
 
 lists_of_posts = st.lists(st.integers(0, 60), unique=True).map(
     lambda moments: [
-        candidate(first_post_id_at(ms), f"author-{ms % 5}", "push")
+        Candidate(-first_post_id_at(ms).int, f"author-{ms % 5}", "push")
         for ms in sorted(moments, reverse=True)
     ]
 )

@@ -43,7 +43,7 @@ class Opened:
     by_star: UUID
 
     async def contents(self) -> list[str]:
-        page, missing = await self.reader.read_feed(
+        page, missing = await self.reader.feeds.page(
             "alice", ranking="chronological", limit=10, cursor=None
         )
         assert missing == []

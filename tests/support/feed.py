@@ -38,18 +38,15 @@ from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
 from feed_service import http as feed
 from feed_service.caches.cached_reads import CachedReads
-from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.recent_likes import LISTED
 from feed_service.consistency.after_writes import AfterWrites
 from feed_service.feed_reader import FeedReader
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.presence import Presence
 from feed_service.query.cursor import Ranking
+from feed_service.query.feeds import Feeds
 from feed_service.query.items import FeedItem, FeedPage
-from feed_service.query.read_feed import FeedRules, ReadFeed
-from feed_service.query.read_head import ReadHead
 from feed_service.query.read_posts import ReadPosts
-from feed_service.query.sources import Sources
 from tests.support.clock import ManualClock
 from tests.support.stores import write_edges
 
@@ -358,25 +355,11 @@ class Reader:
             budget_s=budget_s,
             listed_likes=listed_likes,
         )
-        self.celebrities = Celebrities(
-            stores.timelines, settings=settings, clock=clock, budget_s=budget_s
-        )
         self.log = Records()
         self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]
-        sources = Sources(
-            self.reads,
-            self.celebrities,
-            stores.timelines,
-            presence=self.presence,
-            budget_s=budget_s,
-        )
-        rules = FeedRules.of(settings)
-        self.read_feed = ReadFeed(sources, self.reads, rules=rules, clock=clock)
+        self.feeds = Feeds(self.reads, presence=self.presence, settings=settings, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
-        self.read_head = ReadHead(
-            sources, self.reads, retention_ms=settings.retention_ms, clock=clock
-        )
-        self.live = LiveFeeds(self.read_head.newest, clock=clock, most=2)
+        self.live = LiveFeeds(self.feeds.newest, clock=clock, most=2)
         self.after_writes = AfterWrites(
             log=self.log,  # type: ignore[arg-type]
             stores=stores,
@@ -399,7 +382,7 @@ class Reader:
         limit: int = 10,
         cursor: str | None = None,
     ) -> tuple[FeedPage, list[str]]:
-        page, missing = await self.read_feed(viewer, ranking=ranking, limit=limit, cursor=cursor)
+        page, missing = await self.feeds.page(viewer, ranking=ranking, limit=limit, cursor=cursor)
         return page, list(missing)
 
     async def whole(
@@ -431,7 +414,6 @@ async def a_reader(world: World, **how: Any) -> AsyncIterator[Reader]:
     finally:
         await reader.presence.close()
         await reader.reads.close()
-        await reader.celebrities.close()
 
 
 @asynccontextmanager
@@ -443,8 +425,7 @@ async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.As
         return
 
     opened = FeedReader(
-        reader.read_feed,
-        reader.read_head,
+        reader.feeds,
         reader.read_posts,
         reader.after_writes,
         reader.live,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from fanfold.core.errors import Unavailable
-from feed_service.caches.cache import Cache, Freshness, Loaded
+from feed_service.caches.cache import Cache, Loaded
 from tests.support.clock import ManualClock
 
 FOR_EVER = float("inf")
@@ -39,8 +39,14 @@ class Setting:
         self.clock = ManualClock()
         self.shelf = Shelf()
         self.trusted = True
-        freshness = Freshness(ttl_s, self.clock, lambda: self.trusted)
-        self.cache: Cache[str, int] = Cache("test", self.shelf.load, size=size, freshness=freshness)
+        self.cache: Cache[str, int] = Cache(
+            "test",
+            self.shelf.load,
+            size=size,
+            ttl_s=ttl_s,
+            clock=self.clock,
+            trusted=lambda: self.trusted,
+        )
 
 
 async def settle() -> None:

@@ -15,14 +15,7 @@ from fanfold.core.ids import new_post_id
 from fanfold.core.ports import RecentLike
 from feed_service.caches.cached_reads import COUNTS_S
 from feed_service.caches.pending import Held
-from feed_service.caches.recent_likes import (
-    JUDGED,
-    LISTED,
-    Ids,
-    hidden_likes,
-    recent_likes_of,
-    shows_likes,
-)
+from feed_service.caches.recent_likes import JUDGED, LISTED, RecentLikes, hidden_likes, shows_likes
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_like, an_unlike
@@ -70,7 +63,7 @@ async def test_a_post_shows_how_many_like_it_and_whether_the_reader_does(
     for items in (
         await reader.whole("alice"),
         await reader.whole("alice", ranking="relevance"),
-        (await reader.read_head.newest("alice", 10, frozenset())).items,
+        (await reader.feeds.newest("alice", 10, frozenset())).items,
         (await reader.read_posts("bob", viewer="alice", limit=10, cursor=None)).items,
     ):
         shown = {item.post_id: (item.like_count, item.liked_by_me) for item in items}
@@ -157,7 +150,7 @@ async def test_a_read_after_an_own_like_counts_it(world: World, reader: Reader) 
     position = reader.log.keep(change.event, change.offset)
     await change.project()
     awaited = await reader.after_writes("alice", [position])
-    page, _ = await reader.read_feed(
+    page, _ = await reader.feeds.page(
         "alice", ranking="relevance", limit=10, cursor=None, awaited=awaited
     )
     (item,) = page.items
@@ -189,37 +182,37 @@ def some_likes(count: int) -> list[RecentLike]:
     ]
 
 
-def test_a_taste_holds_its_likes_and_no_others() -> None:
+def test_recent_likes_hold_their_posts_and_no_others() -> None:
     for count in (0, 1, 2, 3, LISTED):
         likes = some_likes(count)
-        recent = recent_likes_of(likes)
-        assert all(recent.lists(like.post_id) for like in likes)
-        assert not any(recent.lists(like.post_id) for like in some_likes(20))
+        recent = RecentLikes.of(likes)
+        assert all(like.post_id in recent for like in likes)
+        assert not any(like.post_id in recent for like in some_likes(20))
 
 
 @given(st.lists(st.integers(0, 2**128 - 1)), st.integers(0, 2**128 - 1))
-def test_ids_hold_what_a_set_would_hold(numbers: list[int], other: int) -> None:
-    ids = Ids(UUID(int=number) for number in numbers)
+def test_recent_likes_hold_what_a_set_would_hold(numbers: list[int], other: int) -> None:
+    recent = RecentLikes.of([RecentLike(0, UUID(int=number), "bob") for number in numbers])
     for number in (*numbers, *(n ^ 1 for n in numbers), *(n ^ 1 << 64 for n in numbers), other):
-        assert (UUID(int=number) in ids) == (number in set(numbers))
+        assert (UUID(int=number) in recent) == (number in set(numbers))
 
 
-def test_a_list_that_is_not_full_tells_of_all_posts() -> None:
-    assert recent_likes_of(some_likes(LISTED - 1)).tells(0)
-    full = recent_likes_of(some_likes(LISTED))
+def test_a_list_that_is_not_full_covers_all_posts() -> None:
+    assert RecentLikes.of(some_likes(LISTED - 1)).covers(0)
+    full = RecentLikes.of(some_likes(LISTED))
     oldest_ms = START_MS - LISTED + 1
-    assert full.tells(oldest_ms + 10_000)
+    assert full.covers(oldest_ms + 10_000)
     # A like may carry an earlier time than its post: another service's clock gave it.
-    assert not full.tells(oldest_ms + 9_999)
+    assert not full.covers(oldest_ms + 9_999)
 
 
 def test_affinity_is_the_share_of_the_last_hundred_likes() -> None:
-    assert recent_likes_of([]).shares == {}
-    assert recent_likes_of(some_likes(8)).shares == dict.fromkeys(
+    assert RecentLikes.of([]).author_shares == {}
+    assert RecentLikes.of(some_likes(8)).author_shares == dict.fromkeys(
         ("by-0", "by-1", "by-2", "by-3"), 0.25
     )
     older = [like._replace(author_id="long ago") for like in some_likes(300)]
-    assert set(recent_likes_of(some_likes(JUDGED) + older).shares) == {
+    assert set(RecentLikes.of(some_likes(JUDGED) + older).author_shares) == {
         "by-0",
         "by-1",
         "by-2",
@@ -227,9 +220,9 @@ def test_affinity_is_the_share_of_the_last_hundred_likes() -> None:
     }
 
 
-def test_a_taste_is_up_to_date_when_each_post_is_in_it_as_the_log_last_said() -> None:
+def test_recent_likes_are_up_to_date_when_each_post_is_in_them_as_the_log_last_said() -> None:
     likes = some_likes(3)
-    recent = recent_likes_of(likes)
+    recent = RecentLikes.of(likes)
     there, elsewhere = likes[1].post_id, new_post_id(START_MS)
     assert shows_likes(recent, {there: Held(True, 7), elsewhere: Held(False, 8)}, {})
     assert not shows_likes(recent, {there: Held(False, 7)}, {})
@@ -238,7 +231,7 @@ def test_a_taste_is_up_to_date_when_each_post_is_in_it_as_the_log_last_said() ->
 
 
 def test_a_like_may_be_hidden_behind_the_end_of_a_full_list() -> None:
-    recent = recent_likes_of(some_likes(LISTED))
+    recent = RecentLikes.of(some_likes(LISTED))
     elsewhere = new_post_id(START_MS)
     changes = {elsewhere: Held(True, 7), new_post_id(START_MS): Held(False, 7)}
     assert hidden_likes(recent, changes) == [elsewhere]

@@ -31,7 +31,7 @@ async def read_after(reader: Reader, *changes: Change) -> list[str]:
     positions = [reader.log.keep(change.event, change.offset) for change in changes]
     awaited = await reader.after_writes("alice", positions)
     assert not awaited.behind
-    page, missing = await reader.read_feed(
+    page, missing = await reader.feeds.page(
         "alice", ranking="chronological", limit=10, cursor=None, awaited=awaited
     )
     assert not missing
@@ -88,7 +88,7 @@ async def test_a_count_that_was_being_read_is_not_shown_to_who_reads_after_a_lik
     world: World, reader: Reader
 ) -> None:
     post_id = await world.post("alice")
-    await reader.reads.people(("alice",))
+    await reader.reads.names(("alice",))
     release = world.posts.hold("get")
     before = asyncio.create_task(reader.whole("alice"))
     await world.posts.until_held("get")
@@ -99,7 +99,7 @@ async def test_a_count_that_was_being_read_is_not_shown_to_who_reads_after_a_lik
     awaited = await reader.after_writes("alice", [position])
     release()
     await before
-    page, _ = await reader.read_feed(
+    page, _ = await reader.feeds.page(
         "alice", ranking="chronological", limit=10, cursor=None, awaited=awaited
     )
     (item,) = page.items

@@ -46,12 +46,12 @@ async def test_a_read_is_noted_once_a_day() -> None:
     world = World()
     async with a_presence(world) as (presence, _):
         for _ in range(3):
-            presence.seen("alice", asleep_at=None)
+            presence.seen("alice", asleep_offset=None)
             await settled()
         assert world.activity.calls["note_read"] == 1
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
         world.clock.advance(NOTED_S)
-        presence.seen("alice", asleep_at=None)
+        presence.seen("alice", asleep_offset=None)
         await settled()
         assert world.activity.calls["note_read"] == 2
 
@@ -60,10 +60,10 @@ async def test_a_note_that_failed_is_made_at_the_next_read() -> None:
     world = World()
     async with a_presence(world) as (presence, _):
         world.activity.away.add("note_read")
-        presence.seen("alice", asleep_at=None)
+        presence.seen("alice", asleep_offset=None)
         await settled()
         world.activity.away.clear()
-        presence.seen("alice", asleep_at=None)
+        presence.seen("alice", asleep_offset=None)
         await settled()
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
 
@@ -73,21 +73,21 @@ async def test_what_is_remembered_and_what_is_under_way_are_bounded() -> None:
     async with a_presence(world, most=10) as (presence, _):
         world.activity.hanging.add("note_read")
         for n in range(500):
-            presence.seen(f"reader-{n}", asleep_at=None)
+            presence.seen(f"reader-{n}", asleep_offset=None)
         tasks = [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]
         assert len(tasks) == 64
         await presence.close()
         world.activity.hanging.clear()
         for n in range(500):
-            presence.seen(f"reader-{n}", asleep_at=None)
+            presence.seen(f"reader-{n}", asleep_offset=None)
             await settled()
         world.activity.calls.clear()
         for n in range(490, 500):
-            presence.seen(f"reader-{n}", asleep_at=None)
+            presence.seen(f"reader-{n}", asleep_offset=None)
         await settled()
         latest = world.activity.calls.total()
         assert latest == 0, "the latest are remembered"
-        presence.seen("reader-1", asleep_at=None)
+        presence.seen("reader-1", asleep_offset=None)
         await settled()
         older = world.activity.calls.total()
         assert older == 1, "older ones are not"
@@ -100,10 +100,10 @@ async def test_a_sleeper_is_woken_once_however_often_they_read() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         for _ in range(5):
-            presence.seen("alice", asleep_at=7)
+            presence.seen("alice", asleep_offset=7)
         await settled()
         assert reader.log.appended == [UserWoke(user_id="alice", woke_at=AT)]
-        presence.seen("bob", asleep_at=None)
+        presence.seen("bob", asleep_offset=None)
         await settled()
         assert len(reader.log.appended) == 1
 
@@ -112,7 +112,7 @@ async def test_an_awakening_that_another_process_began_is_enough() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         presence.apply(UserWoke(user_id="alice", woke_at=AT), 8)
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         assert reader.log.appended == []
 
@@ -121,16 +121,16 @@ async def test_whoever_falls_asleep_again_is_woken_and_noted_again() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         fell_asleep = UserFellAsleep(user_id="alice", fell_asleep_at=AT)
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         # The log is read a moment after the tables: the sleep that is over must not look like another.
         presence.apply(fell_asleep, 7)
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         assert len(reader.log.appended) == 1
         presence.apply(UserWoke(user_id="alice", woke_at=AT), 8)
         presence.apply(fell_asleep, 9)
-        presence.seen("alice", asleep_at=9)
+        presence.seen("alice", asleep_offset=9)
         await settled()
         assert len(reader.log.appended) == 2
         assert world.activity.calls["note_read"] == 3
@@ -140,14 +140,14 @@ async def test_an_awakening_that_came_to_nothing_is_begun_again() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         reader.log.away = True
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         reader.log.away = False
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         assert len(reader.log.appended) == 1, "the log was away"
         world.clock.advance(WAKING_S)
-        presence.seen("alice", asleep_at=7)
+        presence.seen("alice", asleep_offset=7)
         await settled()
         assert len(reader.log.appended) == 2, "and the worker has made a dead letter of it"
 

@@ -139,7 +139,7 @@ async def test_posts_of_one_who_left_are_gone_at_once_and_the_page_is_full_witho
     assert [item.post_id for item in page.items] == kept[:10]
     rest, _ = await reader.page("alice", ranking=ranking, limit=100, cursor=first.next_cursor)
     assert {item.author_id for item in rest.items} == {"carol"}
-    counted, _ = await reader.read_head.count_new("alice", kept[3])
+    counted, _ = await reader.feeds.count_new("alice", kept[3])
     assert counted.count == 3
 
 
@@ -168,8 +168,8 @@ async def test_one_who_left_has_no_feed(world: World, reader: Reader, *, project
         reader.page("alice"),
         reader.page("alice", ranking="relevance"),
         reader.page("alice", ranking="relevance", cursor=first.next_cursor),
-        reader.read_head.newest("alice", 10, frozenset()),
-        reader.read_head.count_new("alice", first.items[0].post_id),
+        reader.feeds.newest("alice", 10, frozenset()),
+        reader.feeds.count_new("alice", first.items[0].post_id),
         reader.read_posts("alice", viewer="alice", limit=10, cursor=None),
         reader.read_posts("alice", viewer="bob", limit=10, cursor=None),
     ):

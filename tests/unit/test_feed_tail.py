@@ -195,7 +195,7 @@ async def test_the_read_side_follows_a_real_log_and_leaves_nothing_running(tmp_p
         engines = Engines(log, memory_stores(settings, clock=clock))
         running = asyncio.all_tasks()
         async with feed_reader(settings, engines, clock=clock) as reader:
-            page, missing = await reader.read_feed(
+            page, missing = await reader.feeds.page(
                 "alice", ranking="relevance", limit=10, cursor=None
             )
             assert (page.items, missing) == ([], [])

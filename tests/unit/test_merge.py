@@ -6,12 +6,12 @@ import asyncio
 from uuid import UUID
 
 from fanfold.core.ids import first_post_id_at
-from feed_service.candidates import Candidate, Head, Page, candidate
+from feed_service.candidates import Candidate, Page
 from feed_service.query.merge import Merge, Source
 
 
 def post(ms: int, *, by: str = "bob", source: str = "push") -> Candidate:
-    return candidate(first_post_id_at(ms), by, source)  # type: ignore[arg-type]
+    return Candidate(-first_post_id_at(ms).int, by, source)  # type: ignore[arg-type]
 
 
 def everyone(_: Candidate) -> bool:
@@ -49,7 +49,7 @@ async def test_nothing_more_is_fetched_than_is_needed() -> None:
 
 async def test_nothing_is_fetched_for_what_lies_behind_the_end_that_was_asked_for() -> None:
     pages = Pages([post(9), post(8), post(7)], [post(6)])
-    merge = Merge([Source((), pages)], until=post(8).order)
+    merge = Merge([Source((), pages)], until=post(8).post_id)
     assert await merge.take(5, everyone) == [post(9)]
     assert pages.asked == [None]
 
@@ -86,15 +86,15 @@ async def test_a_closed_author_s_own_source_gives_nothing_more() -> None:
 
 
 async def test_a_head_is_read_from_the_middle_and_then_gone_on_with() -> None:
-    head = Head([post(9), post(8)], more=True)
+    newest = Page([post(9), post(8)], more=True)
     pages = Pages([post(7)])
-    source = Source.of_head(head, before=post(9).post_id, fetch=pages)
+    source = Source.of_page(newest, before=post(9).post_id, fetch=pages)
     assert await Merge([source]).take(5, everyone) == [post(8), post(7)]
     assert pages.asked == [post(8).post_id]
 
 
 async def test_a_head_that_is_newer_than_asked_for_is_gone_on_with_from_there() -> None:
     pages = Pages([post(3)])
-    source = Source.of_head(Head([post(9)], more=True), before=post(5).post_id, fetch=pages)
+    source = Source.of_page(Page([post(9)], more=True), before=post(5).post_id, fetch=pages)
     assert await Merge([source]).take(5, everyone) == [post(3)]
     assert pages.asked == [post(5).post_id]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed_service.query.ranking import Relevance, parts, relevance
+from feed_service.query.ranking import Relevance, explain, relevance
 from tests.support.examples import examples
 
 AN_HOUR_MS = 3_600_000
@@ -51,13 +51,13 @@ def test_closeness_at_most_doubles() -> None:
 
 @given(st.integers(-5, A_MONTH_MS), st.integers(0, 10**9), st.floats(0, 1))
 def test_the_parts_explain_the_score_exactly(age_ms: int, likes: int, share: float) -> None:
-    why = parts(RULE, age_ms=age_ms, like_count=likes, affinity_share=share)
+    why = explain(RULE, age_ms=age_ms, like_count=likes, affinity_share=share)
     assert why.score == why.recency * why.engagement * why.affinity
     assert why.score == relevance(RULE, age_ms=age_ms, like_count=likes, affinity_share=share)
 
 
 def test_the_parts_are_those_of_the_documented_formula() -> None:
-    why = parts(RULE, age_ms=6 * AN_HOUR_MS, like_count=19, affinity_share=0.25)
+    why = explain(RULE, age_ms=6 * AN_HOUR_MS, like_count=19, affinity_share=0.25)
     assert why.recency == pytest.approx(1 / 8**1.8)
     assert why.engagement == pytest.approx(1 + math.log(20))
     assert why.affinity == 1.25

@@ -1,10 +1,9 @@
-"""A bounded cache in this process that loads what is missing, once for all who wait for it."""
+"""A bounded cache in this process that loads what is missing, once for all callers that wait for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -21,38 +20,38 @@ _LOOKUPS = Counter(
 
 
 class Loaded(NamedTuple, Generic[V]):
-    """A value as loaded, and for how long it may be kept (0: not at all, something newer is known to exist)."""
+    """A value as loaded, and for how long it may be cached (0: not at all, because something newer is known to exist)."""
 
     value: V
     keep_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """How long any value is kept, and whether kept values may be used now; while not, everything is loaded."""
-
-    ttl_s: float
-    clock: Clock
-    trusted: Callable[[], bool] = lambda: True
-
-
 Load = Callable[[Collection[K]], Awaitable[Mapping[K, Loaded[V]]]]
-"""Loads those keys that exist. It must judge `keep_s` after its last await, and bound its own time."""
+"""Loads those of the keys that exist. It must decide `keep_s` after its last await, and bound its own time."""
 
 
 class Cache(Generic[K, V]):
-    """Values by key, at most `size` of them.
+    """Values by key, at most `size` of them, each for `ttl_s` at most. While `trusted` says no, every key is loaded.
 
-    The oldest go first: with a lifetime this short, keeping the order of use would cost more on every hit than
-    the few extra loads it saves.
+    The oldest are evicted first: with a lifetime this short, keeping the order of use would cost more on every hit
+    than the few extra loads it saves.
     """
 
-    def __init__(self, name: str, load: Load[K, V], *, size: int, freshness: Freshness) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Load[K, V],
+        *,
+        size: int,
+        ttl_s: float,
+        clock: Clock,
+        trusted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._load = load
         self._size = size
-        self._ttl_s = freshness.ttl_s
-        self._clock = freshness.clock
-        self._trusted = freshness.trusted
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._trusted = trusted
         self._kept: dict[K, tuple[float, V]] = {}
         self._loading: dict[K, asyncio.Task[Mapping[K, Loaded[V]]]] = {}
         self._tasks: set[asyncio.Task[Mapping[K, Loaded[V]]]] = set()
@@ -70,28 +69,28 @@ class Cache(Generic[K, V]):
         return found
 
     def cached(self, keys: Collection[K]) -> dict[K, V]:
-        """Those that can be had without a load."""
+        """The values that need no load."""
         found = self._split(keys)[0]
         self._hits.inc(len(found))
         return found
 
     async def refresh(self, key: K) -> None:
-        """Load a key that is still kept, so that no reader has to wait for it. Raises what the load raises."""
+        """Load a key again while it is still cached, so that no request waits for it. Raises what the load raises."""
         await self._loaded((key,))
 
     def drop(self, key: K) -> None:
-        """Forget a key. Whoever asks from now on doesn't wait for a load that began before."""
+        """Forget a key. A later `get` doesn't join a load that began before."""
         self._kept.pop(key, None)
         self._loading.pop(key, None)
 
     def expire(self, key: K, in_s: float) -> None:
-        """Keep a key no longer than so many seconds. Nobody from now on waits for a load that began before."""
+        """Keep a key no longer than so many seconds. A later `get` doesn't join a load that began before."""
         self._loading.pop(key, None)
-        held = self._kept.get(key)
-        if held is not None:
+        entry = self._kept.get(key)
+        if entry is not None:
             until_s = self._clock.monotonic_s() + in_s
-            if until_s < held[0]:
-                self._kept[key] = (until_s, held[1])
+            if until_s < entry[0]:
+                self._kept[key] = (until_s, entry[1])
 
     async def close(self) -> None:
         """Cancel the loads in flight."""
@@ -106,21 +105,21 @@ class Cache(Generic[K, V]):
         missing: list[K] = []
         now_s = self._clock.monotonic_s()
         for key in keys:
-            held = self._kept.get(key)
-            if held is not None and held[0] > now_s:
-                found[key] = held[1]
+            entry = self._kept.get(key)
+            if entry is not None and entry[0] > now_s:
+                found[key] = entry[1]
             else:
                 missing.append(key)
         return found, missing
 
     async def _loaded(self, keys: Collection[K]) -> dict[K, V]:
-        alone = [key for key in keys if key not in self._loading]
-        if alone:
-            # A task of its own, for the first who asks may give up while others still wait.
-            task = asyncio.create_task(self._load_and_keep(alone))
+        unshared = [key for key in keys if key not in self._loading]
+        if unshared:
+            # A task of its own, because the first caller may be cancelled while others still wait.
+            task = asyncio.create_task(self._load_and_keep(unshared))
             self._tasks.add(task)
-            self._loading.update(dict.fromkeys(alone, task))
-            task.add_done_callback(partial(self._landed, alone))
+            self._loading.update(dict.fromkeys(unshared, task))
+            task.add_done_callback(partial(self._finished, unshared))
         waited_for = {self._loading[key] for key in keys}
         loaded: dict[K, Loaded[V]] = {}
         for task in waited_for:
@@ -140,10 +139,10 @@ class Cache(Generic[K, V]):
         if len(self._kept) > self._size:
             del self._kept[next(iter(self._kept))]
 
-    def _landed(self, keys: Collection[K], task: asyncio.Task[Mapping[K, Loaded[V]]]) -> None:
+    def _finished(self, keys: Collection[K], task: asyncio.Task[Mapping[K, Loaded[V]]]) -> None:
         self._tasks.discard(task)
         for key in keys:
             if self._loading.get(key) is task:
                 del self._loading[key]
         if not task.cancelled():
-            task.exception()  # seen, even if everyone who waited has gone
+            task.exception()  # retrieved, even if every caller that waited was cancelled

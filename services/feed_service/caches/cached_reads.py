@@ -1,7 +1,7 @@
-"""The tables as the feed reads them: through caches that the tail of the log keeps honest.
+"""The tables as the feed reads them: through caches that the tail of the log keeps up to date.
 
-Every method loads what isn't cached, once for all who ask at that time, within the time budget of a source; they
-raise `Unavailable`.
+Every method loads what isn't cached, once for all callers that ask at that time, and within the time budget of a
+source. They raise `Unavailable`. The `cached_…` methods answer from memory alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import TypeVar, assert_never
 from uuid import UUID
 
 from fanfold.core.clock import Clock
@@ -30,35 +30,30 @@ from fanfold.core.events import (
 from fanfold.core.ports import AuthoredPost, Post, Stores
 from fanfold.core.settings import Settings
 from feed_service.budget import each_within, within
-from feed_service.caches.cache import Cache, Freshness, Loaded
+from feed_service.caches.cache import Cache, Load, Loaded
+from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.pending import PENDING_S, Held, Pending
-from feed_service.caches.people import Person, person
-from feed_service.caches.recent_likes import (
-    LISTED,
-    RecentLikes,
-    hidden_likes,
-    recent_likes_of,
-    shows_likes,
-)
+from feed_service.caches.recent_likes import LISTED, RecentLikes, hidden_likes, shows_likes
 from feed_service.caches.viewer_graph import ViewerGraph, read_viewer_graph
-from feed_service.candidates import Head, Page, candidate
+from feed_service.candidates import Candidate, Page
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 OWN_POSTS = 20
-"""Newest own posts kept of a reader. Rarely do more of them stand on one page."""
+"""Newest posts kept of an author. More of them are rarely on one page."""
 
 COUNTS_S = 0.5
-"""How old a like count may be besides. A viral post is liked a thousand times a second and shown as often: reading it
-again after each like would make its row a hot one, and keeping only what counts every like would keep nothing."""
+"""Maximum extra staleness of a like count. A viral post is liked a thousand times a second and shown as often: reading
+its row after each like would make it a hot one, and caching only rows that count every like would cache nothing."""
 
-_MOST_LOOKED_UP = 20  # old likes, liked again; a list of recent likes with more of them is not kept
-_BACKFILLING_S = (
-    1.0  # no event tells that a backfill has finished, so such a graph is soon read again
-)
+_MOST_LOOKED_UP = 20  # old likes, liked again; recent likes with more of them are not cached
+_BACKFILLING_S = 1.0  # no event reports the end of a backfill, so such a graph is soon read again
 _AS_LONG_AS_POSSIBLE = float("inf")
 
 
 class CachedReads:
-    """Viewer graphs, recent likes, authors' newest posts, posts with like counts, and authors' names."""
+    """Viewer graphs, recent likes, authors' newest posts, posts with like counts, authors' names; and celebrities' posts."""
 
     def __init__(
         self,
@@ -77,37 +72,46 @@ class CachedReads:
         self._budget_s = budget_s
         self._listed_likes = listed_likes
         self._pending = Pending(clock)
+        self.celebrities = Celebrities(
+            stores.timelines, settings=settings, clock=clock, budget_s=budget_s
+        )
 
-        freshness = Freshness(settings.cache_ttl_s, clock, trusted)
-        readers = settings.cached_viewer_graphs
-        self._viewer_graphs: Cache[str, ViewerGraph] = Cache(
-            "viewer_graphs", self._load_viewer_graph, size=readers, freshness=freshness
-        )
-        self._authored: Cache[str, Head] = Cache(
-            "authored_posts", self._load_authored, size=readers, freshness=freshness
-        )
+        def cache(name: str, load: Load[K, V], size: int) -> Cache[K, V]:
+            ttl_s = settings.cache_ttl_s
+            return Cache(name, load, size=size, ttl_s=ttl_s, clock=clock, trusted=trusted)
+
+        viewers = settings.cached_viewer_graphs
+        self._viewer_graphs = cache("viewer_graphs", self._load_viewer_graph, viewers)
+        self._authored = cache("authored_posts", self._load_authored, viewers)
         # By the integer in the id, whose hash is several times faster than the UUID's.
-        self._posts: Cache[int, Post] = Cache(
-            "posts", self._load_posts, size=settings.cached_posts, freshness=freshness
-        )
-        self._names: Cache[str, Person] = Cache(
-            "names", self._load_names, size=settings.cached_names, freshness=freshness
-        )
-        self._recent_likes: Cache[str, RecentLikes] = Cache(
-            "recent_likes", self._load_recent_likes, size=readers, freshness=freshness
-        )
+        self._posts = cache("posts", self._load_posts, settings.cached_posts)
+        self._names = cache("names", self._load_names, settings.cached_names)
+        self._recent_likes = cache("recent_likes", self._load_recent_likes, viewers)
 
     async def viewer_graph(self, user_id: str) -> ViewerGraph:
-        """Whose posts a user sees."""
+        """Which authors a viewer sees."""
         return (await self._viewer_graphs.get((user_id,)))[user_id]
 
     def cached_viewer_graph(self, user_id: str) -> ViewerGraph | None:
-        """The same, if it needs no store."""
         return self._viewer_graphs.cached((user_id,)).get(user_id)
 
-    async def authored(self, author_ids: Collection[str]) -> dict[str, Head]:
+    async def timeline(
+        self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
+    ) -> Page:
+        """The part of a timeline that follows a post, uncached."""
+        asked = self._stores.timelines.timeline(
+            user_id, before=before, since_ms=since_ms, limit=limit
+        )
+        pointers = await within(self._budget_s, asked)
+        found = [Candidate(-post_id.int, author_id, "push") for post_id, author_id in pointers]
+        return Page(found, more=len(found) == limit)
+
+    async def authored(self, author_ids: Collection[str]) -> dict[str, Page]:
         """The newest posts of authors within the retention window; an author who is unavailable is absent."""
         return await self._authored.get(author_ids)
+
+    def cached_authored(self, author_id: str) -> Page | None:
+        return self._authored.cached((author_id,)).get(author_id)
 
     async def authored_page(self, author_id: str, *, before: UUID | None, since_ms: int) -> Page:
         """The author's posts that follow a post, uncached."""
@@ -119,30 +123,27 @@ class CachedReads:
         return await self._posts.get(numbers)
 
     def cached_posts(self, numbers: Collection[int]) -> dict[int, Post]:
-        """The same as far as no store is needed."""
         return self._posts.cached(numbers)
 
-    async def people(self, user_ids: Collection[str]) -> dict[str, Person]:
-        """Everyone's name, and whether they have left."""
+    async def names(self, user_ids: Collection[str]) -> dict[str, str | None]:
+        """Each user's display name, without one the id; None for users who have left: nothing of theirs is shown."""
         return await self._names.get(user_ids)
 
-    def cached_people(self, user_ids: Collection[str]) -> dict[str, Person]:
-        """The same as far as no store is needed."""
+    def cached_names(self, user_ids: Collection[str]) -> dict[str, str | None]:
         return self._names.cached(user_ids)
 
-    def people_unasked(self, user_ids: Collection[str]) -> dict[str, Person]:
-        """What is known of everyone while the graph is away: of some no more than the id, and what the log has said."""
-        unknown = {
-            user_id: Person(user_id, self._pending.has_left(user_id)) for user_id in user_ids
+    def assumed_names(self, user_ids: Collection[str]) -> dict[str, str | None]:
+        """The names to show while the users' rows are unavailable: where no name is cached the id, unless the log says that the user left."""
+        assumed = {
+            user_id: None if self._pending.has_left(user_id) else user_id for user_id in user_ids
         }
-        return unknown | self._names.cached(user_ids)
+        return assumed | self._names.cached(user_ids)
 
     async def recent_likes(self, user_id: str) -> RecentLikes:
-        """What a user has lately liked."""
+        """What a viewer has liked last."""
         return (await self._recent_likes.get((user_id,)))[user_id]
 
     def cached_recent_likes(self, user_id: str) -> RecentLikes | None:
-        """The same, if it needs no store."""
         return self._recent_likes.cached((user_id,)).get(user_id)
 
     async def liked(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
@@ -200,15 +201,10 @@ class CachedReads:
         return self._clock.now_ms() - to_ms(happened_at) >= PENDING_S * 1000
 
     async def close(self) -> None:
-        """Stop what is loading."""
-        for cache in (
-            self._viewer_graphs,
-            self._authored,
-            self._posts,
-            self._names,
-            self._recent_likes,
-        ):
-            await cache.close()
+        """Cancel the loads in flight."""
+        caches = self._viewer_graphs, self._authored, self._posts, self._names, self._recent_likes
+        for part in (*caches, self.celebrities):
+            await part.close()
 
     async def _load_viewer_graph(
         self, user_ids: Collection[str]
@@ -223,15 +219,15 @@ class CachedReads:
             keep_s = _BACKFILLING_S if graph.unmaterialised else _AS_LONG_AS_POSSIBLE
         return {user_id: Loaded(graph, keep_s)}
 
-    async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Head]]:
+    async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Page]]:
         since_ms = self._clock.now_ms() - self._retention_ms
         newest = await each_within(
             self._budget_s, author_ids, lambda author_id: self._pointers(author_id, None, since_ms)
         )
         return {
             author_id: Loaded(
-                _head(author_id, pointers),
-                _if(self._pending.shows_authored(author_id, pointers)),
+                _authored_page(author_id, pointers),
+                _keep_s(self._pending.shows_authored(author_id, pointers)),
             )
             for author_id, pointers in newest.items()
         }
@@ -255,33 +251,34 @@ class CachedReads:
             return 0.0
         return _AS_LONG_AS_POSSIBLE if self._pending.shows_count(post) else COUNTS_S
 
-    async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[Person]]:
+    async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[str | None]]:
         users = await within(self._budget_s, self._stores.users.get_many(user_ids))
-        people = {}
+        names: dict[str, Loaded[str | None]] = {}
         for user_id in user_ids:
-            stored = person(users[user_id])
-            name, up_to_date = stored.name, True
+            user = users[user_id]
+            # Leaving is final, so it doesn't matter whether the row or the log knows of it.
+            if user.left or self._pending.has_left(user_id):
+                names[user_id] = Loaded(None, _AS_LONG_AS_POSSIBLE)
+                continue
+            name, up_to_date = user.display_name or user_id, True
             last_set = self._pending.name_of(user_id)
             if last_set and last_set != name:
                 # The worker will write it; but a tail that is behind may know less than the table.
                 up_to_date = self._trusted()
                 name = last_set if up_to_date else name
-            # Leaving is final, so it doesn't matter which of the two knows of it.
-            left = stored.left or self._pending.has_left(user_id)
-            people[user_id] = Loaded(Person(name, left), _if(up_to_date))
-        return people
+            names[user_id] = Loaded(name, _keep_s(up_to_date))
+        return names
 
     async def _load_recent_likes(
         self, user_ids: Collection[str]
     ) -> Mapping[str, Loaded[RecentLikes]]:
         (user_id,) = user_ids
-        listed = self._listed_likes
-        asked = self._stores.likes.recent(user_id, limit=listed)
-        recent = recent_likes_of(await within(self._budget_s, asked), listed=listed)
+        asked = self._stores.likes.recent(user_id, limit=self._listed_likes)
+        recent = RecentLikes.of(await within(self._budget_s, asked), listed=self._listed_likes)
         hidden = hidden_likes(recent, self._pending.likes_of(user_id))
         offsets = await self._like_offsets(user_id, hidden) if hidden else {}
-        shown = shows_likes(recent, self._pending.likes_of(user_id), offsets)
-        return {user_id: Loaded(recent, _if(shown))}
+        up_to_date = shows_likes(recent, self._pending.likes_of(user_id), offsets)
+        return {user_id: Loaded(recent, _keep_s(up_to_date))}
 
     async def _like_offsets(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
         if len(post_ids) > _MOST_LOOKED_UP:
@@ -289,20 +286,15 @@ class CachedReads:
         likes = self._stores.likes
         asked = asyncio.gather(*(likes.of_post(post_id, [user_id]) for post_id in post_ids))
         found = await within(self._budget_s, asked)
-        return {like.post_id: like.offset for each in found for like in each.values()}
+        return {like.post_id: like.offset for by_user in found for like in by_user.values()}
 
 
-def _if(up_to_date: bool) -> float:
+def _keep_s(up_to_date: bool) -> float:
     return _AS_LONG_AS_POSSIBLE if up_to_date else 0.0
 
 
 def _authored_page(author_id: str, pointers: Sequence[AuthoredPost]) -> Page:
     found = [
-        candidate(pointer.post_id, author_id, pointer.delivery or "push") for pointer in pointers
+        Candidate(-post_id.int, author_id, delivery or "push") for post_id, delivery in pointers
     ]
     return Page(found, more=len(found) == OWN_POSTS)
-
-
-def _head(author_id: str, pointers: Sequence[AuthoredPost]) -> Head:
-    page = _authored_page(author_id, pointers)
-    return Head(page.candidates, more=page.more)

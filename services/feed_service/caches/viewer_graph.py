@@ -1,10 +1,11 @@
-"""Whose posts a reader sees: the followed and the reader, without those muted or blocked either way."""
+"""Which authors a viewer sees: the viewer and the followed, without those muted or blocked either way."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from fanfold.core.events import ViewerCell
 from fanfold.core.ports import Stores
@@ -13,23 +14,23 @@ from feed_service.caches.pending import Held
 
 @dataclass(frozen=True, slots=True)
 class ViewerGraph:
-    """Whose posts a reader sees, and who of them is not in the timeline (yet).
+    """The authors whose posts a viewer sees, and which of them are not in the timeline (yet).
 
-    `asleep`: nothing is delivered to this reader, so that nobody is in the timeline; `asleep_at` is
-    the offset that says so. `left`: there is no feed any more.
+    `asleep`: nothing is delivered to this viewer, so that no author is in the timeline; `asleep_offset` is the offset
+    of the event that says so. `left`: the viewer has no feed any more.
     """
 
     visible: frozenset[str]
     unmaterialised: tuple[str, ...] = ()
     asleep: bool = False
-    asleep_at: int | None = None
+    asleep_offset: int | None = None
     left: bool = False
 
 
 async def read_viewer_graph(
     user_id: str, *, stores: Stores
 ) -> tuple[ViewerGraph, dict[ViewerCell, Held]]:
-    """A reader's graph from the tables, and the cells it was made of."""
+    """A viewer's graph from the tables, and the cells that it was made of."""
     follows, mutes, blocks, user = await asyncio.gather(
         stores.follows.following(user_id),
         stores.ties.mutes(user_id),
@@ -40,33 +41,28 @@ async def read_viewer_graph(
         ViewerCell("follow", follow.followee_id): Held(follow.active, follow.offset)
         for follow in follows.values()
     }
-    cells |= {
-        ViewerCell("mute", tie.other_id): Held(tie.active, tie.offset) for tie in mutes.values()
-    }
-    cells |= {
-        ViewerCell("block" if tie.mine else "blocked_by", tie.other_id): Held(
-            tie.active, tie.offset
-        )
-        for tie in blocks
-    }
+    for tie in mutes.values():
+        cells[ViewerCell("mute", tie.other_id)] = Held(tie.active, tie.offset)
+    for tie in blocks:
+        kind: Literal["block", "blocked_by"] = "block" if tie.mine else "blocked_by"
+        cells[ViewerCell(kind, tie.other_id)] = Held(tie.active, tie.offset)
     if user.asleep_offset is not None:
         cells[ViewerCell("asleep")] = Held(user.asleep, user.asleep_offset)
     hidden = {tie.other_id for tie in (*mutes.values(), *blocks) if tie.active}
     followed = [
         follow for follow in follows.values() if follow.active and follow.followee_id not in hidden
     ]
-    # Interned, for the same popular authors are in thousands of sets.
-    return (
-        ViewerGraph(
-            visible=frozenset([user_id, *(sys.intern(each.followee_id) for each in followed)]),
-            unmaterialised=tuple(
-                sys.intern(each.followee_id)
-                for each in followed
-                if user.asleep or not each.materialised
-            ),
-            asleep=user.asleep,
-            asleep_at=user.asleep_offset if user.asleep else None,
-            left=user.left,
-        ),
-        cells,
+    # Interned, because the same popular authors are in thousands of sets.
+    missing = [
+        sys.intern(follow.followee_id)
+        for follow in followed
+        if user.asleep or not follow.materialised
+    ]
+    graph = ViewerGraph(
+        visible=frozenset([user_id, *(sys.intern(follow.followee_id) for follow in followed)]),
+        unmaterialised=tuple(missing),
+        asleep=user.asleep,
+        asleep_offset=user.asleep_offset if user.asleep else None,
+        left=user.left,
     )
+    return graph, cells

@@ -1,8 +1,8 @@
-"""Which sources a request could ask, so that no feed is ever silently short.
+"""Which sources of a feed answered, so that no feed is ever silently short.
 
-`likes`: what the reader likes could not be read, so that `liked_by_me` may be false where it shouldn't, and relevance
-knows no affinity. `rebuilding`: the reader slept, and the feed could not be pulled together in time. `behind`: a write that the request
-had to see is not in the tables yet.
+`likes`: the viewer's likes could not be read, so `liked_by_me` may be false where it shouldn't, and relevance knows no
+affinity. `rebuilding`: the viewer slept, and the feed could not be pulled together in time. `behind`: a write that the
+request had to see is not in the tables yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SourceName = Literal["timeline", "celebrities", "graph", "posts", "likes", "rebu
 
 
 class Coverage:
-    """One request's: who answered, and who did not."""
+    """The sources that answered one request, and those that did not."""
 
     def __init__(self) -> None:
         self.answered: set[SourceName] = set()
@@ -36,8 +36,8 @@ class Coverage:
         self.answered.add(source)
         return result
 
-    def refuse_nothing(self, found: Sized) -> None:
-        """Raise `Unavailable` where nothing was found because nobody was there to say so."""
-        nobody = bool(self.missing) and not self.answered - {"graph", "likes"}
-        if not found and (nobody or self.without_content):
+    def require_any(self, found: Sized) -> None:
+        """Raise `Unavailable` when nothing was found because no source of posts answered."""
+        no_answer = bool(self.missing) and not self.answered - {"graph", "likes"}
+        if not found and (no_answer or self.without_content):
             raise Unavailable("no source of the feed could be asked")

@@ -1,8 +1,8 @@
 """The k-way merge of newest-first sources into one newest-first list without duplicates: pure but for its pages.
 
 Why it is exact. Every source is strictly newest first. A candidate is emitted only while each source either shows
-its next candidate (its *head*) or is exhausted, and the newest head is chosen; whatever a source has not shown yet
-is older than its head, so nothing newer can follow. Equal candidates of several sources are heads at the same
+its next candidate (its *head*) or is exhausted, and the newest head is chosen. The rest of a source is older than its
+head, so nothing newer can follow. Equal candidates of several sources are heads at the same
 time or in direct succession, hence comparing with the last one emitted finds every duplicate.
 """
 
@@ -13,12 +13,15 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
+from operator import attrgetter
 from uuid import UUID
 
-from feed_service.candidates import Candidate, Head, Page
+from feed_service.candidates import Candidate, Page
 
 _OLDEST = 1
-"""Behind every candidate's order: they are all negative."""
+"""Greater than every candidate's order: they are all negative."""
+
+_order = attrgetter("order")
 
 FetchPage = Callable[[UUID | None], Awaitable[Page]]
 """The page that follows a post (exclusive; None: the newest)."""
@@ -28,7 +31,7 @@ FetchPage = Callable[[UUID | None], Awaitable[Page]]
 class Source:
     """A newest-first list of candidates: what is loaded, and how to go on (None: nothing follows).
 
-    `author_id` is set when the source is a pulled author's own list, which a reader may want to close.
+    `author_id` is set when the source is a pulled author's own list, which a use may want to close.
     """
 
     loaded: Sequence[Candidate]
@@ -38,27 +41,28 @@ class Source:
     author_id: str | None = None
 
     @classmethod
-    def of_head(
-        cls, head: Head, *, before: UUID | None, fetch: FetchPage, author_id: str | None = None
+    def of_page(
+        cls, page: Page, *, before: UUID | None, fetch: FetchPage, author_id: str | None = None
     ) -> Source:
-        """The part of a head that is older than `before`, and what follows it."""
-        start = 0 if before is None else bisect_right(head.orders, -before.int)
-        if not head.more:
-            return cls(head.candidates, None, None, start, author_id)
-        if start < len(head.candidates):
-            before = head.candidates[-1].post_id
-        return cls(head.candidates, fetch, before, start, author_id)
+        """The part of a cached page that is older than `before`, and what follows it."""
+        found = page.candidates
+        start = 0 if before is None else bisect_right(found, -before.int, key=_order)
+        if not page.more:
+            return cls(found, None, None, start, author_id)
+        if start < len(found):
+            before = found[-1].post_id
+        return cls(found, fetch, before, start, author_id)
 
 
 class Merge:
-    """One reader's merge. Of equal candidates the one of the first source (in the order given) is kept.
+    """The merge of one feed. Of equal candidates the one of the first source (in the order given) is kept.
 
-    It ends before the order `until`: candidates from there on are not offered, and no page is fetched for them.
+    It ends before the post `until`: that post and older ones are not offered, and no page is fetched for them.
     """
 
-    def __init__(self, sources: Sequence[Source], *, until: int = _OLDEST) -> None:
+    def __init__(self, sources: Sequence[Source], *, until: UUID | None = None) -> None:
         self._sources = sources
-        self._until = until
+        self._until = _OLDEST if until is None else -until.int
         self._heads: list[tuple[int, int]] = []
         self._without_head: list[int] = []
         self._emitted = _OLDEST
@@ -115,20 +119,20 @@ class Merge:
         keep: Callable[[Candidate], bool],
     ) -> None:
         """Emit the source's head, and what follows it as long as that is before every other head (`rival`)."""
-        loaded, at, end, emitted = source.loaded, source.next, len(source.loaded), self._emitted
-        newest = loaded[at]
+        loaded, index, emitted = source.loaded, source.next, self._emitted
+        end, newest = len(loaded), loaded[index]
         while True:
-            at += 1
+            index += 1
             if newest.order != emitted:
                 emitted = newest.order
                 if keep(newest):
                     taken.append(newest)
-            if at == end or len(taken) == count:
+            if index == end or len(taken) == count:
                 break
-            newest = loaded[at]
+            newest = loaded[index]
             if newest.order >= rival:
                 break
-        source.next, self._emitted = at, emitted
+        source.next, self._emitted = index, emitted
 
     async def _fetch_heads(self) -> None:
         ranks, self._without_head = self._without_head, []

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
-from fanfold.core.errors import Unavailable
 from fanfold.core.ports import Post, Stores
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.post_resource import PostResource
 from feed_service.budget import within
 from feed_service.caches.cached_reads import CachedReads
+from feed_service.caches.recent_likes import RecentLikes
 from feed_service.query.access import NoSuchUser
-from feed_service.query.coverage import Coverage
-from feed_service.query.cursor import Place, place_cursor, place_of
+from feed_service.query.cursor import TimeCursor
 from feed_service.query.items import PostPage
-from feed_service.query.likings import Likings
 
 _FEWEST_ROWS = 20  # read on in steps of at least so many past deleted posts
 
@@ -36,33 +35,40 @@ class ReadPosts:
         across a block.
         """
         scope = f"posts/{author_id}"
-        place = place_of(cursor, scope=scope) if cursor else None
-        author = (await self._reads.people((author_id,)))[author_id]
-        if author.left:
+        start = TimeCursor.decode(cursor, scope=scope) if cursor else None
+        author = (await self._reads.names((author_id,)))[author_id]
+        if author is None:
             raise _not_found()
         if author_id != viewer:
             await within(self._budget_s, refuse_blocked(viewer, author_id, ties=self._stores.ties))
-        coverage = Coverage()
-        likings = Likings(self._reads, viewer, coverage)
-        found = await likings.beside(
-            self._live(author_id, place.last if place else None, limit + 1)
-        )
-        if not found and place is None and author_id != viewer:
+        found, recent_likes = await self._read(author_id, viewer, start, limit + 1)
+        if not found and start is None and author_id != viewer:
             await self._refuse_unknown(author_id)
         shown = found[:limit]
-        liked = await likings.of(shown)
-        if coverage.missing:
-            raise Unavailable("what the reader likes can't be read now")
+        liked, unsure = recent_likes.split(shown)
+        if unsure:
+            liked |= await self._reads.liked(viewer, unsure)
         next_cursor = None
         if len(found) > limit:
-            # Nothing else: this list has no depth, and nobody counts its news.
+            # Only the last post counts: this list has no depth, and its new posts are not counted.
             last = shown[-1].post_id
-            next_cursor = place_cursor(Place(last, served=0, newest=last), scope=scope)
+            next_cursor = TimeCursor(last, served=0, newest=last).encode(scope=scope)
         items = [
-            PostResource.of(post, author=author.name, liked_by_me=post.post_id in liked)
+            PostResource.of(post, author=author, liked_by_me=post.post_id in liked)
             for post in shown
         ]
         return PostPage(items, next_cursor)
+
+    async def _read(
+        self, author_id: str, viewer: str, start: TimeCursor | None, wanted: int
+    ) -> tuple[list[Post], RecentLikes]:
+        before = start.last if start else None
+        recent_likes = self._reads.cached_recent_likes(viewer)
+        if recent_likes is not None:
+            return await self._live(author_id, before, wanted), recent_likes
+        return await asyncio.gather(
+            self._live(author_id, before, wanted), self._reads.recent_likes(viewer)
+        )
 
     async def _live(self, author_id: str, before: UUID | None, wanted: int) -> list[Post]:
         """The next `wanted` posts that are not deleted, or all that are left."""

@@ -1,0 +1,109 @@
+"""Pages of a feed by relevance: the best of its newest posts, ranked once, for the first page.
+
+Later pages show the rest of that ranking, from the cursor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from fanfold.core.delivery import Delivery
+from fanfold.core.errors import Unavailable
+from fanfold.core.ids import created_at_ms
+from fanfold.core.ports import Post
+from feed_service.candidates import Candidate
+from feed_service.query.cursor import RankingCursor
+from feed_service.query.feed_query import FeedQuery, HydratedPost
+from feed_service.query.ranking import Explanation, Relevance, explain, relevance
+
+
+async def first_page(
+    query: FeedQuery, rule: Relevance, *, limit: int, window: int, now_ms: int
+) -> tuple[list[HydratedPost], RankingCursor | None]:
+    """The best of the newest `window` posts, and the rest of the ranking."""
+    newest = await _newest(query, window, rule.posts_per_pulled_author)
+    ranked = _ranked(query, rule, newest, now_ms)
+    rest = _sources(ranked[limit:])
+    # The newest post is the window's first; in the ranking it needn't be.
+    cursor = RankingCursor(rest, newest[0].post.post_id) if rest else None
+    return ranked[:limit], cursor
+
+
+async def next_page(
+    query: FeedQuery, start: RankingCursor, *, limit: int
+) -> tuple[list[HydratedPost], RankingCursor | None]:
+    """The next posts of a ranking, without those that were deleted or whose author is no longer followed."""
+    keep = query.filter()
+    found = [
+        found
+        for found in await query.hydrate(start.remaining)
+        if keep(Candidate(-found.post.post_id.int, found.post.author_id, found.source))
+    ]
+    shown, rest = found[:limit], _sources(found[limit:])
+    if query.coverage.missing:
+        # A post that can't be judged now is not lost: a later page may show it.
+        done = _sources(shown)
+        if not done:
+            raise Unavailable("the rest of the ranking can't be read now")
+        rest = {number: source for number, source in start.remaining.items() if number not in done}
+    return shown, RankingCursor(rest, start.newest) if rest else None
+
+
+def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> Explanation:
+    """Why a post has its rank."""
+    return explain(
+        rule,
+        age_ms=now_ms - post.created_at_ms,
+        like_count=post.like_count,
+        affinity_share=query.author_shares.get(post.author_id, 0.0),
+    )
+
+
+async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[HydratedPost]:
+    """The newest posts that may be ranked: at most so many of each pulled author."""
+    newest: list[HydratedPost] = []
+    pulled: Counter[str] = Counter()
+    merge = await query.skeleton(wanted=window)
+    shows = query.filter()
+
+    def keep(candidate: Candidate) -> bool:
+        return shows(candidate) and (
+            candidate.source == "push" or pulled[candidate.author_id] < most_of_pulled
+        )
+
+    while len(newest) < window:
+        missing = window - len(newest)
+        found = await query.take(merge, missing, keep)
+        for hydrated in found:
+            if hydrated.source == "pull":
+                pulled[hydrated.post.author_id] += 1
+                if pulled[hydrated.post.author_id] > most_of_pulled:
+                    continue
+            newest.append(hydrated)
+        if len(found) < missing:
+            break
+        merge.close([author_id for author_id, count in pulled.items() if count >= most_of_pulled])
+    return newest
+
+
+def _ranked(
+    query: FeedQuery, rule: Relevance, posts: Sequence[HydratedPost], now_ms: int
+) -> list[HydratedPost]:
+    shares = query.author_shares
+
+    def score(hydrated: HydratedPost) -> float:
+        post = hydrated.post
+        return relevance(
+            rule,
+            age_ms=now_ms - created_at_ms(post.post_id),
+            like_count=post.like_count,
+            affinity_share=shares.get(post.author_id, 0.0),
+        )
+
+    # Stable: of equal scores the newer post stays first.
+    return sorted(posts, key=score, reverse=True)
+
+
+def _sources(posts: Sequence[HydratedPost]) -> dict[int, Delivery]:
+    return {hydrated.post.post_id.int: hydrated.source for hydrated in posts}
