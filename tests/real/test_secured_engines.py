@@ -199,10 +199,10 @@ async def serving(cluster: Cluster) -> AsyncIterator[Api]:
             stack.enter_context(service(name, cluster.of(name), cluster.directory))
             for name in ("post_service", "graph_service", "feed_service")
         ]
-        await asyncio.gather(*(ready(service) for service in running))
-        for name, service in zip(("post", "graph", "feed"), running, strict=True):
+        await asyncio.gather(*(ready(process) for process in running))
+        for name, process in zip(("post", "graph", "feed"), running, strict=True):
             clients[name] = await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=service.url, timeout=30)
+                httpx2.AsyncClient(base_url=process.url, timeout=30)
             )
         yield Api(clients)
 
