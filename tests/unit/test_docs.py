@@ -148,6 +148,22 @@ def test_every_test_named_exists() -> None:
     assert unknown == set()
 
 
+def test_every_step_of_the_walks_names_what_is_in_its_file() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    walks = text.split("<!-- walks -->")[1].split("<!-- /walks -->")[0]
+    steps = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", walks, re.MULTILINE)
+    assert len(steps) > 30
+    missing = [
+        (file, name)
+        for file, names in steps
+        for name in names.split(".")
+        if not re.search(
+            rf"^\s*(async def|def|class) {name}\b", (ROOT / file).read_text(), re.MULTILINE
+        )
+    ]
+    assert missing == []
+
+
 def test_every_pain_has_its_tests() -> None:
     text = (ROOT / "docs" / "pains.md").read_text()
     table = text.split("<!-- pains -->")[1].split("<!-- /pains -->")[0]
