@@ -1,1 +1,1 @@
-"""`make bench`: what the real system does on this machine, measured beside bare programs that do only the unavoidable part."""
+"""`make bench`: what the real system does on this machine, compared with bare programs that do only the unavoidable part."""

@@ -32,7 +32,7 @@ SECTIONS = {
     "c": "visibility",
     "f": "two_workers",
     "d": "growth",
-    # The last, because it restarts Cassandra, which is slow again then.
+    # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
     "e": "storage",
 }
 Measure = Callable[[Bench], Awaitable[Section]]
@@ -97,14 +97,14 @@ async def _measure(bench: Bench, only: str, console: Console, about: dict[str, A
         section.load = tuple(round(each, 2) for each in load)
         sections.append(section)
         show(section, console)
-        # After each: an interrupted run keeps what it has.
+        # After each section, so that an interrupted run keeps its results.
         await asyncio.to_thread(write, path, about, sections)
         gc.collect()
     console.print(f"written to {path.relative_to(Path.cwd())}", highlight=False)
 
 
 class _Progress:
-    """A line each step, with the time since the start."""
+    """Prints a line for each step, with the time since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

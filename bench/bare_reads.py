@@ -1,4 +1,4 @@
-"""The one query that every feed read makes, by the driver alone: bridged to asyncio, and nothing else."""
+"""The one query that every feed read makes, on the driver alone, bridged to asyncio."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fanfold.adapters.cassandra.connect import connect
 from fanfold.core.ids import first_post_id_at
 from fanfold.core.settings import MS_PER_DAY, Settings
 
-# As the relevance ranking asks for its window.
+# The number that the relevance ranking asks for.
 TIMELINE = """
 SELECT uuid_as_blob(post_id), author_id FROM user_timeline WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT 129
 """
 
 
 class BareReads:
-    """Queries by one session. Call from one event loop; `close` blocks a moment."""
+    """Queries by one session. Call it from one event loop; `close` blocks briefly."""
 
     def __init__(self, settings: Settings) -> None:
         self._session: Session = connect(settings, keyspace=settings.cassandra_keyspace)

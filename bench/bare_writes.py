@@ -29,7 +29,7 @@ from fanfold.core.settings import Settings
 ROWS_IN_A_BATCH = 100
 IN_FLIGHT = {"batches": 64, "inserts": 256}
 TTL_S = 31 * 24 * 3600
-# The same statement as the product's, so the rows are the same to the byte.
+# The same statement as the product's, so the rows are identical.
 PUSH = (
     "INSERT INTO user_timeline (user_id, post_id, author_id) VALUES (?, ?, ?) "
     "USING TIMESTAMP ? AND TTL ?"

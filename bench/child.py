@@ -1,4 +1,4 @@
-"""A bare program of the bench as a child process: an order in, an answer out."""
+"""A bare program of the bench as a child process that answers orders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.real_stack import environment
 
 
 class Child:
-    """`python -m module` that says `ready` and then answers each line of JSON with one."""
+    """`python -m module` that prints `ready` and then answers each line of JSON with another."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -55,7 +55,7 @@ class Child:
 
 @asynccontextmanager
 async def child(module: str, settings: Settings) -> AsyncIterator[Child]:
-    """Ready when this is entered; gone when it is left."""
+    """The child is ready on entry, and has ended on exit."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

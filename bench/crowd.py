@@ -1,4 +1,4 @@
-"""Authors with followers, written straight into the tables: what 100,000 follows through the log would leave behind.
+"""Authors with followers, written straight into the tables, as 100,000 follows through the log would write them.
 
 The follows themselves are not what is measured here. Edges lie in the generations in which a growing audience
 would have put them, and every follow counts as backfilled.
@@ -33,7 +33,7 @@ def reader_id(number: int) -> str:
 
 
 def edges(followers: Sequence[str], settings: Settings, *, since_ms: int) -> Iterable[FollowerEdge]:
-    """One active edge each, as if they had followed one after the other."""
+    """One active edge for each follower, as if they had followed one after the other."""
     for count, follower_id in enumerate(followers, start=1):
         generation = generation_for(count, settings.bucket_followers)
         yield FollowerEdge(follower_id, generation, True, since_ms, 0, 0)
@@ -48,7 +48,7 @@ async def seed_author(
     delivery: Delivery = "push",
     count: int | None = None,
 ) -> None:
-    """Register an author whom `followers` follow; `count` pretends to more of them than there are rows."""
+    """Register an author with these followers; `count` may claim more followers than there are rows."""
     total = len(followers) if count is None else count
     standing = User(
         author_id,
@@ -67,7 +67,7 @@ async def seed_author(
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:
-    """Repeat an idempotent write: a JVM that has just started on a busy machine times out now and then."""
+    """Repeat an idempotent write: a freshly started JVM on a busy machine times out now and then."""
     for _ in range(_TRIES - 1):
         try:
             return await write()

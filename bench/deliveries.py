@@ -1,4 +1,4 @@
-"""(a) How fast one worker delivers through the whole pipeline, beside two bare programs writing the same rows."""
+"""(a) The rate of one worker through the whole pipeline, compared with two bare programs that write the same rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SINGLE_INSERTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Posts by authors of one size, appended at a stroke."""
+    """Posts by authors of one size, appended at once."""
 
     followers: int
     authors: int
@@ -79,7 +79,7 @@ async def _seed(bench: Bench, system: System, cases: tuple[Case, ...]) -> None:
 
 
 async def _warm_up(bench: Bench, system: System, bare: Child, cases: tuple[Case, ...]) -> int:
-    """Compilers and caches: a fresh JVM writes at a third of its later rate."""
+    """Warm up compilers and caches: a fresh JVM writes at a third of its later rate."""
     bench.say("warming up")
     rows = 0
     for _ in range(bench.pick(3, 1)):
@@ -89,7 +89,7 @@ async def _warm_up(bench: Bench, system: System, bare: Child, cases: tuple[Case,
 
 
 async def _round(bench: Bench, system: System, bare: Child, case: Case, into: Measured) -> int:
-    """All three ways, one after the other. Returns the rows that are in the table because of it."""
+    """All three variants, one after the other. Returns the number of rows that they added to the table."""
     now_ms = time.time_ns() // 1_000_000
     authors = case.names * case.posts_each
     pids = {**bench.engine_pids, "worker": system.pid("fanout_service")}

@@ -17,7 +17,7 @@ _PART = re.compile(r"<!-- bench (?P<name>\w+) -->\n(?P<text>.*?)<!-- /bench -->\
 
 
 def filled(text: str, sample: dict[str, Any]) -> str:
-    """The document with each marked part as the sample says."""
+    """The document, with each marked part written from the sample."""
     parts = {each["section"]: _section(each) for each in sample["sections"]}
     parts["machine"] = _machine(sample)
 

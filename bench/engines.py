@@ -1,4 +1,4 @@
-"""The tests' engines, configured for measuring: as they come, not to start quickly or to survive `kill -9` alone."""
+"""The tests' engines, configured for measuring: with server defaults instead of a quick start and survival of `kill -9`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.support.engines import RealEngines
 from tests.support.jars import CassandraFromJars, KafkaFromJars
 
-# For the tests: quick to start. Here: the compilers and the collector of a server.
+# The tests want a quick start; a measurement needs the compilers and the collector of a server.
 _JVM = {"-XX:+UseSerialGC": "-XX:+UseG1GC", "-XX:TieredStopAtLevel=1": "-XX:+TieredCompilation"}
-# Three replicas sync now and then, which is the engine's default. (The tests have one replica, and kill it.)
+# With three replicas a periodic sync is enough, and it is the engine's default. (The tests have one replica, and kill it.)
 _COMMIT_LOG = {
     "commitlog_sync: batch": "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms",
     "concurrent_writes: 512": "concurrent_writes: 32",
@@ -44,7 +44,7 @@ def engines_to_measure() -> RealEngines:
 
 
 def configuration() -> dict[str, str]:
-    """What was measured on, for the record."""
+    """The engines' versions and configuration, for the record."""
     return {
         "cassandra": "1 node, RF 1, 2 GB heap, G1, commit log periodic (10 s)",
         "kafka": "1 broker, 512 MB heap, G1, acks=all, no fsync per write (its default)",
@@ -58,7 +58,7 @@ def _replaced(text: str, instead: dict[str, str]) -> str:
 
 
 def _checked(texts: list[str], wanted: str) -> list[str]:
-    """The tests' configuration may change under this module: measuring on it unnoticed would be worse than failing."""
+    """Fail if the tests' configuration has changed: measuring on it unnoticed would be worse."""
     if not any(wanted in text for text in texts):
         raise RuntimeError(f"the engines of tests/support/jars.py no longer lead to {wanted}")
     return texts

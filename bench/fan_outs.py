@@ -18,12 +18,12 @@ _WITHIN_S = 300.0
 
 
 class WrongResult(Exception):
-    """What was measured did not do what it should have done: no figure of it counts."""
+    """The measured system gave a wrong result, so none of its figures counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fanned:
-    """What some fan-outs took, from before their append to the end that the worker recorded."""
+    """The time and cost of some fan-outs, from before their append to the end that the worker recorded."""
 
     rows: int
     elapsed_s: float

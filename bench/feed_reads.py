@@ -1,4 +1,4 @@
-"""(b) Feed reads through the feed service's process, beside its one query and beside a bare HTTP route."""
+"""(b) Feed reads through the feed service's process, compared with its one query alone and with a bare HTTP route."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def feed_reads(bench: Bench) -> Section:
                 bench.say(
                     f"round {number + 1} of {bench.rounds}: {celebrities} celebrities followed"
                 )
-                # A fresh process each time: cold is cold.
+                # A fresh process each time, so that the reads are really cold.
                 async with running(bench, settings, "feed_service") as system:
                     body = await _product(bench, system, readers, celebrities, found[celebrities])
                 await _bare_query(bench, bare, readers, celebrities, found[celebrities])
@@ -65,7 +65,7 @@ async def _product(
     names = readers.named(celebrities)
     seconds = bench.pick(SECONDS, 1.0)
     async with connections(service.url) as pool:
-        # Others' feeds first: a process that has just started, not one that has never run its code.
+        # Other feeds first, so that the process is cold but has run its code.
         others = next(each for each in CELEBRITIES if each != celebrities)
         await at_rate(pool, [_request(name) for name in readers.named(others)[:40]], COLD_RATE)
         cold = await at_rate(pool, [_request(name) for name in names], COLD_RATE)
@@ -91,7 +91,7 @@ async def _product(
 
 
 async def _check(get: object, readers: Readers, number: int, celebrities: int) -> None:
-    """A whole page, strictly by time, against what was written."""
+    """Compare a whole page, strictly by time, with the posts that were written."""
     name = readers.named(celebrities)[number]
     answer = await get(f"/users/{name}/feed?ranking=chronological&limit=100", name)  # type: ignore[operator]
     page = orjson.loads(answer)

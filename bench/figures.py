@@ -20,7 +20,7 @@ class Figure:
         return median(self.rounds)
 
     def json(self) -> dict[str, Any]:
-        """The median, the range and every round, rounded to what is meaningful."""
+        """The median, the range and every round, rounded to meaningful digits."""
         return {
             "median": _short(self.median),
             "least": _short(min(self.rounds)),
@@ -43,7 +43,7 @@ def figure(rounds: Sequence[float]) -> Figure:
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Figure:
-    """Round by round, so that what slows a whole round down cancels out."""
+    """Ratios within each round, so that a slow round cancels out."""
     return figure([a / b for a, b in zip(of, to, strict=True)])
 
 
@@ -60,14 +60,14 @@ def threshold(deliveries_per_s: float, visible_within_s: float) -> int:
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """How cost grows with size: 1 is proportional, 0 is not at all (from the first to the last, in log-log)."""
+    """How cost grows with size, from the first to the last in log-log: 1 is proportional, 0 is constant."""
     from math import log
 
     return log(costs[-1] / costs[0]) / log(sizes[-1] / sizes[0])
 
 
 def number(value: float) -> str:
-    """For people: thousands apart, and three digits of what is small."""
+    """For people: with thousands separators, and with three digits for small numbers."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""(d) What grows with an audience: the worker's memory and CPU for a pushed post, and for a celebrity's."""
+"""(d) How the worker's memory and CPU grow with the audience, for a pushed post and for a celebrity's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Found = dict[str, list[float]]
 
 async def growth(bench: Bench) -> Section:
     sizes: tuple[int, ...] = bench.pick(FULL, QUICK)
-    # Pushed whatever their size: what their standing says counts, and it is written here.
+    # Pushed at any size: the author's row decides, and it is written here.
     settings = await bench.new_system(pull_threshold=2 * FULL[-1])
     found: dict[str, Found] = defaultdict(lambda: defaultdict(list))
     async with running(bench, settings) as own:
@@ -36,7 +36,7 @@ async def growth(bench: Bench) -> Section:
         bench.say(f"round {number + 1} of {bench.rounds}: celebrities")
         async with running(bench, settings, "fanout_service") as system:
             await _pulled(bench, system, CELEBRITIES[0], defaultdict(list))
-            # Taking turns in going first: whatever a worker's age costs falls on both.
+            # They take turns in going first, so that the worker's age affects both.
             for count in CELEBRITIES if number % 2 == 0 else CELEBRITIES[::-1]:
                 await _pulled(bench, system, count, found[f"pulled, {count:,}"])
     return _section(found, sizes)
@@ -55,14 +55,14 @@ async def _seed(bench: Bench, system: System, sizes: tuple[int, ...]) -> None:
 async def _pushed(
     bench: Bench, settings: Settings, smallest: int, followers: int, into: Found
 ) -> None:
-    """In a worker of its own, because a peak is never forgotten."""
+    """In a worker of its own, because a memory peak never goes down."""
     async with running(bench, settings, "fanout_service") as system:
         pid = system.pid("fanout_service")
         pids = {**bench.engine_pids, "worker": pid}
         for _ in range(WARM_UP_POSTS):
             post = new_post(f"author-{smallest}", now_ms=_now_ms())
             await fan_out(system, [post], audience=smallest, pids=pids)
-        # As many rows at any size, or the figure of the smallest would be of one short moment.
+        # The same number of rows at any size; otherwise the smallest would be measured for a moment only.
         posts = [
             new_post(f"author-{followers}", now_ms=_now_ms())
             for _ in range(max(1, min(100, 100_000 // followers)))

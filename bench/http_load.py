@@ -1,4 +1,4 @@
-"""GETs under load: at a fixed rate with intended-send times (open loop), and as many as will go (saturation).
+"""GETs under load: at a fixed rate with intended-send times (open loop), and at the highest rate (saturation).
 
 A minimal HTTP/1.1 client, because a comfortable one would cost more CPU than the service that it measures.
 """
@@ -41,7 +41,7 @@ class Connection:
 
 
 def content_length(head: bytes) -> int:
-    """Of an answer's head; 0 without one."""
+    """The content length of an answer's head; 0 without one."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
@@ -68,7 +68,7 @@ Request = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of requests sent at a rate: from when each was meant to be sent to its answer."""
+    """Latencies of requests at a fixed rate, from the intended time of sending to the answer."""
 
     asked_per_s: float
     answered_per_s: float
@@ -79,14 +79,14 @@ class Latencies:
 
 
 def intended_times(count: int, rate: float) -> list[float]:
-    """Seconds after the start at which each request is due: evenly spaced, whatever the answers do."""
+    """Seconds after the start at which each request is due: evenly spaced, independent of the answers."""
     return [number / rate for number in range(count)]
 
 
 async def at_rate(
     pool: Sequence[Connection], requests: Sequence[Request], rate: float
 ) -> Latencies:
-    """Open loop: a slow answer delays nobody but itself, and one that waits for a connection is waiting."""
+    """Open loop: a slow answer delays no other request, and waiting for a connection counts as latency."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for each in pool:
         free.put_nowait(each)
@@ -111,7 +111,7 @@ async def at_rate(
 async def as_many_as_go(
     pool: Sequence[Connection], request: Callable[[int], Request], seconds: float
 ) -> float:
-    """Answers a second with each connection asking again at once (closed loop: no latency is told by it)."""
+    """Answers a second when each connection sends its next request at once (closed loop: it gives no latency)."""
     ends = time.perf_counter() + seconds
     answered = 0
 

@@ -1,4 +1,4 @@
-"""The facts about the machine without which no figure means anything."""
+"""The facts about the machine; without them no figure means anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("cassandra-driver", "faust-streaming", "aiokafka", "fastapi", "uvico
 
 
 def facts() -> dict[str, Any]:
-    """Asked before anything is started, so that the load is what others put on the machine."""
+    """Read before anything starts, so that the load is that of other programs."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _said("git", "rev-parse", "--short", "HEAD"),
@@ -44,7 +44,7 @@ def _memory_kib(meminfo: str) -> int:
 
 
 def _engine_versions(engine: str) -> list[str]:
-    """The jars that name the engine's release."""
+    """The jars whose names hold the engine's release."""
     jars = (ROOT / ".cache" / "engines" / engine).glob("*.jar")
     wanted = {"kafka": "kafka_", "cassandra": "apache-cassandra-"}
     alternative = {"kafka": "kafka-server-", "cassandra": "cassandra-all-"}

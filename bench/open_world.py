@@ -1,4 +1,4 @@
-"""(g) Feed reads in an open world: each reader's first, where readers share little of what they read."""
+"""(g) Feed reads in an open world: the first read of each reader, where readers share little."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.wide_world import FULL, QUICK, WideWorld
 
 RANKINGS = ("relevance", "chronological")
 RATE = 25
-"""First reads a second. A rate that the slowest of what is compared still holds, so that latencies are no queue's."""
+"""First reads a second: a rate that the slowest variant still sustains, so that latencies include no queue."""
 
 SECONDS = 15.0
 IN_FLIGHT = 32
 WARMING = 20
-"""Readers who read first: a process that has just started, not one that has never run its code."""
+"""Readers before the measured ones, so that the process is cold but has run its code."""
 
 Rounds = dict[str, list[float]]
 
@@ -37,14 +37,14 @@ async def open_world(bench: Bench) -> Section:
     for number in range(bench.rounds):
         for ranking in RANKINGS:
             bench.say(f"round {number + 1} of {bench.rounds}: {ranking}")
-            # A fresh process each time: every read is its reader's first there.
+            # A fresh process each time, so that every read is its reader's first there.
             async with running(bench, settings, "feed_service") as system:
                 await _measure(bench, system, world, ranking, found[ranking])
     return _section(found, world)
 
 
 class _Checked:
-    """A connection whose every answer is compared with what was written."""
+    """A connection that compares every answer with the posts that were written."""
 
     def __init__(self, connection: Connection, world: WideWorld, ranking: str) -> None:
         self._connection = connection
@@ -96,7 +96,7 @@ async def _measure(
         into["repeats"].append(most * seconds / len(rest))
         into["MB"].append(memory_bytes(pids["feed"])[0] / 1e6)
     async with connections(url, IN_FLIGHT) as pool:
-        # The same readers again, everything they read in the process's memory.
+        # The same readers again, with everything that they read in the process's memory.
         warm = requests(cold[:100])
         await at_rate(pool, warm, RATE)
         checked = [_Checked(connection, world, ranking) for connection in pool]

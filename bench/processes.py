@@ -1,4 +1,4 @@
-"""What a process has cost so far, from /proc."""
+"""The CPU time and memory of a process so far, from /proc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers with full timelines, some of whom follow celebrities: what section (b) reads."""
+"""Readers with full timelines, some with followed celebrities, for section (b)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPREAD_DAYS = 10
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large the little world is. Everyone follows `follows` ordinary authors."""
+    """The size of the small world. Every reader follows `follows` ordinary authors."""
 
     readers_each: int
     authors: int
@@ -33,7 +33,7 @@ QUICK = Size(readers_each=40, authors=60, follows=20, posts_each=8, celebrity_po
 
 
 class Readers:
-    """The world as it is written, and so what each feed must hold."""
+    """The world as it is written, which determines what each feed must hold."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -43,7 +43,7 @@ class Readers:
         return [f"r{celebrities}-{number:04}" for number in range(self.size.readers_each)]
 
     def ordinary(self, number: int) -> list[str]:
-        """Whom the reader of that number follows, celebrities apart."""
+        """The followees of the reader with that number, without celebrities."""
         return [
             f"a{(number * 7 + step * 11) % self.size.authors:04}"
             for step in range(self.size.follows)
@@ -53,7 +53,7 @@ class Readers:
         return [f"c{number:04}" for number in range(celebrities)]
 
     def newest(self, number: int, celebrities: int, limit: int) -> list[str]:
-        """The oracle: the feed of that reader, newest first."""
+        """The oracle: that reader's feed, newest first."""
         authors = {*self.ordinary(number), *self.famous(celebrities)}
         posts = [post for author in authors for post in self.posts[author]]
         return [
@@ -72,7 +72,7 @@ class Readers:
             pulled = author.startswith("c")
             count = self.size.celebrity_posts if pulled else self.size.posts_each
             spacing_ms = SPREAD_DAYS * MS_PER_DAY // count
-            # Apart, so that no two posts are of the same millisecond and their order is known.
+            # Apart in time, so that no two posts share a millisecond and their order is known.
             ages = [spacing_ms * step + 977 * place + 60_000 for step in range(count)]
             posts = [new_post(author, now_ms=now_ms - age).post_id for age in ages]
             self.posts[author] = posts

@@ -1,4 +1,4 @@
-"""What a section found, as a table for people and as JSON for programs."""
+"""A section's results, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Cell = Figure | float | int | str
 
 @dataclass(slots=True)
 class Section:
-    """Rows of a table; every row has the same columns. A note says what a number is not."""
+    """Rows of a table; every row has the same columns. A note limits what a number means."""
 
     letter: str
     title: str
@@ -48,14 +48,14 @@ def show(section: Section, console: Console) -> None:
 
 
 def write(path: Path, facts: dict[str, Any], sections: list[Section]) -> None:
-    """One file a run."""
+    """One file for each run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {**facts, "sections": [section.json() for section in sections]}
     path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
 def markdown(section: dict[str, Any]) -> str:
-    """A section of a results file as a table of a document."""
+    """A section of a results file as a Markdown table."""
     rows = section["rows"]
     names = list(rows[0])
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]

@@ -1,4 +1,4 @@
-"""How many rows a table holds, counted in pieces of the token ring: blocking, so call it in a thread."""
+"""Counts the rows of a table in pieces of the token ring. It blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _TIMEOUT_S = 60.0
 
 
 def token_ranges(pieces: int) -> list[tuple[int, int]]:
-    """(after, up to) bounds that cover the ring once. No token is the lowest: Cassandra keeps that one free."""
+    """(after, up to) bounds that cover the ring once. The lowest token is never used: Cassandra reserves it."""
     bounds = [_LOWEST + 2**64 * piece // pieces for piece in range(pieces)] + [2**63 - 1]
     return list(pairwise(bounds))
 
 
 def rows_in(settings: Settings, table: str, partition_key: str) -> int:
-    """Exactly, while nobody writes."""
+    """The exact number, as long as there are no writes."""
     patient = settings.model_copy(update={"cassandra_timeout_s": _TIMEOUT_S})
     session = connect(patient, keyspace=settings.cassandra_keyspace)
     try:

@@ -1,4 +1,4 @@
-"""What a section of the bench is handed: running engines, a way to start services, and where to say how far it is."""
+"""The tools of a section of the bench: running engines, a way to start services, and progress messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.jars import JarNode
 from tests.support.real_stack import Service, ready, service
 
-# The bench writes and reads in bulk itself, beside what it measures: late is better than failed.
+# The bench itself writes and reads in bulk during a measurement, and may wait long for it.
 PATIENCE_S = 30.0
 
 
@@ -47,13 +47,13 @@ class Bench:
         return {name: self.pid_of(name) for name in ("kafka", "cassandra")}
 
     async def new_system(self, **overrides: Any) -> Settings:
-        """Topics and a keyspace of its own."""
+        """New topics and a new keyspace."""
         return await prepared(settings_for(self.engines, **overrides))
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Running services, and the bench's own way past them to the log and the tables."""
+    """Running services, and the bench's own access to the log and the tables."""
 
     settings: Settings
     log: EventLog
@@ -68,7 +68,7 @@ class System:
 async def running(
     bench: Bench, settings: Settings, *modules: str, workers: int = 1
 ) -> AsyncIterator[System]:
-    """These services as processes. Several workers are `fanout_service-1`, `fanout_service-2`, and so on."""
+    """Start these services as processes. Several workers are `fanout_service-1`, `fanout_service-2`, and so on."""
     own = settings.model_copy(update={"cassandra_timeout_s": PATIENCE_S})
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -76,7 +76,7 @@ async def running(
         for module in modules:
             names = [module] if workers == 1 else [f"{module}-{i + 1}" for i in range(workers)]
             for name in names if module == "fanout_service" else [module]:
-                # The same name whenever it is started again: the group gives it its partitions at once.
+                # The same name at each start, so that the group returns its partitions at once.
                 named = settings.model_copy(update={"worker_id": name})
                 started[name] = stack.enter_context(service(module, named, bench.directory))
         await asyncio.gather(*(ready(each) for each in started.values()))

@@ -1,4 +1,4 @@
-"""(e) Bytes on disk a delivery: what the timelines' files take after a restart has flushed them."""
+"""(e) Bytes on disk for a delivery: the size of the timelines' files after a restart has flushed them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.jars import JarNode
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everyone follows some of the authors, each reader others."""
+    """Each reader follows a different part of the authors."""
 
     readers: int
     authors: int
@@ -91,7 +91,7 @@ def _node(bench: Bench) -> JarNode:
 
 
 def restart(bench: Bench) -> None:
-    """Stop Cassandra as an orchestrator does and start it with its data: what is in its log goes into SSTables."""
+    """Stop Cassandra as an orchestrator does and start it with its data, so that its log goes into SSTables."""
     node = _node(bench)
     if node.process is not None:
         os.kill(node.process.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""(f) Two workers: do both deliver, and what does a post to 99,999 cost an author of ten who posts meanwhile."""
+"""(f) Two workers: whether both deliver, and how a post to 99,999 followers delays posts by an author with ten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SLICES = re.compile(r"^fanfold_fanout_slice_seconds_count (\S+)$", re.MULTILINE
 
 @dataclass(slots=True)
 class Measured:
-    """Milliseconds until the last of ten followers sees a post, by round; and the slices that each worker did."""
+    """Milliseconds until the last of ten followers sees a post, by round; and the slices that each worker delivered."""
 
     usual: list[list[float]] = field(default_factory=list)
     beside: list[list[float]] = field(default_factory=list)
@@ -73,7 +73,7 @@ async def _usual(bench: Bench, system: System) -> list[float]:
 
 
 async def _beside(bench: Bench, system: System, audience: int, into: Measured) -> None:
-    """Small posts from the append of the large one to the end of its fan-out."""
+    """Append small posts from the append of the large one to the end of its fan-out."""
     before = await _slices(system)
     large = asyncio.create_task(
         fan_out(
@@ -87,12 +87,12 @@ async def _beside(bench: Bench, system: System, audience: int, into: Measured) -
     fanned = await large
     into.big_s.append(fanned.elapsed_s)
     done = [after - was for after, was in zip(await _slices(system), before, strict=True)]
-    # The small posts' own slices are among them, and are few.
+    # These include the small posts' own slices, which are few.
     into.shares.append(min(done) / sum(done))
 
 
 async def _small_posts(system: System, during: asyncio.Task[object]) -> list[float]:
-    """A small post every so often, whether or not the one before has been seen, while `during` lasts."""
+    """A small post at fixed intervals while `during` lasts, whether or not the one before has been seen."""
     started, number = time.perf_counter(), 0
     waiting: list[asyncio.Task[float]] = []
     while not during.done() or not waiting:
@@ -104,7 +104,7 @@ async def _small_posts(system: System, during: asyncio.Task[object]) -> list[flo
 
 
 async def _seen_after_ms(system: System, number: int, due: float) -> float:
-    """From when the post was to be appended until the last follower's timeline had it.
+    """The time from when the post was due until the last follower's timeline had it.
 
     The worker's own record tells, because looking for it every few milliseconds would take CPU from what is measured.
     """
@@ -122,7 +122,7 @@ async def _seen_after_ms(system: System, number: int, due: float) -> float:
 
 
 async def _both_have_joined(system: System) -> None:
-    """Until each worker has delivered something: a fresh group takes seconds to share the partitions."""
+    """Wait until each worker has delivered something: a fresh group takes seconds to share the partitions."""
     for _ in range(60):
         await _small_posts(system, asyncio.create_task(asyncio.sleep(0.5)))
         if min(await _slices(system)) > 0:

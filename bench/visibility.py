@@ -1,4 +1,4 @@
-"""(c) From the start of POST /posts until a follower's feed shows the post: the first follower's and the last's."""
+"""(c) The time from the start of POST /posts until the feeds of the first and the last follower show the post."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fanfold.core.ports import FollowerEdge
 POLL_S = 0.005
 FULL = {1: 60, 1_000: 30, 10_000: 12, 90_000: 4}
 QUICK = {1: 10, 1_000: 5, 10_000: 2}
-"""Followers → posts a round."""
+"""Followers → posts in a round."""
 _SERVICES = ("post_service", "fanout_service", "feed_service")
 
 Samples = dict[tuple[int, str], list[float]]
@@ -59,7 +59,7 @@ def _author(followers: int) -> str:
 
 
 class Watch:
-    """Posts, and looks into two feeds until both show it."""
+    """Publishes a post, and polls two feeds until both show it."""
 
     def __init__(self, system: System, posting: httpx2.AsyncClient, pool: list[Connection]) -> None:
         self._system = system
@@ -69,7 +69,7 @@ class Watch:
     async def one(self, followers: int, into: Samples) -> None:
         started = time.perf_counter()
         sent = asyncio.create_task(self._post(followers))
-        # The lowest id of the oldest bucket is what the first slice begins with.
+        # The first slice begins with the lowest id of the oldest bucket.
         first = asyncio.create_task(self._seen(self._first, reader_id(0), sent))
         post_id = await sent
         into[followers, "accepted"].append((time.perf_counter() - started) * 1000)
@@ -89,7 +89,7 @@ class Watch:
         return post_id
 
     async def _seen(self, by: Connection, reader: str, sent: asyncio.Task[str]) -> float:
-        """When an answer showed it."""
+        """When a feed showed the post."""
         while True:
             body = await by.get(f"/users/{reader}/feed?ranking=chronological&limit=1", reader)
             now, items = time.perf_counter(), orjson.loads(body)["items"]
@@ -100,7 +100,7 @@ class Watch:
             await asyncio.sleep(POLL_S)
 
     async def _last_seen(self, followers: int, post_id: str, sent: asyncio.Task[str]) -> float:
-        """When all slices are done, the last row of the last one is the last of all: look at that follower's feed."""
+        """When all slices are finished, the last row of the last slice is the last row of all: poll that follower's feed."""
         from uuid import UUID
 
         jobs = self._system.stores.jobs
@@ -116,7 +116,7 @@ class Watch:
         return await self._seen(self._last, reader, sent)
 
     def _in_newest(self, followers: int) -> str:
-        """The last slice may be an empty bucket: then any follower will do, all slices being done."""
+        """The last slice may be an empty bucket. All slices are finished then, so any follower will do."""
         newest = generation_for(followers, self._system.settings.bucket_followers)
         return max(
             (reader_id(number) for number in range(followers)),

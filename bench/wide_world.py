@@ -1,4 +1,4 @@
-"""A world in which readers share little: many authors whose audiences follow a power law, and their posts, as written.
+"""A world in which readers share little: many authors with audiences by a power law, and their posts.
 
 Everything is a function of the size and two fixed seeds, so that each run reads the same world.
 """
@@ -26,7 +26,7 @@ TEXT = "Of 140 characters: " * 7
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large the world is. Each author's posts are spread over `days`."""
+    """The size of the world. Each author's posts are spread over `days`."""
 
     readers: int
     authors: int
@@ -42,7 +42,7 @@ QUICK = Size(readers=120, authors=400, follows=30)
 
 
 class WideWorld:
-    """The world as it is written, and so what each feed must hold."""
+    """The world as it is written, which determines what each feed must hold."""
 
     def __init__(self, size: Size) -> None:
         self.size = size

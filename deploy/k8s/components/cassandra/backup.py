@@ -1,4 +1,4 @@
-"""Snapshot every volume of Cassandra by the API server, wait until all are usable, and forget the old ones.
+"""Snapshot every volume of Cassandra by the API server, wait until all are usable, and delete the old ones.
 
 Runs in the cluster, from the image of the services, with the standard library alone. Exits with 1 when a snapshot is not
 usable in time; then nothing old is deleted either. A second run at the same minute makes nothing twice.
@@ -27,7 +27,7 @@ CONFLICT = 409
 
 
 class Cluster:
-    """The API server, as this pod's account may use it, in one namespace."""
+    """The API server, with the rights of this pod's account, in one namespace."""
 
     def __init__(self, url: str, *, token: str, ca: Path, namespace: str) -> None:
         self._url, self._token, self._namespace = url, token, namespace
@@ -42,14 +42,14 @@ class Cluster:
         return sorted(each["metadata"]["name"] for each in found["items"])
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """Those that this program has made."""
+        """The snapshots that this program has made."""
         items: list[dict[str, Any]] = self._call(
             "GET", f"{self._snapshots()}?labelSelector={MADE_BY}"
         )["items"]
         return items
 
     def snapshot(self, volume: str, at: str) -> None:
-        """Begin one. Idempotent for the same minute."""
+        """Begin a snapshot. Idempotent within a minute."""
         wanted = {
             "apiVersion": "snapshot.storage.k8s.io/v1",
             "kind": "VolumeSnapshot",
@@ -80,7 +80,7 @@ class Cluster:
 
 
 def back_up(cluster: Cluster, *, volumes: str, keep_days: int, ready_within_s: float) -> list[str]:
-    """Returns a line for each thing done. Raises `SystemExit` when there is nothing to back up, or it isn't usable in time."""
+    """Returns a line for each action. Raises `SystemExit` when there is nothing to back up, or a snapshot isn't usable in time."""
     names = cluster.volumes(volumes)
     if not names:
         raise SystemExit(f"no volumes with {volumes}: nothing is backed up")
