@@ -20,7 +20,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Fanfold, a social feed backend.",
-    epilog="Exit status: " + "; ".join(f"{code:d} {text}" for code, text in MEANINGS.items()) + ".",
+    epilog="\n\n".join(
+        ["Exit status", *(f"{code:d} {meaning}" for code, meaning in MEANINGS.items())]
+    ),
 )
 app.command()(serve.serve)
 app.command()(serve.dev)

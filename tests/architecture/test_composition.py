@@ -1,4 +1,4 @@
-"""Who may read settings, and what a laptop's `make run` never loads."""
+"""Which modules read settings and make Kafka clients, and what `make run` never loads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+KAFKA_CLIENTS = "fanfold/adapters/kafka/clients.py"
 COMMAND_LINE = "fanfold/ops/installation.py"
 HEAVY = {"aiokafka", "cassandra", "faust", "mode"}
 EMBEDDED_STACK = ("all_in_one.__main__", "fanfold.ops.command_line")
@@ -19,21 +20,28 @@ def product_modules() -> Iterator[Path]:
         yield from (ROOT / package).rglob("*.py")
 
 
-def reads_settings(module: Path) -> bool:
+def calls(module: Path, *names: str) -> bool:
     return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Settings"
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
         for node in ast.walk(ast.parse(module.read_text()))
     )
 
 
 def test_only_composition_roots_read_settings() -> None:
-    readers = {module for module in product_modules() if reads_settings(module)}
+    readers = {module for module in product_modules() if calls(module, "Settings")}
     assert readers, "the search finds no reader at all, so it proves nothing"
     allowed = {ROOT / COMMAND_LINE, *(module for module in readers if module.name == "__main__.py")}
     assert [str(reader.relative_to(ROOT)) for reader in readers - allowed] == []
     assert ROOT / COMMAND_LINE in readers
+
+
+def test_kafka_clients_are_made_in_one_place() -> None:
+    makers = [
+        str(module.relative_to(ROOT))
+        for module in product_modules()
+        if calls(module, "AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient")
+    ]
+    assert makers == [KAFKA_CLIENTS]
 
 
 def test_the_embedded_stack_loads_no_engine_driver() -> None:
