@@ -22,7 +22,8 @@ async def test_pointers_and_pulled_posts_are_gone_a_day_after_the_retention_wind
     async def found() -> tuple[list[Pointer], int, bool]:
         timeline = await stores.timelines.timeline("alice", before=None, since_ms=0, limit=9)
         pulled = await stores.timelines.pulled("bob", before=None, since_ms=0, limit=9)
-        return timeline, len(pulled), "bob" in await stores.timelines.pulled_authors()
+        pushed = [Pointer(entry.post_id, entry.author_id) for entry in timeline]
+        return pushed, len(pulled), "bob" in await stores.timelines.pulled_authors()
 
     clock.advance(2 * 86_400 - 0.001)
     assert await found() == ([new, old], 2, True)

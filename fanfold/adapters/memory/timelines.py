@@ -11,7 +11,7 @@ from uuid import UUID
 from fanfold.adapters.memory.cells import Table
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import Pointer, Pulled
+from fanfold.core.ports import Pointer, Pulled, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY
 
 _BY_POST_ID = itemgetter(0)
@@ -37,8 +37,9 @@ class MemoryTimelines:
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
-    ) -> list[Pointer]:
-        return self._page(self._timelines, user_id, before, since_ms, limit)
+    ) -> list[TimelineEntry]:
+        page = self._page(self._timelines, user_id, before, since_ms, limit)
+        return [TimelineEntry(post_id.int, author_id) for post_id, author_id in page]
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         created_ms = created_at_ms(pointer.post_id)

@@ -24,7 +24,7 @@ from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
 from fanfold.core.ports.posts import AuthoredPost, Post, Posts
 from fanfold.core.ports.ties import Tie, Ties
-from fanfold.core.ports.timelines import Pointer, Pulled, Timelines
+from fanfold.core.ports.timelines import Pointer, Pulled, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Stores",
     "Tie",
     "Ties",
+    "TimelineEntry",
     "Timelines",
     "User",
     "Users",

@@ -8,10 +8,24 @@ from uuid import UUID
 
 
 class Pointer(NamedTuple):
-    """All that a timeline holds of a post."""
+    """A post in a timeline: its content is elsewhere."""
 
     post_id: UUID
     author_id: str
+
+
+class TimelineEntry(NamedTuple):
+    """A pointer as a timeline is read. `post_number` is the integer in the post's id.
+
+    A feed reads a hundred entries for ten posts that it shows, and integers are made several times faster than UUIDs.
+    """
+
+    post_number: int
+    author_id: str
+
+    @property
+    def post_id(self) -> UUID:
+        return UUID(int=self.post_number)
 
 
 class Pulled(NamedTuple):
@@ -32,7 +46,7 @@ class Timelines(Protocol):
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
-    ) -> list[Pointer]:
+    ) -> list[TimelineEntry]:
         """A user's timeline, newest first; it may hold authors no longer followed."""
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:

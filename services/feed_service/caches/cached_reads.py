@@ -102,8 +102,8 @@ class CachedReads:
         asked = self._stores.timelines.timeline(
             user_id, before=before, since_ms=since_ms, limit=limit
         )
-        pointers = await within(self._budget_s, asked)
-        found = [Candidate(-post_id.int, author_id, "push") for post_id, author_id in pointers]
+        entries = await within(self._budget_s, asked)
+        found = [Candidate(-number, author_id, "push") for number, author_id in entries]
         return Page(found, more=len(found) == limit)
 
     async def authored(self, author_ids: Collection[str]) -> dict[str, Page]:
