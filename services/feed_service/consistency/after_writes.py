@@ -1,8 +1,8 @@
 """Reading one's own writes: waiting, briefly, until the tables show the events at given positions of the log.
 
-A token names an event, so it is the event that says which row to look at, and the row that says whether it is there:
-no reader waits for anyone else's writes, nor for a fan-out. A post is seen as soon as it is stored, because the read
-then pulls its author instead of waiting for the timeline.
+A position names an event. The event says which row to look at, and the row says whether the event is applied: no request
+waits for other users' writes, nor for a fan-out. A post is seen as soon as it is stored, because the read then pulls its
+author instead of waiting for the timeline.
 """
 
 from __future__ import annotations
@@ -33,20 +33,27 @@ from fanfold.core.events import (
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.retry import Backoff, retry
 
 WITHIN_S = 1.0
 """Longest wait for all positions of a request together."""
 
-_FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 0.1
-_TOLD_WITHIN_S = 0.05  # by the tail; only then is the log asked, which reads one record at a time
+_PAUSES = Backoff(first_s=0.01, longest_s=0.1)
+_TAIL_WITHIN_S = (
+    0.05  # until then only the tail is asked, because the log reads one record at a time
+)
+_ASKED_AGAIN = (Transient, TimeoutError)
 
 Apply = Callable[[Event, int], None]
 Recent = Callable[[Position], Event | None]
 
 
+class _NotShown(Transient):
+    """The tables don't show an event yet."""
+
+
 class Awaited(NamedTuple):
-    """What became of the positions of a request: authors to pull for this read, and whether all of them are seen."""
+    """What became of the positions of a request: the authors to pull for this read, and whether an event is missing."""
 
     authors: frozenset[str]
     behind: bool
@@ -57,7 +64,10 @@ NOTHING_AWAITED = Awaited(frozenset(), behind=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AfterWrites:
-    """Waits until the tables show events. `apply` tells the caches, as the tail of the log would; `recent` are those it told."""
+    """Waits until the tables show events.
+
+    `apply` applies an event to the caches, as the tail of the log would; `recent` are events that the tail has applied.
+    """
 
     log: EventLog
     stores: Stores
@@ -66,43 +76,44 @@ class AfterWrites:
     recent: Recent
 
     async def __call__(self, viewer: str, positions: Sequence[Position]) -> Awaited:
-        """Return when what concerns this viewer is in the tables, or after a second."""
+        """Return when the tables show those of the events that concern this viewer, or after a second."""
         if not positions:
             return NOTHING_AWAITED
-        gives_up_at_s = self.clock.monotonic_s() + WITHIN_S
+        deadline_s = self.clock.monotonic_s() + WITHIN_S
         seen = await asyncio.gather(
-            *(self._seen(viewer, position, gives_up_at_s) for position in positions)
+            *(self._seen(viewer, position, deadline_s) for position in positions)
         )
-        authors = frozenset(each.author_id for each in seen if isinstance(each, PostCreated))
+        authors = frozenset(event.author_id for event in seen if isinstance(event, PostCreated))
         return Awaited(authors, behind=None in seen)
 
-    async def _seen(self, viewer: str, position: Position, gives_up_at_s: float) -> Event | None:
+    async def _seen(self, viewer: str, position: Position, deadline_s: float) -> Event | None:
         """The event once the tables show it; None when they don't in time, or the log has no such event."""
         if position.topic not in PROJECTED_TOPICS:
             return None
-        pause_s = _FIRST_PAUSE_S
         event: Event | None = None
-        while True:
-            try:
-                async with asyncio.timeout(max(0.0, gives_up_at_s - self.clock.monotonic_s())):
-                    event = event or await self._event(position, gives_up_at_s)
-                    if event is not None and await self._shown(viewer, event, position.offset):
-                        # From here on nothing older is cached: a load that began before is known to be old.
-                        self.apply(event, position.offset)
-                        return event
-            except (TimeoutError, Transient):
-                pass  # an engine that is away for a moment is asked again, like one that is late
-            except Undecodable:
-                return None
-            if self.clock.monotonic_s() + pause_s >= gives_up_at_s:
-                return None
-            await self.clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _event(self, position: Position, gives_up_at_s: float) -> Event | None:
-        told = self.recent(position)
-        if told is not None or self.clock.monotonic_s() < gives_up_at_s - WITHIN_S + _TOLD_WITHIN_S:
-            return told
+        async def look() -> Event:
+            nonlocal event
+            async with asyncio.timeout(max(0.0, deadline_s - self.clock.monotonic_s())):
+                event = event or await self._event(position, deadline_s)
+                if event is None or not await self._shown(viewer, event, position.offset):
+                    raise _NotShown
+                # From here on nothing older is cached: a load that began before is known to be old.
+                self.apply(event, position.offset)
+                return event
+
+        try:
+            # An engine that is away for a moment is asked again, like one that is late.
+            return await retry(
+                look, backoff=_PAUSES, clock=self.clock, deadline_s=deadline_s, on=_ASKED_AGAIN
+            )
+        except (*_ASKED_AGAIN, Undecodable):
+            return None
+
+    async def _event(self, position: Position, deadline_s: float) -> Event | None:
+        event = self.recent(position)
+        if event is not None or self.clock.monotonic_s() < deadline_s - WITHIN_S + _TAIL_WITHIN_S:
+            return event
         record = await self.log.read(position)
         return None if record is None else record.event()
 
