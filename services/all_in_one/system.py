@@ -74,7 +74,7 @@ async def all_in_one(
                 routers=[
                     *post.routers(engines, clock=clock, settings=settings),
                     *graph.routers(engines, clock=clock, settings=settings),
-                    feed.router(reader),
+                    *feed.routers(reader),
                 ],
                 ready=readiness({"the log": log.ping}),
                 on_stop=reader.live.close,

@@ -8,7 +8,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
 from fanfold.http.process import run_service
 from feed_service.feed_reader import feed_reader
-from feed_service.http import ready, router
+from feed_service.http import ready, routers
 
 
 async def serving(settings: Settings) -> None:
@@ -19,7 +19,7 @@ async def serving(settings: Settings) -> None:
     ):
         app = make_app(
             title="Fanfold: feeds",
-            routers=[router(reader)],
+            routers=routers(reader),
             ready=ready(engines, reader),
             on_stop=reader.live.close,
         )

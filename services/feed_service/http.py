@@ -13,12 +13,13 @@ from fastapi import APIRouter, Header, Query, Response
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position
 from fanfold.http.auth import Actor
+from fanfold.http.openapi import Responses
 from fanfold.http.params import POST_ID, Cursor, Limit, UserIdPath
 from fanfold.http.problems import Invalid
 from fanfold.http.readiness import Check, readiness
+from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.feed_reader import FeedReader
 from feed_service.live import live_http
-from feed_service.query.access import refuse_others
 from feed_service.query.coverage import SourceName
 from feed_service.query.cursor import Ranking, newest_of
 from feed_service.query.items import FeedPage, NewPosts, PostPage
@@ -28,15 +29,15 @@ INCOMPLETE_HEADER = "Fanfold-Incomplete"
 RankingQuery = Annotated[
     Ranking,
     Query(
-        description="`relevance`: the best of the newest. `chronological`: all, strictly by time."
+        description="`relevance`: the best of the newest posts. `chronological`: all posts, strictly by time."
     ),
 ]
 
 ExplainQuery = Annotated[
     bool,
     Query(
-        description="With `relevance`: add to each item an `explain` object, the parts of its score as of now. A later page "
-        "keeps the order that was right when the first was read."
+        description="With `relevance`: add an `explain` object to each item, with the parts of its score as of now. A later page "
+        "keeps the order of the time when the first page was read."
     ),
 ]
 
@@ -44,9 +45,9 @@ _FEED_ANSWER: dict[str, Any] = {
     "headers": {
         INCOMPLETE_HEADER: {
             "description": "The sources that could not be asked, when `complete` is false: "
-            "`celebrities`, `graph`, `posts`, `timeline`; `likes`, when `liked_by_me` may be false where it shouldn't, and "
-            "relevance knows no affinity; `rebuilding`, while the feed of a reader who was away is put "
-            "together; `behind`, when a write of `Fanfold-After` could not be seen in time.",
+            "`celebrities`, `graph`, `posts`, `timeline`; `likes`: `liked_by_me` may be false where it shouldn't, and relevance "
+            "knows no affinity; `rebuilding`: the feed of a user who was away is being put together; `behind`: a write "
+            "of `Fanfold-After` could not be seen in time.",
             "schema": {"type": "string"},
         }
     }
@@ -61,28 +62,27 @@ After = Annotated[
         default_factory=list,
         alias="Fanfold-After",
         description="Positions that writes have answered (`Fanfold-Position`), separated by commas or in several headers, "
-        f"{MOST_AWAITED} at most: this read sees those writes, or says `behind` after a second.",
+        f"{MOST_AWAITED} at most. This read sees those writes, or reports `behind` after a second.",
     ),
 ]
 
 Since = Annotated[
     str,
     Query(
-        description="A post id, or a cursor of the feed: then what came after its first page is counted."
+        description="A post id; or a cursor of the feed, to count the posts that are newer than its first page."
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRoutes:
-    """What each route does."""
+    """The functions behind the routes."""
 
     reader: FeedReader
 
     async def read_feed(
         self,
         user_id: UserIdPath,
-        actor: Actor,
         *,
         limit: Limit = 10,
         cursor: Cursor = None,
@@ -90,11 +90,12 @@ class FeedRoutes:
         explain: ExplainQuery = False,
         after: After,
     ) -> Response:
-        """Read one's own feed: the posts of those whom one follows, and one's own."""
-        refuse_others(user_id, actor)
+        """Read your own feed: your posts, and those of the users that you follow."""
         if explain and ranking == "chronological":
             raise Invalid.at(
-                "query", "explain", "Leave it out, or ask for `relevance`: a time needs no reasons."
+                "query",
+                "explain",
+                "Leave it out, or ask for `relevance`: an order by time has no score.",
             )
         awaited = await self.reader.after_writes(user_id, _positions(after))
         page, missing = await self.reader.feeds.page(
@@ -107,9 +108,8 @@ class FeedRoutes:
         )
         return _json(page, missing)
 
-    async def count_new(self, user_id: UserIdPath, actor: Actor, since: Since) -> Response:
-        """Count the posts that have come to one's own feed since a post, or since a first page was read."""
-        refuse_others(user_id, actor)
+    async def count_new(self, user_id: UserIdPath, since: Since) -> Response:
+        """Count the posts in your own feed that are newer than a post, or than a first page."""
         new, missing = await self.reader.feeds.count_new(user_id, _since(since, user_id))
         return _json(new, missing)
 
@@ -122,14 +122,14 @@ class FeedRoutes:
 
 
 def _positions(headers: list[str]) -> list[Position]:
-    positions = [each.strip() for header in headers for each in header.split(",")]
+    positions = [position.strip() for header in headers for position in header.split(",")]
     if len(positions) > MOST_AWAITED:
         raise Invalid.at("header", "Fanfold-After", f"Send at most {MOST_AWAITED} positions.")
     try:
-        return [Position.parse(each) for each in positions]
+        return [Position.parse(position) for position in positions]
     except ValueError as error:
         raise Invalid.at(
-            "header", "Fanfold-After", "Send what writes answered in Fanfold-Position."
+            "header", "Fanfold-After", "Send values that writes answered in Fanfold-Position."
         ) from error
 
 
@@ -143,33 +143,24 @@ def _json(answer: FeedPage | PostPage | NewPosts, missing: Sequence[SourceName] 
     return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 
 
-def router(reader: FeedReader) -> APIRouter:
+def routers(reader: FeedReader) -> list[APIRouter]:
     """The routes over a reader."""
     do = FeedRoutes(reader)
-    api = APIRouter(tags=["feeds"])
-    api.add_api_route(
-        "/users/{user_id}/feed",
-        do.read_feed,
-        methods=["GET"],
-        response_model=FeedPage,
-        responses={200: _FEED_ANSWER, 403: {"description": "Someone else's feed."}},
+    own = APIRouter(tags=["feeds"], dependencies=OWN_FEED, responses=NOT_OWN_FEED)
+    public = APIRouter(tags=["feeds"])
+    answer: Responses = {200: _FEED_ANSWER}
+    feed, posts = "/users/{user_id}/feed", "/users/{user_id}/posts"
+    blocked: Responses = {403: {"description": "There is a block between you and the author."}}
+    own.add_api_route(
+        feed, do.read_feed, methods=["GET"], response_model=FeedPage, responses=answer
     )
-    api.add_api_route(
-        "/users/{user_id}/feed/new",
-        do.count_new,
-        methods=["GET"],
-        response_model=NewPosts,
-        responses={200: _FEED_ANSWER, 403: {"description": "Someone else's feed."}},
+    own.add_api_route(
+        f"{feed}/new", do.count_new, methods=["GET"], response_model=NewPosts, responses=answer
     )
-    api.include_router(live_http.router(reader.live))
-    api.add_api_route(
-        "/users/{user_id}/posts",
-        do.read_posts,
-        methods=["GET"],
-        response_model=PostPage,
-        responses={403: {"description": "There is a block between the two."}},
+    public.add_api_route(
+        posts, do.read_posts, methods=["GET"], response_model=PostPage, responses=blocked
     )
-    return api
+    return [own, live_http.router(reader.live), public]
 
 
 def ready(engines: Engines, reader: FeedReader) -> Check:

@@ -110,7 +110,7 @@ async def test_unknown_parameters_are_ignored_and_an_empty_cursor_is_none(
 async def test_a_feed_is_its_reader_s_own(client: httpx2.AsyncClient) -> None:
     for user in ("bob", "nobody"):
         refused = await client.get(f"/users/{user}/feed", headers=ALICE)
-        assert (refused.status_code, refused.json()["title"]) == (403, "Someone else's feed")
+        assert (refused.status_code, refused.json()["title"]) == (403, "Not your feed")
     assert (await client.get(FEED)).status_code == 401
 
 

@@ -32,9 +32,6 @@ FOR_OTHERS_TOO = {
     "GET /users/{user_id}/following": "lists of follows are public",
     "GET /users/{user_id}/followers": "lists of follows are public",
     "GET /users/{user_id}/posts": "an author's posts are public",
-    "GET /users/{user_id}/feed": "the route refuses others itself: `not-your-feed`",
-    "GET /users/{user_id}/feed/new": "the route refuses others itself: `not-your-feed`",
-    "GET /users/{user_id}/feed/stream": "the route refuses others itself: `not-your-feed`",
 }
 
 

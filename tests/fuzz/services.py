@@ -55,7 +55,7 @@ async def feed_service() -> AsyncIterator[FastAPI]:
             await api.posted(by=author)
         await api.project()
         ready = feed.ready(api.engines, reader)
-        yield make_app(title="feeds", routers=[feed.router(reader)], ready=ready)
+        yield make_app(title="feeds", routers=feed.routers(reader), ready=ready)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanfold.core.settings import Settings
-from feed_service.query.access import NoSuchUser
+from feed_service.access import NoSuchUser
 from tests.support.examples import examples
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike

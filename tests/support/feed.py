@@ -431,7 +431,7 @@ async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.As
         reader.live,
         warm,
     )
-    app = make_app(title="feeds", routers=[feed.router(opened)], ready=feed.ready(engines, opened))
+    app = make_app(title="feeds", routers=feed.routers(opened), ready=feed.ready(engines, opened))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

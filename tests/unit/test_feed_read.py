@@ -14,7 +14,7 @@ from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY, Settings
 from fanfold.http.problems import EngineAway, Invalid
-from feed_service.query.access import NoSuchUser
+from feed_service.access import NoSuchUser
 from feed_service.query.cursor import Ranking
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_departure

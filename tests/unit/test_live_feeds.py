@@ -25,6 +25,7 @@ from fanfold.core.events import (
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Post
 from fanfold.http.problems import Invalid
+from feed_service.access import NoSuchUser
 from feed_service.live.client_state import (
     MOST_ITEMS,
     Change,
@@ -42,7 +43,6 @@ from feed_service.live.live_feeds import (
     LiveFeeds,
     TooManyStreams,
 )
-from feed_service.query.access import NoSuchUser
 from feed_service.query.items import FeedItem, Newest
 from tests.support.clock import START_MS, ManualClock
 

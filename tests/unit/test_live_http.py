@@ -33,9 +33,9 @@ class Client:
         """Follow until level, or cut after so many events."""
         live = LiveFeeds(self.newest, clock=ManualClock(), most=1)
         routes = LiveRoutes(live)
-        held = await routes.held("alice", self.last_id)
-        with live.opened("alice") as place:
-            stream = routes.events(place, held, limit)
+        held = await routes.client_state("alice", self.last_id)
+        with live.opened("alice") as opened:
+            stream = routes.events(opened, held, limit)
             await anext(stream)
             for _ in range(events):
                 event = await anext(stream)

@@ -30,8 +30,8 @@ from fanfold.core.events import (
     ViewerGraphChanged,
 )
 from fanfold.http.problems import NotNow
+from feed_service.access import NoSuchUser
 from feed_service.live.client_state import Change, State, change, state_of
-from feed_service.query.access import NoSuchUser
 from feed_service.query.items import Newest
 
 logger = logging.getLogger(__name__)

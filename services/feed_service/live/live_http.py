@@ -10,67 +10,67 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from fanfold.http.auth import Actor
 from fanfold.http.params import UserIdPath
+from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of_id
 from feed_service.live.live_feeds import LiveFeed, LiveFeeds
-from feed_service.query.access import refuse_others
 
 RECONNECT_MS = 2000
 
-Held = Annotated[
+LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="Where the stream goes on; sent by browsers by themselves.",
+        description="The id of the last event received; the stream goes on from there. Browsers send it by themselves.",
     ),
 ]
 Items = Annotated[
-    int, Query(ge=1, le=MOST_ITEMS, description="Posts that the client holds: the newest so many.")
+    int, Query(ge=1, le=MOST_ITEMS, description="How many of the newest posts the client shows.")
 ]
 
 _ANSWER: dict[str, Any] = {
     "description": "`post`: insert the item, or replace the one with its `post_id`. `removed`: drop the post of "
-    "`post_id`. `level`: the client now holds the newest posts of the feed, newest `post_id` first. Each has an `id`, from which the stream goes on.",
+    "`post_id`. `level`: the client now has the newest posts of the feed, newest `post_id` first. Each event has an `id`, "
+    "from which a new stream goes on.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRoutes:
-    """What the route does."""
+    """The functions behind the route."""
 
     live: LiveFeeds
 
-    async def place(self, user_id: UserIdPath, actor: Actor) -> AsyncIterator[LiveFeed]:
-        """A place for the stream, given back when it ends. Before the answer starts, for then it can't be refused."""
-        refuse_others(user_id, actor)
+    async def opened(self, user_id: UserIdPath) -> AsyncIterator[LiveFeed]:
+        """Reserve a stream slot; release it on disconnect. Refuses before the answer starts, when it still can."""
         await self.live.refuse_left(user_id)
         with self.live.opened(user_id) as feed:
             yield feed
 
-    async def held(self, user_id: UserIdPath, last_event_id: Held = None) -> State:
-        """What the client has from an earlier stream."""
+    async def client_state(self, user_id: UserIdPath, last_event_id: LastEventId = None) -> State:
+        """The posts that the client has from an earlier stream."""
         return state_of_id(last_event_id, scope=_scope(user_id)) if last_event_id else {}
 
     async def events(
-        self, feed: LiveFeed, held: State, limit: int
+        self, feed: LiveFeed, client_state: State, limit: int
     ) -> AsyncIterator[ServerSentEvent]:
-        """The events of one stream. Each carries the state that it leads to.
+        """The events of one stream. Each has the client's state after it as its id.
 
-        A client that is cut in the middle of a change has applied a part of it, and the feed may have gone back since.
+        A client that is cut off in the middle of a change has applied a part of it, and the feed may have changed back
+        since; so each id is the state after that one event.
         """
         yield ServerSentEvent(comment="the feed follows", retry=RECONNECT_MS)
-        scope, now = _scope(feed.viewer), dict(held)
-        async for change, state in self.live.changes(feed, held, limit=limit):
+        scope, partial = _scope(feed.viewer), dict(client_state)
+        async for change, state in self.live.changes(feed, client_state, limit=limit):
             for post_id in change.removed:
-                del now[post_id]
+                del partial[post_id]
                 gone = {"post_id": str(post_id)}
-                yield ServerSentEvent(event="removed", data=gone, id=state_id(now, scope=scope))
+                yield ServerSentEvent(event="removed", data=gone, id=state_id(partial, scope=scope))
             for item in change.shown:
-                now[item.post_id] = state[item.post_id]
-                shown = orjson.dumps(item).decode()
-                yield ServerSentEvent(event="post", raw_data=shown, id=state_id(now, scope=scope))
+                partial[item.post_id] = state[item.post_id]
+                shown, event_id = orjson.dumps(item).decode(), state_id(partial, scope=scope)
+                yield ServerSentEvent(event="post", raw_data=shown, id=event_id)
             level = {"posts": len(state)}
             yield ServerSentEvent(event="level", data=level, id=state_id(state, scope=scope))
 
@@ -83,21 +83,21 @@ def router(live: LiveFeeds) -> APIRouter:
     """The route over the live feeds of this process."""
     do = LiveRoutes(live)
     # As defaults, not in the annotations: those are read as text, where `do` means nothing.
-    place, held_before = Depends(do.place), Depends(do.held)
-    api = APIRouter(tags=["feeds"])
+    opened, client_state = Depends(do.opened), Depends(do.client_state)
+    api = APIRouter(tags=["feeds"], dependencies=OWN_FEED, responses=NOT_OWN_FEED)
 
     @api.get(
         "/users/{user_id}/feed/stream",
         response_class=EventSourceResponse,
-        responses={200: _ANSWER, 403: {"description": "Someone else's feed."}},
+        responses={200: _ANSWER},
     )
     async def stream_feed(
-        feed: LiveFeed = place,
-        held: State = held_before,
+        feed: LiveFeed = opened,
+        state: State = client_state,
         limit: Items = 20,
     ) -> AsyncIterator[ServerSentEvent]:
-        """Follow one's own feed as it changes. It ends equal to the chronological feed, whatever happens meanwhile."""
-        async for event in do.events(feed, held, limit):
+        """Follow your own feed as it changes. The client ends with the chronological feed, whatever happens meanwhile."""
+        async for event in do.events(feed, state, limit):
             yield event
 
     return api

@@ -20,11 +20,11 @@ from uuid import UUID
 from fanfold.core.delivery import Delivery
 from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Post
+from feed_service.access import NoSuchUser
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
 from feed_service.candidates import Candidate, Page
-from feed_service.query.access import refuse_left
 from feed_service.query.coverage import Coverage, SourceName
 from feed_service.query.items import ExplainedItem, FeedItem
 from feed_service.query.merge import Merge, Source
@@ -71,8 +71,8 @@ class FeedQuery:
         query.graph = reads.cached_viewer_graph(viewer)
         if query.graph is None:
             query.graph = await query.coverage.ask("graph", reads.viewer_graph(viewer))
-        if query.graph is not None:
-            refuse_left(query.graph)
+        if query.graph is not None and query.graph.left:
+            raise NoSuchUser("You have left, for good: there is no feed under this id any more.")
         query.recent_likes = reads.cached_recent_likes(viewer)
         return query
 

@@ -46,7 +46,7 @@ class PostPage:
 
 @dataclass(frozen=True, slots=True)
 class NewPosts:
-    """The number of posts that are newer than a post."""
+    """The count of newer posts."""
 
     count: Annotated[int, Field(description="Newer posts, at most 100 counted.")]
     more: Annotated[bool, Field(description="Whether there are more than were counted.")]

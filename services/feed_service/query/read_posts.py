@@ -8,10 +8,10 @@ from uuid import UUID
 from fanfold.core.ports import Post, Stores
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.post_resource import PostResource
+from feed_service.access import NoSuchUser
 from feed_service.budget import within
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
-from feed_service.query.access import NoSuchUser
 from feed_service.query.cursor import TimeCursor
 from feed_service.query.items import PostPage
 

@@ -1,0 +1,28 @@
+"""Who may read a feed: its own viewer, who has not left."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fanfold.http.guards import own
+from fanfold.http.openapi import Responses
+from fanfold.http.problems import Forbidden, NotFound
+
+
+class NotYourFeed(Forbidden):
+    kind = "not-your-feed"
+    title = "Not your feed"
+
+
+class NoSuchUser(NotFound):
+    """Every query of a feed raises it for a viewer who has left."""
+
+    kind = "user-not-found"
+    title = "No such user"
+
+
+OWN_FEED: Final = own(NotYourFeed, "You can read only your own feed.")
+"""The dependencies of a router whose routes read the actor's own feed."""
+
+NOT_OWN_FEED: Responses = {403: {"description": "Not your feed."}}
+"""`responses` of such a router."""
