@@ -209,7 +209,7 @@ async def read(reader: Reader, client: Client, levels: int, *, limit: int = 20) 
     """Follow a stream until it has been level so often, then hang up."""
     do = live_routes(reader)
     with reader.live.opened("alice") as place:
-        held = await do.held("alice", client.last_id)
+        held = await do.client_state("alice", client.last_id)
         async for event in do.events(place, held, limit):
             data = event.raw_data or (orjson.dumps(event.data).decode() if event.data else None)
             lines = [f"event: {event.event}"] if event.event else [": comment"]
