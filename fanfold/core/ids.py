@@ -1,7 +1,7 @@
-"""Identifiers: `UserId` is text as an identity provider hands it out, `PostId` a UUIDv7 (RFC 9562).
+"""Identifiers: a `UserId` is text from an identity provider, a `PostId` a UUIDv7 (RFC 9562).
 
-A post's creation time *is* the 48-bit millisecond field of its id, so ordering by id is ordering by time
-(ties by the random bits), alike for Python's `UUID`, Cassandra's `uuid` and the text in JSON.
+A post's creation time *is* the 48-bit millisecond field of its id. So the order of ids is the order of time (and of the random
+bits within a millisecond), for Python's `UUID`, for Cassandra's `uuid` and for the text in JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PostId = Annotated[UUID, AfterValidator(_is_uuid7)]
 
 
 def new_post_id(now_ms: int) -> UUID:
-    """A fresh UUIDv7 of that millisecond (since the Unix epoch); two calls never return the same."""
+    """A new UUIDv7 of that millisecond (since the Unix epoch). Two calls never return the same id."""
     return compat.uuid7(nanoseconds=now_ms * 1_000_000)
 
 
