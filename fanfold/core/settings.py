@@ -112,6 +112,14 @@ class Settings(BaseSettings):
 
     # HTTP.
     host: str = Field("127.0.0.1", description="Address to listen on.")
+    allowed_hosts: str = Field(
+        "",
+        description="Names in the `Host` header that are served, as `a.example,b.example`; `*` for any, where a gateway checks them. "
+        "Loopback names and names without a dot always are; others answer 421, so that no web page reaches a local server.",
+    )
+    max_connections: PositiveInt = Field(
+        2_000, description="Connections that a process keeps open; one more answers 503."
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     request_timeout_s: float = Field(
         5, gt=0, description="A write that the log has not acknowledged by then is answered 503."
@@ -168,6 +176,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged. Logs are JSON on stderr."
     )
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """The names of `allowed_hosts`."""
+        return frozenset(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:

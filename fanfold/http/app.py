@@ -16,9 +16,11 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
+from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.limits import BodyLimits
 from fanfold.http.metrics import Metrics
 from fanfold.http.openapi import DocumentedApp
@@ -30,6 +32,7 @@ from fanfold.http.problems import (
     problem_document,
     problem_response,
 )
+from fanfold.http.protocol import Bounds, bounded
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +66,9 @@ def make_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.on_stop = on_stop
-    # The last one added is the outermost, so refused bodies are counted too.
-    app.add_middleware(BodyLimits)
-    app.add_middleware(Metrics)
+    # The last one is the outermost, so refused bodies are counted too.
+    for middleware in (BodyLimits, EndsWithClient, Head, Private, Metrics):
+        app.add_middleware(middleware)
     _answer_with_problems(app)
     _answer_unserved(app)
     # Included here and not in one another: FastAPI matches a path twice for each level of inclusion.
@@ -157,12 +160,13 @@ def _answer_unserved(app: FastAPI) -> None:
 
 def _methods(app: FastAPI, path: str) -> set[str]:
     """All methods of a path. Starlette names only those of the first route that has it."""
-    return {
+    methods = {
         method
         for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, APIRoute) and route.path_regex.match(path)
+        if isinstance(route.original_route, Route) and route.path_regex.match(path)
         for method in route.methods or ()
     }
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 class _Server(uvicorn.Server):
@@ -189,10 +193,11 @@ class _Server(uvicorn.Server):
 async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop."""
     config = uvicorn.Config(
-        app,
+        KnownHosts(app, settings.known_hosts),
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=bounded(Bounds(connections=settings.max_connections)),
+        lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,

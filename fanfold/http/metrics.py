@@ -1,4 +1,4 @@
-"""The number and duration of requests, for Prometheus."""
+"""How many requests were answered, how, and how fast, for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A label must have few values, but a client may send any method and any path.
+# A label's values must be few: a client may send any method and any path.
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _NO_ROUTE = "(none)"
 

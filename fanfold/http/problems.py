@@ -7,6 +7,7 @@
     ├── NotFound 404              absent
     ├── Conflict 409              not possible in the present state
     ├── TooLarge 413, UnsupportedMediaType 415
+    ├── Misdirected 421           a host that this server is not
     ├── Invalid 422               well-formed, but wrong: `errors` says where and what to change
     └── NotNow 503                the same request may succeed later: always with `Retry-After`
         └── EngineAway            the log or the tables did not answer in time
@@ -116,7 +117,15 @@ class UnsupportedMediaType(Problem):
     title = "The body is not sent as JSON"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Accept": "application/json"})
+        super().__init__(
+            detail, headers={"Accept": "application/json", "Accept-Encoding": "identity"}
+        )
+
+
+class Misdirected(Problem):
+    status = 421
+    kind = "unknown-host"
+    title = "Not a name of this server"
 
 
 class Invalid(Problem):
@@ -179,12 +188,7 @@ def problem_document(
     errors: Sequence[WhatToChange] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    document: dict[str, Any] = {
-        "type": f"urn:fanfold:problem:{kind}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-    }
+    document = problem_fields(status=status, kind=kind, title=title, detail=detail)
     if errors:
         document["errors"] = [error.model_dump() for error in errors]
     return Response(
@@ -194,6 +198,16 @@ def problem_document(
         headers=dict(headers or {}),
         media_type=MEDIA_TYPE,
     )
+
+
+def problem_fields(*, status: int, kind: str, title: str, detail: str) -> dict[str, Any]:
+    """The members that every problem document has."""
+    return {
+        "type": f"urn:fanfold:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
 
 
 _BY_PATTERN = {USER_ID_PATTERN: "Use 1-64 of A-Z a-z 0-9 . _ - but not '.' or '..'."}

@@ -58,7 +58,7 @@ class SweepActivity:
     async def run(self, swept: Swept, *, dry_run: bool = False) -> None:
         """Look at everyone who follows, and count in `swept`. Raises `Unavailable`: some may have been put to sleep."""
         batch: list[str] = []
-        async for user_id in self.stores.follows.all_follower_ids():
+        async for user_id in self.stores.follows.everyone_who_follows():
             batch.append(user_id)
             if len(batch) == BATCH:
                 await self._sweep(batch, swept, dry_run=dry_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -242,6 +243,25 @@ async def test_json_sent_as_something_else_is_415(
     await refused(api, method, path, 415, content=body, headers=headers)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "GZIP"])
+async def test_an_encoded_body_is_415(
+    api: WriteSide, text_route: tuple[str, str, str], encoding: str
+) -> None:
+    method, path, field = text_route
+    for content in (json.dumps({field: "x"}).encode(), gzip.compress(b"{}")):
+        answer = await api(
+            method, path, content=content, headers={**JSON, "content-encoding": encoding}
+        )
+        assert answer.status_code == 415
+        assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_may_say_that_it_is_not_encoded(api: WriteSide) -> None:
+    headers = {**JSON, "content-encoding": "identity"}
+    created = await api("POST", "/posts", content=b'{"content": "x"}', headers=headers)
+    assert created.status_code == 201
+
+
 async def test_json_may_name_its_charset(api: WriteSide) -> None:
     headers = {"content-type": "Application/JSON; charset=utf-8"}
     created = await api("POST", "/posts", content='{"content": "ü"}', headers=headers)
@@ -388,4 +408,6 @@ async def test_unknown_routes_and_methods_are_problems_too(api: WriteSide) -> No
     assert answer.headers["allow"] == "POST"
     problem(answer)
     answer = await api("POST", f"/posts/{POST_ID}", json={"content": "x"})
-    assert answer.headers["allow"] == "DELETE, GET, PATCH"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    answer = await api("POST", "/openapi.json", json={})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")

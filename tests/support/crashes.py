@@ -74,11 +74,11 @@ class Mortal:
 
         return write
 
-    async def push(self, pointers: Sequence[Any], user_ids: Sequence[str]) -> int:
+    async def push(self, pointers: Sequence[Any], reader_ids: Sequence[str]) -> int:
         rows = 0
-        for user_id in user_ids:
+        for reader_id in reader_ids:
             self._life.spend()
-            rows += await self._port.push(pointers, [user_id])
+            rows += await self._port.push(pointers, [reader_id])
         return rows
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[Any]) -> None:

@@ -48,7 +48,7 @@ async def marks(pipeline: Pipeline, author: str = "alice") -> tuple[list[str], i
         await pipeline.stores.follows.audience(author, bucket)
         for bucket in buckets_up_to(user.generation)
     ]
-    return sorted(name for each in audiences for name in each.awake_ids), sum(
+    return sorted(name for each in audiences for name in each.reader_ids), sum(
         each.asleep for each in audiences
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.core.text import display_name_error, post_text_error
+from fanfold.core.text import POST_MAX_BYTES, display_name_error, graphemes, post_text_error
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 FLAG = "🇳🇴"
@@ -35,7 +38,22 @@ def test_bytes_are_bounded_even_when_characters_are_few() -> None:
 
 @pytest.mark.parametrize(
     "blank",
-    ["", " ", "\t\r\n", "\u00a0", "\u3000", "\u2028", "\u200b", "\ufeff", "\u2060", "\u3164"],
+    [
+        "",
+        " ",
+        "\t\r\n",
+        "\u00a0",
+        "\u3000",
+        "\u2028",
+        "\u200b",
+        "\ufeff",
+        "\u2060",
+        "\u3164",
+        "\u2800",
+        "\U0001d159",
+        "\u115f",
+        "\U00013441",
+    ],
 )
 def test_what_shows_nothing_is_blank(blank: str) -> None:
     assert wrong_post(blank) == "Write something: it is blank."
@@ -77,3 +95,49 @@ def test_every_text_is_taken_or_refused_with_what_to_change(text: str) -> None:
         assert wrong is None or wrong.endswith((".", "bytes of UTF-8."))
     if wrong_post(text, max_chars=20) is None:
         text.encode()  # what is taken can be stored
+
+
+# One of each class that the rules for grapheme clusters tell apart (UAX 29), and some that they treat alike.
+CLASSES = {
+    "letter": "a",
+    "carriage return": "\r",
+    "line feed": "\n",
+    "control": "\u200b",
+    "mark": "\u0301",
+    "joiner": "\u200d",
+    "regional indicator": "\U0001f1e6",
+    "prepended": "\u0600",
+    "spacing mark": "\u0903",
+    "Hangul L": "\u1100",
+    "Hangul V": "\u1160",
+    "Hangul T": "\u11a8",
+    "Hangul LV": "\uac00",
+    "Hangul LVT": "\uac01",
+    "pictograph": "\U0001f469",
+    "skin tone": "\U0001f3fb",
+    "consonant": "\u0915",
+    "linker": "\u094d",
+    "variation selector": "\ufe0f",
+    "tag": "\U000e0061",
+    "direction": "\u202e",
+}
+WORST_MS = 20
+"""Of the event loop, for one body. What is linear takes a quarter of it."""
+
+
+@pytest.mark.parametrize(
+    "unit", [*CLASSES.values(), *(a + b for a in CLASSES.values() for b in CLASSES.values())]
+)
+def test_no_text_takes_long_to_check(unit: str) -> None:
+    text = (unit * POST_MAX_BYTES).encode()[: 4 * POST_MAX_BYTES].decode(errors="ignore")
+    within = text.encode()[:POST_MAX_BYTES].decode(errors="ignore")
+    for checked in (text, within, within[:-1] + "b"):
+        began = time.thread_time()
+        post_text_error(checked, max_chars=2000)
+        display_name_error(checked)
+        assert (time.thread_time() - began) * 1000 < WORST_MS
+
+
+@given(st.text(st.sampled_from([*CLASSES.values(), "\U0001f1e7"]), max_size=40))
+def test_pairs_of_regional_indicators_are_counted_as_the_rules_say(text: str) -> None:
+    assert graphemes(text) == len(regex.findall(r"\X", text))

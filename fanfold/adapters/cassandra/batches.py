@@ -1,7 +1,7 @@
-"""Writes many rows of one statement as UNLOGGED batches: one replica set a batch, a bounded number in flight.
+"""Many rows of one statement as UNLOGGED batches, each for one set of replicas, a bounded number in flight.
 
-If a ring has more nodes than replicas, a batch for several replica sets makes its coordinator a bottleneck. Otherwise every
-node has every row and there is one group.
+On a ring wider than the replication factor a batch for several replica sets makes its coordinator a bottleneck;
+on one that isn't, every node is a replica of everything and there is a single group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.window import Window
 from fanfold.core.settings import Settings
 
-# Cassandra refuses a batch over 50 KiB, measured in its own, larger form of the rows.
+# Cassandra refuses a batch over 50 KiB of its own, larger, form of the rows.
 MAX_BATCH_BYTES = 24 * 1024
 
 GroupOf = Callable[[bytes], Hashable]
@@ -35,21 +35,21 @@ class _OpenBatch:
 
 
 class BatchWriter:
-    """A process has one, which bounds its batches in flight."""
+    """One for a process, so that the bound on batches in flight is the process's."""
 
     def __init__(self, session: CassandraSession, settings: Settings) -> None:
         self._session = session
         self._settings = settings
         self._rows = settings.write_batch_rows
         self._window = Window(settings.writes_in_flight)
-        # The most rows of a call, over all groups, that wait until their batch is full.
+        # Rows waiting for their group to fill a batch, over all groups of a call.
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
         self._grouping: tuple[Any, GroupOf | None] = (None, None)
 
     async def write(self, rows: Iterable[PackedRow]) -> int:
-        """Write all rows, and take them from `rows` only as fast as they are written. Returns their number.
+        """Write all rows, drawn from `rows` no faster than they are written; returns how many.
 
-        Raises `Unavailable` if a batch fails, once no batch of the call is in flight any more.
+        Raises `Unavailable` at the first batch that fails, when none of the call is in flight any more.
         """
         sending = _Sending(self._session, self._window, self._settings.cassandra_keyspace)
         try:
@@ -58,7 +58,7 @@ class BatchWriter:
                 if sending.error is not None:
                     break
         finally:
-            await sending.all_answered()
+            await sending.all_settled()
         return sending.rows
 
     def _batches(self, rows: Iterable[PackedRow]) -> Iterable[_OpenBatch]:
@@ -78,9 +78,7 @@ class BatchWriter:
             if not full and open_rows < most_open:
                 continue
             if not full:
-                group = max(
-                    open_batches, key=lambda open_group: len(open_batches[open_group].wires)
-                )
+                group = max(open_batches, key=lambda each: len(open_batches[each].wires))
             batch = open_batches.pop(group)
             open_rows -= len(batch.wires)
             yield batch
@@ -113,15 +111,15 @@ class _Sending:
             PackedBatch(rows, keyspace=self._keyspace, routing_key=batch.routing_key)
         )
         self._waiting.add(sent)
-        sent.add_done_callback(self._answered)
+        sent.add_done_callback(self._settled)
 
-    async def all_answered(self) -> None:
+    async def all_settled(self) -> None:
         if self._waiting:
             await asyncio.wait(self._waiting)
         if self.error is not None:
             raise self.error
 
-    def _answered(self, sent: asyncio.Future[Any]) -> None:
+    def _settled(self, sent: asyncio.Future[Any]) -> None:
         self._waiting.discard(sent)
         error = sent.exception()
         self._window.leave(answered=error is None)
@@ -129,7 +127,7 @@ class _Sending:
 
 
 def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf | None:
-    """A function from a routing key to its local replicas; None where every node has every row."""
+    """A function from a routing key to its local replicas, or None where all nodes hold everything."""
     if token_map is None:
         return None
     replica_sets = [
@@ -142,7 +140,7 @@ def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf | None:
     ]
     if len(set(replica_sets)) <= 1:
         return None
-    # The driver's tokens compare in Python; plain numbers are several times as fast.
+    # The driver compares token objects in Python; plain numbers are several times as fast.
     tokens = [token.value for token in token_map.ring]
 
     def replicas(routing_key: bytes) -> Hashable:

@@ -1,4 +1,4 @@
-"""Opens a session to Cassandra. It blocks, so call it in a thread."""
+"""How a session to Cassandra is opened: blocking, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from fanfold.core.settings import Settings
 RECONNECT_S = 1.0
 HEARTBEAT_S = 10
 
-# These warn of accidental batches; ours are large and span partitions on purpose (see `batches`).
+# Meant for callers who batch by accident; ours are large and across partitions on purpose (see `batches`).
 EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")
 
 
 class _Connection(LibevConnection):  # type: ignore[misc]  # the driver has no types
-    # So that a batch takes one system call; with the driver's 4 KiB it takes several.
+    # A batch in one piece: the driver's 4 KiB would make several system calls of it.
     out_buffer_size = 64 * 1024
 
 
 def connect(settings: Settings, *, keyspace: str | None) -> Session:
     """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
-    # Adding a filter twice changes nothing.
+    # Adding it again changes nothing.
     logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
     cluster = Cluster(
         contact_points=[host.strip() for host in settings.cassandra_hosts.split(",")],
@@ -45,11 +45,11 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         protocol_version=PROTOCOL_VERSION,
         # The driver's other loops are slower or experimental; importing this one fails where it is missing.
         connection_class=_Connection,
-        # Without it, the kernel holds back the end of a batch until the server acknowledges the beginning, which the server
-        # delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this option.
+        # The kernel would hold back the end of a batch until the server acknowledges its beginning, which the
+        # server delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
-        # The default backs off to ten minutes, for which a restarted node would stay unused.
+        # The default backs off to ten minutes: a node that restarted would stay unused that long.
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=settings.cassandra_timeout_s,
         control_connection_timeout=settings.cassandra_timeout_s,
@@ -57,7 +57,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         idle_heartbeat_timeout=HEARTBEAT_S,
         auth_provider=_password(settings),
         ssl_context=client_tls(settings),
-        # Pointers are too short for compression to be worth its CPU time.
+        # Pointers are too short to be worth a CPU second on both sides.
         compression=False,
     )
     try:
@@ -66,7 +66,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         cluster.shutdown()
         raise
     session.client_protocol_handler = PackingProtocolHandler
-    # Every statement has its own timestamp; a client's clock must never decide.
+    # Every statement brings its own timestamp; a client's clock must never decide.
     session.use_client_timestamp = False
     return session
 
@@ -92,11 +92,11 @@ def _password(settings: Settings) -> PlainTextAuthProvider | None:
 
 
 def client_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context; None without TLS. Raises `Fault` when a file can't be used."""
+    """None without TLS. Raises `Fault` when a file can't be used."""
     if settings.cassandra_ca is None:
         return None
-    # The driver connects to the addresses that the ring reports. They change, so no certificate can name them.
-    # A node is trusted because this CA signs only nodes and their clients.
+    # The driver goes to the addresses that the ring tells it, and those come and go: no certificate can name them.
+    # What vouches for a node is that this CA signs nothing but nodes and their clients.
     return client_context(
         settings.cassandra_ca,
         cert=settings.cassandra_cert,
@@ -106,4 +106,4 @@ def client_tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
-    return not any(str(argument).startswith(EXPECTED_WARNINGS) for argument in record.args or ())
+    return not any(str(each).startswith(EXPECTED_WARNINGS) for each in record.args or ())

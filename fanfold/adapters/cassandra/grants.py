@@ -1,4 +1,4 @@
-"""Grants to the services' roles. A cluster without passwords needs none."""
+"""What each service's role may do. A cluster that asks for no password needs none of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _WRITER = re.compile(f"(?P<role>{_NAME})(:(?P<table>{_NAME}))?")
 
 
 async def grant(settings: Settings, *, read: Sequence[str], write: Sequence[str]) -> list[str]:
-    """Let all of these roles read the keyspace, and the writers write it. Returns one line for each grant.
+    """Let all of these roles read the keyspace, and the writers write it; one line for each.
 
-    A writer is `role`, for every table, or `role:table`. Idempotent; revokes nothing. Raises `Fault` for an invalid name, for
-    a role or a table that doesn't exist and for a connection that may not grant; `Unavailable` when Cassandra doesn't answer.
+    A writer is `role`, for every table, or `role:table`. Idempotent; takes nothing away. Raises `Fault` for what is no
+    name, for a role or a table that there isn't, and for a connection that may not grant; `Unavailable` when Cassandra is
+    away.
     """
     keyspace = settings.cassandra_keyspace
     statements = [*(_read(keyspace, role) for role in read), *_write(keyspace, write)]

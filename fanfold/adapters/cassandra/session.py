@@ -1,4 +1,4 @@
-"""Cassandra's driver on asyncio: connecting, calling, paging, and translating the driver's errors."""
+"""The one place where Cassandra's driver meets asyncio: connecting, calling, paging, and translating its errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DRIVER_ERRORS = (
     ConnectionException,
     ConnectionBusy,
 )
-# The driver's limit is 32,768 on a connection; far below that, more in flight only add latency.
+# The driver refuses at 32,768 on a connection; long before that, more in flight only adds latency.
 STATEMENTS_IN_FLIGHT = 256
 CONNECT_AGAIN_S = 1.0
 
@@ -42,7 +42,7 @@ Row = tuple[Any, ...]
 
 
 class Statement:
-    """CQL that is prepared at connecting. `conditional` marks a lightweight transaction."""
+    """CQL that is prepared at every connect. `conditional` marks a lightweight transaction."""
 
     def __init__(self, cql: str, *, conditional: bool) -> None:
         self.cql = cql
@@ -51,9 +51,9 @@ class Statement:
 
 
 class CassandraSession:
-    """A session for one event loop. Entering it starts to connect; until that succeeds, every call raises `Unavailable`.
+    """Calls from one event loop. Entering starts to connect; until that succeeds every call raises `Unavailable`.
 
-    Calls raise `Unavailable` within `cassandra_timeout_s` of being sent, and `Fault` for an error that a retry can't fix.
+    Calls raise `Unavailable` within `cassandra_timeout_s` of being sent, and `Fault` for what no retry can heal.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +62,7 @@ class CassandraSession:
         self._session: Session | None = None
         self._why_not = "not connected yet"
         self._in_flight = asyncio.Semaphore(STATEMENTS_IN_FLIGHT)
-        self._answered: deque[tuple[_Call, Any, BaseException | None]] = deque()
+        self._settled: deque[tuple[_Call, Any, BaseException | None]] = deque()
         self._wake_up_sent = False
         self._ping = self.statement(PING)
 
@@ -77,7 +77,7 @@ class CassandraSession:
         self._closing = asyncio.Event()
         tried_once = asyncio.Event()
         self._connecting = asyncio.create_task(self._connect(tried_once))
-        # Usually Cassandra answers at once; then callers begin with a store that answers.
+        # Usually Cassandra is there, and then a caller may start with a store that answers.
         await tried_once.wait()
         return self
 
@@ -96,15 +96,15 @@ class CassandraSession:
     async def rows(self, statement: Statement, *values: Any) -> list[Row]:
         """Run a statement and read all pages of its result."""
         call = await self._started(statement, values)
-        rows: list[Row] = await call.answer or []
+        rows: list[Row] = await call.settled or []
         while call.more:
             rows.extend(await self._next_page(call))
         return rows
 
     async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
-        """Run a statement and read its result page by page, as for a whole table."""
+        """Run a statement and read its result page by page: for a whole table."""
         call = await self._started(statement, values)
-        yield await call.answer or []
+        yield await call.settled or []
         while call.more:
             yield await self._next_page(call)
 
@@ -115,17 +115,17 @@ class CassandraSession:
 
     async def run(self, statement: Statement, *values: Any) -> None:
         """Run a statement without a result."""
-        await (await self._started(statement, values)).answer
+        await (await self._started(statement, values)).settled
 
     async def ping(self) -> None:
-        """Return if a quorum answers and the schema exists."""
+        """Return if a quorum answers and the schema is there."""
         await self.run(self._ping)
 
     def send(self, batch: PackedBatch) -> asyncio.Future[Any]:
-        """Send a batch at once. The caller bounds the number in flight. Errors are in the future."""
+        """Send a batch at once; the caller bounds how many are in flight. Never raises, the future does."""
         call = _Call(self._loop.create_future(), counted=False)
         self._start(call, batch)
-        return call.answer
+        return call.settled
 
     def prepared(self, statement: Statement) -> PreparedStatement:
         """The driver's statement. Raises `Unavailable` until connected."""
@@ -141,10 +141,10 @@ class CassandraSession:
         return self._session.cluster.metadata
 
     async def _next_page(self, call: _Call) -> list[Row]:
-        call.answer = self._loop.create_future()
+        call.settled = self._loop.create_future()
         await self._enter()
         call.response.start_fetching_next_page()
-        return await call.answer or []
+        return await call.settled or []
 
     async def _started(self, statement: Statement, values: Sequence[Any]) -> _Call:
         prepared = self.prepared(statement)
@@ -167,12 +167,12 @@ class CassandraSession:
 
     def _start(self, call: _Call, query: Any) -> None:
         if self._session is None:
-            self._finish(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
+            self._settle(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
             return
         try:
             call.response = self._session.execute_async(query)
         except DRIVER_ERRORS as error:
-            self._finish(call, None, error)
+            self._settle(call, None, error)
             return
         call.response.add_callbacks(
             callback=self._succeeded,
@@ -181,15 +181,15 @@ class CassandraSession:
             errback_args=(call,),
         )
 
-    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn. One wake-up serves
-    # them all, because a wake-up costs a system call and the interpreter's lock.
+    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn: one
+    # wake-up serves them all, since each costs a system call and the interpreter's lock.
 
     def _succeeded(self, rows: Any, call: _Call) -> None:
-        self._answered.append((call, rows, None))
+        self._settled.append((call, rows, None))
         self._wake_up()
 
     def _failed(self, error: BaseException, call: _Call) -> None:
-        self._answered.append((call, None, error))
+        self._settled.append((call, None, error))
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -202,22 +202,22 @@ class CassandraSession:
             log.debug("an answer came after the event loop was closed")
 
     def _drain(self) -> None:
-        # Reset first, so that an answer added meanwhile wakes the loop again.
+        # Before looking, so that an answer added meanwhile wakes the loop again.
         self._wake_up_sent = False
-        while self._answered:
-            self._finish(*self._answered.popleft())
+        while self._settled:
+            self._settle(*self._settled.popleft())
 
-    def _finish(self, call: _Call, rows: Any, error: BaseException | None) -> None:
-        # Here and not where it is awaited: the statement of a cancelled caller is still in flight.
+    def _settle(self, call: _Call, rows: Any, error: BaseException | None) -> None:
+        # Here and not where it is awaited: a cancelled caller doesn't make its statement go away.
         if call.counted:
             self._in_flight.release()
         call.release()
-        if call.answer.done():
+        if call.settled.done():
             return
         if error is None:
-            call.answer.set_result(rows)
+            call.settled.set_result(rows)
         else:
-            call.answer.set_exception(translated(error))
+            call.settled.set_exception(translated(error))
 
     async def _connect(self, tried_once: asyncio.Event) -> None:
         while not self._closing.is_set():
@@ -226,7 +226,7 @@ class CassandraSession:
                 log.info("connected to Cassandra")
                 return
             except DRIVER_ERRORS as error:
-                # Also for a missing keyspace or table: `schema migrate` may be about to run.
+                # A missing keyspace or table too: `schema migrate` may be about to run.
                 self._why_not = _one_line(error)
                 log.warning("Cassandra: %s; trying again", self._why_not)
             finally:
@@ -238,14 +238,14 @@ class CassandraSession:
                 continue
 
     def _connect_and_prepare(self) -> Session:
-        # Each statement names the keyspace: after a USE, nodes may give one statement two ids.
+        # The keyspace goes with each statement: after a USE, nodes may give one statement two ids.
         session = connect(self._settings, keyspace=None)
         try:
             for statement in self._statements:
                 prepared = session.prepare(
                     statement.cql, keyspace=self._settings.cassandra_keyspace
                 )
-                # If the driver repeated a transaction by itself, it would report its own first attempt as a rival's.
+                # A transaction that the driver repeats on its own would report its own first try as a rival's.
                 prepared.is_idempotent = not statement.conditional
                 if statement.conditional:
                     prepared.retry_policy = FallthroughRetryPolicy()
@@ -257,26 +257,26 @@ class CassandraSession:
 
 
 class _Call:
-    """One statement in flight. Paging gives it a new future for each page while there is `more`."""
+    """One statement on its way; paging gives it a new future a page, as long as there is `more`."""
 
-    __slots__ = ("answer", "counted", "more", "response")
+    __slots__ = ("counted", "more", "response", "settled")
 
-    def __init__(self, answer: asyncio.Future[Any], *, counted: bool) -> None:
-        self.answer = answer
+    def __init__(self, settled: asyncio.Future[Any], *, counted: bool) -> None:
+        self.settled = settled
         self.counted = counted
         self.response: ResponseFuture = None
         self.more = False
 
     def release(self) -> None:
-        """Release the memory of an answered statement.
+        """Let go of what is settled, the statement and its answer.
 
         The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
-        statement: at full speed these are the batches and audiences of seconds. The two also refer to each other.
+        statement: at full speed that is seconds' worth of batches and of audiences. And the two hold each other.
         """
         response = self.response
         if response is None:
             return
-        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver offers no other access
+        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver has no other way to it
             timer.callback = None
         self.more = response.has_more_pages
         if not self.more:
@@ -284,7 +284,7 @@ class _Call:
 
 
 def translated(error: BaseException) -> FanfoldError:
-    """A driver's error as one of ours. An error that isn't the driver's is a bug of this package: a `Fault` too."""
+    """A driver's error as ours. What isn't one of the driver's is a mistake of this package: a `Fault` too."""
     if isinstance(error, FanfoldError):
         return error
     wrong_in_itself = isinstance(error, (RequestValidationException, SyntaxException))

@@ -23,9 +23,9 @@ from fanfold.core.settings import Settings
 
 @asynccontextmanager
 async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator[Stores]:
-    """Stores that connect at once or, if Cassandra doesn't answer or lacks the schema, as soon as possible.
+    """Stores that connect now or, when Cassandra or its schema isn't there, as soon as it is.
 
-    Until then every call raises `Unavailable`. Call them on the event loop that entered.
+    Until then every call raises `Unavailable`. Call them on the event loop that enters.
     """
     session = CassandraSession(settings)
     batches = BatchWriter(session, settings)

@@ -9,11 +9,11 @@ from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import User
 
-ALL_USERS = """
+EVERYONE = """
 SELECT user_id, display_name, follower_count, generation, delivery, pull_since_ms, count_offset,
 asleep, asleep_offset, woke_offset, has_left FROM users
 """
-GET = ALL_USERS + "WHERE user_id = ?"
+GET = EVERYONE + "WHERE user_id = ?"
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
 WRITE_FOLLOWER_COUNT = """
 UPDATE users USING TIMESTAMP ?
@@ -36,7 +36,7 @@ class CassandraUsers:
         self._set_asleep = session.statement(SET_ASLEEP)
         self._begin_waking = session.statement(BEGIN_WAKING)
         self._leave = session.statement(LEAVE)
-        self._all_users = session.statement(ALL_USERS)
+        self._everyone = session.statement(EVERYONE)
 
     async def get(self, user_id: str) -> User:
         row = await self._session.row(self._get, user_id)
@@ -71,8 +71,8 @@ class CassandraUsers:
     async def leave(self, user_id: str, *, offset: int) -> None:
         await self._session.run(self._leave, at_offset(offset), user_id)
 
-    async def all_users(self) -> AsyncIterator[User]:
-        async for page in self._session.pages(self._all_users):
+    async def everyone(self) -> AsyncIterator[User]:
+        async for page in self._session.pages(self._everyone):
             for row in page:
                 yield _user(row)
 

@@ -93,14 +93,14 @@ class MemoryFollows:
     async def following(self, user_id: str) -> dict[str, Follow]:
         return {follow.followee_id: follow for follow in self._follows(user_id)}
 
-    async def all_follower_ids(self) -> AsyncIterator[str]:
+    async def everyone_who_follows(self) -> AsyncIterator[str]:
         for user_id in self._following.partitions():
             yield user_id
 
     def _follows(self, user_id: str) -> Iterator[Follow]:
         for followee_id, row in self._following.rows(user_id):
             if "state" not in row:
-                continue  # a mark whose edge is not written
+                continue  # marked as materialised, but the edge itself never came
             active, since_ms, follow_offset, offset = row["state"]
             yield Follow(
                 followee_id=followee_id,

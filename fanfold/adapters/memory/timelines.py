@@ -1,4 +1,4 @@
-"""`Timelines` in memory: a sorted list for each user. Nearly every pointer is the newest of its list."""
+"""`Timelines` in memory: a sorted list of pointers a reader, since nearly every pointer is the newest of its list."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from fanfold.core.ids import created_at_ms, first_post_id_at
 from fanfold.core.ports import Pointer, Pulled, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY
 
-_BY_POST = itemgetter(0)
+_BY_POST_ID = itemgetter(0)
 
 
 class MemoryTimelines:
-    """See `fanfold.core.ports.Timelines`. Expired pointers are removed when their list is next read."""
+    """See `fanfold.core.ports.Timelines`. Expired pointers go when their list is next read."""
 
     def __init__(self, *, retention_ms: int, clock: Clock) -> None:
         self._ttl_ms = retention_ms + MS_PER_DAY
         self._clock = clock
-        self._timelines: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
-        self._celebrity_posts: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
+        self._timelines: defaultdict[str, list[Pointer]] = defaultdict(list)
+        self._celebrity_posts: defaultdict[str, list[Pointer]] = defaultdict(list)
         self._pulled_authors: Table[str] = Table()
 
-    async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
-        entries = [
-            _entry(pointer) for pointer in pointers if self._lives(created_at_ms(pointer.post_id))
-        ]
+    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
+        live = [pointer for pointer in pointers if self._lives(created_at_ms(pointer.post_id))]
         timelines = self._timelines
-        for entry in entries:
-            for user_id in user_ids:
-                _insert(timelines[user_id], entry)
-        return len(entries) * len(user_ids)
+        for pointer in live:
+            for reader_id in reader_ids:
+                _insert(timelines[reader_id], pointer)
+        return len(live) * len(reader_ids)
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:
-        return self._page(self._timelines, user_id, before, since_ms, limit)
+        page = self._page(self._timelines, user_id, before, since_ms, limit)
+        return [TimelineEntry(post_id.int, author_id) for post_id, author_id in page]
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         created_ms = created_at_ms(pointer.post_id)
         if not self._lives(created_ms):
             return
-        _insert(self._celebrity_posts[pointer.author_id], _entry(pointer))
+        _insert(self._celebrity_posts[pointer.author_id], pointer)
         self._pulled_authors.write(pointer.author_id, created_ms, last_pulled_at=created_ms)
         self._pulled_authors.write(pointer.author_id, offset, version=offset)
 
@@ -54,7 +53,7 @@ class MemoryTimelines:
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         page = self._page(self._celebrity_posts, author_id, before, since_ms, limit)
-        return [entry.post_id for entry in page]
+        return [pointer.post_id for pointer in page]
 
     async def pulled_authors(self) -> Mapping[str, Pulled]:
         return {
@@ -68,36 +67,29 @@ class MemoryTimelines:
 
     def _page(
         self,
-        lists: dict[str, list[TimelineEntry]],
+        lists: dict[str, list[Pointer]],
         key: str,
         before: UUID | None,
         since_ms: int,
         limit: int,
-    ) -> list[TimelineEntry]:
+    ) -> list[Pointer]:
         oldest_first = lists.get(key)
         if not oldest_first:
             return []
         expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1))
-        del oldest_first[: _index(oldest_first, expired_before.int)]
-        start = _index(oldest_first, first_post_id_at(since_ms).int)
+        del oldest_first[: bisect_left(oldest_first, expired_before, key=_BY_POST_ID)]
+        start = bisect_left(oldest_first, first_post_id_at(since_ms), key=_BY_POST_ID)
         end = len(oldest_first)
         if before is not None:
-            end = _index(oldest_first, before.int)
+            end = bisect_left(oldest_first, before, key=_BY_POST_ID)
         return oldest_first[max(start, end - limit) : max(start, end)][::-1]
 
 
-def _entry(pointer: Pointer) -> TimelineEntry:
-    return TimelineEntry(pointer.post_id.int, pointer.author_id)
-
-
-def _index(oldest_first: list[TimelineEntry], post_number: int) -> int:
-    return bisect_left(oldest_first, post_number, key=_BY_POST)
-
-
-def _insert(oldest_first: list[TimelineEntry], entry: TimelineEntry) -> None:
-    if not oldest_first or oldest_first[-1].post_number < entry.post_number:
-        oldest_first.append(entry)
+def _insert(oldest_first: list[Pointer], pointer: Pointer) -> None:
+    post_id = pointer[0]
+    if not oldest_first or oldest_first[-1][0] < post_id:
+        oldest_first.append(pointer)
         return
-    index = _index(oldest_first, entry.post_number)
-    if index == len(oldest_first) or oldest_first[index].post_number != entry.post_number:
-        oldest_first.insert(index, entry)
+    place = bisect_left(oldest_first, post_id, key=_BY_POST_ID)
+    if place == len(oldest_first) or oldest_first[place][0] != post_id:
+        oldest_first.insert(place, pointer)

@@ -1,4 +1,4 @@
-"""The progress of each post's fan-out."""
+"""How far each post's fan-out has come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fanfold.core.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a fan-out is to do. A pulled post has no slices and 0 planned deliveries."""
+    """What a fan-out set out to do. A pulled post has no slices and nothing planned."""
 
     strategy: Delivery
     planned: int
@@ -23,14 +23,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SliceDone:
-    """A finished slice: the number of rows written, and the time."""
+    """A finished slice: the rows it wrote, and when."""
 
     delivered: int
     finished_at_ms: int
 
 
 class Jobs(Protocol):
-    """The progress of each post's fan-out."""
+    """How far each post's fan-out has come."""
 
     async def plan(self, post_id: UUID) -> Plan | None:
         """The recorded plan, or None."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """One user's row of a mute or a block. `offset` is the offset of the last event applied.
+    """A mute or a block as one of its two users sees it. `offset` is the offset of the last event applied.
 
-    `mine` is false if the other user made it, which only a block can be.
+    `mine` is false where the other user made it (a block only).
     """
 
     other_id: str
@@ -21,12 +21,12 @@ class Tie:
 
 
 class Ties(Protocol):
-    """Mutes and blocks. Only the fan-out worker writes them."""
+    """Who mutes and blocks whom. The fan-out worker alone writes them."""
 
     async def write_mute(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        """Write one mute. With `active=False` it has ended."""
+        """Write one mute, or its end."""
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         """A user's mutes by target, active or not, in order of target id."""
@@ -37,10 +37,10 @@ class Ties(Protocol):
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        """Write one block: the target's row first, then the user's. With `active=False` it has ended."""
+        """Write one block, or its end, as the target sees it and then as the user does."""
 
     async def blocks(self, user_id: str) -> list[Tie]:
-        """The blocks that a user made and those made against the user, active or not, in order of the other user's id."""
+        """A user's blocks, own and suffered, active or not, in order of the other's id."""
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
-        """The blocks between two users: at most two."""
+        """The same between two users: at most two."""

@@ -1,0 +1,146 @@
+"""What holds for every answer, whichever route gives it: HEAD, caching, known hosts, and clients that hang up."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection
+from typing import cast
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanfold.http.auth import HEADER
+from fanfold.http.problems import BadRequest, Misdirected, problem_response
+
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9_-]+", re.IGNORECASE)
+_PORT = re.compile(r":[0-9]*$")
+
+ANY_HOST = "*"
+
+
+class Head:
+    """ASGI middleware: HEAD wherever GET is served, with the same fields and no body (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        ended = False
+
+        async def without_body(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if message["type"] == "http.response.start":
+                await send(message)
+            ended = True
+            await send({"type": "http.response.body", "body": b""})
+
+        async def gone_once_answered() -> Message:
+            # A stream would go on for ever: to it the client is gone.
+            return {"type": "http.disconnect"} if ended else await receive()
+
+        await self.app({**scope, "method": "GET"}, gone_once_answered, without_body)
+
+
+class Private:
+    """ASGI middleware: no cache keeps an answer unless its route says otherwise, and no browser guesses its type."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def kept_private(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "private, no-store")
+                headers.add_vary_header(HEADER)
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await self.app(scope, receive, kept_private if scope["type"] == "http" else send)
+
+
+class KnownHosts:
+    """ASGI middleware: 421 for a host that this server is not, so that no web page reaches it by a name of its own.
+
+    `hosts` are names without ports; `*` allows all, where a gateway checks them. Loopback addresses are always allowed,
+    and so are names without a dot: no public name server answers those, but a container or a cluster does.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app = app
+        self._any = ANY_HOST in hosts
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).getlist("host")
+        # HTTP/1.0 knows no hosts; a second one would be seen by whoever reads the other.
+        if len(sent) > 1 or (not sent and scope["http_version"] != "1.0"):
+            await problem_response(BadRequest("Send exactly one Host header."))(
+                scope, receive, send
+            )
+        elif sent and not self._knows(sent[0]):
+            problem = Misdirected("Ask by a name in FANFOLD_ALLOWED_HOSTS.")
+            await problem_response(problem)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _knows(self, sent: str) -> bool:
+        host = _PORT.sub("", sent).lower()
+        return (
+            self._any
+            or host in self._hosts
+            or _LOOPBACK.fullmatch(host) is not None
+            or _LABEL.fullmatch(host) is not None
+        )
+
+
+class EndsWithClient:
+    """ASGI middleware: a read stops when its client hangs up. Writes are finished, for their events may be in the log.
+
+    Looked for only once a read has taken a while: most have been answered by then.
+    """
+
+    def __init__(self, app: ASGIApp, *, after_s: float = 0.1) -> None:
+        self.app = app
+        self._after_s = after_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
+            await self.app(scope, receive, send)
+            return
+        reading = cast("asyncio.Task[None]", asyncio.current_task())
+        watching: asyncio.Task[None] | None = None
+        hung_up = False
+
+        async def watch() -> None:
+            nonlocal hung_up
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            hung_up = True
+            reading.cancel()
+
+        def begin() -> None:
+            nonlocal watching
+            watching = asyncio.create_task(watch())
+
+        timer = asyncio.get_running_loop().call_later(self._after_s, begin)
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not hung_up:
+                raise
+            reading.uncancel()
+        finally:
+            timer.cancel()
+            if watching is not None:
+                watching.cancel()

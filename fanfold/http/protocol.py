@@ -1,0 +1,279 @@
+"""HTTP/1.1 on one connection, with bounds: what a client may send, and how long it may take.
+
+uvicorn's protocol on httptools has none of these. It also appends trailer fields to the headers of the request, and
+treats the body of a request that offers an upgrade as the next request of the connection.
+
+A gateway has bounds of its own; these hold without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from fanfold.http.problems import MEDIA_TYPE, problem_fields
+
+_SLICE_BYTES = 16 * 1024
+"""The parser copies a field again for each piece of it, so large input is fed in slices, and checked in between."""
+
+_UPGRADE_FIELDS = {b"upgrade", b"http2-settings"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one connection, and all of them together, may cost this process."""
+
+    head_bytes: int = 32 * 1024
+    """The request line and all fields. A relevance cursor of a hundred posts is 1.8 KB."""
+
+    fields: int = 100
+    head_s: float = 10.0
+    """From the first byte of a head, or from the connection, to its end."""
+
+    body_s: float = 20.0
+    """From the end of the head to the end of the body."""
+
+    unread_s: float = 30.0
+    """How long an answer may wait for a client that reads nothing of it."""
+
+    connections: int = 2_000
+    """In this process. Each costs some 20 KB while it is idle."""
+
+
+class Refusal(Exception):
+    """The request can't be taken. The connection is closed after the answer."""
+
+    def __init__(self, status: HTTPStatus, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail = status, kind, detail
+
+    def answer(self) -> bytes:
+        """The whole response, as a problem document."""
+        document = problem_fields(
+            status=self.status, kind=self.kind, title=self.status.phrase, detail=self.detail
+        )
+        body = json.dumps(document).encode()
+        head = (
+            f"HTTP/1.1 {self.status} {self.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
+        )
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            head += "retry-after: 1\r\n"
+        return f"{head}\r\n".encode() + body
+
+
+def _too_large(bounds: Bounds) -> Refusal:
+    detail = f"Send at most {bounds.head_bytes} bytes in the request line and {bounds.fields} header fields."
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, within `bounds`."""
+
+    bounds = Bounds()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._in_head = True
+        self._refusal: Refusal | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+
+    # --- the connection ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.connections:
+            detail = "This server has as many connections as it takes. Retry."
+            self._refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", detail))
+            return
+        self._expect(self.bounds.head_s, "the head of a request")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.bounds.unread_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        for start in range(0, len(data), _SLICE_BYTES):
+            if self._refusal is not None or self.transport.is_closing():
+                return
+            self._feed(data[start : start + _SLICE_BYTES])
+
+    def _feed(self, data: bytes) -> None:
+        began_in_head = self._in_head
+        try:
+            if began_in_head:
+                if self._deadline is None:
+                    self._expect(self.bounds.head_s, "the head of a request")
+                self._head_bytes += len(data)
+            self.parser.feed_data(data)
+            if self._in_head and self._head_bytes > self.bounds.head_bytes:
+                raise _too_large(self.bounds)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            detail = "The request is not HTTP/1.1."
+            self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "not-http", detail))
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on as if no upgrade had been offered (RFC 9110, 7.8): the parser would not read the body as one."""
+        if self._refusal is not None:
+            return
+        method: bytes = self.parser.get_method()
+        if method == b"CONNECT":
+            detail = "Send a request for a path; this is no proxy."
+            self._refuse(Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", detail))
+            return
+        version = self.parser.get_http_version().encode()
+        fields = b"".join(
+            b"%s: %s\r\n" % (name, value) for name, value in _without_upgrade(self.headers)
+        )
+        self.parser = httptools.HttpRequestParser(self)
+        self._in_head, self._head_bytes = True, 0
+        self._feed(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, fields) + rest)
+
+    # --- the parser's callbacks ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self.bounds.head_bytes:
+            self._abandon(_too_large(self.bounds))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer field: never a header, whatever it is called (RFC 9110, 6.5.1)
+        super().on_header(name, value)
+        if len(self.headers) > self.bounds.fields:
+            self._abandon(_too_large(self.bounds))
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.bounds.head_bytes:
+            self._abandon(_too_large(self.bounds))
+        if self.parser.should_upgrade():
+            return  # it comes again, without the offer
+        self._expect(self.bounds.body_s, "the body of a request")
+        super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            self.cycle.send = _until_close(self.cycle)  # type: ignore[method-assign, assignment]
+
+    def on_body(self, body: bytes) -> None:
+        if not self.parser.should_upgrade():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._in_head, self._head_bytes = True, 0
+        self._expect(None)
+        super().on_message_complete()
+
+    # --- refusing -----------------------------------------------------------------------------------
+
+    def _abandon(self, refusal: Refusal) -> None:
+        """Refuse from within a callback of the parser, which can only be left by an exception."""
+        self._refusal = refusal
+        raise refusal
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer and close, or close alone where an answer is under way."""
+        self._refusal = refusal
+        self._expect(None)
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(refusal.answer())
+            self.transport.close()
+        elif self.cycle.more_body and not self.cycle.response_started:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.transport.write(refusal.answer())
+            self.transport.close()
+        else:
+            # Pipelined behind an answer that is under way: that one is finished first.
+            self.pipeline.clear()
+            self.cycle.keep_alive = False
+
+    def _expect(self, within_s: float | None, what: str = "") -> None:
+        """From now on wait that long, or (None) as long as it takes."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if within_s is not None:
+            self._deadline = self.loop.call_later(within_s, self._time_out, within_s, what)
+
+    def _time_out(self, within_s: float, what: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            # The server does not read, so the client is not late: requests are queued before this one.
+            self._expect(within_s, what)
+            return
+        detail = f"Send {what} within {within_s:g} s."
+        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail))
+
+
+def bounded(bounds: Bounds) -> type[BoundedProtocol]:
+    """The protocol with these bounds, as uvicorn takes it: a class."""
+    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+
+
+def _without_upgrade(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    for name, value in fields:
+        if name in _UPGRADE_FIELDS:
+            continue
+        if name == b"connection":
+            options = (option.strip() for option in value.split(b","))
+            value = b", ".join(  # noqa: PLW2901
+                option
+                for option in options
+                if option.lower() != b"upgrade" and option.lower() not in _UPGRADE_FIELDS
+            )
+        if value:
+            yield name, value
+
+
+def _until_close(cycle: RequestResponseCycle) -> Callable[[Any], Awaitable[None]]:
+    """The sending of an answer to HTTP/1.0 that has no length: its end is that of the connection (RFC 9112, 6.1)."""
+    send = cycle.send
+    unknown_length = False
+
+    async def unchunked(message: Any) -> None:
+        nonlocal unknown_length
+        if message["type"] == "http.response.start":
+            fields = {name.lower() for name, _ in message.get("headers", ())}
+            unknown_length = b"content-length" not in fields
+            if unknown_length:
+                cycle.chunked_encoding = False
+        elif unknown_length:
+            # What uvicorn counts down, so that neither too much nor too little is found.
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return unchunked

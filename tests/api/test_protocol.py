@@ -1,0 +1,262 @@
+"""What a connection may do to the server, spoken byte by byte over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from fanfold.http.protocol import BoundedProtocol, Bounds
+
+QUICK = Bounds(head_s=0.3, body_s=0.3, unread_s=0.3, connections=20)
+
+
+@dataclass
+class Served:
+    """A server that answers each request with what it understood of it."""
+
+    port: int
+    seen: list[dict[str, Any]]
+
+    async def talk(self, *pieces: bytes, pause_s: float = 0.02) -> bytes:
+        """Send pieces with a pause between them; what comes back until the server closes, or 2 s."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        answer = asyncio.create_task(reader.read())
+        try:
+            for piece in pieces:
+                if answer.done():
+                    break
+                writer.write(piece)
+                await asyncio.wait({answer}, timeout=pause_s)
+            async with asyncio.timeout(2):
+                return await answer
+        except (TimeoutError, ConnectionError):
+            return b""
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def a_server(bounds: Bounds) -> AsyncIterator[Served]:
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                seen.append({"path": scope["path"], "gone": True})
+                return
+            body += message["body"]
+            more = message.get("more_body", False)
+        seen.append({"path": scope["path"], "headers": dict(scope["headers"]), "body": body})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/much":
+            for _ in range(1000):
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await send({"type": "http.response.body", "body": b"ok " + body})
+
+    protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
+    config = uvicorn.Config(
+        app, port=0, http=protocol, access_log=False, log_config=None, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+    try:
+        yield Served(server.servers[0].sockets[0].getsockname()[1], seen)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Served]:
+    async with a_server(QUICK) as served:
+        yield served
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def problem_of(answer: bytes) -> dict[str, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    document: dict[str, Any] = json.loads(body)
+    assert document["status"] == status_of(answer)
+    return document
+
+
+CLOSE = b"Connection: close\r\n"
+
+
+async def test_a_trailer_field_never_becomes_a_header(server: Served) -> None:
+    answer = await server.talk(
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nhi\r\n0\r\nX-User-Id: bob\r\n\r\n"
+    )
+    assert status_of(answer) == 200
+    assert server.seen[0]["body"] == b"hi"
+    assert b"x-user-id" not in server.seen[0]["headers"]
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+SECOND = b"DELETE /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("in_a_packet_of_its_own", [False, True])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_offered_upgrade_is_ignored_and_the_body_stays_a_body(
+    server: Served, chunked: bool, in_a_packet_of_its_own: bool
+) -> None:
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SECOND), SECOND) if chunked else SECOND
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(SECOND)
+    head = b"POST /shown HTTP/1.1\r\nHost: x\r\n" + OFFER + framing + b"\r\n\r\n"
+    last = b"GET /last HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"\r\n"
+    pieces = (head, body, last) if in_a_packet_of_its_own else (head + body + last,)
+    answer = await server.talk(*pieces)
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert [request["path"] for request in server.seen] == ["/shown", "/last"]
+    assert server.seen[0]["body"] == SECOND
+
+
+async def test_a_proxy_request_is_refused(server: Served) -> None:
+    answer = await server.talk(b"CONNECT example:443 HTTP/1.1\r\nHost: x\r\n\r\nabc")
+    assert problem_of(answer)["status"] == 405
+    assert server.seen == []
+
+
+async def test_an_answer_to_http_1_0_without_a_length_ends_with_the_connection(
+    server: Served,
+) -> None:
+    answer = await server.talk(b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert body == b"ok hi"
+
+
+async def test_what_is_not_http_is_answered_by_a_problem_document(server: Served) -> None:
+    answer = await server.talk(b"\x16\x03\x01 hello\r\n\r\n")
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n"
+        + b"".join(b"A%d: %s\r\n" % (n, b"b" * 400) for n in range(90))
+        + b"\r\n",
+    ],
+    ids=["one field", "the path", "many fields", "all together"],
+)
+async def test_a_head_that_is_too_large_is_refused(server: Served, head: bytes) -> None:
+    answer = await server.talk(head)
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:head-too-large"
+    assert status_of(answer) == 431
+    assert server.seen == []
+
+
+async def test_a_field_without_an_end_is_refused_long_before_it_ends(server: Served) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nX: ")
+    sent = 0
+    try:
+        while sent < 8_000_000:
+            writer.write(b"a" * 65536)
+            sent += 65536
+            await writer.drain()
+    except ConnectionError:
+        pass
+    writer.close()
+    assert sent < 8_000_000
+
+
+async def test_a_head_within_the_bounds_is_served(server: Served) -> None:
+    head = b"".join(b"A%d: %s\r\n" % (n, b"b" * 300) for n in range(90))
+    answer = await server.talk(b"GET / HTTP/1.1\r\nHost: x\r\n" + CLOSE + head + b"\r\n")
+    assert status_of(answer) == 200
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (),
+        (b"GET / HT",),
+        (b"GET / HTTP/1.1\r\n", *[b"A: b\r\n"] * 30),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc",),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", *[b"a"] * 30),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",),
+    ],
+    ids=["nothing", "half a head", "a dripped head", "half a body", "a dripped body", "no end"],
+)
+async def test_a_slow_client_is_answered_408_and_let_go(
+    server: Served, pieces: tuple[bytes, ...]
+) -> None:
+    began = asyncio.get_running_loop().time()
+    answer = await server.talk(*pieces)
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:too-slow"
+    assert status_of(answer) == 408
+    assert asyncio.get_running_loop().time() - began < 1.5
+    assert not any("body" in request for request in server.seen)
+
+
+async def test_an_answer_that_nobody_reads_ends(server: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(1.0)
+    received = 0
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    try:
+        async with asyncio.timeout(5):
+            while piece := await reader.read(1 << 20):
+                received += len(piece)
+    except ConnectionError:
+        pass
+    writer.close()
+    assert received < 1000 * 65536
+
+
+async def test_one_connection_more_than_the_server_takes_is_told_to_retry() -> None:
+    async with a_server(replace(QUICK, connections=2, head_s=5)) as server:
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        answer = await server.talk(b"")
+        assert problem_of(answer)["type"] == "urn:fanfold:problem:too-many-connections"
+        assert b"retry-after: 1" in answer
+        for _, writer in idle:
+            writer.close()
+        await asyncio.sleep(0.05)
+        assert (
+            status_of(await server.talk(b"GET / HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"\r\n")) == 200
+        )
+
+
+async def test_pipelined_requests_are_answered_in_order(server: Served) -> None:
+    requests = [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(20)]
+    last = b"GET /last HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"\r\n"
+    answer = await server.talk(b"".join(requests) + last)
+    assert answer.count(b"HTTP/1.1 200") == 21
+    assert [request["path"] for request in server.seen] == [*(f"/{n}" for n in range(20)), "/last"]
+
+
+async def test_a_bad_request_behind_a_good_one_leaves_the_good_answer_whole(
+    server: Served,
+) -> None:
+    answer = await server.talk(b"GET /good HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert server.seen[0]["path"] == "/good"
