@@ -41,7 +41,7 @@ async def serving(settings: Settings) -> None:
                 consuming = tasks.create_task(consumer.run(worker.handlers()))
                 watching = tasks.create_task(progress.watch(consumer.lag))
                 await serve(app, settings)
-                # Told to stop: the batches in flight are finished and acknowledged before the engines are closed.
+                # The process was told to stop: finish and acknowledge the batches in flight before the engines close.
                 consuming.cancel()
                 watching.cancel()
         except ExceptionGroup as failures:

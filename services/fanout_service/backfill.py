@@ -1,7 +1,7 @@
-"""Backfill: the posts of before the follow, copied into a new follower's timeline page by page.
+"""Backfill: posts older than a follow are copied into the follower's timeline, page by page.
 
-Until the follow is marked as materialised its follower pulls that followee, so a backfill may take its time,
-stop anywhere and be repeated.
+Until the follow is marked as materialised, its follower pulls that followee. So a backfill may take its time, stop anywhere
+and be repeated.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ class Backfill:
     page: int = 100
 
     async def first_page(self, followee_id: str) -> Sequence[AuthoredPost]:
-        """What there is to backfill from. The followee's side of the edges must have been written before."""
+        """The followee's newest posts. The edges on the followee's side must have been written before."""
         return await self.page_of(followee_id, before=None)
 
     def has_to_copy(self, page: Sequence[AuthoredPost]) -> bool:
-        """Whether a first page leaves anything to do before the follows are materialised."""
+        """Whether this first page leaves posts to copy before the follows are materialised."""
         return not self.is_last(page) or any(post.delivery != "pull" for post in page)
 
     async def begin(
         self, followee_id: str, follows: Sequence[NewFollow], page: Sequence[AuthoredPost]
     ) -> None:
-        """Backfill at once if the first page is all, else queue it. Both sides of the edges must have been written."""
+        """Backfill now if the first page is the last, else queue the rest. Both sides of the edges must have been written."""
         if not self.is_last(page):
-            # A prolific author: the other events of this batch must not wait for the whole window.
+            # The author has many posts: the other events of this batch must not wait for all of them.
             await self.log.append(BackfillFollow(followee_id=followee_id, follows=tuple(follows)))
             return
         await self.copy(followee_id, page, _readers(follows), cause="backfill")
         await self._finish(followee_id, follows)
 
     async def project(self, event: BackfillFollow) -> None:
-        """One step. Repeated, it copies the same again and may queue the rest twice: neither changes a timeline."""
+        """One step. Repeated, it copies the same again and may queue the rest twice; neither changes a timeline."""
         page = await self.page_of(event.followee_id, before=event.before)
-        # Copy before the next step is queued: the last step marks the follows on behalf of all before it.
+        # Copy before the next step is queued: the last step marks the follows for all steps before it.
         await self.copy(event.followee_id, page, _readers(event.follows), cause="backfill")
         if self.is_last(page):
             await self._finish(event.followee_id, event.follows)
@@ -57,7 +57,7 @@ class Backfill:
             await self.log.append(event.model_copy(update={"before": page[-1].post_id}))
 
     async def page_of(self, followee_id: str, *, before: UUID | None) -> list[AuthoredPost]:
-        """A step's worth of the followee's posts in the retention window, newest first."""
+        """One page of the followee's posts in the retention window, newest first."""
         since_ms = self.clock.now_ms() - self.retention_ms
         return await self.stores.posts.by_author(
             followee_id, before=before, since_ms=since_ms, limit=self.page
@@ -75,9 +75,9 @@ class Backfill:
         *,
         cause: str,
     ) -> None:
-        """Put what is pushed of a page into those timelines."""
-        # A pulled post reaches its readers by pull. One that is not planned yet may have read its followers before
-        # these edges were written, so it counts as pushed.
+        """Write the pushed posts of a page into those timelines."""
+        # Pulled posts reach their readers by pull. A post without a plan counts as pushed: its fan-out may have read the
+        # followers before these edges were written.
         pointers = [Pointer(post.post_id, followee_id) for post in page if post.delivery != "pull"]
         if pointers:
             rows = await self.stores.timelines.push(pointers, reader_ids)

@@ -1,4 +1,4 @@
-"""Edits and deletions: one row each, whatever the number of feeds that show the post."""
+"""Edits and deletions: one row each, however many feeds show the post."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Edits:
     posts: Posts
 
     async def edit(self, event: PostEdited, record: Record) -> None:
-        """Show the new text; a text that is the same leaves no trace of an edit."""
+        """Write the new text. An edit to the same text leaves no trace."""
         post = await self._own_post(event)
         if post.offset is not None and post.offset >= record.offset:
-            # Applied already, and perhaps followed by others: comparing with *their* text would be wrong.
+            # Applied before. Later edits may have followed, and their text must not be compared with this one.
             return
         if post.deleted or post.content == event.content:
             await self.posts.note_offset(post.post_id, offset=record.offset)
@@ -33,12 +33,12 @@ class Edits:
             )
 
     async def delete(self, event: PostDeleted, record: Record) -> None:
-        """Mark it deleted, whatever was applied after it: no later event makes it undeleted."""
+        """Mark the post as deleted, whatever was applied after it: a deletion is final."""
         post = await self._own_post(event)
         await self.posts.delete(post.post_id, offset=record.offset)
 
     async def _own_post(self, event: PostEdited | PostDeleted) -> Post:
-        # Its creation lies before this event in the same partition, so it is projected or a dead letter.
+        # The post's creation is earlier in the same partition, so it has been projected or dead-lettered.
         post = (await self.posts.get([event.post_id])).get(event.post_id)
         if post is None:
             raise Rejected(f"there is no post {event.post_id}")

@@ -1,8 +1,8 @@
-"""A new post: store it, decide push or pull, and deliver it or have it delivered.
+"""A new post: store it, decide push or pull, and deliver it or queue its slices.
 
-The order of the steps is the argument that no follower misses a post. The post's pointer is written *before*
-the author's standing and followers are read, and a new follower's edge is written before the backfill reads
-the author's posts; so of a post and a follow that race, one always sees the other.
+The order of the steps is why no follower misses a post. The post's pointer is written *before* the author's row and
+followers are read, and a new follower's edge is written before the backfill reads the author's posts. So of a post and a
+follow that race, one always sees the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fanout_service.push_or_pull import Strategy, strategy
 from fanout_service.slices import Slices
 
 COMMANDS_AT_ONCE = 1000
-"""A celebrity-sized audience has 70,000 slices: their commands are appended in steps, not held all at once."""
+"""The largest audiences have 70,000 slices: their commands are appended in steps, not all held in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class FanOutPost:
     retention_ms: int
 
     async def project(self, event: PostCreated, record: Record) -> None:
-        """Idempotent: a plan that was recorded is kept, and only what is not done of it is done."""
+        """Idempotent: a recorded plan is kept, and only its missing slices are delivered."""
         await self.stores.posts.create(event.post_id, event.author_id, event.content)
         pointer = Pointer(event.post_id, event.author_id)
-        # Together, uncached, and both after the post's row and pointer: see the top.
+        # Both uncached, and after the post's row and pointer: see the top.
         plan, author = await asyncio.gather(
             self.stores.jobs.plan(event.post_id), self.stores.users.get(event.author_id)
         )
@@ -50,7 +50,7 @@ class FanOutPost:
         if plan is None:
             plan = await self._plan(pointer, author, record)
         elif plan.generation is not None:
-            # Slices are delivered only after a plan: one that was written just now has none that are done.
+            # Slices are delivered only after their plan is written: a new plan has no slice that is done.
             done = await self.stores.jobs.slices_done(event.post_id)
         if plan.generation is not None:
             await self._deliver(pointer, plan.generation, done, offset=record.offset)
@@ -58,33 +58,33 @@ class FanOutPost:
     async def _plan(self, pointer: Pointer, author: User, record: Record) -> Plan:
         chosen = strategy(author, posted_at_ms=record.appended_at_ms, overlap_ms=self.overlap_ms)
         if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
-            # In no feed any more (old history is being replayed): an author's own list is all that shows it.
+            # A replay of old history. No feed shows the post any more, only the author's own list.
             plan = self._plan_of("pull" if chosen == "pull" else "push", None)
         else:
-            plan = await self._settle_mode(pointer, author, chosen, offset=record.offset)
-        # The plan comes last, and vouches for all before it: whoever finds it goes on with its slices.
+            plan = await self._record_delivery(pointer, author, chosen, offset=record.offset)
+        # The plan is written last: a worker that finds it after a crash continues with its slices.
         await self.stores.jobs.write_plan(pointer.post_id, plan, offset=record.offset)
         POSTS_PLANNED.labels(chosen).inc()
         PLANNED_AFTER_SECONDS.observe(max(0, self.clock.now_ms() - record.appended_at_ms) / 1000)
         return plan
 
-    async def _settle_mode(
+    async def _record_delivery(
         self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int
     ) -> Plan:
         if chosen != "push":
-            # Before the mode: a backfill leaves out what is marked `pull`, so such a post must be there to pull,
-            # even if this worker dies here and the next one, with another count, decides to push.
+            # Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
+            # pull, even if this worker dies here and the next one, which sees another count, decides to push.
             await self.stores.timelines.add_pulled(pointer, offset=offset)
-        # A post of the overlap counts as pushed, and is backfilled like one.
-        mode: Delivery = "pull" if chosen == "pull" else "push"
+        # A post of the overlap counts as pushed, and is backfilled like a pushed post.
+        delivery: Delivery = "pull" if chosen == "pull" else "push"
         await self.stores.posts.set_delivery(
-            pointer.author_id, pointer.post_id, mode, offset=offset
+            pointer.author_id, pointer.post_id, delivery, offset=offset
         )
-        return self._plan_of(mode, author if mode == "push" else None)
+        return self._plan_of(delivery, author if delivery == "push" else None)
 
-    def _plan_of(self, mode: Delivery, audience: User | None) -> Plan:
+    def _plan_of(self, delivery: Delivery, audience: User | None) -> Plan:
         return Plan(
-            strategy=mode,
+            strategy=delivery,
             planned=audience.follower_count if audience else 0,
             generation=audience.generation if audience else None,
             slices_total=slices_total(audience.generation) if audience else 0,
@@ -99,14 +99,16 @@ class FanOutPost:
         *,
         offset: int,
     ) -> None:
-        missing = (slice_ for slice_ in buckets_up_to(newest_generation) if slice_ not in done)
+        missing = (bucket for bucket in buckets_up_to(newest_generation) if bucket not in done)
         if slices_total(newest_generation) == 1:
             for bucket in missing:
                 await self.slices.deliver(pointer, bucket, offset=offset)
             return
-        # Dying between two appends leaves no plan half-queued for good: the record comes again, and what is not
-        # done by then is queued again; a slice queued twice is skipped the second time.
-        while commands := [_command(pointer, b) for b in islice(missing, COMMANDS_AT_ONCE)]:
+        # A crash between two appends queues a part of the plan. Then the record is redelivered, and the slices that are
+        # not done by then are queued again. A slice that is queued twice is skipped the second time.
+        while commands := [
+            _command(pointer, bucket) for bucket in islice(missing, COMMANDS_AT_ONCE)
+        ]:
             await self.log.append_many(commands)
 
 

@@ -1,9 +1,8 @@
-"""What a run of follow events does to one followee: pure, so that every cut of the run can be tried.
+"""What a sequence of graph events does to one followee: pure, so that tests can cut it anywhere.
 
-Replays are told from news by two offsets. An edge's `offset` says which events the edge has seen; the
-followee's `count_offset` says which events the count has seen, and it is always ahead of the edges, because
-the count is written first. So after a crash between the two, an event may be counted and not yet placed, but
-never placed and not counted.
+Two offsets distinguish replayed events from new ones. An edge includes events up to its `offset`; the followee's count includes
+events up to `count_offset`. The count is written first, so after a crash between the two an event may be counted and
+not yet in its edge, but never the other way round.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from fanfold.core.events import AuthorModeChanged, NewFollow, from_ms
 from fanfold.core.ports import FollowerEdge, User
 
 
-class Change(NamedTuple):
+class FollowChange(NamedTuple):
     """A follow (`active`) or an unfollow, at a log offset; without a follower, the crossing that a review asked for."""
 
     follower_id: str | None
@@ -31,15 +30,15 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the fold must know of the settings."""
+    """The settings that the fold depends on."""
 
     pull_threshold: int
     pull_hysteresis: float
     bucket_followers: int
 
 
-class Folded(NamedTuple):
-    """What to write: the followee's standing, the edges touched, the follows to backfill, and the crossings."""
+class FoldedFollows(NamedTuple):
+    """What to write: the followee's row, the changed edges, the follows to backfill, and the crossings."""
 
     followee: User
     edges: list[FollowerEdge]
@@ -48,11 +47,11 @@ class Folded(NamedTuple):
 
 
 def fold_follows(
-    followee: User, edges: Mapping[str, FollowerEdge], changes: Sequence[Change], rules: Rules
-) -> Folded:
-    """Apply changes, in the order of their offsets, to what is stored."""
+    followee: User, edges: Mapping[str, FollowerEdge], changes: Sequence[FollowChange], rules: Rules
+) -> FoldedFollows:
+    """Apply changes, in the order of their offsets, to the stored row and edges."""
     current = dict(edges)
-    # Dicts, not sets: the order of the writes stays that of the log.
+    # A dict, not a set: writes keep the log's order.
     touched: dict[str, None] = {}
     fresh: set[str] = set()
     crossings: list[AuthorModeChanged] = []
@@ -60,15 +59,15 @@ def fold_follows(
         follower_id = change.follower_id
         edge = current.get(follower_id) if follower_id is not None else None
         if edge is not None and edge.offset > change.offset:
-            continue  # superseded: a later event has been applied, and it comes again as well
-        # An end of what never was leaves no edge, or whoever is blocked by a million would have a million of them.
+            continue  # a later event has been applied to this edge, and will be redelivered too
+        # The end of a follow that never began leaves no edge: a user blocked by a million users would have a million.
         if follower_id is not None and (change.active or edge is not None):
             touched[follower_id] = None
             if edge is not None and edge.offset == change.offset:
-                # Placed, but what follows may not have happened: the follower's side of the edge, and the backfill.
+                # The edge is written, but maybe not the follower's side of it, nor the backfill.
                 fresh.add(follower_id)
                 continue
-            current[follower_id] = _place(follower_id, edge, change)
+            current[follower_id] = _edge_after(follower_id, edge, change)
             if change.active and not (edge is not None and edge.active):
                 fresh.add(follower_id)
         if seen_by_count(followee) >= change.offset:
@@ -79,36 +78,38 @@ def fold_follows(
         if followee.delivery != announced:
             crossings.append(_crossing(followee, change))
     for follower_id in touched.keys() - edges.keys():
-        # The newest generation after the whole run, which the row will say: a retry of the run then finds the same
-        # place for a new edge, wherever the first try was cut off.
+        # The newest generation after all changes, as the row will say: a retry then puts a new edge into the same generation,
+        # wherever the first attempt was cut off.
         current[follower_id] = replace(current[follower_id], generation=followee.generation)
     to_backfill = [
         NewFollow(follower_id, current[follower_id].follow_offset)
         for follower_id in touched
         if follower_id in fresh and current[follower_id].active
     ]
-    return Folded(followee, [current[each] for each in touched], to_backfill, crossings)
+    return FoldedFollows(
+        followee, [current[follower_id] for follower_id in touched], to_backfill, crossings
+    )
 
 
 def seen_by_count(followee: User) -> int:
-    """The offset of the last event that the count has seen; -1 before the first."""
+    """The offset of the last event that the count includes; -1 before the first."""
     return -1 if followee.count_offset is None else followee.count_offset
 
 
-def decided(follower_count: int, delivery: Delivery, rules: Rules) -> Delivery:
+def delivery_by(rules: Rules, follower_count: int, delivery: Delivery) -> Delivery:
     """`delivery_after` by these rules."""
     return delivery_after(
         follower_count, delivery, threshold=rules.pull_threshold, hysteresis=rules.pull_hysteresis
     )
 
 
-def _counted(followee: User, edge: FollowerEdge | None, change: Change, rules: Rules) -> User:
+def _counted(followee: User, edge: FollowerEdge | None, change: FollowChange, rules: Rules) -> User:
     count = followee.follower_count + change.active - (edge is not None and edge.active)
     coming_from = followee.delivery
     if change.review and change.review.caused_by == followee.count_offset:
-        # Only if nothing was counted since: a later follow has been decided by this worker, and announced after it.
+        # Only if nothing was counted since: else this worker has decided already, and its crossings come later in the log.
         coming_from = change.review.delivery
-    delivery = decided(count, coming_from, rules)
+    delivery = delivery_by(rules, count, coming_from)
     crossed_up = delivery == "pull" and followee.delivery == "push"
     return replace(
         followee,
@@ -120,8 +121,8 @@ def _counted(followee: User, edge: FollowerEdge | None, change: Change, rules: R
     )
 
 
-def _crossing(author: User, change: Change) -> AuthorModeChanged:
-    # All of it from the log, so that a worker which folds this again says the same.
+def _crossing(author: User, change: FollowChange) -> AuthorModeChanged:
+    # Every field comes from the log, so that a worker that folds the same events again appends the same crossing.
     return AuthorModeChanged(
         author_id=author.user_id,
         delivery=author.delivery,
@@ -131,11 +132,11 @@ def _crossing(author: User, change: Change) -> AuthorModeChanged:
     )
 
 
-def _place(follower_id: str, edge: FollowerEdge | None, change: Change) -> FollowerEdge:
+def _edge_after(follower_id: str, edge: FollowerEdge | None, change: FollowChange) -> FollowerEdge:
     if edge is None:
         return FollowerEdge(
             follower_id=follower_id,
-            generation=0,  # until the run is through
+            generation=0,  # replaced at the end of the fold
             active=change.active,
             since_ms=change.happened_at_ms,
             follow_offset=change.offset,

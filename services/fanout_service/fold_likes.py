@@ -1,18 +1,18 @@
-"""What a run of like events does to one post: pure, so that every cut of the run can be tried.
+"""What a sequence of like events does to one post: pure, so that tests can cut it anywhere.
 
-Replays are told from news by two offsets, as in `fold_follows`: a like's says which events the like has seen, the
-count's which events the count has seen. The count is written first, so an event may be counted and not yet placed,
-but never placed and not counted. A like is written last of all: one that has seen an event needs nothing more of it.
+Two offsets distinguish replayed events from new ones, as in `fold_follows`: the offset of a like, up to which the like includes
+events, and the offset of the count. The count is written first, so an event may be counted and not yet in its like, but
+never the other way round. A like is written last: an event that it includes needs no further write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from fanfold.core.events import PostLiked, PostUnliked, to_ms
+from fanfold.core.events import LikeEvent, PostLiked, PostUnliked, to_ms
 from fanfold.core.ports import Like, LikeCount, RecentLike
 
 
@@ -28,7 +28,7 @@ class LikeChange(NamedTuple):
 
 
 class ListEntry(NamedTuple):
-    """One entry to write in a user's list by time; not `active` where it ends."""
+    """One entry to write in a user's list by time; not `active` if the like ends."""
 
     user_id: str
     like: RecentLike
@@ -38,17 +38,22 @@ class ListEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FoldedLikes:
-    """What to write, in this order: the count, the lists by time, the likes touched."""
+    """What to write, in this order: the count, the lists by time, the changed likes."""
 
     count: LikeCount
     entries: list[ListEntry]
     likes: list[Like]
 
 
-def like_change(event: PostLiked | PostUnliked, offset: int) -> LikeChange:
-    """The event at that offset."""
-    active = isinstance(event, PostLiked)
-    at = event.liked_at if isinstance(event, PostLiked) else event.unliked_at
+def like_change(event: LikeEvent, offset: int) -> LikeChange:
+    """The change that the event at that offset makes."""
+    match event:
+        case PostLiked(liked_at=at):
+            active = True
+        case PostUnliked(unliked_at=at):
+            active = False
+        case _:
+            assert_never(event)
     return LikeChange(event.user_id, event.post_id, event.author_id, active, to_ms(at), offset)
 
 
@@ -76,13 +81,13 @@ def fold_likes(
 
 
 def seen_by_count(count: LikeCount) -> int:
-    """The offset of the last event that the count has seen; -1 before the first."""
+    """The offset of the last event that the count includes; -1 before the first."""
     return -1 if count.offset is None else count.offset
 
 
 def _place(like: Like | None, change: LikeChange) -> Like:
     if like is None or (change.active and not like.active):
-        # The end of a like that never was leaves an inactive one: caches wait for its offset.
+        # The end of a like that never began leaves an inactive like: caches wait for its offset.
         return Like(
             user_id=change.user_id,
             post_id=change.post_id,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import (
     AuthorModeChanged,
+    GraphEvent,
     UserFollowed,
+    UserLeft,
     UserRegistered,
     UserUnfollowed,
     to_ms,
@@ -17,31 +20,59 @@ from fanfold.core.events import (
 from fanfold.core.ports import FollowerEdge, Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
-from fanout_service.entries import Entry
-from fanout_service.fold_follows import Change, Folded, Rules, fold_follows, seen_by_count
+from fanout_service.fold_follows import (
+    FoldedFollows,
+    FollowChange,
+    Rules,
+    fold_follows,
+    seen_by_count,
+)
+from fanout_service.recorded_event import RecordedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follows:
-    """The projection of registrations and follows, and the judge of each author's side."""
+    """The projection of registrations, follows and reviews. It alone decides each author's delivery."""
 
     stores: Stores
     log: EventLog
     backfill: Backfill
     rules: Rules
 
-    async def project(self, entries: Sequence[Entry]) -> None:
-        """Project a run of events that have one user as their key. One read of the row, however many events."""
-        changes = [change for entry in entries if (change := _change(entry)) is not None]
-        for record, event in entries:
-            if isinstance(event, UserRegistered):
-                await self.stores.users.register(
-                    event.user_id, event.display_name, offset=record.offset
+    async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
+        """Project events that have one user as their key. One read of the user's row, however many events."""
+        changes: list[FollowChange] = []
+        for record, event in group:
+            follower_id: str | None = None
+            review: AuthorModeChanged | None = None
+            active = False
+            match event:
+                case UserFollowed(followed_at=at):
+                    follower_id, active = event.follower_id, True
+                case UserUnfollowed(unfollowed_at=at):
+                    follower_id = event.follower_id
+                case AuthorModeChanged(changed_at=at):
+                    if event.cause == "count":
+                        continue  # the row was written by the fold that appended this
+                    review = event
+                case UserRegistered(display_name=display_name):
+                    await self.stores.users.register(
+                        event.user_id, display_name, offset=record.offset
+                    )
+                    continue
+                case UserLeft():
+                    continue  # see `Leaving`
+                case _:
+                    assert_never(event)
+            changes.append(
+                FollowChange(
+                    follower_id, active, to_ms(at), record.appended_at_ms, record.offset, review
                 )
+            )
         if changes:
-            await self._follow(entries[0].event.key, changes)
+            await self._follow(group[0].event.key, changes)
 
-    async def _follow(self, followee_id: str, changes: Sequence[Change]) -> None:
+    async def _follow(self, followee_id: str, changes: Sequence[FollowChange]) -> None:
         followee = await self.stores.users.get(followee_id)
         follower_ids = {change.follower_id for change in changes if change.follower_id is not None}
         copies = await self._edges(followee, follower_ids)
@@ -50,27 +81,27 @@ class Follows:
             for follower_id, edges in copies.items()
         }
         if any(edge.offset > seen_by_count(followee) for edge in newest.values()):
-            # The edges were read after the row: another worker, which has taken this one's place, writes both
-            # meanwhile. Folding that would skip an edge as placed, and count it never.
+            # The edges were read after the row. So another worker has taken over, and is writing both. To fold now would skip
+            # an edge that is stored, and never count it.
             raise Unavailable("the edges are ahead of the count: another worker is writing them")
         folded = fold_follows(followee, newest, changes, self.rules)
-        position = folded.followee.count_offset
-        if position is not None and position != followee.count_offset:
-            # 1. The crossings, before the row that knows of them: dying in between they are found, and appended
-            #    under the same ids, again. The other way round they would be lost.
+        offset = folded.followee.count_offset
+        if offset is not None and offset != followee.count_offset:
+            # 1. The crossings, before the row that includes them: after a crash in between they are found again, and
+            #    appended under the same ids. The other way round they would be lost.
             if folded.crossings:
                 await self.log.append_many(folded.crossings)
-            # 2. The count, with its offset: dying here, an event is counted and known to be. The same row carries
-            #    the newest generation, so no edge ever lies in a generation that a fan-out doesn't know of.
-            await self.stores.users.write_follower_count(folded.followee, offset=position)
+            # 2. The count, with its offset: after a crash here, an event is counted and known to be counted. The same row
+            #    holds the newest generation, so a fan-out knows the generation of every edge.
+            await self.stores.users.write_follower_count(folded.followee, offset=offset)
         if folded.edges:
             await self._write_edges(folded, copies)
 
     async def _write_edges(
-        self, folded: Folded, copies: Mapping[str, Sequence[FollowerEdge]]
+        self, folded: FoldedFollows, copies: Mapping[str, Sequence[FollowerEdge]]
     ) -> None:
         followee_id = folded.followee.user_id
-        # 3. The edges as their followee sees them: from here on a post that is planned sees the new followers.
+        # 3. The edges on the followee's side: every post planned from now on sees the new followers.
         await self.stores.follows.write_followers(
             followee_id,
             [
@@ -79,11 +110,11 @@ class Follows:
                 for copy in copies.get(edge.follower_id, [edge])
             ],
         )
-        # 4. What to backfill, which is every post written before that: see `fan_out_post`.
+        # 4. The posts to backfill: every post written before that (see `fan_out_post`).
         fresh = folded.to_backfill
         page = await self.backfill.first_page(followee_id) if fresh else []
         at_once = not self.backfill.has_to_copy(page)
-        # 5. The edges as their followers see them, with the mark if there is nothing to wait for.
+        # 5. The edges on the followers' side, already marked as materialised if there is nothing to copy.
         marked = {follow.follower_id for follow in fresh} if at_once else ()
         await self.stores.follows.write_following(followee_id, folded.edges, materialised=marked)
         if fresh and not at_once:
@@ -92,10 +123,10 @@ class Follows:
     async def _edges(
         self, followee: User, follower_ids: Collection[str]
     ) -> dict[str, list[FollowerEdge]]:
-        """Each follower's edge, from every generation.
+        """Each follower's edges, from every generation.
 
-        There is more than one only where a write that was given up on landed late, after the author had outgrown a
-        generation: then the newest is true, and all are written, so that none stays behind active.
+        There are several only if a write that had timed out took effect late, after the author had outgrown a generation. Then the
+        newest holds, and all are written, so that no active one is left behind.
         """
         found: dict[str, list[FollowerEdge]] = defaultdict(list)
         for generation in range(followee.generation + 1):
@@ -105,19 +136,3 @@ class Follows:
             for edge in edges.values():
                 found[edge.follower_id].append(edge)
         return found
-
-
-def _change(entry: Entry) -> Change | None:
-    follower_id: str | None
-    review: AuthorModeChanged | None = None
-    match entry.event:
-        case UserFollowed(follower_id=follower_id, followed_at=at):
-            active = True
-        case UserUnfollowed(follower_id=follower_id, unfollowed_at=at):
-            active = False
-        case AuthorModeChanged(cause="review", changed_at=at) as review:
-            follower_id, active = None, False
-        case _:
-            return None
-    record = entry.record
-    return Change(follower_id, active, to_ms(at), record.appended_at_ms, record.offset, review)

@@ -1,9 +1,9 @@
-"""Users who leave: hidden at once, and then their follows ended both ways, a page at a time.
+"""Users who leave: they are hidden at once, and then their follows end both ways, a page at a time.
 
-Ending a follow is an ordinary unfollow in the log, so counts, lists and caches learn of it as of any other. A follow that
-races with the leave, or that its own partition is late to project, is ended by whoever projects it: here the row that
-says `left` is written first and the edges are read second, there the edge is written first and that row read second,
-so one of the two sees the other.
+The end of a follow is an ordinary unfollow in the log, so counts, lists and caches learn of it as of any other. A follow may
+race with the leave, or its own partition may be late to project it. The worker of that follow then ends it: this module
+writes the row that says `left` first and reads the edges second; that worker writes the edge first and reads the row second. So one of
+the two sees the other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fanfold.core.clock import Clock
 from fanfold.core.events import (
     EndFollowers,
     EndFollowing,
+    GraphEvent,
     UserFollowed,
     UserLeft,
     UserUnfollowed,
@@ -24,10 +25,10 @@ from fanfold.core.events import (
 )
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
-from fanout_service.entries import Entry
+from fanout_service.recorded_event import RecordedEvent
 
 COMMANDS_AT_ONCE = 1000
-"""A celebrity has up to 70,000 buckets: their commands are appended in steps, not held all at once."""
+"""A celebrity has up to 70,000 buckets: their commands are appended in steps, not all held in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +40,18 @@ class Leaving:
     clock: Clock
     page: int = 500
 
-    async def project(self, entries: Sequence[Entry]) -> None:
-        """Project a run of one user's graph events, of which `Follows` has written the edges."""
-        await self._end_late([event for _, event in entries if isinstance(event, UserFollowed)])
-        for record, event in entries:
+    async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
+        """Project graph events of one user, after `Follows` has written their edges."""
+        await self._end_late([event for _, event in group if isinstance(event, UserFollowed)])
+        for record, event in group:
             if isinstance(event, UserLeft):
                 await self._leave(event.user_id, offset=record.offset)
 
     async def end_following(self, event: EndFollowing) -> None:
-        """One step. Repeated, it ends what is left of the page, or the same again, which changes nothing."""
+        """One step. Repeated, it ends the rest of the page, or the same again, which changes nothing."""
         follows = await self.stores.follows.following(event.user_id)
-        rest = (each for each in follows.values() if each.followee_id > (event.after or ""))
-        page = list(islice((each.followee_id for each in rest if each.active), self.page))
+        rest = (follow for follow in follows.values() if follow.followee_id > (event.after or ""))
+        page = list(islice((follow.followee_id for follow in rest if follow.active), self.page))
         await self._end((event.user_id, followee_id) for followee_id in page)
         if len(page) == self.page:
             await self.log.append(event.model_copy(update={"after": page[-1]}))
@@ -66,7 +67,7 @@ class Leaving:
             await self.log.append(event.model_copy(update={"after": page[-1].follower_id}))
 
     async def _leave(self, user_id: str, *, offset: int) -> None:
-        # First of all: from here on readers show nothing of theirs, and late follows are ended.
+        # First of all: from now on readers show nothing of this user, and late follows are ended.
         await self.stores.users.leave(user_id, offset=offset)
         await self.log.append(EndFollowing(user_id=user_id))
         user = await self.stores.users.get(user_id)
@@ -83,9 +84,9 @@ class Leaving:
         users = await self.stores.users.get_many(
             {follows[0].followee_id, *(follow.follower_id for follow in follows)}
         )
-        gone = {user_id for user_id, user in users.items() if user.left}
-        late = ((each.follower_id, each.followee_id) for each in follows)
-        await self._end(dict.fromkeys(pair for pair in late if not gone.isdisjoint(pair)))
+        left = {user_id for user_id, user in users.items() if user.left}
+        pairs = ((follow.follower_id, follow.followee_id) for follow in follows)
+        await self._end(dict.fromkeys(pair for pair in pairs if not left.isdisjoint(pair)))
 
     async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
         """Append an unfollow for each (follower, followee)."""

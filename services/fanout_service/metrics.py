@@ -1,4 +1,4 @@
-"""What a platform team sees of the worker. No label has more than a dozen values."""
+"""The worker's metrics. No label has more than a dozen values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter(
     "fanfold_fanout_events",
-    "Records settled, by topic and by result: projected or dead_letter.",
+    "Records processed, by topic and by result: projected or dead_letter.",
     ["topic", "result"],
 )
 RETRIES = Counter(
     "fanfold_fanout_retries",
-    "Attempts that failed for a reason that may pass, by topic.",
+    "Attempts that failed with a transient error, by topic.",
     ["topic"],
 )
 DELIVERIES = Counter(

@@ -1,4 +1,4 @@
-"""The number of partitions is fixed for life: every table is ordered by offsets within a partition."""
+"""A topic's number of partitions never changes: every table is ordered by offsets within a partition."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fanfold.core.errors import Fault
 def refuse_other_partitions(
     found: Mapping[str, int], recorded: Mapping[str, int], *, declared: Collection[str]
 ) -> None:
-    """Compare Kafka's topics with what was recorded in Cassandra at their creation. Raises `Fault`.
+    """Compare Kafka's topics with the numbers recorded in Cassandra when they were created. Raises `Fault`.
 
-    A recorded topic that this version doesn't declare is a later version's, which runs beside it or ran before a roll back.
+    A recorded topic that this version doesn't declare belongs to a later version, which runs too or was rolled back.
     """
     if not recorded:
         raise Fault("no partition counts are recorded: run `fanfold topics apply`")

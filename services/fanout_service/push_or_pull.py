@@ -1,4 +1,4 @@
-"""How one post is fanned out: a pure decision. On which side its author is: `fanfold.core.delivery`."""
+"""How one post is fanned out: a pure decision. Its author's delivery is decided in `fanfold.core.delivery`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Strategy = Literal["push", "pull", "both"]
 def strategy(author: User, *, posted_at_ms: int, overlap_ms: int) -> Strategy:
     """How a post that the log took at `posted_at_ms` is fanned out.
 
-    For `overlap_ms` after the author crossed to pull a post goes both ways, because readers learn of the crossing
-    a moment later. Both times are the log's. It is as long *before* the crossing: a worker that is behind, and
-    projects follows ahead of posts, must not pull a post whose readers it would once have pushed to at a stroke.
-    Further back only the pull is left, so that replaying the history of what is a celebrity by now stays cheap.
+    For `overlap_ms` after the author crossed to pull, a post goes both ways, because readers learn of the crossing a
+    moment later. Both times are the log's. The same holds for `overlap_ms` *before* the crossing: a worker that is behind may
+    project follows ahead of posts, and a post made before the crossing was to be pushed.
+    Older posts are only pulled, so that a replay of a celebrity's history stays cheap.
     """
     if author.delivery == "push":
         return "push"

@@ -1,10 +1,10 @@
-"""Users who read nothing: no post is delivered to them, and once they are back their timeline is filled again.
+"""Users who read nothing: no post is delivered to them, and when they come back, their timeline is filled again.
 
-While a user sleeps the reader pulls every followee, so the timeline may lack posts. Why it lacks none when it is
-vouched for again: a fan-out writes its post's pointer first and reads the marks second; an awakening clears the marks
-first and reads the posts second. So of a post and an awakening that race, either the delivery finds no mark or the copy
-finds the post. All rows of follows take part, active or not: one that is followed again at that moment would be
-skipped by a delivery for its old mark, and copied by nobody.
+While a user sleeps, the feed pulls every followee, so the timeline may lack posts. Why does it lack none once it is used again?
+A fan-out writes its post's pointer first and reads the marks second. An awakening clears the marks first and reads the posts
+second. So of a post and an awakening that race, either the delivery finds no mark, or the copy finds the post. Rows of ended follows
+take part too: if such a follow began again at that moment, its old mark would keep deliveries away, and nothing would
+copy the posts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 from uuid import UUID
 
-from fanfold.core.events import MaterialiseTimeline, UnderWay, UserFellAsleep, UserWoke
+from fanfold.core.events import (
+    ActivityEvent,
+    MaterialiseTimeline,
+    UnderWay,
+    UserFellAsleep,
+    UserWoke,
+)
 from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
-from fanout_service.concurrently import concurrently
-from fanout_service.entries import Entry
+from fanout_service.recorded_event import RecordedEvent
+from fanout_service.run_concurrently import run_concurrently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sleeping:
     """The projection of the activity topic, and the steps that follow from an awakening.
 
-    `followees` is how many are copied from in a step, `marked` how many are marked at a time.
+    A step copies posts of `followees` followees; `marked` edges are marked at a time.
     """
 
     stores: Stores
@@ -35,19 +42,21 @@ class Sleeping:
     followees: int = 20
     marked: int = 100
 
-    async def project(self, entries: Sequence[Entry]) -> None:
-        """Project a run of events of one user."""
-        for record, event in entries:
+    async def project(self, group: Sequence[RecordedEvent[ActivityEvent]]) -> None:
+        """Project events of one user."""
+        for record, event in group:
             match event:
                 case UserFellAsleep():
                     await self._fall_asleep(event.user_id, offset=record.offset)
                 case UserWoke():
                     await self._wake(event.user_id, offset=record.offset)
+                case _:
+                    assert_never(event)
 
     async def _fall_asleep(self, user_id: str, *, offset: int) -> None:
         if _superseded(await self.stores.users.get(user_id), offset):
             return
-        # The state first: from the first mark on, nobody may trust the timeline.
+        # The state first: once a mark is set, no reader may use the timeline.
         await self.stores.users.set_asleep(user_id, asleep=True, offset=offset)
         await self._mark(user_id, asleep=True, offset=offset)
 
@@ -58,7 +67,7 @@ class Sleeping:
         if not user.asleep:
             await self.stores.users.set_asleep(user_id, asleep=False, offset=offset)
             return
-        # Before the follows are read, and so are the marks to clear: see `_mark`.
+        # Before `_mark` reads the follows whose marks to clear: see there.
         await self.stores.users.begin_waking(user_id, offset=offset)
         await self._mark(user_id, asleep=False, offset=offset)
         # The marks before the posts: see the top.
@@ -70,27 +79,36 @@ class Sleeping:
         for start in range(0, len(followee_ids), self.marked):
             edges = await self._edges(user_id, followee_ids[start : start + self.marked])
             if asleep and _superseded(await self.stores.users.get(user_id), offset):
-                # Another worker has taken this one's place and woken the user. What it clears are the marks of the
-                # follows that it found, and ours may be of later ones: those nobody would ever clear.
+                # Another worker has taken over and woken the user. It clears the marks of the follows that it found. This one
+                # could set a mark on a later follow, which would never be cleared.
                 return
             await self.stores.follows.mark_asleep(user_id, edges, asleep=asleep, offset=offset)
 
     async def _edges(self, user_id: str, followee_ids: Sequence[str]) -> Sequence[tuple[str, int]]:
-        """Where the edges to those followees are, as (followee id, generation) pairs.
+        """The edges to those followees, as (followee id, generation) pairs.
 
-        Found, not guessed: a followee's first generation is one partition, and a row there for everyone who sleeps
-        would have no bound. Edges are never removed, so whoever clears marks later finds all that were marked.
+        They are looked up, not guessed: a followee's first generation is one partition, and with a row there for every
+        sleeper it would have no bound. Edges are never removed, so clearing finds every edge that was marked.
         """
         followees = await self.stores.users.get_many(followee_ids)
-        newest = {each: followees[each].generation for each in followee_ids}
+        newest = {followee_id: followees[followee_id].generation for followee_id in followee_ids}
         edges: list[tuple[str, int]] = []
-        # One generation after the other, so that no more is asked at once than `marked`.
+        # One generation after another, so that at most `marked` rows are read at a time.
         for generation in range(max(newest.values()) + 1):
-            asked = [each for each in followee_ids if newest[each] >= generation]
+            candidates = [
+                followee_id for followee_id in followee_ids if newest[followee_id] >= generation
+            ]
             found = await asyncio.gather(
-                *(self.stores.follows.follower_edges(each, generation, [user_id]) for each in asked)
+                *(
+                    self.stores.follows.follower_edges(followee_id, generation, [user_id])
+                    for followee_id in candidates
+                )
             )
-            edges += [(each, generation) for each, held in zip(asked, found, strict=True) if held]
+            edges += [
+                (followee_id, generation)
+                for followee_id, edges_found in zip(candidates, found, strict=True)
+                if edges_found
+            ]
         return edges
 
     async def materialise(self, event: MaterialiseTimeline) -> None:
@@ -100,7 +118,8 @@ class Sleeping:
             return  # asleep again, or woken once more
         if user.asleep:
             follows = await self.stores.follows.following(event.user_id)
-            ahead = [each for each in follows if event.after is None or each > event.after]
+            after = event.after
+            ahead = [followee for followee in follows if after is None or followee > after]
             begun = ahead[: max(0, self.followees - len(event.under_way))]
             under_way = await self._copy(event, begun)
             if under_way or len(begun) < len(ahead):
@@ -109,11 +128,11 @@ class Sleeping:
                     event.model_copy(update={"after": after, "under_way": under_way})
                 )
                 return
-        # Its offset decides: if the user has fallen asleep again meanwhile, that stays.
+        # Its offset decides: a user who has fallen asleep again meanwhile stays asleep.
         await self.stores.users.set_asleep(event.user_id, asleep=False, offset=event.woke_offset)
 
     async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
-        """Copy a page of each followee's posts, those under way and those begun; returns who has more."""
+        """Copy a page of posts of each followee under way or begun; returns the followees with more posts."""
         more: dict[str, UUID] = {}
 
         async def copy(followee_id: str, before: UUID | None) -> None:
@@ -122,13 +141,13 @@ class Sleeping:
             if not self.backfill.is_last(page):
                 more[followee_id] = page[-1].post_id
 
-        places = {**dict(event.under_way), **dict.fromkeys(begun)}
-        await concurrently(copy(*place) for place in places.items())
-        return tuple(UnderWay(*each) for each in sorted(more.items()))
+        pages = {**dict(event.under_way), **dict.fromkeys(begun)}
+        await run_concurrently(copy(followee_id, before) for followee_id, before in pages.items())
+        return tuple(UnderWay(followee_id, before) for followee_id, before in sorted(more.items()))
 
 
 def _superseded(user: User, offset: int) -> bool:
-    """Whether a later sleep or awakening has been applied, or begun."""
+    """Whether a later sleep has been applied, or a later awakening applied or begun."""
     return max(_or_before_all(user.asleep_offset), _or_before_all(user.woke_offset)) > offset
 
 

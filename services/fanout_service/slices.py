@@ -1,32 +1,30 @@
-"""Delivering one slice: a pointer to one post into the timelines of one follower bucket."""
+"""Delivering one slice: a pointer to one post into the timelines of one bucket of followers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import Clock
 from fanfold.core.events import DeliverSlice
 from fanfold.core.ports import Pointer, SliceDone, Stores
-from fanout_service.concurrently import concurrently
-from fanout_service.entries import Entry
 from fanout_service.metrics import DELIVERIES, SAVED_DELIVERIES, SLICE_SECONDS
+from fanout_service.recorded_event import RecordedEvent
+from fanout_service.run_concurrently import run_concurrently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slices:
-    """Slices that take turns. `free` bounds those in delivery, and so the followers in this worker's memory."""
+    """Delivers slices. `free` bounds how many at a time, and so the number of followers in this worker's memory."""
 
     stores: Stores
     clock: Clock
     free: asyncio.Semaphore
 
     async def deliver(self, pointer: Pointer, bucket: FollowerBucket, *, offset: int) -> None:
-        """Push to the bucket's followers as they are now, then record the slice as done."""
+        """Push to the bucket's current followers, then record the slice as done."""
         async with self.free:
             started_s = self.clock.monotonic_s()
             readers, asleep = await self.stores.follows.audience(pointer.author_id, bucket)
@@ -38,20 +36,16 @@ class Slices:
             SAVED_DELIVERIES.inc(asleep)
             SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
 
-    async def project(self, entries: Sequence[Entry]) -> None:
-        """Deliver each `DeliverSlice` that is not done: a redelivered one, or one whose plan was queued twice."""
-        of_post: dict[UUID, list[tuple[DeliverSlice, int]]] = defaultdict(list)
-        for record, event in entries:
-            if isinstance(event, DeliverSlice):
-                of_post[event.post_id].append((event, record.offset))
-        for post_id, commands in of_post.items():
-            done = await self.stores.jobs.slices_done(post_id)
-            await concurrently(
-                self.deliver(
-                    Pointer(post_id, command.author_id),
-                    FollowerBucket(command.generation, command.bucket),
-                    offset=offset,
-                )
-                for command, offset in commands
-                if (command.generation, command.bucket) not in done
+    async def project(self, commands: Sequence[RecordedEvent[DeliverSlice]]) -> None:
+        """Deliver those slices of one post that aren't done: commands are redelivered, and plans queued twice."""
+        post_id = commands[0].event.post_id
+        done = await self.stores.jobs.slices_done(post_id)
+        await run_concurrently(
+            self.deliver(
+                Pointer(post_id, command.author_id),
+                FollowerBucket(command.generation, command.bucket),
+                offset=record.offset,
             )
+            for record, command in commands
+            if (command.generation, command.bucket) not in done
+        )

@@ -1,10 +1,10 @@
-"""`Consumer` on Kafka, by Faust: used only for what it does safely (docs/decisions/0005).
+"""`Consumer` on Kafka, by Faust: only the safe part of Faust is used (docs/decisions/0005).
 
-Faust as it comes loses events: an exception that leaves an agent acknowledges the event, and acknowledgements out
-of order commit past work in flight. Here one agent a topic takes batches one at a time and acknowledges a batch in
-order once its handler has returned; nothing ever leaves an agent as an exception. Acknowledging in one go and in
-order also is why faust#606 (a commit past the first unacknowledged event) can't strike and its commit path needs
-no patch: a partition belongs to one agent, whose acknowledged offsets never have a hole.
+By default Faust loses events: an exception that leaves an agent acknowledges the event, and acknowledgements out of order
+commit past work in flight. Here one agent a topic takes one batch at a time, and acknowledges it in order once the
+handler has returned. No exception ever leaves an agent. Because a batch is acknowledged at once and in order, faust#606 (a commit
+past the first unacknowledged event) can't happen, and Faust's commit path needs no patch: a partition belongs to one agent,
+whose acknowledged offsets have no gaps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fanfold.core.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# The group's timeouts. A worker with a fixed id is back before its session ends, and keeps its partitions.
+# The group's timeouts. A restarted worker with a fixed id is back before its session ends, and keeps its partitions.
 _SESSION_S = 30.0
 _HEARTBEAT_S = 3.0
 _REBALANCE_S = 60.0
@@ -37,24 +37,23 @@ _REQUEST_S = 90.0
 _COMMIT_S = 1.0
 _STOP_S = 20.0
 
-# A topic that is behind is paused when its buffer is 80 % full. What is fetched until each of its partitions has been
-# paused must still fit, or it would block the one fetcher and so the other topics: 24 partitions x 32 records are
-# less than 20 % of 4,096. (A fetch is handed out partition by partition, so they don't take turns: progress is
-# judged by topic.)
+# A topic that is behind is paused when its buffer is 80 % full. What is fetched before all of its partitions are paused must
+# still fit, or it would block the only fetcher, and so the other topics: 24 partitions x 32 records are less than 20 % of
+# 4,096. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
 _BUFFERED_EVENTS = 4096
 _FETCHED_EVENTS = 32
 
-# A slice is thousands of rows, and what was taken must be finished before the worker may stop or hand over its
-# partitions: so a batch of slices is only this many times what is delivered at a time.
+# A slice is thousands of rows, and a batch must be finished before the worker can stop or hand over its partitions. So a
+# batch of slices is only this many times the number delivered at a time.
 _SLICE_BATCHES = 4
 
 
 class FaustConsumer:
-    """Consumes in the group `<topic_prefix>.fanout`; one `run` an object.
+    """Consumes in the group `<topic_prefix>.fanout`. Call `run` once.
 
-    Where a handler raises, the process ends at once with status 75 and nothing of the batch acknowledged: a graceful
-    stop would first wait, uncancellably, for the acknowledgement that will not come. The same when Faust itself
-    crashes. `leave` stands in for `os._exit` in tests; when it returns, `run` raises what the handler raised.
+    If a handler raises, the process exits at once with status 75, and nothing of the batch is acknowledged: a graceful stop
+    would first wait for an acknowledgement that never comes, and can't be cancelled. The same if Faust itself crashes.
+    Tests replace `os._exit` by `leave`; if it returns, `run` raises the handler's error.
     """
 
     def __init__(self, settings: Settings, *, leave: Callable[[int], object] = os._exit) -> None:
@@ -73,7 +72,7 @@ class FaustConsumer:
             await asyncio.wait([crashed, self._failure], return_when=asyncio.FIRST_COMPLETED)
             if not self._failure.done():
                 self._fail(Fault(f"Faust has crashed: {app.crash_reason!r}"))
-            # Only a test comes here: nobody waits for the acknowledgement of the failed batch.
+            # Only tests get here: don't wait for the acknowledgement of the failed batch.
             app.conf.stream_wait_empty = False
             raise self._failure.result()
         finally:
@@ -90,13 +89,13 @@ class FaustConsumer:
             return []
         consumer: Any = self._app.consumer
         try:
-            # No public way to what was committed before this process's first commit.
+            # There is no public way to the offset committed before this process's first commit.
             return [
                 self._lag_of(at, consumer._committed_offset[at] or 0, consumer.highwater(at))  # noqa: SLF001
                 for at in sorted(consumer.assignment())
             ]
         except (ConsumerNotStarted, AssertionError):
-            # Starting, or a rebalance in the consumer's thread has taken a partition away just now.
+            # The consumer is starting, or a rebalance in its thread has just revoked a partition.
             return []
 
     def _lag_of(self, at: Any, committed: int, end: int | None) -> PartitionLag:
@@ -105,7 +104,7 @@ class FaustConsumer:
         return PartitionLag(topic, at.partition, committed, committed if end is None else end)
 
     async def _check_topics(self, handlers: Mapping[str, BatchHandler]) -> None:
-        # Faust ignores a topic that is missing at its start, and stays idle.
+        # Faust ignores topics that are missing when it starts, and stays idle.
         missing = handlers.keys() - await partition_counts(self._settings)
         if missing:
             raise Fault(f"no such topics: {sorted(missing)}; run `fanfold topics apply`")
@@ -136,7 +135,7 @@ class FaustConsumer:
             broker_request_timeout=_REQUEST_S,
         )
         for topic, handler in handlers.items():
-            # An agent each, so that a busy topic holds no other back.
+            # One agent a topic, so that a busy topic doesn't delay the others.
             app.agent(
                 app.topic(f"{settings.topic_prefix}.{topic}", key_type=bytes, value_type=bytes),
                 name=topic,
@@ -165,24 +164,26 @@ class FaustConsumer:
     async def _handle(self, handler: BatchHandler, records: Sequence[Record]) -> None:
         try:
             await handler(records)
-        except Exception as error:  # noqa: BLE001 - the edge: what leaves an agent is acknowledged by Faust
+        except Exception as error:  # noqa: BLE001 - the edge: Faust acknowledges when an error leaves an agent
             self._fail(error)
-            # Neither on, which would acknowledge, nor out, which would too.
+            # Wait for ever: to return and to raise would both acknowledge.
             await asyncio.Event().wait()
 
     def _fail(self, error: BaseException) -> None:
-        logger.critical("leaving to be restarted, nothing acknowledged", exc_info=error)
+        logger.critical("exiting to be restarted, nothing acknowledged", exc_info=error)
         self._leave(ExitCode.TRY_AGAIN)
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(error)
 
     async def _stop(self, app: faust.App) -> None:
         """Finish the batches in flight, acknowledge them, leave the group."""
-        # A task of its own, because Faust's waiting can't be cancelled.
+        # A task of its own, because Faust's stop can't be cancelled.
         stopping = asyncio.ensure_future(app.stop())
         await asyncio.wait({stopping}, timeout=_STOP_S)
         if not stopping.done():
-            logger.critical("Faust did not stop within %s s: leaving, unacknowledged", _STOP_S)
+            logger.critical(
+                "Faust did not stop within %s s: exiting, nothing acknowledged", _STOP_S
+            )
             self._leave(ExitCode.TRY_AGAIN)
         elif error := stopping.exception():
             logger.warning("Faust stopped with an error", exc_info=error)
@@ -190,11 +191,11 @@ class FaustConsumer:
 
 class _App(faust.App):
     def _create_directories(self) -> None:
-        """Not Faust's directories in the current one: without tables nothing would be in them."""
+        """Don't create Faust's directories: without tables they stay empty."""
 
 
 def _credentials(settings: Settings) -> Any:
-    """What `client_security` says, in Faust's words."""
+    """`client_security` as Faust takes it."""
     security = client_security(settings)
     match security["security_protocol"]:
         case "PLAINTEXT":

@@ -1,7 +1,7 @@
-"""The activity sweep: users who have read nothing for long fall asleep, and are no longer delivered to.
+"""The activity sweep: users who have read no feed for long fall asleep, and receive no more deliveries.
 
-Once a day is enough. It only appends what it finds to the log; whoever is put to sleep by mistake is woken by the next
-read, which is as whole as any.
+Once a day is enough. It only appends events to the log. A user who is put to sleep by mistake wakes at the next read, and that
+read is complete, too.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100
 RATE = 100.0
-"""Users a second: each costs the worker some writes for everyone whom they follow."""
+"""Users a second: each costs the worker a few writes for each of their followees."""
 
 _RETRY_S = 60.0
 
 
 @dataclass(slots=True)
 class Swept:
-    """What a sweep has come to: users looked at, those found asleep already, and those who fell asleep."""
+    """The result of a sweep: users read, users found asleep, and users who fell asleep."""
 
     users: int = 0
     asleep: int = 0
@@ -43,9 +43,9 @@ class Swept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepActivity:
-    """Finds those who follow someone and have read no feed for `active_ms`. Safe to repeat and to break off.
+    """Finds users who follow someone and have read no feed for `active_ms`. Safe to repeat and to interrupt.
 
-    Whoever never read a feed is judged by their oldest follow. `rate` is the most users a second that are put to sleep.
+    For a user who never read a feed, the age of the oldest follow counts instead. At most `rate` users a second fall asleep.
     """
 
     stores: Stores
@@ -56,7 +56,7 @@ class SweepActivity:
     show: Callable[[Swept], None] = lambda _: None
 
     async def run(self, swept: Swept, *, dry_run: bool = False) -> None:
-        """Look at everyone who follows, and count in `swept`. Raises `Unavailable`: some may have been put to sleep."""
+        """Read every user who follows someone, and count in `swept`. Raises `Unavailable`: some may have fallen asleep by then."""
         batch: list[str] = []
         async for user_id in self.stores.follows.everyone_who_follows():
             batch.append(user_id)
@@ -66,14 +66,14 @@ class SweepActivity:
         await self._sweep(batch, swept, dry_run=dry_run)
 
     async def sweep_forever(self, every_s: float, *, first_after_s: float = 0) -> None:
-        """Sweep, and again every so many seconds; what an engine's absence broke off begins anew a minute later."""
+        """Sweep every `every_s` seconds. A sweep that an unavailable engine interrupts starts again a minute later."""
         await self.clock.sleep(first_after_s)
         while True:
             swept = Swept()
             try:
                 await self.run(swept)
             except Unavailable as error:
-                logger.warning("the sweep was broken off: %s", error)
+                logger.warning("the sweep was interrupted: %s", error)
                 await self.clock.sleep(min(_RETRY_S, every_s))
             else:
                 logger.info("the sweep has ended: %s", swept.describe())
@@ -82,7 +82,7 @@ class SweepActivity:
     async def _sweep(self, batch: Sequence[str], swept: Swept, *, dry_run: bool) -> None:
         since_ms = self.clock.now_ms() - self.active_ms
         reads = await self.stores.activity.last_reads(batch)
-        # Most have read, and most others sleep: each further question is asked about fewer.
+        # Most have read, and most of the others sleep: each further read is about fewer users.
         silent = [user_id for user_id in batch if reads.get(user_id, 0) < since_ms]
         users = await self.stores.users.get_many(silent)
         awake = [user_id for user_id in silent if _delivered_to(users[user_id])]
@@ -106,7 +106,7 @@ class SweepActivity:
     async def _is_old(self, user_id: str, reads: Mapping[str, int], since_ms: int) -> bool:
         if user_id in reads:
             return True
-        # Of one who never read nothing else is known; and to whom nobody is followed nothing is delivered.
+        # Nothing else is known of a user who never read. Users who follow nobody receive no deliveries.
         follows = await self.stores.follows.following(user_id)
         active = [follow.since_ms for follow in follows.values() if follow.active]
         return bool(active) and min(active) < since_ms

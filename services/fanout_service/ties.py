@@ -1,15 +1,15 @@
-"""Mutes and blocks of one user: of the events about one target the last decides, whatever comes again."""
+"""Mutes and blocks of one user: of the events about one target the last one decides, also after a redelivery."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from fanfold.core.events import UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
+from fanfold.core.events import TieEvent, UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
 from fanfold.core.ports import Stores, Tie
-from fanout_service.entries import Entry
+from fanout_service.recorded_event import RecordedEvent
 
 
 class TieChange(NamedTuple):
@@ -21,10 +21,9 @@ class TieChange(NamedTuple):
 
 
 def fold_tie(target_id: str, stored: Tie | None, changes: Sequence[TieChange]) -> Tie | None:
-    """What the changes, in the order of their offsets, make of what is stored; None if it stays as it is.
+    """The tie after the changes, which are in the order of their offsets; None if nothing is to be written.
 
-    The row holds all up to its position: a change at or below that has been applied. One that is made again while it
-    lasts keeps its `since_ms`.
+    The row includes every change up to its offset. A tie that is made again while it lasts keeps its `since_ms`.
     """
     tie = stored
     for change in changes:
@@ -42,17 +41,16 @@ def fold_tie(target_id: str, stored: Tie | None, changes: Sequence[TieChange]) -
 class Ties:
     """The projection of mutes and blocks.
 
-    Both sides of a block come from its maker's partition alone: each of two users who block each other has rows of
-    their own.
+    The partition of the user who makes a block writes both sides of it. Two users who block each other have two rows each.
     """
 
     stores: Stores
 
-    async def project(self, entries: Sequence[Entry]) -> None:
-        """Project those of a run of events that are about ties. The run has one user as its key."""
+    async def project(self, group: Sequence[RecordedEvent[TieEvent]]) -> None:
+        """Project mutes and blocks made by one user."""
         mutes: defaultdict[str, list[TieChange]] = defaultdict(list)
         blocks: defaultdict[str, list[TieChange]] = defaultdict(list)
-        for record, event in entries:
+        for record, event in group:
             match event:
                 case UserMuted(target_id=target_id, muted_at=at):
                     mutes[target_id].append(TieChange(True, to_ms(at), record.offset))
@@ -63,8 +61,8 @@ class Ties:
                 case UserUnblocked(target_id=target_id, unblocked_at=at):
                     blocks[target_id].append(TieChange(False, to_ms(at), record.offset))
                 case _:
-                    pass
-        user_id = entries[0].event.key
+                    assert_never(event)
+        user_id = group[0].event.user_id
         for target_id, changes in mutes.items():
             await self._mute(user_id, target_id, changes)
         for target_id, changes in blocks.items():
@@ -79,7 +77,7 @@ class Ties:
 
     async def _block(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
         between = await self.stores.ties.blocks_between(user_id, target_id)
-        # Judged by the maker's own row, which is written last: if it holds a change, so does the target's.
+        # The maker's own row decides, because it is written last: a change that it holds is in the target's row, too.
         own = next((tie for tie in between if tie.mine), None)
         tie = fold_tie(target_id, own, changes)
         if tie is not None:

@@ -1,9 +1,10 @@
-"""The worker: one handler a topic, for whichever consumer reads the log."""
+"""The worker: one handler a topic, for any consumer of the log."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar, assert_never, get_args
 
 from fanfold.core.clock import Clock
 from fanfold.core.events import (
@@ -13,39 +14,48 @@ from fanfold.core.events import (
     GRAPH,
     POSTS,
     TIES,
+    ActivityEvent,
     BackfillFollow,
+    Command,
     DeliverSlice,
     EndFollowers,
     EndFollowing,
+    Event,
+    GraphEvent,
+    LikeEvent,
     MaterialiseTimeline,
     PostCreated,
     PostDeleted,
     PostEdited,
+    PostEvent,
     ReviewDelivery,
+    TieEvent,
 )
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import BatchHandler, EventLog, Record
 from fanfold.core.settings import Settings
 from fanout_service.backfill import Backfill
 from fanout_service.edits import Edits
-from fanout_service.entries import Entry
 from fanout_service.fan_out_post import FanOutPost
 from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
 from fanout_service.leaving import Leaving
 from fanout_service.likes import CountLikes
+from fanout_service.process_batch import BatchProcessor, Route
+from fanout_service.recorded_event import RecordedEvent
 from fanout_service.review_delivery import DeliveryReviews
-from fanout_service.settle import Route, Settler
 from fanout_service.sleeping import Sleeping
 from fanout_service.slices import Slices
 from fanout_service.ties import Ties
+
+E = TypeVar("E", bound=Event)
 
 
 class Worker:
     """Projects the log into the tables."""
 
     def __init__(self, settings: Settings, *, log: EventLog, stores: Stores, clock: Clock) -> None:
-        self._settler = Settler(
+        self._processor = BatchProcessor(
             log=log,
             clock=clock,
             retry_budget_s=settings.retry_budget_s,
@@ -56,8 +66,8 @@ class Worker:
             free = asyncio.Semaphore(settings.slices_in_flight)
             return Slices(stores=stores, clock=clock, free=free)
 
-        # Those of large audiences, and those delivered at once: apart, so that a small post never queues for its
-        # turn behind the slices of a large one.
+        # Slices of large audiences apart from those delivered at once: a small post never waits behind the slices of a large
+        # one.
         self._slices = slices()
         self._backfill = Backfill(
             stores=stores, log=log, clock=clock, retention_ms=settings.retention_ms
@@ -84,28 +94,34 @@ class Worker:
         self._leaving = Leaving(stores=stores, log=log, clock=clock)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
-        """A handler for each topic the worker consumes, by logical name.
+        """A handler for each topic that the worker consumes, by logical name.
 
-        Each returns when the whole batch is settled, and raises nothing but `Fault`.
+        Each returns when the whole batch is processed, and raises nothing but `Fault`.
         """
-        routes = {
-            POSTS: Route(self._project_post, _key, together=False),
-            GRAPH: Route(self._project_graph, _key, together=True),
-            TIES: Route(self._ties.project, _key, together=True),
-            ENGAGEMENT: Route(self._likes.project, _key, together=True),
-            ACTIVITY: Route(self._sleeping.project, _key, together=True),
-            COMMANDS: Route(self._project_commands, _command_group, together=True),
+        likes, sleep = self._likes.project, self._sleeping.project
+        return {
+            POSTS: self._handler(
+                Route(get_args(PostEvent), self._project_post, _key, together=False)
+            ),
+            GRAPH: self._handler(
+                Route(get_args(GraphEvent), self._project_graph, _key, together=True)
+            ),
+            TIES: self._handler(Route(get_args(TieEvent), self._ties.project, _key, together=True)),
+            ENGAGEMENT: self._handler(Route(get_args(LikeEvent), likes, _key, together=True)),
+            ACTIVITY: self._handler(Route(get_args(ActivityEvent), sleep, _key, together=True)),
+            COMMANDS: self._handler(
+                Route(get_args(Command), self._project_commands, _command_group, together=True)
+            ),
         }
-        return {topic: self._handler(route) for topic, route in routes.items()}
 
-    def _handler(self, route: Route) -> BatchHandler:
+    def _handler(self, route: Route[E]) -> BatchHandler:
         async def handle(records: Sequence[Record]) -> None:
-            await self._settler.settle(records, route)
+            await self._processor.process(records, route)
 
         return handle
 
-    async def _project_post(self, entries: Sequence[Entry]) -> None:
-        for record, event in entries:
+    async def _project_post(self, group: Sequence[RecordedEvent[PostEvent]]) -> None:
+        for record, event in group:
             match event:
                 case PostCreated():
                     await self._fan_out.project(event, record)
@@ -113,17 +129,23 @@ class Worker:
                     await self._edits.edit(event, record)
                 case PostDeleted():
                     await self._edits.delete(event, record)
+                case _:
+                    assert_never(event)
 
-    async def _project_graph(self, entries: Sequence[Entry]) -> None:
-        # Each takes its own events of the group. Follows first: `Leaving` ends late ones by what they have written.
-        await self._follows.project(entries)
-        await self._leaving.project(entries)
+    async def _project_graph(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
+        # Edges first: `Leaving` ends late follows by what `Follows` has written.
+        await self._follows.project(group)
+        await self._leaving.project(group)
 
-    async def _project_commands(self, entries: Sequence[Entry]) -> None:
-        await self._slices.project(entries)
-        await self._reviews.project(entries)
-        for _, event in entries:
+    async def _project_commands(self, group: Sequence[RecordedEvent[Command]]) -> None:
+        slices: list[RecordedEvent[DeliverSlice]] = []
+        review: RecordedEvent[ReviewDelivery] | None = None
+        for record, event in group:
             match event:
+                case DeliverSlice():
+                    slices.append(RecordedEvent(record, event))
+                case ReviewDelivery():
+                    review = RecordedEvent(record, event)
                 case BackfillFollow():
                     await self._backfill.project(event)
                 case MaterialiseTimeline():
@@ -132,18 +154,26 @@ class Worker:
                     await self._leaving.end_following(event)
                 case EndFollowers():
                     await self._leaving.end_followers(event)
+                case _:
+                    assert_never(event)
+        if slices:
+            await self._slices.project(slices)
+        if review:
+            await self._reviews.project(review)
 
 
-def _key(entry: Entry) -> Hashable:
-    return entry.event.key
+def _key(recorded: RecordedEvent[Event]) -> Hashable:
+    return recorded.event.key
 
 
-def _command_group(entry: Entry) -> Hashable:
-    """The slices of one post share one look at what is done, the reviews of one author are one; all else goes alone."""
-    match entry.event:
+def _command_group(recorded: RecordedEvent[Command]) -> Hashable:
+    """Groups the slices of one post, which share one read of the slices done, and the reviews of one author, which are one."""
+    match recorded.event:
         case DeliverSlice(post_id=post_id):
             return post_id
         case ReviewDelivery(author_id=author_id):
             return "review", author_id
+        case BackfillFollow() | MaterialiseTimeline() | EndFollowing() | EndFollowers():
+            return recorded.record.position
         case _:
-            return entry.record.position
+            assert_never(recorded.event)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fanfold.core.events import Event, PostLiked, PostUnliked, UserLeft, encode, from_ms
+from fanfold.core.events import LikeEvent, PostLiked, PostUnliked, UserLeft, encode, from_ms
 from fanfold.core.ports.log import Record
-from fanout_service.entries import Entry
 from fanout_service.likes import CountLikes
+from fanout_service.recorded_event import RecordedEvent
 from tests.support.feed import Change, World
 
 
@@ -38,12 +38,12 @@ def a_departure(world: World, user_id: str) -> Change:
     return Change(event, offset, project)
 
 
-def _counted(world: World, event: Event) -> Change:
+def _counted(world: World, event: LikeEvent) -> Change:
     offset = world._next_offset()
     topic, key, value, headers = encode(event, source="test", now_ms=0)
     record = Record(topic, 0, offset, key, value, dict(headers), 0)
 
     async def project() -> None:
-        await CountLikes(likes=world.stores.likes).project([Entry(record, event)])
+        await CountLikes(likes=world.stores.likes).project([RecordedEvent(record, event)])
 
     return Change(event, offset, project)

@@ -3,40 +3,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from fanfold.core.errors import Fault, Rejected, Unavailable
-from fanfold.core.events import GRAPH, UserFollowed
+from fanfold.core.events import GRAPH, GraphEvent, UserFollowed
 from fanfold.core.ports.log import Record
-from fanout_service.entries import Entry
-from fanout_service.settle import Route, Settler
+from fanout_service.process_batch import BatchProcessor, Project, Route
+from fanout_service.recorded_event import RecordedEvent
 from tests.support.clock import ManualClock
 from tests.support.fanout import a_follow, a_pipeline, a_record
 
 
 @dataclass
 class Projection:
-    """Fails as told, by follower: with each of the errors once, then not any more."""
+    """Fails by follower: once with each of the errors, then no more."""
 
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     groups: list[list[str]] = field(default_factory=list)
 
-    async def project(self, entries: Sequence[Entry]) -> None:
+    async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
         await asyncio.sleep(0)
-        followers = [e.event.follower_id for e in entries if isinstance(e.event, UserFollowed)]
+        followers = [event.follower_id for _, event in group if isinstance(event, UserFollowed)]
         self.groups.append(followers)
         for follower in followers:
             if self.failures.get(follower):
                 raise self.failures[follower].pop(0)
 
-    def route(self, *, together: bool = True) -> Route:
-        return Route(self.project, lambda entry: entry.event.key, together=together)
+    def route(self, *, together: bool = True) -> Route[GraphEvent]:
+        return a_route(self.project, together=together)
 
 
-class Graves:
-    """The part of a log that settling needs."""
+def a_route(project: Project[GraphEvent], *, together: bool = True) -> Route[GraphEvent]:
+    return Route(
+        get_args(GraphEvent), project, lambda recorded: recorded.event.key, together=together
+    )
+
+
+class DeadLetters:
+    """The part of a log that processing needs."""
 
     def __init__(self, failures: Sequence[Exception] = ()) -> None:
         self.dead: list[tuple[int, str]] = []
@@ -48,9 +54,9 @@ class Graves:
         self.dead.append((record.offset, reason))
 
 
-def a_settler(log: Any, clock: ManualClock, *, limit: int = 100) -> Settler:
-    return Settler(
-        log=log, clock=clock, retry_budget_s=45, dead_letter_limit=limit, jitter=lambda: 1.0
+def a_processor(log: Any, clock: ManualClock, *, limit: int = 100) -> BatchProcessor:
+    return BatchProcessor(
+        log=log, clock=clock, retry_budget_s=45, dead_letter_limit=limit, chance=lambda: 1.0
     )
 
 
@@ -61,7 +67,7 @@ def follows(*pairs: tuple[str, str]) -> list[Record]:
 async def test_events_of_one_key_are_handled_as_one_group_in_order() -> None:
     projection = Projection()
     records = follows(("bob", "alice"), ("carl", "zoe"), ("dave", "alice"))
-    await a_settler(Graves(), ManualClock()).settle(records, projection.route())
+    await a_processor(DeadLetters(), ManualClock()).process(records, projection.route())
     assert sorted(projection.groups) == [["bob", "dave"], ["carl"]]
 
 
@@ -69,7 +75,7 @@ async def test_a_retry_repeats_only_the_group_that_failed() -> None:
     projection = Projection({"carl": [Unavailable("away"), Unavailable("away")]})
     clock = ManualClock(autojump=True)
     records = follows(("bob", "alice"), ("carl", "zoe"))
-    await a_settler(Graves(), clock).settle(records, projection.route())
+    await a_processor(DeadLetters(), clock).process(records, projection.route())
     assert projection.groups.count(["bob"]) == 1
     assert projection.groups.count(["carl"]) == 3
     assert clock.slept_s == [0.05, 0.1]
@@ -78,104 +84,112 @@ async def test_a_retry_repeats_only_the_group_that_failed() -> None:
 async def test_an_event_by_event_route_repeats_only_the_event_that_failed() -> None:
     projection = Projection({"carl": [Unavailable("away")]})
     records = follows(("bob", "alice"), ("carl", "alice"), ("dave", "alice"))
-    settler = a_settler(Graves(), ManualClock(autojump=True))
-    await settler.settle(records, projection.route(together=False))
+    processor = a_processor(DeadLetters(), ManualClock(autojump=True))
+    await processor.process(records, projection.route(together=False))
     assert projection.groups == [["bob"], ["carl"], ["carl"], ["dave"]]
 
 
-async def test_a_store_that_stays_away_is_a_fault_when_the_budget_is_spent() -> None:
+async def test_a_store_that_stays_unavailable_is_a_fault_when_the_budget_is_spent() -> None:
     projection = Projection({"bob": [Unavailable("away")] * 1000})
     clock = ManualClock(autojump=True)
     with pytest.raises(Fault, match="45"):
-        await a_settler(Graves(), clock).settle(follows(("bob", "alice")), projection.route())
+        await a_processor(DeadLetters(), clock).process(
+            follows(("bob", "alice")), projection.route()
+        )
     assert 39 <= clock.monotonic_s() <= 45
     assert max(clock.slept_s) == 5
 
 
-async def test_what_is_wrong_in_itself_is_buried_and_its_neighbours_live() -> None:
+async def test_a_rejected_event_is_dead_lettered_and_the_others_are_projected() -> None:
     projection = Projection({"carl": [Rejected("no such thing")] * 2})
-    graves = Graves()
+    dead_letters = DeadLetters()
     records = follows(("bob", "alice"), ("carl", "alice"), ("dave", "alice"))
-    await a_settler(graves, ManualClock()).settle(records, projection.route())
-    assert graves.dead == [(1, "Rejected: no such thing")]
+    await a_processor(dead_letters, ManualClock()).process(records, projection.route())
+    assert dead_letters.dead == [(1, "Rejected: no such thing")]
     assert projection.groups[1:] == [["bob"], ["carl"], ["dave"]]
 
 
-async def test_a_bug_is_buried_with_its_name_and_logged_with_its_trace(
+async def test_a_bug_makes_a_dead_letter_with_its_name_and_is_logged_with_its_trace(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     projection = Projection({"bob": [ZeroDivisionError("oh")]})
-    graves = Graves()
-    await a_settler(graves, ManualClock()).settle(follows(("bob", "alice")), projection.route())
-    assert graves.dead == [(0, "ZeroDivisionError: oh")]
+    dead_letters = DeadLetters()
+    await a_processor(dead_letters, ManualClock()).process(
+        follows(("bob", "alice")), projection.route()
+    )
+    assert dead_letters.dead == [(0, "ZeroDivisionError: oh")]
     assert any(record.exc_info for record in caplog.records)
 
 
-async def test_a_dead_letter_that_cannot_be_kept_is_tried_again() -> None:
-    graves = Graves(failures=[Unavailable("log away")])
+async def test_a_dead_letter_that_can_not_be_appended_is_retried() -> None:
+    dead_letters = DeadLetters(failures=[Unavailable("log away")])
     projection = Projection({"bob": [Rejected("no")]})
     clock = ManualClock(autojump=True)
-    await a_settler(graves, clock).settle(follows(("bob", "alice")), projection.route())
-    assert graves.dead == [(0, "Rejected: no")]
+    await a_processor(dead_letters, clock).process(follows(("bob", "alice")), projection.route())
+    assert dead_letters.dead == [(0, "Rejected: no")]
 
 
 async def test_a_dead_letter_that_is_too_large_for_the_log_is_kept_without_its_value() -> None:
-    graves = Graves(failures=[Rejected("message too large")])
+    dead_letters = DeadLetters(failures=[Rejected("message too large")])
     projection = Projection({"bob": [Rejected("no" * 1000)]})
-    await a_settler(graves, ManualClock()).settle(follows(("bob", "alice")), projection.route())
-    ((_, reason),) = graves.dead
+    await a_processor(dead_letters, ManualClock()).process(
+        follows(("bob", "alice")), projection.route()
+    )
+    ((_, reason),) = dead_letters.dead
     assert reason.endswith("(value left out)")
     assert len(reason) < 1100
 
 
 async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
-    graves = Graves()
+    dead_letters = DeadLetters()
     records = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(4)]
     with pytest.raises(Fault, match="3 dead letters in a row"):
-        await a_settler(graves, ManualClock(), limit=3).settle(records, Projection().route())
-    assert len(graves.dead) == 3
+        await a_processor(dead_letters, ManualClock(), limit=3).process(
+            records, Projection().route()
+        )
+    assert len(dead_letters.dead) == 3
 
 
-async def test_a_success_between_dead_letters_starts_the_row_again() -> None:
-    settler = a_settler(Graves(), ManualClock(), limit=3)
+async def test_a_success_between_dead_letters_resets_their_count() -> None:
+    processor = a_processor(DeadLetters(), ManualClock(), limit=3)
     for _ in range(3):
         poison = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(2)]
-        await settler.settle(poison, Projection().route())
-        await settler.settle(follows(("bob", "alice")), Projection().route())
+        await processor.process(poison, Projection().route())
+        await processor.process(follows(("bob", "alice")), Projection().route())
 
 
 async def test_a_fault_in_one_group_stops_the_others_before_it_is_raised() -> None:
     still_running = asyncio.Event()
 
-    async def project(entries: Sequence[Entry]) -> None:
-        if entries[0].event.key == "alice":
+    async def project(group: Sequence[RecordedEvent[GraphEvent]]) -> None:
+        if group[0].event.key == "alice":
             raise Fault("out of order")
         try:
             await asyncio.sleep(3600)
         finally:
             still_running.set()
 
-    route = Route(project, lambda entry: entry.event.key, together=True)
-    settler = a_settler(Graves(), ManualClock())
+    route = a_route(project)
+    processor = a_processor(DeadLetters(), ManualClock())
     with pytest.raises(Fault, match="out of order"):
-        await settler.settle(follows(("bob", "alice"), ("bob", "zoe")), route)
+        await processor.process(follows(("bob", "alice"), ("bob", "zoe")), route)
     assert still_running.is_set()
 
 
-async def test_no_more_groups_than_allowed_are_in_work_at_a_time() -> None:
+async def test_at_most_32_groups_are_projected_at_a_time() -> None:
     working = 0
     most = 0
 
-    async def project(_: Sequence[Entry]) -> None:
+    async def project(_: Sequence[RecordedEvent[GraphEvent]]) -> None:
         nonlocal working, most
         working += 1
         most = max(most, working)
         await asyncio.sleep(0)
         working -= 1
 
-    route = Route(project, lambda entry: entry.event.key, together=True)
-    settler = a_settler(Graves(), ManualClock())
-    await settler.settle(follows(*(("bob", f"user-{n}") for n in range(100))), route)
+    route = a_route(project)
+    processor = a_processor(DeadLetters(), ManualClock())
+    await processor.process(follows(*(("bob", f"user-{n}") for n in range(100))), route)
     assert most == 32
 
 

@@ -14,7 +14,7 @@ from fanfold.core.events import (
     NewFollow,
     PostCreated,
 )
-from fanout_service.entries import read_entry
+from fanout_service.recorded_event import read_recorded_event
 from tests.support.clock import START_MS
 from tests.support.fanout import (
     a_block,
@@ -51,7 +51,7 @@ def a_slice(**changes: Any) -> DeliverSlice:
     ids=lambda event: type(event).__name__,
 )
 def test_a_good_record_is_its_event(event: Event) -> None:
-    assert read_entry(a_record(event)).event == event
+    assert read_recorded_event(a_record(event)).event == event
 
 
 def a_late_post() -> PostCreated:
@@ -75,24 +75,24 @@ def a_late_post() -> PostCreated:
 )
 def test_an_event_that_contradicts_itself_is_rejected(event: Event, reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
-        read_entry(a_record(event))
+        read_recorded_event(a_record(event))
 
 
 def test_a_backfill_of_no_follows_is_rejected() -> None:
     record = a_record(BackfillFollow(followee_id="alice", follows=(NewFollow("bob", 3),)))
     with pytest.raises(Rejected, match="no follows"):
-        read_entry(replace(record, value=b'{"followee_id": "alice", "follows": []}'))
+        read_recorded_event(replace(record, value=b'{"followee_id": "alice", "follows": []}'))
 
 
 @pytest.mark.parametrize("key", [None, b"", b"bob", b"\xff"])
 def test_a_key_that_is_not_the_events_is_rejected(key: bytes | None) -> None:
     with pytest.raises(Rejected, match="key"):
-        read_entry(replace(a_record(a_post()), key=key))
+        read_recorded_event(replace(a_record(a_post()), key=key))
 
 
 def test_an_event_on_anothers_topic_is_rejected() -> None:
     with pytest.raises(Rejected, match="belong"):
-        read_entry(replace(a_record(a_post()), topic=GRAPH))
+        read_recorded_event(replace(a_record(a_post()), topic=GRAPH))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_event_on_anothers_topic_is_rejected() -> None:
 )
 def test_a_value_that_is_no_event_is_undecodable(value: bytes | None) -> None:
     with pytest.raises(Undecodable):
-        read_entry(replace(a_record(a_follow("bob")), value=value))
+        read_recorded_event(replace(a_record(a_follow("bob")), value=value))
 
 
 @pytest.mark.parametrize("ce_type", [None, b"fanfold.UserVanished.v1", b"\xff"])
@@ -122,4 +122,4 @@ def test_a_type_that_this_version_does_not_know_is_undecodable(ce_type: bytes | 
     headers = {k: v for k, v in record.headers.items() if k != "ce_type"}
     headers |= {} if ce_type is None else {"ce_type": ce_type}
     with pytest.raises(Undecodable, match="unknown event type"):
-        read_entry(replace(record, headers=headers))
+        read_recorded_event(replace(record, headers=headers))
