@@ -114,11 +114,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     allowed_hosts: str = Field(
         "",
-        description="Names in the `Host` header that are served, as `a.example,b.example`; `*` for any, where a gateway checks them. "
-        "Loopback names and names without a dot always are; others answer 421, so that no web page reaches a local server.",
+        description="Names in the `Host` header that this process serves, as `a.example,b.example`; `*` for all, where a gateway checks them. "
+        "Loopback names and names without a dot are always served. Other names are answered 421, so that no web page reaches a local server.",
     )
     max_connections: PositiveInt = Field(
-        2_000, description="Connections that a process keeps open; one more answers 503."
+        2_000, description="Connections that a process keeps open; further ones are answered 503."
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     request_timeout_s: float = Field(
