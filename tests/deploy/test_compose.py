@@ -164,7 +164,8 @@ def test_the_gateway_leads_to_each_service_where_it_listens(tmp_path: Path) -> N
         for cluster in resources["clusters"]
     }
     assert {name: each["address"] for name, each in targets.items()} == {
-        name: name for name in ("post", "graph", "feed")
+        **{name: name for name in ("post", "graph", "feed")},
+        "live": "feed",
     }
     assert {each["port_value"] for each in targets.values()} == {IMAGE_PORT}
     assert f"FANFOLD_PORT={IMAGE_PORT}" in (ROOT / "deploy/docker/Dockerfile").read_text()

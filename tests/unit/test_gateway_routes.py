@@ -15,6 +15,9 @@ from tests.support.served import AppFactory
 from tests.support.stacks import service_of
 
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway" / "envoy.yaml"
+SERVICE_OF = {"live": "feed"}
+"""Clusters that are connections of their own to a service that has others."""
+
 OWN = {"/livez", "/readyz", "/metrics"}
 """What each process says of itself. The gateway publishes none of it."""
 
@@ -30,6 +33,8 @@ def routes() -> Iterator[dict[str, Any]]:
 
 def matches(match: dict[str, Any], path: str) -> bool:
     """Envoy's rules, as far as they are used here."""
+    if "headers" in match:
+        return False  # the one that refuses unknown hosts
     [(kind, wanted)] = match.items()
     if kind == "safe_regex":
         return re.fullmatch(wanted["regex"], path) is not None
@@ -57,9 +62,66 @@ async def test_every_documented_path_reaches_its_service(name: str, service: App
         # Ids that are also names of routes: a user may be called like that.
         for user_id in ("alice", "feed", "posts", "muted"):
             asked = path.format(**{**EXISTING, "user_id": user_id, "target_id": user_id})
-            assert cluster(asked) == name, asked
+            assert SERVICE_OF.get(found := cluster(asked), found) == name, asked
             assert service_of(asked) == name, asked
 
 
 def test_what_a_process_says_of_itself_is_not_published() -> None:
     assert {path: cluster(path) for path in OWN} == dict.fromkeys(OWN)
+
+
+def clusters() -> dict[str, Any]:
+    return {
+        found["name"]: found
+        for found in yaml.safe_load(GATEWAY.read_text())["static_resources"]["clusters"]
+    }
+
+
+def test_live_feeds_have_connections_of_their_own() -> None:
+    assert cluster("/users/alice/feed/stream") == "live"
+    others = [route for route in routes() if route.get("route", {}).get("cluster") == "live"]
+    assert len(others) == 1
+    by_name = clusters()
+    assert (
+        by_name["live"]["load_assignment"]["endpoints"]
+        == by_name["feed"]["load_assignment"]["endpoints"]
+    )
+
+
+def test_every_service_has_explicit_breakers_and_every_client_a_bound() -> None:
+    document = yaml.safe_load(GATEWAY.read_text())
+    for name, found in clusters().items():
+        [bounds] = found["circuit_breakers"]["thresholds"]
+        assert bounds.keys() == {
+            "max_connections",
+            "max_pending_requests",
+            "max_requests",
+            "max_retries",
+        }, name
+    [monitor] = document["overload_manager"]["resource_monitors"]
+    assert monitor["typed_config"]["max_active_downstream_connections"] > 0
+
+
+@pytest.mark.parametrize(
+    ("host", "served"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("[::1]", True),
+        ("gateway", True),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("10.0.0.7", False),
+        ("", False),
+    ],
+)
+def test_no_page_reaches_the_gateway_by_a_name_of_its_own(host: str, served: bool) -> None:
+    document = yaml.safe_load(GATEWAY.read_text())
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    assert manager["typed_config"]["strip_any_host_port"] is True
+    refusal = next(routes())
+    [header] = refusal["match"]["headers"]
+    assert (header["name"], header["invert_match"]) == (":authority", True)
+    assert refusal["direct_response"] == {"status": 421}
+    known = re.fullmatch(header["string_match"]["safe_regex"]["regex"], host) is not None
+    assert known is served
