@@ -115,7 +115,7 @@ def test_the_gateways_template_has_placeholders_for_each_service() -> None:
         assert text.count(f"address: {host}_HOST,") == 1
     document = yaml.safe_load(text)
     clusters = [cluster["name"] for cluster in document["static_resources"]["clusters"]]
-    assert clusters == ["post", "graph", "feed"]
+    assert clusters == ["post", "graph", "feed", "live"]
 
 
 def test_a_new_data_directory_is_marked_and_accepted_again(tmp_path: Path) -> None:
