@@ -116,7 +116,6 @@ async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
             assert shown == [post[0] for post in oracle.feed(viewer, since_ms=since_ms)]
     finally:
         await reader.reads.close()
-        await reader.celebrities.close()
     for star in STARS:
         assert (await pipeline.user(star)).follower_count == counts[star]
 
