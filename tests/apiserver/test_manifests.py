@@ -95,7 +95,8 @@ def test_every_pod_is_admitted_by_restricted_pod_security(
     api: KubeApi, objects: tuple[Object, ...]
 ) -> None:
     for each in workloads(objects):
-        api.create(pod_of(each, namespace_of(objects)), dry_run=True)
+        admitted = api.create(pod_of(each, namespace_of(objects)), dry_run=True)
+        assert admitted["kind"] == "Pod"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_node_of_cassandra_is_admitted_too(api: KubeApi, objects: tuple[Object
     template = copy.deepcopy(datacenter["spec"]["podTemplateSpec"])
     for container in [*template["spec"]["initContainers"], *template["spec"]["containers"]]:
         container["image"] = "cassandra:5.0.6"
-    api.create(
+    admitted = api.create(
         {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -141,6 +142,7 @@ def test_a_node_of_cassandra_is_admitted_too(api: KubeApi, objects: tuple[Object
         },
         dry_run=True,
     )
+    assert admitted["kind"] == "Pod"
 
 
 def next_version(each: Object) -> Object:

@@ -109,8 +109,10 @@ async def test_a_cancelled_append_cancels_no_other_append(log: EventLog) -> None
     assert await log.append(a_follow(by="later")) is not None
 
 
-async def test_appending_no_events_returns_at_once(log: EventLog) -> None:
+async def test_appending_no_events_appends_nothing(log: EventLog) -> None:
     await log.append_many([])
+    await log.append(a_follow(by="alice"))
+    assert followers(await everything(log, 1)) == ["alice"]
 
 
 async def test_a_tail_starts_at_the_first_record_since_its_time(log: EventLog) -> None:
@@ -182,7 +184,15 @@ async def test_an_acknowledgement_shows_the_skew_of_the_clock(log: EventLog) -> 
 
 
 async def test_an_open_log_answers_a_ping(log: EventLog) -> None:
-    await log.ping()
+    assert await answers(log)
+
+
+async def answers(log: EventLog) -> bool:
+    try:
+        await log.ping()
+    except Unavailable:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("stack", STACKS)

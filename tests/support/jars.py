@@ -110,12 +110,14 @@ class KafkaFromJars(JarNode):
             "server.properties", KAFKA_PORT=self.port, CONTROLLER_PORT=self.controller_port
         )
         java = f"{_java()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=WARN"
+        # Once only: formatting starts a JVM of its own.
+        formatted = "true" if any(self.home.rglob("meta.properties")) else "false"
         # One pid for both steps: the shell becomes the broker.
         return [
             "/bin/sh",
             "-ec",
             (
-                f'export CLASSPATH="$1"; {java} kafka.tools.StorageTool format --ignore-formatted'
+                f'export CLASSPATH="$1"; {formatted} || {java} kafka.tools.StorageTool format'
                 ' -t fanfoldfanfoldfanfoldQ -c "$2";'
                 f' exec {java} -Xms256m kafka.Kafka "$2"'
             ),

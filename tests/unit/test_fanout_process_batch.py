@@ -151,11 +151,13 @@ async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
 
 
 async def test_a_success_between_dead_letters_resets_their_count() -> None:
-    processor = a_processor(DeadLetters(), ManualClock(), limit=3)
+    dead_letters = DeadLetters()
+    processor = a_processor(dead_letters, ManualClock(), limit=3)
     for _ in range(3):
         poison = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(2)]
         await processor.process(poison, Projection().route())
         await processor.process(follows(("bob", "alice")), Projection().route())
+    assert len(dead_letters.dead) == 6
 
 
 async def test_a_fault_in_one_group_stops_the_others_before_it_is_raised() -> None:
