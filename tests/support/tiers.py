@@ -19,16 +19,8 @@ TIERS = (
     "deploy",
     "apiserver",
 )
-GROUPS = {
-    "engines": "engines",
-    "engines_of_its_own": "secured-engines",
-    "system": "local-system",
-    "image": "image",
-}
-"""Fixtures that are slow to start, and the group of the tests that use them.
-
-With several processes, the tests of a group run in one process, one after the other, so each engine starts once.
-"""
+SLOW_TO_START = ("image", "system", "engines_of_its_own")
+"""Fixtures of one module or two, beside the engines of all."""
 
 
 def tier_of(nodeid: str) -> str:
@@ -37,14 +29,21 @@ def tier_of(nodeid: str) -> str:
     return tier
 
 
-def _group_of(item: pytest.Item) -> str | None:
-    used = getattr(item, "fixturenames", ())
-    # The engines come last: an image that runs on them is in the group of the image.
-    return next((GROUPS[name] for name in reversed(GROUPS) if name in used), None)
+def group_of(item: pytest.Item) -> str | None:
+    """The tests of one group run in one process, one after the other, so that what is slow to start starts once.
+
+    The whole system has a pair of engines to itself: its tests take as long as all others on engines.
+    """
+    if item.get_closest_marker("real") is None:
+        return None
+    for fixture in SLOW_TO_START:
+        if fixture in getattr(item, "fixturenames", ()):
+            return fixture
+    return "engines-of-e2e" if tier_of(item.nodeid) == "e2e" else "engines"
 
 
 class Order:
-    """Cheap tiers first; with several processes the groups first, because each occupies a process for long."""
+    """Cheap tiers first; with several processes, xdist begins with the largest groups."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -54,7 +53,7 @@ class Order:
                 f"tests outside the tiers {', '.join(TIERS)}: {sorted(unknown)}"
             )
         for item in items:
-            if group := _group_of(item):
+            if group := group_of(item):
                 item.add_marker(pytest.mark.xdist_group(group))
         items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
 
