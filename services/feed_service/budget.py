@@ -1,4 +1,4 @@
-"""The time budget of a source, so that no store that is away holds a request."""
+"""The time budget of a source, so that no unavailable store delays a request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fanfold.core.errors import Transient, Unavailable
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-_ASKED_AT_ONCE = 64  # queries that one request may have in flight when everything is cold
+_MOST_IN_FLIGHT = 64  # queries of one request when nothing is cached
 
 
 async def within(budget_s: float, answer: Awaitable[T]) -> T:
-    """The answer of a store. Raises `Unavailable` if it takes longer, so that no dead store holds a request."""
+    """The answer of a store. Raises `Unavailable` if it takes longer."""
     try:
         async with asyncio.timeout(budget_s):
             return await answer
@@ -27,11 +27,11 @@ async def within(budget_s: float, answer: Awaitable[T]) -> T:
 async def each_within(
     budget_s: float, keys: Collection[K], ask: Callable[[K], Awaitable[T]]
 ) -> dict[K, T]:
-    """The answers for all keys, asked for at once; a key whose answer is unavailable is absent.
+    """The answers for all keys, asked for concurrently; a key whose answer is unavailable is absent.
 
-    The budget covers the waiting for a turn too: with a dead store, a thousand keys take no longer than one.
+    The budget includes the wait for a turn: with a dead store, a thousand keys take no longer than one.
     """
-    turns = asyncio.Semaphore(_ASKED_AT_ONCE)
+    turns = asyncio.Semaphore(_MOST_IN_FLIGHT)
     answers: dict[K, T] = {}
 
     async def in_turn(key: K) -> T:

@@ -14,7 +14,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import RecentLike
 from feed_service.caches.cached_reads import COUNTS_S
-from feed_service.caches.pending import Held
+from feed_service.caches.pending import CellState
 from feed_service.caches.recent_likes import JUDGED, LISTED, RecentLikes, hidden_likes, shows_likes
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader
@@ -224,16 +224,16 @@ def test_recent_likes_are_up_to_date_when_each_post_is_in_them_as_the_log_last_s
     likes = some_likes(3)
     recent = RecentLikes.of(likes)
     there, elsewhere = likes[1].post_id, new_post_id(START_MS)
-    assert shows_likes(recent, {there: Held(True, 7), elsewhere: Held(False, 8)}, {})
-    assert not shows_likes(recent, {there: Held(False, 7)}, {})
-    assert not shows_likes(recent, {elsewhere: Held(True, 7)}, {})
-    assert not hidden_likes(recent, {elsewhere: Held(True, 7)})
+    assert shows_likes(recent, {there: CellState(True, 7), elsewhere: CellState(False, 8)}, {})
+    assert not shows_likes(recent, {there: CellState(False, 7)}, {})
+    assert not shows_likes(recent, {elsewhere: CellState(True, 7)}, {})
+    assert not hidden_likes(recent, {elsewhere: CellState(True, 7)})
 
 
 def test_a_like_may_be_hidden_behind_the_end_of_a_full_list() -> None:
     recent = RecentLikes.of(some_likes(LISTED))
     elsewhere = new_post_id(START_MS)
-    changes = {elsewhere: Held(True, 7), new_post_id(START_MS): Held(False, 7)}
+    changes = {elsewhere: CellState(True, 7), new_post_id(START_MS): CellState(False, 7)}
     assert hidden_likes(recent, changes) == [elsewhere]
     assert not shows_likes(recent, changes, {elsewhere: 6})
     assert shows_likes(recent, changes, {elsewhere: 7})

@@ -9,7 +9,7 @@ import pytest
 
 from fanfold.core.events import ViewerCell
 from fanfold.core.ids import new_post_id
-from feed_service.caches.pending import PENDING_S, Held, Pending
+from feed_service.caches.pending import PENDING_S, CellState, Pending
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Reader, World, a_reader
 from tests.support.liking import a_like
@@ -114,10 +114,12 @@ def test_a_change_is_forgotten_in_its_time_however_often_its_user_makes_others()
     pending = Pending(clock)
     posts = [new_post_id(START_MS + n) for n in range(10)]
     for n, post_id in enumerate(posts):
-        pending.like_changed("alice", post_id, Held(True, n))
-        pending.viewer_graph_changed("alice", ViewerCell("blocked_by", f"user-{n}"), Held(True, n))
+        pending.like_changed("alice", post_id, CellState(True, n))
+        pending.viewer_graph_changed(
+            "alice", ViewerCell("blocked_by", f"user-{n}"), CellState(True, n)
+        )
         clock.advance(PENDING_S / 2)
-    assert dict(pending.likes_of("alice")) == {posts[-1]: Held(True, 9)}
-    held = {ViewerCell("blocked_by", "user-9"): Held(True, 9)}
+    assert dict(pending.likes_of("alice")) == {posts[-1]: CellState(True, 9)}
+    held = {ViewerCell("blocked_by", "user-9"): CellState(True, 9)}
     assert pending.shows_viewer_graph("alice", held)
     assert not pending.shows_viewer_graph("alice", {})

@@ -35,10 +35,10 @@ from feed_service.live.client_state import (
     state_of_id,
 )
 from feed_service.live.live_feeds import (
-    APART_S,
-    IN_ANY_CASE_S,
     LIKES_S,
+    MIN_INTERVAL_S,
     SOON_S,
+    WITHOUT_HINT_S,
     LiveFeed,
     LiveFeeds,
     TooManyStreams,
@@ -188,7 +188,7 @@ async def test_a_stream_ends_when_its_viewer_leaves() -> None:
     async with a_client(Feed()) as client:
         client.feed.left = True
         client.live.hint(UserLeft(user_id="alice", left_at=AT))
-        await client.after(APART_S + SOON_S + 0.2)
+        await client.after(MIN_INTERVAL_S + SOON_S + 0.2)
         assert client.ended
 
 
@@ -205,7 +205,7 @@ async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan
     None
 ):
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         client.feed.items = [ITEMS[1], *client.feed.items]
         client.live.hint(created())
         await client.after(SOON_S + 0.1)
@@ -239,7 +239,7 @@ async def test_a_post_that_comes_during_the_first_look_is_not_waited_for_longer(
 
 async def test_a_stranger_s_post_costs_nothing() -> None:
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         reads = client.feed.reads
         client.live.hint(created(by="stranger"))
         await client.after(2)
@@ -248,7 +248,7 @@ async def test_a_stranger_s_post_costs_nothing() -> None:
 
 async def test_a_removal_is_sent() -> None:
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         (gone,) = client.feed.items
         client.feed.items = []
         client.live.hint(PostDeleted(post_id=gone.post_id, author_id="bob", deleted_at=AT))
@@ -271,18 +271,18 @@ async def test_a_source_that_is_away_removes_nothing() -> None:
 async def test_what_no_event_tells_is_found_within_seconds() -> None:
     async with a_client(Feed()) as client:
         client.feed.items = [ITEMS[1], *client.feed.items]
-        await client.after(IN_ANY_CASE_S + 0.2)
+        await client.after(WITHOUT_HINT_S + 0.2)
         assert client.changes[1:] == [Change([ITEMS[1]], [])]
 
 
 async def test_a_storm_of_events_costs_two_looks_a_second() -> None:
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         reads = client.feed.reads
         for n in range(50):
             client.live.hint(created(n=n))
             await client.after(0.1)
-        assert client.feed.reads - reads <= 5 / APART_S + 1
+        assert client.feed.reads - reads <= 5 / MIN_INTERVAL_S + 1
 
 
 async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
@@ -292,7 +292,7 @@ async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
         return PostLiked(post_id=post_id, author_id="bob", user_id=by, liked_at=AT)
 
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         reads = client.feed.reads
         client.live.hint(liked("carol"))
         await client.after(LIKES_S - 1)
@@ -300,13 +300,13 @@ async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
         await client.after(1.2)
         assert client.feed.reads == reads + 1
         client.live.hint(liked("alice"))
-        await client.after(APART_S + 0.1)
+        await client.after(MIN_INTERVAL_S + 0.1)
         assert client.feed.reads == reads + 2
 
 
 async def test_a_follow_of_one_s_own_is_looked_at_and_another_s_is_not() -> None:
     async with a_client(Feed()) as client:
-        await client.after(APART_S)
+        await client.after(MIN_INTERVAL_S)
         reads = client.feed.reads
         client.live.hint(UserFollowed(follower_id="carol", followee_id="bob", followed_at=AT))
         await client.after(0.3)

@@ -32,7 +32,7 @@ from fanfold.core.settings import Settings
 from feed_service.budget import each_within, within
 from feed_service.caches.cache import Cache, Load, Loaded
 from feed_service.caches.celebrities import Celebrities
-from feed_service.caches.pending import PENDING_S, Held, Pending
+from feed_service.caches.pending import PENDING_S, CellState, Pending
 from feed_service.caches.recent_likes import LISTED, RecentLikes, hidden_likes, shows_likes
 from feed_service.caches.viewer_graph import ViewerGraph, read_viewer_graph
 from feed_service.candidates import Candidate, Page
@@ -177,7 +177,7 @@ class CachedReads:
                 self._pending.post_changed(post_id, offset)
                 self._posts.drop(post_id.int)
             case LikeChanged(user_id=user_id, post_id=post_id, active=active):
-                self._pending.like_changed(user_id, post_id, Held(active, offset))
+                self._pending.like_changed(user_id, post_id, CellState(active, offset))
                 self._recent_likes.drop(user_id)
                 self._posts.expire(post_id.int, COUNTS_S)
             case NameChanged(user_id, display_name):
@@ -188,7 +188,7 @@ class CachedReads:
                 self._names.drop(user_id)
                 self._viewer_graphs.drop(user_id)
             case ViewerGraphChanged(viewer_id, cell, active):
-                self._pending.viewer_graph_changed(viewer_id, cell, Held(active, offset))
+                self._pending.viewer_graph_changed(viewer_id, cell, CellState(active, offset))
                 self._viewer_graphs.drop(viewer_id)
             case AwakeningBegun() | DeliveryChanged():
                 # A woken user stays asleep until the timeline is filled. An author's delivery is cached nowhere.

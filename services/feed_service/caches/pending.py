@@ -1,8 +1,8 @@
-"""Changes that the log has shown and the tables may not hold yet.
+"""Changes that the log has shown and the tables may not show yet.
 
-The tail of the log may see an event before the worker has projected it. Forgetting the cached value is then not
-enough: the next load would cache the old one again. So a change stays pending here, and a loaded value is kept only
-if it shows the change. It stays pending afterwards too, because a load that began earlier may still be on its way.
+The tail of the log may see an event before the worker has projected it. Dropping the cached value is then not enough,
+because the next load would cache the old one again. So a change stays pending here, and a loaded value is cached only if
+it shows the change. It stays pending afterwards too, because a load that began earlier may still be in flight.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from fanfold.core.ports import AuthoredPost, Post
 K = TypeVar("K", bound=Hashable)
 
 PENDING_S = 300.0
-"""How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds what a cache adds to that."""
+"""How long a change stays pending. If the worker is further behind, `cache_ttl_s` bounds the extra staleness."""
 
-_MOST_PENDING = 200_000  # cells of a kind changed within those minutes; the oldest beyond are bounded like that too
+_MOST_PENDING = (
+    200_000  # changes of one kind; `cache_ttl_s` bounds the extra staleness of older ones too
+)
 
 
-class Held(NamedTuple):
-    """What a cell holds, or will: whether it is on, and the offset of the event that made it so."""
+class CellState(NamedTuple):
+    """The value of a cell, now or soon: whether it is on, and the offset of the event behind that."""
 
     active: bool
     offset: int
 
 
 class Pending:
-    """What is known to have changed. Offsets of one cell are of one partition, so they compare.
+    """The changes that are known. Offsets of one cell are of one partition, so they compare.
 
-    Of one cell the change with the largest offset stays, in whichever order they are told: a tail may start again from an
-    earlier place, and who reads after a write repeats that write.
+    The change of a cell with the largest offset stays, whatever the order of the calls: the tail may start again from an
+    earlier offset, and a request that reads after a write applies that write again.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._posts: TTLCache[UUID, int] = _cells(clock)
         self._newest_of: TTLCache[str, tuple[int, UUID]] = _cells(clock)
-        self._seen_by: _Changes[ViewerCell] = _Changes(clock)
+        self._viewer_graphs: _Changes[ViewerCell] = _Changes(clock)
         self._names: TTLCache[str, tuple[int, str]] = _cells(clock)
         self._left: TTLCache[str, bool] = _cells(clock)
         # Apart from the posts' own: the offsets of two topics don't compare.
@@ -59,9 +61,9 @@ class Pending:
         latest = self._newest_of.get(author_id, (offset, post_id))
         self._newest_of[author_id] = max(latest, (offset, post_id))
 
-    def viewer_graph_changed(self, user_id: str, cell: ViewerCell, held: Held) -> None:
-        """Something changed about whose posts a user sees."""
-        self._seen_by.note(user_id, cell, held)
+    def viewer_graph_changed(self, user_id: str, cell: ViewerCell, state: CellState) -> None:
+        """A cell of a viewer graph changed."""
+        self._viewer_graphs.note(user_id, cell, state)
 
     def renamed(self, user_id: str, display_name: str, offset: int) -> None:
         """A user registered or changed the display name."""
@@ -72,76 +74,76 @@ class Pending:
         """A user left, for good."""
         self._left[user_id] = True
 
-    def like_changed(self, user_id: str, post_id: UUID, held: Held) -> None:
+    def like_changed(self, user_id: str, post_id: UUID, state: CellState) -> None:
         """A user liked a post, or took a like back."""
-        self._counts[post_id] = max(held.offset, self._counts.get(post_id, held.offset))
-        self._likes_of.note(user_id, post_id, held)
+        self._counts[post_id] = max(state.offset, self._counts.get(post_id, state.offset))
+        self._likes_of.note(user_id, post_id, state)
 
     def count_awaited(self, post_id: UUID, offset: int) -> None:
-        """Somebody has to see this like counted."""
+        """A request has to see this like counted."""
         self._awaited_counts[post_id] = max(offset, self._awaited_counts.get(post_id, offset))
 
     def shows_post(self, post: Post) -> bool:
-        """Whether this row holds every edit known of the post, its deletion, and the likes that somebody has to see."""
+        """Whether this row shows all known edits of the post, its deletion, and the likes that a request has to see."""
         counted = _reaches(post.like_offset, self._awaited_counts.get(post.post_id))
         return counted and _reaches(post.offset, self._posts.get(post.post_id))
 
     def shows_count(self, post: Post) -> bool:
-        """Whether this row counts every like known of the post."""
+        """Whether this row counts all known likes of the post."""
         return _reaches(post.like_offset, self._counts.get(post.post_id))
 
     def shows_authored(self, author_id: str, newest: Sequence[AuthoredPost]) -> bool:
-        """Whether an author's newest pointers hold every post known, all with their modes.
+        """Whether an author's newest pointers show all known posts, each with its delivery.
 
-        A mode is written once a post's fan-out is planned, by the worker, which takes an author's posts in the order of the
-        log: a mode on the last one known says that those before it are in the table too.
+        The worker writes the delivery when it plans a post's fan-out, in the order of the log. So if the last known post
+        has one, the posts before it are in the table too.
         """
         if any(pointer.delivery is None for pointer in newest):
             return False
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
-    def shows_viewer_graph(self, user_id: str, rows: Mapping[ViewerCell, Held]) -> bool:
-        """Whether the rows about whose posts a user sees hold every change known."""
-        changed = self._seen_by.of(user_id)
-        return all(_shows(rows.get(cell), held) for cell, held in changed.items())
+    def shows_viewer_graph(self, user_id: str, rows: Mapping[ViewerCell, CellState]) -> bool:
+        """Whether these rows show all known changes of a viewer graph."""
+        changed = self._viewer_graphs.of(user_id)
+        return all(_shows(rows.get(cell), state) for cell, state in changed.items())
 
     def name_of(self, user_id: str) -> str | None:
-        """The display name last set, if lately: the log's word counts before the table's."""
+        """The display name set last, if it was lately. The log is newer than the table."""
         last = self._names.get(user_id)
         return None if last is None else last[1]
 
     def has_left(self, user_id: str) -> bool:
-        """Whether the log has lately said that a user left."""
+        """Whether a user has left, according to the newest part of the log."""
         return user_id in self._left
 
-    def likes_of(self, user_id: str) -> Mapping[UUID, Held]:
-        """The likes that a user has lately given or taken back."""
+    def likes_of(self, user_id: str) -> Mapping[UUID, CellState]:
+        """The likes that a user has lately given or taken back, by post."""
         return self._likes_of.of(user_id)
 
 
 class _Changes(Generic[K]):
-    """Users' changed cells, each for its own lifetime: who changes something all the time doesn't keep all of it."""
+    """Users' changed cells. Each has its own lifetime, so a user who keeps changing cells doesn't keep all of them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._by_user: TTLCache[str, dict[K, tuple[float, Held]]] = _cells(clock)
+        self._by_user: TTLCache[str, dict[K, tuple[float, CellState]]] = _cells(clock)
 
-    def note(self, user_id: str, key: K, held: Held) -> None:
+    def note(self, user_id: str, key: K, state: CellState) -> None:
         changes = self._by_user.get(user_id, {})
         now_s = self._clock.monotonic_s()
-        until_s, known = changes.pop(key, (now_s, held))
-        if until_s > now_s and known.offset > held.offset:
-            held = known
-        changes[key] = (now_s + PENDING_S, held)  # the last, as it lasts longest
+        until_s, known = changes.pop(key, (now_s, state))
+        if until_s > now_s and known.offset > state.offset:
+            state = known
+        changes[key] = (now_s + PENDING_S, state)  # at the end, because it expires last
         while changes[oldest := next(iter(changes))][0] <= now_s:
             del changes[oldest]
         self._by_user[user_id] = changes  # set again, for a new lifetime
 
-    def of(self, user_id: str) -> Mapping[K, Held]:
+    def of(self, user_id: str) -> Mapping[K, CellState]:
         now_s = self._clock.monotonic_s()
         changes = self._by_user.get(user_id, {})
-        return {key: held for key, (until_s, held) in changes.items() if until_s > now_s}
+        return {key: state for key, (until_s, state) in changes.items() if until_s > now_s}
 
 
 def _cells(clock: Clock) -> TTLCache[Any, Any]:
@@ -152,8 +154,8 @@ def _reaches(shown: int | None, awaited: int | None) -> bool:
     return awaited is None or (shown is not None and shown >= awaited)
 
 
-def _shows(row: Held | None, change: Held) -> bool:
+def _shows(row: CellState | None, change: CellState) -> bool:
     if row is None or not row.active:
-        # Off is what an end leaves, whichever of its rows we see.
+        # A cell that was switched off may have an inactive row or none.
         return not change.active or (row is not None and row.offset >= change.offset)
     return row.offset >= change.offset

@@ -12,7 +12,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from fanfold.core.ports import Post, RecentLike
-from feed_service.caches.pending import Held
+from feed_service.caches.pending import CellState
 
 LISTED: Final = 500
 """Newest likes kept of a viewer. A feed's newest posts are rarely older than that many likes."""
@@ -82,7 +82,7 @@ class RecentLikes:
 
 
 def shows_likes(
-    recent: RecentLikes, changes: Mapping[UUID, Held], offsets: Mapping[UUID, int]
+    recent: RecentLikes, changes: Mapping[UUID, CellState], offsets: Mapping[UUID, int]
 ) -> bool:
     """Whether the list shows every change known of the viewer's likes. `offsets`: of likes that had to be looked up.
 
@@ -95,7 +95,7 @@ def shows_likes(
     )
 
 
-def hidden_likes(recent: RecentLikes, changes: Mapping[UUID, Held]) -> list[UUID]:
+def hidden_likes(recent: RecentLikes, changes: Mapping[UUID, CellState]) -> list[UUID]:
     """Posts that are liked according to the log, and not in a full list.
 
     They may have been liked a second time, which doesn't renew a like's time.

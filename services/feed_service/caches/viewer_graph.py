@@ -9,7 +9,7 @@ from typing import Literal
 
 from fanfold.core.events import ViewerCell
 from fanfold.core.ports import Stores
-from feed_service.caches.pending import Held
+from feed_service.caches.pending import CellState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ViewerGraph:
 
 async def read_viewer_graph(
     user_id: str, *, stores: Stores
-) -> tuple[ViewerGraph, dict[ViewerCell, Held]]:
+) -> tuple[ViewerGraph, dict[ViewerCell, CellState]]:
     """A viewer's graph from the tables, and the cells that it was made of."""
     follows, mutes, blocks, user = await asyncio.gather(
         stores.follows.following(user_id),
@@ -38,16 +38,16 @@ async def read_viewer_graph(
         stores.users.get(user_id),
     )
     cells = {
-        ViewerCell("follow", follow.followee_id): Held(follow.active, follow.offset)
+        ViewerCell("follow", follow.followee_id): CellState(follow.active, follow.offset)
         for follow in follows.values()
     }
     for tie in mutes.values():
-        cells[ViewerCell("mute", tie.other_id)] = Held(tie.active, tie.offset)
+        cells[ViewerCell("mute", tie.other_id)] = CellState(tie.active, tie.offset)
     for tie in blocks:
         kind: Literal["block", "blocked_by"] = "block" if tie.mine else "blocked_by"
-        cells[ViewerCell(kind, tie.other_id)] = Held(tie.active, tie.offset)
+        cells[ViewerCell(kind, tie.other_id)] = CellState(tie.active, tie.offset)
     if user.asleep_offset is not None:
-        cells[ViewerCell("asleep")] = Held(user.asleep, user.asleep_offset)
+        cells[ViewerCell("asleep")] = CellState(user.asleep, user.asleep_offset)
     hidden = {tie.other_id for tie in (*mutes.values(), *blocks) if tie.active}
     followed = [
         follow for follow in follows.values() if follow.active and follow.followee_id not in hidden

@@ -1,4 +1,4 @@
-"""Following the log: every event is applied to the caches, and while that isn't certain they are not trusted."""
+"""The tail of the log: every event is applied to the caches, and while that isn't certain they are not trusted."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ Apply = Callable[[Event, int], None]
 
 _BEHIND = Gauge("fanfold_feed_tail_behind_seconds", "How far the caches are behind the log.")
 
-_START_BACK_MS = (
-    5 * 60 * 1000
-)  # what the worker may not have projected yet when this process starts
+# Events that the worker may not have projected yet when this process starts.
+_START_BACK_MS = 5 * 60 * 1000
 _RETRY_S = 0.2
-_REMEMBERED = 10_000  # some 20 MB: those who read after a write do so within seconds
+_REMEMBERED = 10_000  # some 20 MB; a read that waits for a write comes within seconds of it
 
 WARM_UP_S = 20.0
-"""Longest that a new process is kept from readers until its caches may be used; without the log it goes on without."""
+"""Longest time that a new process is not ready because its caches aren't. Without the log it then works uncached."""
 
 
 class WarmingUp(NotNow):
     kind = "warming-up"
-    title = "Not warm yet"
+    title = "Warming up"
 
 
 class LogTail:
-    """This process' reader of the projected topics."""
+    """This process's reader of the projected topics."""
 
     def __init__(self, log: EventLog, *, settings: Settings, clock: Clock) -> None:
         self._log = log
@@ -54,43 +53,43 @@ class LogTail:
         _BEHIND.set_function(self.behind_s)
 
     def behind_s(self) -> float:
-        """Seconds since everything in the log had been applied; infinite before that was so once."""
+        """Seconds since the whole log was applied; infinite until that was so once."""
         if self._tail is None or not self._caught_up:
             return float("inf")
         return self._tail.behind_s()
 
     def trusted(self) -> bool:
-        """Whether what the caches hold is at most `tail_max_behind_s` old."""
-        # Every look into a cache asks this, and the tail answers by asking every partition. It falls behind by no
-        # more than the time that passes, so an answer of yes holds until then.
+        """Whether cached values are at most `tail_max_behind_s` old."""
+        # Every cache lookup asks this, and the tail answers by asking every partition. The tail falls behind by no more
+        # than the time that passes, so a yes holds for the rest of the allowed time.
         now_s = self._clock.monotonic_s()
         if now_s > self._trusted_until_s:
             self._trusted_until_s = now_s + self._max_behind_s - self.behind_s()
         return now_s <= self._trusted_until_s
 
     def recent(self, position: Position) -> Event | None:
-        """The event at that position, if it is one of the last that came."""
+        """The event at that position, if it is one of the last that were applied."""
         return self._recent.get(position)
 
     async def warm(self) -> None:
-        """Answer 503 until the log was caught up with once, 20 s at most.
+        """Answer 503 until the tail has caught up with the log once, 20 s at most.
 
-        Readers who come before that find every cache closed: each read then asks for everything, and the tail has to
-        share the processor with so much work that it may not catch up for minutes.
+        Until then no cache is trusted, so each read asks for everything. That is so much work that the tail, which
+        shares the processor, might not catch up for minutes.
         """
         self._warm = self._warm or self.trusted() or self._clock.monotonic_s() > self._warm_by_s
         if not self._warm:
             raise WarmingUp("The caches are not warm yet.")
 
     async def follow(self, apply: Apply) -> None:
-        """Apply what was appended in the last five minutes, then everything as it comes, for ever."""
+        """Apply the events of the last five minutes, then every new one, for ever."""
         since_ms = self._clock.now_ms() - _START_BACK_MS
         while True:
             try:
                 async with self._log.tail(PROJECTED_TOPICS, since_ms=since_ms) as tail:
                     await self._follow(tail, apply)
             except Transient as error:
-                logger.warning("the log can't be followed, caches are off: %s", error)
+                logger.warning("the log can't be followed, so the caches are not used: %s", error)
             finally:
                 self._tail, self._trusted_until_s = None, float("-inf")
             await self._clock.sleep(_RETRY_S)
@@ -105,10 +104,10 @@ class LogTail:
                 logger.warning("the log does not answer: %s", error)
                 await self._clock.sleep(_RETRY_S)
                 continue
-            # No await between the read and this: whoever sees `behind_s` sees the records applied.
+            # No await between the read and this: a caller that sees the new `behind_s` finds the records applied.
             self._apply_all(records, apply)
             if not self._caught_up:
-                # A new tail counts from its opening; only a later moment is one at which it held everything.
+                # A new tail counts from its opening. Only if it counts from a later moment has it held everything.
                 open_s = self._clock.monotonic_s() - self._opened_at_s
                 self._caught_up = tail.behind_s() < open_s / 2
 
@@ -117,7 +116,7 @@ class LogTail:
             try:
                 event = record.event()
             except Undecodable:
-                continue  # the worker makes a dead letter of it: it changes nothing
+                continue  # the worker dead-letters it: it changes nothing
             apply(event, record.offset)
             self._recent[record.position] = event
         while len(self._recent) > _REMEMBERED:

@@ -1,8 +1,8 @@
-"""Live feeds: for each open one, when to look at the feed again, and what to tell its client then.
+"""Live feeds: when each open stream reads its feed again, and what it then sends to its client.
 
-Nothing is queued for a client. A look reads the newest page, compares it with what the client holds and sends the
+Nothing is queued for a client. A look reads the newest posts, compares them with the client's state and sends the
 difference, so a slow client, a missed hint or a restart costs a later look and never a wrong list. The hints come from
-the tail of the log; a look every few seconds catches what no event tells (a fan-out that has arrived, an expiry).
+the tail of the log. A look every few seconds catches changes without an event (a fan-out that has arrived, an expiry).
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from feed_service.query.items import Newest
 logger = logging.getLogger(__name__)
 
 SOON_S = 0.1
-"""After a hint: the worker needs about that long to project the event."""
+"""Time of a look after a hint: the worker needs about that long to project the event."""
 AGAIN_S = 1.0
-"""And once more, for a worker that needed longer."""
+"""Time of one more look, for a worker that needs longer."""
 LIKES_S = 5.0
-"""After a like: a popular post has thousands a second, and a count may be a little old."""
-IN_ANY_CASE_S = 10.0
-"""Without any hint."""
+"""Time of a look after another user's like: a popular post has thousands a second, and its count may be a little old."""
+WITHOUT_HINT_S = 10.0
+"""Time of a look without any hint."""
 FRESH_S = 60.0
-"""How long an author who has just posted is pulled, until the fan-out has surely arrived."""
-APART_S = 0.5
-"""Between two looks of one stream, however much happens."""
+"""How long an author is pulled after a post, so that its fan-out has surely arrived."""
+MIN_INTERVAL_S = 0.5
+"""Shortest time between two looks of one stream."""
 TICK_S = 0.1
 
 _OPEN = Gauge("fanfold_feed_streams", "Live feeds open in this process.")
@@ -59,12 +59,12 @@ class TooManyStreams(NotNow):
 
 
 ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]
-"""Reads a viewer's newest items, so many of them, pulling these authors even if they are pushed."""
+"""Reads a viewer's newest items, at most so many; these authors are pulled even if they are pushed."""
 
 
 @dataclass(eq=False)
 class LiveFeed:
-    """One open stream: whom it concerns (None: not known before the first look), and when it is looked at next."""
+    """One open stream: the authors it shows (None: not known before the first look), and when its next looks are due."""
 
     viewer: str
     authors: frozenset[str] | None = None
@@ -76,7 +76,7 @@ class LiveFeed:
 
 
 class LiveFeeds:
-    """All live feeds of this process, at most `most` of them."""
+    """The open streams of this process, at most `most`."""
 
     def __init__(self, read_newest: ReadNewest, *, clock: Clock, most: int) -> None:
         self._read_newest = read_newest
@@ -86,15 +86,17 @@ class LiveFeeds:
         self._closed = False
 
     async def refuse_left(self, viewer: str) -> None:
-        """Answer 404 to a viewer who has left. While that can't be known, nobody is refused."""
+        """Answer 404 to a viewer who has left. While that can't be known, no viewer is refused."""
         with suppress(Transient):
             await self._read_newest(viewer, 1, frozenset())
 
     @contextmanager
     def opened(self, viewer: str) -> Iterator[LiveFeed]:
-        """A place for one stream. Answers 503 when all are taken, or the process is stopping."""
+        """Reserve a stream slot; release it when the block ends. Answers 503 when none is free, or the process is stopping."""
         if self._closed or len(self._open) >= self._most:
-            raise TooManyStreams(f"This server holds {self._most} live feeds already. Retry.")
+            raise TooManyStreams(
+                f"This server has {self._most} live feeds open already. Retry later."
+            )
         feed = LiveFeed(viewer)
         self._open.add(feed)
         _OPEN.inc()
@@ -105,11 +107,12 @@ class LiveFeeds:
             _OPEN.dec()
 
     async def changes(
-        self, feed: LiveFeed, held: State, *, limit: int
+        self, feed: LiveFeed, client_state: State, *, limit: int
     ) -> AsyncIterator[tuple[Change, State]]:
-        """Each change of the feed from what the client holds, with the state it leads to; the first at once.
+        """Each change of the feed from the client's state, with the state that it leads to; the first at once.
 
-        Ends when the process stops, and when the viewer leaves. What is missing because a source is away is never reported as removed.
+        Ends when the process stops, and when the viewer leaves. A post that is missing because a source is unavailable is
+        never reported as removed.
         """
         first = True
         while not self._closed:
@@ -118,10 +121,10 @@ class LiveFeeds:
                 return
             if newest is not None and newest.complete:
                 feed.authors = newest.authors
-                found = change(held, newest.items)
+                found = change(client_state, newest.items)
                 if first or found.shown or found.removed:
-                    held = state_of(newest.items)
-                    yield found, held
+                    client_state = state_of(newest.items)
+                    yield found, client_state
                     first = False
             else:
                 feed.authors = feed.authors or frozenset()
@@ -129,17 +132,17 @@ class LiveFeeds:
             await self._until_next_look(feed)
 
     async def tick_forever(self) -> None:
-        """Wake every stream whose time has come, for ever."""
+        """Wake each stream when a look is due, for ever."""
         while True:
             now_s = self._clock.monotonic_s()
             for feed in self._open:
-                rested = now_s - feed.looked_at_s >= APART_S
+                rested = now_s - feed.looked_at_s >= MIN_INTERVAL_S
                 if rested and feed.looks_at_s and min(feed.looks_at_s) <= now_s:
                     feed.look.set()
             await self._clock.sleep(TICK_S)
 
     def hint(self, event: Event) -> None:
-        """Note what an event of the log may change."""
+        """Plan looks for the streams that an event of the log may change."""
         for changed in event.changes():
             match changed:
                 case PostAdded(author_id):
@@ -165,7 +168,7 @@ class LiveFeeds:
                     assert_never(changed)
 
     def close(self) -> None:
-        """End every stream: clients go on in another process, from the last id they have."""
+        """End every stream. Its client goes on in another process, from the last event id that it has."""
         self._closed = True
         for feed in self._open:
             feed.look.set()
@@ -176,7 +179,7 @@ class LiveFeeds:
         feed.fresh_until_s = {
             author: at_s for author, at_s in feed.fresh_until_s.items() if at_s > now_s
         }
-        self._plan(feed, IN_ANY_CASE_S)
+        self._plan(feed, WITHOUT_HINT_S)
         try:
             return await self._read_newest(feed.viewer, limit, frozenset(feed.fresh_until_s))
         except NoSuchUser:
@@ -192,7 +195,7 @@ class LiveFeeds:
             feed.look.clear()
 
     def _seeing(self, author_id: str) -> Iterator[LiveFeed]:
-        # A post that comes during the first look may be missed by it, so until then everyone's counts.
+        # The first look may miss a post that comes meanwhile, so until it has ended every author counts.
         return (
             feed
             for feed in self._open
@@ -203,10 +206,13 @@ class LiveFeeds:
         for feed in feeds:
             self._plan(feed, SOON_S, AGAIN_S)
 
-    def _plan(self, feed: LiveFeed, *in_s: float) -> None:
-        """Look in so many seconds, unless a look is due about then already."""
+    def _plan(self, feed: LiveFeed, *delays_s: float) -> None:
+        """Plan a look after each of these delays, unless one is due about then already."""
         now_s = self._clock.monotonic_s()
-        for each in in_s:
-            due_s = now_s + each
-            if not any(due_s - max(each / 2, APART_S) <= at_s <= due_s for at_s in feed.looks_at_s):
+        for delay_s in delays_s:
+            due_s = now_s + delay_s
+            if not any(
+                due_s - max(delay_s / 2, MIN_INTERVAL_S) <= at_s <= due_s
+                for at_s in feed.looks_at_s
+            ):
                 feed.looks_at_s.append(due_s)

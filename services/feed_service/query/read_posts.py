@@ -1,4 +1,4 @@
-"""Reading an author's posts: newest first, down to the very first."""
+"""Reading an author's posts: newest first, down to the author's first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feed_service.caches.recent_likes import RecentLikes
 from feed_service.query.cursor import TimeCursor
 from feed_service.query.items import PostPage
 
-_FEWEST_ROWS = 20  # read on in steps of at least so many past deleted posts
+_FEWEST_ROWS = 20  # at least so many a read, because deleted posts are skipped
 
 
 class ReadPosts:
@@ -31,7 +31,7 @@ class ReadPosts:
     ) -> PostPage:
         """A page of the author's posts, as the viewer sees them.
 
-        Answers 404 for an author who has left, or who neither registered nor posted and is not the viewer, and 403
+        Answers 404 for an author who has left, 404 for another author without a registration and without posts, and 403
         across a block.
         """
         scope = f"posts/{author_id}"
