@@ -1,4 +1,4 @@
-"""`GET /users/{user_id}/feed`: the answer's shape, whose it is, and what is refused."""
+"""`GET /users/{user_id}/feed`: the shape of the answer, and which requests are refused."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ async def test_a_feed_is_answered_in_the_documented_shape(client: httpx2.AsyncCl
     }
 
 
-async def test_an_edited_post_says_when(world: World, client: httpx2.AsyncClient) -> None:
+async def test_an_edited_post_shows_the_time_of_the_edit(
+    world: World, client: httpx2.AsyncClient
+) -> None:
     post_id = (await client.get(FEED, headers=ALICE)).json()["items"][0]["post_id"]
     await world.happen(world.an_edit(UUID(post_id), "edited", by="alice"))
     item = (await client.get(FEED, headers=ALICE)).json()["items"][0]
@@ -107,7 +109,7 @@ async def test_unknown_parameters_are_ignored_and_an_empty_cursor_is_none(
     assert len(answer.json()["items"]) == 3
 
 
-async def test_a_feed_is_its_reader_s_own(client: httpx2.AsyncClient) -> None:
+async def test_a_feed_is_only_for_its_own_viewer(client: httpx2.AsyncClient) -> None:
     for user in ("bob", "nobody"):
         refused = await client.get(f"/users/{user}/feed", headers=ALICE)
         assert (refused.status_code, refused.json()["title"]) == (403, "Not your feed")
@@ -129,7 +131,7 @@ async def test_a_feed_is_its_reader_s_own(client: httpx2.AsyncClient) -> None:
         {"cursor": "A" * 3000},
     ],
 )
-async def test_what_is_wrong_is_refused_with_what_to_change(
+async def test_a_wrong_request_is_refused_with_what_to_change(
     client: httpx2.AsyncClient, asked: dict[str, str]
 ) -> None:
     refused = await client.get(FEED, headers=ALICE, params=asked)
@@ -191,7 +193,7 @@ async def test_a_relevance_feed_explains_itself_on_every_page(
     assert scores[0] == first["recency"] * first["engagement"] * first["affinity"]
 
 
-async def test_an_order_by_time_has_nothing_to_explain(client: httpx2.AsyncClient) -> None:
+async def test_explain_is_refused_for_an_order_by_time(client: httpx2.AsyncClient) -> None:
     asked = {"ranking": "chronological", "explain": "true"}
     refused = await client.get(FEED, headers=ALICE, params=asked)
     assert refused.status_code == 422
@@ -200,7 +202,7 @@ async def test_an_order_by_time_has_nothing_to_explain(client: httpx2.AsyncClien
     assert (await client.get(FEED, headers=ALICE, params=asked)).status_code == 200
 
 
-async def test_one_who_left_has_no_feed_of_any_kind(
+async def test_a_user_who_left_has_no_feed_of_any_kind(
     world: World, client: httpx2.AsyncClient
 ) -> None:
     (post, *_) = (await client.get(FEED, headers=ALICE)).json()["items"]
@@ -210,10 +212,10 @@ async def test_one_who_left_has_no_feed_of_any_kind(
         assert (gone.status_code, gone.json()["title"]) == (404, "No such user")
 
 
-# --- when something is away ----------------------------------------------------------------------------
+# --- when an engine is unavailable ----------------------------------------------------------------------------
 
 
-async def test_an_incomplete_feed_says_so_and_names_what_is_missing(
+async def test_an_incomplete_feed_names_the_missing_sources(
     world: World, client: httpx2.AsyncClient
 ) -> None:
     world.timelines.away |= {"timeline", "pulled"}
@@ -244,7 +246,7 @@ async def test_no_source_at_all_is_503_with_retry_after(
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-# --- what is documented --------------------------------------------------------------------------------
+# --- the OpenAPI document --------------------------------------------------------------------------------
 
 
 async def test_the_document_describes_the_items_the_cursor_and_the_header(

@@ -64,7 +64,7 @@ async def test_a_post_whose_fan_out_has_not_arrived_is_seen(
     assert await contents(client, **{"Fanfold-After": kept(reader, change)}) == ["new", "old"]
 
 
-async def test_several_writes_are_seen_at_once_though_no_tail_has_told_of_them(
+async def test_several_writes_are_seen_together_before_the_tail_has_applied_them(
     world: World, reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     assert await contents(client) == ["old"]
@@ -78,7 +78,7 @@ async def test_several_writes_are_seen_at_once_though_no_tail_has_told_of_them(
     assert [item["content"] for item in answer.json()["items"]] == ["carol's"]
 
 
-async def test_a_write_that_is_not_there_in_time_is_named(
+async def test_a_write_that_is_late_makes_the_feed_behind(
     world: World, reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     after = {"Fanfold-After": kept(reader, world.a_follow("alice", "carol"))}
@@ -93,7 +93,7 @@ async def test_a_write_that_is_not_there_in_time_is_named(
 @pytest.mark.parametrize(
     "after", ["", "nonsense", "posts.v1/0", "posts.v1/0/1;", ",".join(["posts.v1/0/1"] * 21)]
 )
-async def test_what_is_no_position_is_422(client: httpx2.AsyncClient, after: str) -> None:
+async def test_a_malformed_position_is_422(client: httpx2.AsyncClient, after: str) -> None:
     answer = await client.get(FEED, headers={**ALICE, "Fanfold-After": after})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "Fanfold-After"
@@ -108,7 +108,7 @@ async def new(client: httpx2.AsyncClient, since: str) -> Any:
     return answer.json()
 
 
-async def test_what_has_come_since_a_post_is_counted(
+async def test_posts_newer_than_a_post_are_counted(
     world: World, client: httpx2.AsyncClient
 ) -> None:
     (old,) = (await client.get(FEED, headers=ALICE)).json()["items"]
@@ -124,7 +124,7 @@ async def test_what_has_come_since_a_post_is_counted(
 
 
 @pytest.mark.parametrize("ranking", ["chronological", "relevance"])
-async def test_what_has_come_since_a_first_page_is_counted_from_any_cursor_of_it(
+async def test_posts_newer_than_a_first_page_are_counted_from_any_of_its_cursors(
     world: World, client: httpx2.AsyncClient, ranking: str
 ) -> None:
     for ago_s in (50, 40, 30):
@@ -165,7 +165,9 @@ async def test_since_is_a_post_or_a_cursor(client: httpx2.AsyncClient, since: st
     assert answer.status_code == 422
 
 
-async def test_news_without_a_source_say_so(world: World, client: httpx2.AsyncClient) -> None:
+async def test_a_count_without_a_source_is_incomplete(
+    world: World, client: httpx2.AsyncClient
+) -> None:
     world.timelines.away.add("timeline")
     await world.post("alice", ago_s=1)
     answer = await client.get(
@@ -179,10 +181,10 @@ async def test_news_without_a_source_say_so(world: World, client: httpx2.AsyncCl
 
 
 class Client:
-    """A client of the stream: what it holds after each `level`, and the id of that."""
+    """A client of the stream: its posts after each `level`, and the last id."""
 
     def __init__(self, last_id: str | None = None) -> None:
-        self.held: dict[str, str] = {}
+        self.posts: dict[str, str] = {}
         self.last_id = last_id
         self.seen: list[str] = []
 
@@ -194,23 +196,23 @@ class Client:
         self.seen.append(kind or "")
         match kind:
             case "post":
-                self.held[data["post_id"]] = data["content"]
+                self.posts[data["post_id"]] = data["content"]
             case "removed":
-                del self.held[data["post_id"]]
+                del self.posts[data["post_id"]]
             case "level":
-                assert data == {"posts": len(self.held)}
+                assert data == {"posts": len(self.posts)}
         self.last_id = fields.get("id", self.last_id)
 
     def feed(self) -> list[str]:
-        return [self.held[post_id] for post_id in sorted(self.held, reverse=True)]
+        return [self.posts[post_id] for post_id in sorted(self.posts, reverse=True)]
 
 
 async def read(reader: Reader, client: Client, levels: int, *, limit: int = 20) -> None:
-    """Follow a stream until it has been level so often, then hang up."""
+    """Follow a stream until it has been level so many times, then hang up."""
     do = live_routes(reader)
-    with reader.live.opened("alice") as place:
-        held = await do.client_state("alice", client.last_id)
-        async for event in do.events(place, held, limit):
+    with reader.live.opened("alice") as stream:
+        state = await do.client_state("alice", client.last_id)
+        async for event in do.events(stream, state, limit):
             data = event.raw_data or (orjson.dumps(event.data).decode() if event.data else None)
             lines = [f"event: {event.event}"] if event.event else [": comment"]
             lines += [f"data: {data}"] if data else []
@@ -244,7 +246,7 @@ async def ticking(reader: Reader) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("ticking")
-async def test_a_stream_that_is_cut_goes_on_where_it_was_and_ends_equal_to_the_feed(
+async def test_a_stream_that_is_cut_off_resumes_and_ends_equal_to_the_feed(
     world: World, reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     phone = Client()
@@ -252,7 +254,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was_and_ends_equal_to_the_f
     gone_id = await world.post("bob", content="gone", ago_s=40)
     await read(reader, phone, 1)
     assert phone.feed() == await contents(client)
-    # While the phone is off: a new post, an edit, a deletion.
+    # A new post, an edit and a deletion while the phone is off.
     await world.post("bob", content="new", ago_s=1)
     await world.happen(world.an_edit(kept_id, "edited"))
     await world.happen(world.a_deletion(gone_id))
@@ -260,14 +262,14 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was_and_ends_equal_to_the_f
     await read(reader, phone, 1)
     assert phone.feed() == await contents(client) == ["new", "edited", "old"]
     assert sorted(phone.seen) == ["", "level", "post", "post", "removed"]
-    # And an unfollow empties it.
+    # An unfollow empties the feed.
     await world.happen(world.an_unfollow("alice", "bob"))
     await read(reader, phone, 1)
     assert phone.feed() == []
 
 
 @pytest.mark.usefixtures("ticking")
-async def test_what_falls_out_at_the_end_is_dropped_and_what_moves_up_is_sent(
+async def test_a_post_that_falls_off_the_end_is_dropped_and_one_that_moves_up_is_sent(
     world: World, reader: Reader
 ) -> None:
     phone = Client()
@@ -298,7 +300,7 @@ async def test_a_stream_is_refused_before_it_starts(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_when_all_places_are_taken_the_client_is_told_to_retry(
+async def test_without_a_free_stream_slot_the_answer_is_503_with_retry_after(
     reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     with reader.live.opened("a"), reader.live.opened("b"):
@@ -327,15 +329,15 @@ async def test_a_stream_is_an_event_stream_and_ends_when_the_server_stops(
     assert not reader.live._open
 
 
-def test_ids_are_compared_as_text_as_they_are_as_uuids() -> None:
+def test_ids_sort_as_text_as_they_do_as_uuids() -> None:
     ids = [new_post_id(START_MS + n) for n in range(50)]
-    assert sorted(ids) == [UUID(each) for each in sorted(map(str, ids))]
+    assert sorted(ids) == [UUID(text) for text in sorted(map(str, ids))]
 
 
-async def test_a_stream_on_which_nothing_happens_has_a_heartbeat(
+async def test_an_idle_stream_has_a_heartbeat(
     reader: Reader, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FastAPI's own, every 15 s, so that no proxy on the way takes the silence for the end."""
+    """FastAPI sends it every 15 s, so that no proxy takes silence for the end of the stream."""
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)
     asking = asyncio.create_task(client.get(f"{FEED}/stream", headers=ALICE))
     while not any(feed.authors for feed in reader.live._open):  # noqa: ASYNC110

@@ -73,17 +73,17 @@ async def test_an_unknown_author_is_404_and_a_registered_one_without_posts_is_em
     )
 
 
-async def test_who_acts_is_known_and_has_a_list_before_registering(
+async def test_the_actor_has_a_list_before_registering(
     client: httpx2.AsyncClient,
 ) -> None:
     answer = await client.get("/users/eve/posts", headers=EVE)
     assert (answer.status_code, answer.json()["items"]) == (200, [])
 
 
-async def test_a_forged_cursor_is_no_fault_of_ours(
+async def test_a_forged_cursor_is_never_an_internal_error(
     world: World, client: httpx2.AsyncClient
 ) -> None:
-    """Anyone can compute the checksum, so what it covers may be anything."""
+    """Anyone can compute the checksum, so the content may be anything."""
     for n in range(3):
         await world.post("bob", ago_s=n)
     newer = new_post_id(world.clock.now_ms() + 1000)
@@ -103,11 +103,11 @@ async def test_a_cursor_is_bound_to_its_author(world: World, client: httpx2.Asyn
     assert (await client.get("/users/carol/posts", headers=EVE, params=foreign)).status_code == 422
 
 
-async def test_without_a_credential_there_is_nothing_to_read(client: httpx2.AsyncClient) -> None:
+async def test_posts_need_a_credential(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/users/bob/posts")).status_code == 401
 
 
-async def test_a_table_that_is_away_is_503(world: World, client: httpx2.AsyncClient) -> None:
+async def test_an_unavailable_table_is_503(world: World, client: httpx2.AsyncClient) -> None:
     await world.post("bob")
     world.posts.away.add("by_author")
     away = await client.get("/users/bob/posts", headers=EVE)
@@ -115,7 +115,7 @@ async def test_a_table_that_is_away_is_503(world: World, client: httpx2.AsyncCli
     assert away.headers["retry-after"]
 
 
-async def test_likes_are_those_of_whoever_asks(world: World, client: httpx2.AsyncClient) -> None:
+async def test_liked_by_me_is_about_the_actor(world: World, client: httpx2.AsyncClient) -> None:
     post_id = await world.post("bob")
     await world.happen(a_like(world, "eve", post_id))
     for user, likes_it in (("eve", True), ("bob", False)):
@@ -146,7 +146,7 @@ async def test_a_mute_hides_posts_from_the_feed_only(
     assert len((await client.get("/users/bob/posts", headers=EVE)).json()["items"]) == 1
 
 
-async def test_posts_of_one_who_left_are_404_across_a_block_too(
+async def test_posts_of_a_user_who_left_are_404_across_a_block_too(
     world: World, client: httpx2.AsyncClient
 ) -> None:
     await world.happen(world.a_name("bob", "Bob"))

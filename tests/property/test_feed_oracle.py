@@ -1,8 +1,9 @@
-"""Whatever happened, a whole feed is the sorted set of what it should hold, and each post is in it once.
+"""Whatever happened, a whole feed is the sorted set of the posts that it should hold, and each post is in it once.
 
-The model is a set of posts and sets of follows, mutes, blocks, likes and of those who left. The tables are written as the worker would: some authors pushed,
-some pulled, some both, backfills that have finished or not, leftovers of those no longer followed. Readers are told of
-changes before the tables hold them, so the caches are part of what is tried.
+The model is a set of posts, and sets of follows, mutes, blocks, likes and users who left. The tables are written as the
+worker would write them: some authors are pushed, some pulled, some both; backfills have finished or not; pointers of
+authors who are no longer followed are left over. Changes are published before the tables show them, so the caches are
+tested too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Feeds(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         settings = Settings(feed_depth=DEPTH, relevance_window=10, retention_days=1)
         self.world = World(settings=settings, celebrities=set(CELEBRITIES))
-        # So few likes at hand that the older ones have to be looked up.
+        # So few likes are cached that older ones have to be looked up.
         self.reader = Reader(self.world, listed_likes=1)
         self.authors: dict[UUID, str] = {}
         self.contents: dict[UUID, str] = {}
@@ -46,7 +47,7 @@ class Feeds(RuleBasedStateMachine):
         self.likes: set[tuple[str, UUID]] = set()
         self.left: set[str] = set()
         self.turn = 0
-        # Not from nothing: most sequences would end before there is a feed.
+        # Starts with a feed, because most sequences would end before there is one.
         for n, author in enumerate(USERS):
             self.a_post(author, 100 * n, "usual")
             for reader in USERS[:n]:
@@ -60,7 +61,7 @@ class Feeds(RuleBasedStateMachine):
             self.run(self.reader.reads.close())
             self.loop.close()
 
-    # What happens.
+    # Events.
 
     @rule(
         author=users,
@@ -167,7 +168,7 @@ class Feeds(RuleBasedStateMachine):
     def the_tail_falls_behind_or_catches_up(self, trusted: bool) -> None:
         self.reader.trusted = trusted
 
-    # What is seen.
+    # Reads.
 
     def model(self, viewer: str) -> list[UUID]:
         since_ms = self.world.clock.now_ms() - self.world.settings.retention_ms
@@ -196,7 +197,7 @@ class Feeds(RuleBasedStateMachine):
         self.world.clock.advance(1)
 
     @invariant()
-    def whoever_s_turn_it_is_sees_the_model(self) -> None:
+    def each_viewer_in_turn_sees_the_model(self) -> None:
         if hasattr(self, "turn"):
             self.turn += 1
             self.check(USERS[self.turn % len(USERS)], [5])

@@ -30,7 +30,7 @@ def sources(draw: st.DrawFn) -> tuple[list[Candidate], Source]:
     async def fetch(before: UUID | None) -> Page:
         rest = [post for post in posts if before is None or post.post_id < before]
         size = sizes.pop() if sizes else len(rest)
-        # "more" may be said where there is none: a full last page.
+        # `more` may be true although nothing follows: the last page was full.
         return Page(rest[:size], more=size < len(rest) or (bool(rest) and size == len(rest) % 3))
 
     before = posts[loaded - 1].post_id if loaded else None

@@ -1,4 +1,4 @@
-"""Tables as the worker would have written them, told to a reader as the log would have, in whichever order."""
+"""A feed's world: events that the log publishes to readers and the worker projects, in either order."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ from tests.support.stores import write_edges
 BUDGET_S = 5.0
 
 
-class Door:
-    """A store whose methods can be away, be held up on the way back, and are counted."""
+class FaultyStore:
+    """A store whose calls can fail, hang or pause, and are counted."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -62,8 +62,8 @@ class Door:
         self.hanging: set[str] = set()
         self.calls: Counter[str] = Counter()
         self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._held: dict[str, asyncio.Event] = {}
-        self._held_before: dict[str, asyncio.Event] = {}
+        self._pauses_after: dict[str, asyncio.Event] = {}
+        self._pauses_before: dict[str, asyncio.Event] = {}
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -74,47 +74,46 @@ class Door:
                 raise Unavailable(f"{name} is away")
             if name in self.hanging:
                 await asyncio.Event().wait()
-            if (before := self._held_before.get(name)) is not None:
+            if (before := self._pauses_before.get(name)) is not None:
                 self._reached[name].set()
                 await before.wait()
             answer = await method(*args, **kwargs)
-            held = self._held.get(name)
-            if held is not None:
+            if (after := self._pauses_after.get(name)) is not None:
                 self._reached[name].set()
-                await held.wait()
+                await after.wait()
             return answer
 
         return call
 
-    async def until_held(self, name: str) -> None:
-        """Return once a call has read and waits."""
+    async def until_paused(self, name: str) -> None:
+        """Return once a call is paused."""
         await self._reached[name].wait()
 
-    def hold_before(self, name: str) -> Callable[[], None]:
-        """From now on calls wait before they read; until the returned function is called."""
+    def pause_before(self, name: str) -> Callable[[], None]:
+        """Pause calls before they read, until the returned function is called."""
         self._reached[name].clear()
-        held = self._held_before[name] = asyncio.Event()
+        released = self._pauses_before[name] = asyncio.Event()
 
         def release() -> None:
-            self._held_before.pop(name, None)
-            held.set()
+            self._pauses_before.pop(name, None)
+            released.set()
 
         return release
 
-    def hold(self, name: str) -> Callable[[], None]:
-        """From now on calls read, and then wait with what they have read; until the returned function is called."""
+    def pause_after(self, name: str) -> Callable[[], None]:
+        """Pause calls after they have read, until the returned function is called."""
         self._reached[name].clear()
-        held = self._held[name] = asyncio.Event()
+        released = self._pauses_after[name] = asyncio.Event()
 
         def release() -> None:
-            self._held.pop(name, None)
-            held.set()
+            self._pauses_after.pop(name, None)
+            released.set()
 
         return release
 
 
 class Graph:
-    """The ports of users, follows and ties as one, since a reader's graph is read from all of them."""
+    """The ports of users, follows and ties as one, because a viewer graph is read from all of them."""
 
     def __init__(self, stores: Stores) -> None:
         self._ports = (stores.users, stores.follows, stores.ties)
@@ -125,7 +124,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Change:
-    """An event at its offset, and what the worker makes of it."""
+    """An event at its offset, and the worker's projection of it."""
 
     event: Event
     offset: int
@@ -134,19 +133,19 @@ class Change:
 
 @dataclass
 class World:
-    """One log's worth of changes. A change *happens*: readers are told, then the tables hold it."""
+    """One log's changes. A change *happens*: it is published to the readers, then the tables show it."""
 
     settings: Settings = field(default_factory=Settings)
     clock: ManualClock = field(default_factory=ManualClock)
     celebrities: set[str] = field(default_factory=set)
-    told: list[Callable[[Event, int], None]] = field(default_factory=list)
+    subscribers: list[Callable[[Event, int], None]] = field(default_factory=list)
     offset: int = 0
 
     def __post_init__(self) -> None:
         memory = memory_stores(self.settings, clock=self.clock)
-        self.posts, self.graph = Door(memory.posts), Door(Graph(memory))
-        self.timelines, self.likes = Door(memory.timelines), Door(memory.likes)
-        self.activity = Door(memory.activity)
+        self.posts, self.graph = FaultyStore(memory.posts), FaultyStore(Graph(memory))
+        self.timelines, self.likes = FaultyStore(memory.timelines), FaultyStore(memory.likes)
+        self.activity = FaultyStore(memory.activity)
         self.stores = replace(
             memory,
             posts=self.posts,  # type: ignore[arg-type]
@@ -164,12 +163,12 @@ class World:
         if "ping" in self.posts.away:
             raise Unavailable("ping is away")
 
-    def tell(self, change: Change) -> None:
-        for tell in self.told:
-            tell(change.event, change.offset)
+    def publish(self, change: Change) -> None:
+        for apply in self.subscribers:
+            apply(change.event, change.offset)
 
     async def happen(self, change: Change) -> None:
-        self.tell(change)
+        self.publish(change)
         await change.project()
 
     # Posts.
@@ -293,7 +292,7 @@ class World:
             await self.happen(self.a_follow(follower, followee, backfilled=backfilled))
 
     async def backfill(self, follower: str, followee: str) -> None:
-        """Push what the followee has, and vouch for the follow."""
+        """Push the followee's posts, and mark the follow as materialised."""
         posts = await self.stores.posts.by_author(followee, before=None, since_ms=0, limit=10_000)
         pushed = [Pointer(post_id, followee) for post_id, mode in posts if mode != "pull"]
         await self.stores.timelines.push(pushed, [follower])
@@ -311,9 +310,9 @@ class World:
 
 @dataclass
 class Records:
-    """A log that answers single records, which a test has kept there."""
+    """A log of single records that a test has put there."""
 
-    held: dict[Position, Record] = field(default_factory=dict)
+    records: dict[Position, Record] = field(default_factory=dict)
     away: bool = False
     appended: list[Event] = field(default_factory=list)
 
@@ -325,22 +324,22 @@ class Records:
     async def read(self, position: Position) -> Record | None:
         if self.away:
             raise Unavailable("away")
-        return self.held.get(position)
+        return self.records.get(position)
 
     def recent(self, position: Position) -> Event | None:
-        """As a tail that has told all of it."""
-        record = self.held.get(position)
+        """As a tail that has applied all of it."""
+        record = self.records.get(position)
         return None if record is None else record.event()
 
     def keep(self, event: Event, offset: int) -> Position:
         topic, key, value, headers = encode(event, source="test", now_ms=0)
         position = Position(topic, 0, offset)
-        self.held[position] = Record(topic, 0, offset, key, value, dict(headers), 0)
+        self.records[position] = Record(topic, 0, offset, key, value, dict(headers), 0)
         return position
 
 
 class Reader:
-    """The read side over a world, as one process has it; `trusted` says what its tail would."""
+    """One process's read side over a world. `trusted`: whether its tail has caught up."""
 
     def __init__(
         self, world: World, *, budget_s: float = BUDGET_S, listed_likes: int = LISTED
@@ -367,9 +366,9 @@ class Reader:
             apply=self.reads.apply_awaited,
             recent=self.log.recent,
         )
-        world.told.append(self.told)
+        world.subscribers.append(self.apply)
 
-    def told(self, event: Event, offset: int) -> None:
+    def apply(self, event: Event, offset: int) -> None:
         self.reads.apply(event, offset)
         self.presence.apply(event, offset)
         self.live.hint(event)
@@ -397,9 +396,9 @@ class Reader:
             assert (page.complete, missing) == (True, [])
             items += page.items
             if page.next_cursor is None:
-                assert page.items or cursor is None, "a page that is empty, and not the first"
+                assert page.items or cursor is None, "an empty page that isn't the first"
                 return items
-            assert len(page.items) == limit, "a page that isn't full, and not the last"
+            assert len(page.items) == limit, "a page that isn't full and isn't the last"
             cursor, turn = page.next_cursor, turn + 1
 
     async def ids(self, viewer: str, **how: Any) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""Likes and departures in a feed's world: the events, and what the worker makes of them."""
+"""Likes and departures in a feed's world: the events and their projections."""
 
 from __future__ import annotations
 

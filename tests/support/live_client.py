@@ -1,4 +1,4 @@
-"""An `EventSource` in few lines: it applies what it gets, and goes on from the last id when it is cut."""
+"""A small `EventSource`: it applies each event, and resumes from the last id when it is cut off."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class LiveClient:
         self.connections = 0
         self.levels = 0
         self._base_url = base_url
-        self._held: dict[str, dict[str, Any]] = {}
+        self._items: dict[str, dict[str, Any]] = {}
         self._last_id: str | None = None
         self._task: asyncio.Task[None] | None = None
 
     def connect(self) -> None:
-        """Listen from now on, from where it was before."""
+        """Listen, from the last event of the connection before."""
         self._task = asyncio.create_task(self._listen(), name=f"live feed of {self.user_id}")
 
     async def cut(self) -> None:
-        """Hang up. Raises what ended the connection before."""
+        """Hang up. Raises the error that ended the connection before, if any."""
         assert self._task is not None
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
 
     def items(self) -> list[dict[str, Any]]:
-        """What it shows, newest first."""
-        return [self._held[post_id] for post_id in sorted(self._held, reverse=True)]
+        """The items that it shows, newest first."""
+        return [self._items[post_id] for post_id in sorted(self._items, reverse=True)]
 
     async def _listen(self) -> None:
         headers = {"X-User-Id": self.user_id}
@@ -60,10 +60,10 @@ class LiveClient:
         data = json.loads(event.get("data", "null"))
         match event.get("event"):
             case "post":
-                self._held[data["post_id"]] = data
+                self._items[data["post_id"]] = data
             case "removed":
-                del self._held[data["post_id"]]
+                del self._items[data["post_id"]]
             case "level":
-                assert data["posts"] == len(self._held), "a level is the whole head of the feed"
+                assert data["posts"] == len(self._items), "a level is the whole head of the feed"
                 self.levels += 1
         self._last_id = event.get("id", self._last_id)

@@ -35,7 +35,7 @@ from tests.support.fanout import (
     a_record,
     an_unfollow,
 )
-from tests.support.feed import Door, Graph
+from tests.support.feed import FaultyStore, Graph
 from tests.support.sleeping import a_sleep, an_awakening, found_by
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000, "take_events": 200})
@@ -246,9 +246,9 @@ async def test_events_of_activity_delivered_again_change_nothing() -> None:
 # --- races, step by step -------------------------------------------------------------------------------
 
 
-def held_up(pipeline: Pipeline) -> tuple[Worker, Door]:
+def held_up(pipeline: Pipeline) -> tuple[Worker, FaultyStore]:
     """A worker whose calls to the graph a test can hold up."""
-    door = Door(Graph(pipeline.stores))
+    door = FaultyStore(Graph(pipeline.stores))
     stores = replace(pipeline.stores, users=door, follows=door, ties=door)  # type: ignore[arg-type]
     worker = Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
     return worker, door
@@ -258,9 +258,9 @@ async def test_a_zombie_marks_no_follow_that_began_after_the_awakening() -> None
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"))
         zombie, door = held_up(pipeline)
-        go_on = door.hold_before("following")
+        go_on = door.pause_before("following")
         asleep = asyncio.create_task(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
-        await door.until_held("following")
+        await door.until_paused("following")
         # Another worker has taken its place, and does the same and all that follows.
         await pipeline.handle(a_sleep(), an_awakening())
         await pipeline.handle(a_follow("bob", "yuri"))
@@ -276,10 +276,10 @@ async def test_a_follow_renewed_while_its_old_mark_is_cleared_loses_no_post() ->
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), an_unfollow("bob"), a_sleep())
         worker, door = held_up(pipeline)
-        go_on = door.hold_before("write_following")
+        go_on = door.pause_before("write_following")
         again = asyncio.create_task(worker.handlers()[GRAPH]([a_record(a_follow("bob"), offset=2)]))
         # The edge is active as alice sees it and nothing was found to backfill; bob's side is not written.
-        await door.until_held("write_following")
+        await door.until_paused("write_following")
         post = a_post()
         await pipeline.handle(post)
         assert await pipeline.timeline("bob") == []

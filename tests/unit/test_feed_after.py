@@ -1,4 +1,4 @@
-"""Reads that must see given writes: which rows are asked, for how long, and what is said when they aren't there."""
+"""Reads that must see given writes: which rows they wait for, for how long, and what they report when a row is late."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ BEHIND = Awaited(frozenset(), behind=True)
 
 @dataclass
 class Waiting:
-    """The use case over a world whose changes the test projects when it likes."""
+    """The use case over a world whose changes the test projects."""
 
     world: World = field(default_factory=lambda: World(clock=ManualClock(autojump=True)))
     log: Records = field(default_factory=Records)
     applied: list[tuple[Event, int]] = field(default_factory=list)
-    told: dict[Position, Event] = field(default_factory=dict)
+    applied_by_tail: dict[Position, Event] = field(default_factory=dict)
 
     async def after(self, *positions: Position, viewer: str = "alice") -> Awaited:
         wait = AfterWrites(
@@ -52,12 +52,12 @@ class Waiting:
             stores=self.world.stores,
             clock=self.world.clock,
             apply=lambda event, offset: self.applied.append((event, offset)),
-            recent=self.told.get,
+            recent=self.applied_by_tail.get,
         )
         return await wait(viewer, positions)
 
     async def check(self, change: Change, *, authors: frozenset[str] = frozenset()) -> None:
-        """Behind before the change is projected, seen after it, and the caches are told then and only then."""
+        """Behind before the change is projected, and seen after it. Only then is it applied to the caches."""
         position = self.log.keep(change.event, change.offset)
         assert await self.after(position) == Awaited(frozenset(), behind=True)
         assert self.applied == []
@@ -72,15 +72,15 @@ def it() -> Waiting:
     return Waiting()
 
 
-async def test_an_event_that_the_tail_has_told_is_not_asked_of_the_log(it: Waiting) -> None:
+async def test_an_event_that_the_tail_has_applied_is_not_read_from_the_log(it: Waiting) -> None:
     change = it.world.a_post("bob")
     await change.project()
-    it.told[it.log.keep(change.event, change.offset)] = change.event
+    it.applied_by_tail[it.log.keep(change.event, change.offset)] = change.event
     it.log.away = True
-    assert await it.after(*it.told) == Awaited(frozenset({"bob"}), behind=False)
+    assert await it.after(*it.applied_by_tail) == Awaited(frozenset({"bob"}), behind=False)
 
 
-async def test_nothing_is_asked_when_nothing_is_awaited(it: Waiting) -> None:
+async def test_no_store_is_asked_without_positions(it: Waiting) -> None:
     it.log.away = True
     assert await it.after() == NOTHING_AWAITED
 
@@ -89,7 +89,7 @@ async def test_a_post_is_seen_once_it_is_listed_and_its_author_is_pulled(it: Wai
     await it.check(it.world.a_post("bob", mode=None), authors=frozenset({"bob"}))
 
 
-async def test_an_edit_and_a_deletion_are_seen_once_the_post_s_row_holds_them(it: Waiting) -> None:
+async def test_an_edit_and_a_deletion_are_seen_once_the_post_s_row_shows_them(it: Waiting) -> None:
     post_id = await it.world.post("bob")
     await it.check(it.world.an_edit(post_id, "edited"))
     await it.check(it.world.a_deletion(post_id))
@@ -100,8 +100,8 @@ async def test_a_follow_and_an_unfollow_are_seen_by_their_follower(it: Waiting) 
     await it.check(it.world.an_unfollow("alice", "bob"))
 
 
-async def test_the_end_of_what_never_was_is_seen_once_it_is_counted(it: Waiting) -> None:
-    """A block ends follows that mostly never were, and there is no edge then to tell."""
+async def test_an_unfollow_without_a_follow_is_seen_once_it_is_counted(it: Waiting) -> None:
+    """A block ends both follows, though mostly there was none: then there is no edge that could show it."""
     stores = it.world.stores
     event = UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT)
     await stores.users.write_follower_count(User("bob"), offset=6)
@@ -110,7 +110,7 @@ async def test_the_end_of_what_never_was_is_seen_once_it_is_counted(it: Waiting)
     )
 
 
-async def test_a_follow_that_shows_is_not_taken_for_ended_because_its_end_is_counted(
+async def test_an_active_follow_is_not_taken_for_ended_because_its_end_is_counted(
     it: Waiting,
 ) -> None:
     stores = it.world.stores
@@ -125,7 +125,7 @@ def _change(event: Event, offset: int, project: Callable[[], Awaitable[None]]) -
     return Change(event, offset, project)
 
 
-async def test_mutes_and_blocks_are_seen_by_both_whom_they_concern(it: Waiting) -> None:
+async def test_mutes_and_blocks_are_seen_by_both_users(it: Waiting) -> None:
     stores = it.world.stores
 
     def tie(
@@ -145,7 +145,7 @@ async def test_mutes_and_blocks_are_seen_by_both_whom_they_concern(it: Waiting) 
     await it.check(_change(unblock, 4, tie("write_block", "bob", "alice", active=False, offset=4)))
 
 
-async def test_a_like_is_seen_once_the_liker_s_row_holds_it(it: Waiting) -> None:
+async def test_a_like_is_seen_once_the_liker_s_row_shows_it(it: Waiting) -> None:
     likes, post_id = it.world.stores.likes, new_post_id(START_MS)
     event = PostLiked(post_id=post_id, author_id="bob", user_id="alice", liked_at=AT)
 
@@ -170,7 +170,9 @@ async def test_a_departure_and_a_sleep_are_seen_in_the_user_s_row(it: Waiting) -
     )
 
 
-async def test_nobody_waits_for_what_is_not_theirs_or_changes_no_row_of_theirs(it: Waiting) -> None:
+async def test_a_viewer_does_not_wait_for_events_that_change_nothing_in_their_feed(
+    it: Waiting,
+) -> None:
     follow = it.world.a_follow("carol", "bob")
     mute = UserMuted(user_id="carol", target_id="alice", muted_at=AT)
     woke = UserWoke(user_id="alice", woke_at=AT)
@@ -178,7 +180,7 @@ async def test_nobody_waits_for_what_is_not_theirs_or_changes_no_row_of_theirs(i
     assert await it.after(*positions) == SEEN
 
 
-async def test_a_write_that_is_projected_meanwhile_is_waited_for(it: Waiting) -> None:
+async def test_a_read_waits_for_a_write_that_is_projected_meanwhile(it: Waiting) -> None:
     clock = it.world.clock = ManualClock()
     change = it.world.a_follow("alice", "bob")
     reading = asyncio.create_task(it.after(it.log.keep(change.event, change.offset)))
@@ -189,7 +191,7 @@ async def test_a_write_that_is_projected_meanwhile_is_waited_for(it: Waiting) ->
     assert await reading == SEEN
 
 
-async def test_one_that_is_late_makes_the_whole_behind_and_the_others_are_still_seen(
+async def test_one_late_write_makes_the_read_behind_and_the_others_are_still_seen(
     it: Waiting,
 ) -> None:
     post, follow = it.world.a_post("bob"), it.world.a_follow("alice", "bob")
@@ -202,11 +204,11 @@ async def test_one_that_is_late_makes_the_whole_behind_and_the_others_are_still_
 @pytest.mark.parametrize(
     "topic", [POSTS, GRAPH, TIES, "fanout.commands.v1", "dead-letters.v1", "nonsense"]
 )
-async def test_a_position_that_holds_nothing_is_behind(it: Waiting, topic: str) -> None:
+async def test_a_position_without_a_record_is_behind(it: Waiting, topic: str) -> None:
     assert await it.after(Position(topic, 0, 10**9)) == BEHIND
 
 
-async def test_engines_that_are_away_are_behind_and_no_error(it: Waiting) -> None:
+async def test_unavailable_engines_make_a_read_behind_and_raise_no_error(it: Waiting) -> None:
     change = it.world.a_follow("alice", "bob")
     position = it.log.keep(change.event, change.offset)
     await change.project()
@@ -217,14 +219,14 @@ async def test_engines_that_are_away_are_behind_and_no_error(it: Waiting) -> Non
     assert await it.after(position) == BEHIND
 
 
-async def test_what_is_no_event_is_behind_at_once(it: Waiting) -> None:
+async def test_a_record_that_is_no_event_is_behind_at_once(it: Waiting) -> None:
     position = Position(POSTS, 0, 3)
-    it.log.held[position] = Record(POSTS, 0, 3, b"bob", b"{", {}, START_MS)
+    it.log.records[position] = Record(POSTS, 0, 3, b"bob", b"{", {}, START_MS)
     assert await it.after(position) == BEHIND
     assert sum(it.world.clock.slept_s) < 0.1
 
 
-async def test_an_edge_from_an_earlier_life_is_not_mistaken_for_a_later_follow(it: Waiting) -> None:
+async def test_an_edge_of_an_earlier_follow_is_not_mistaken_for_a_later_follow(it: Waiting) -> None:
     edge = FollowerEdge("alice", 0, True, START_MS, 1, 1)
     await write_edges(it.world.stores, "bob", [edge])
     it.world.offset = 5

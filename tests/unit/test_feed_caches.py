@@ -1,4 +1,4 @@
-"""A cache: what is loaded once, what is kept for how long, and who waits for whom."""
+"""A cache: which loads are shared, and how long values are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOR_EVER = float("inf")
 
 
 class Shelf:
-    """What a cache loads from; loads can be held up after they have read."""
+    """What a cache loads from; loads can be paused after they have read."""
 
     def __init__(self) -> None:
         self.values = {"a": 1, "b": 2, "c": 3}
@@ -61,7 +61,7 @@ async def test_a_key_is_loaded_once_and_only_what_is_missing() -> None:
     assert it.shelf.loads == [["a"], ["b"]]
 
 
-async def test_what_does_not_exist_is_not_kept() -> None:
+async def test_a_missing_value_is_not_cached() -> None:
     it = Setting()
     for _ in range(2):
         assert await it.cache.get(["x"]) == {}
@@ -96,7 +96,7 @@ async def test_the_cache_is_bounded_and_the_oldest_goes_first() -> None:
     assert it.cache.cached(["a", "b", "c"]) == {"b": 2, "c": 3}
 
 
-async def test_thousands_of_readers_of_a_cold_key_share_one_load() -> None:
+async def test_thousands_of_requests_for_a_cold_key_share_one_load() -> None:
     it = Setting()
     it.shelf.open.clear()
     readers = [asyncio.create_task(it.cache.get(["a"])) for _ in range(2000)]
@@ -106,7 +106,7 @@ async def test_thousands_of_readers_of_a_cold_key_share_one_load() -> None:
     assert it.shelf.loads == [["a"]]
 
 
-async def test_readers_of_overlapping_keys_load_each_key_once() -> None:
+async def test_requests_for_overlapping_keys_load_each_key_once() -> None:
     it = Setting()
     it.shelf.open.clear()
     first = asyncio.create_task(it.cache.get(["a", "b"]))
@@ -118,7 +118,7 @@ async def test_readers_of_overlapping_keys_load_each_key_once() -> None:
     assert it.shelf.loads == [["a", "b"], ["c"]]
 
 
-async def test_a_failed_load_reaches_all_who_wait_and_is_tried_again() -> None:
+async def test_a_failed_load_reaches_all_waiting_requests_and_is_tried_again() -> None:
     it = Setting()
     it.shelf.away = True
     readers = [asyncio.create_task(it.cache.get(["a"])) for _ in range(3)]
@@ -129,7 +129,7 @@ async def test_a_failed_load_reaches_all_who_wait_and_is_tried_again() -> None:
     assert len(it.shelf.loads) == 2
 
 
-async def test_who_asks_after_a_drop_does_not_wait_for_a_load_from_before() -> None:
+async def test_a_request_after_a_drop_does_not_join_an_earlier_load() -> None:
     it = Setting()
     it.shelf.open.clear()
     before = asyncio.create_task(it.cache.get(["a"]))

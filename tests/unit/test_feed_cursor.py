@@ -1,4 +1,4 @@
-"""What a cursor brings back, and which ones are refused."""
+"""What cursors remember, and which ones are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_longest_cursor_fits_into_any_url() -> None:
     assert len(RankingCursor(ranking, new_post_id(99)).encode(scope="s")) < 2300
 
 
-# Fixed, because parameters are in the names of tests, and every process must collect the same.
+# Fixed, because parameters are part of the tests' names, and every process must collect the same names.
 ID = UUID("00000000-0001-7000-8000-000000000001").bytes
 NO_POST_ID = UUID("6fa459ea-ee8a-4ca4-894e-db77e160355e").bytes
 NONSENSE = [
@@ -113,7 +113,7 @@ def test_a_cursor_of_another_scope_is_refused() -> None:
     ),
     ranking=st.sampled_from(["relevance", "chronological"]),
 )
-async def test_whatever_a_cursor_was_made_of_it_is_refused_or_shows_only_the_feed(
+async def test_any_cursor_is_refused_or_shows_only_the_feed(
     payload: bytes, ranking: Ranking
 ) -> None:
     world = World()

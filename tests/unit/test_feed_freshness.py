@@ -1,7 +1,7 @@
-"""Races between the log, the worker and the caches: nothing older than what the log has shown is ever kept.
+"""Races between the log, the worker and the caches: no value that is older than the log has shown is cached.
 
-Each race is played with every cell that is cached. A *change* is first told (the tail sees it), and projected (the
-worker writes it) before, after, or while a reader loads.
+Each race is played with every cell that is cached. A *change* is published (the tail applies it) and projected (the
+worker writes it), in either order, before, after or during a load.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from feed_service.caches.cached_reads import COUNTS_S
-from tests.support.feed import Change, Door, Reader, World, a_reader
+from tests.support.feed import Change, FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure, a_like, an_unlike
 
 Shown = tuple[object, ...]
@@ -25,7 +25,7 @@ Shown = tuple[object, ...]
 class Case:
     """A cell of the tables: the store's method that reads it, a change of it, and what Alice sees of it."""
 
-    door: Door
+    store: FaultyStore
     method: str
     change: Callable[[], Change]
     look: Callable[[Reader], Awaitable[Shown]]
@@ -46,12 +46,12 @@ async def liked(reader: Reader) -> Shown:
 
 
 async def counts(world: World, reader: Reader) -> Shown:
-    world.clock.advance(COUNTS_S)  # a count may be so much older
+    world.clock.advance(COUNTS_S)  # a count's maximum extra staleness
     return tuple(item.like_count for item in await reader.whole("alice"))
 
 
 async def build(kind: str, world: World) -> Case:
-    """Alice follows Bob, who has one post; Carol, who has one too, she follows or will."""
+    """Alice follows Bob, who has one post. Carol has one too, and Alice follows her or will."""
     await world.follow("alice", "bob")
     post_id = await world.post("bob", content="old", ago_s=100)
     await world.post("carol", content="carol's", ago_s=200)
@@ -60,7 +60,7 @@ async def build(kind: str, world: World) -> Case:
         await world.happen(a_like(world, "alice", post_id))
     elif kind.startswith("un") and kind != "unfollow":
         await world.happen(world.a_tie(kind.removeprefix("un"), "alice", "bob"))
-    door, method, change, look, before, after = {
+    store, method, change, look, before, after = {
         "edit": (
             world.posts,
             "get",
@@ -102,7 +102,7 @@ async def build(kind: str, world: World) -> Case:
         ),
         "leave": (world.graph, "get_many", partial(a_departure, world, "bob"), contents, OLD, ()),
     }[kind]
-    return Case(door, method, change, look, before, after)
+    return Case(store, method, change, look, before, after)
 
 
 OLD = ("old",)
@@ -140,34 +140,34 @@ async def case(request: pytest.FixtureRequest, world: World, reader: Reader) -> 
 
 
 def forget(world: World, reader: Reader) -> None:
-    """Let every entry grow too old, so that the next look loads."""
+    """Let every cached value expire, so that the next read loads."""
     world.clock.advance(world.settings.cache_ttl_s)
 
 
-async def test_a_warm_look_loads_nothing(case: Case, reader: Reader) -> None:
+async def test_a_warm_read_loads_nothing(case: Case, reader: Reader) -> None:
     assert await case.look(reader) == case.before
-    loads = case.door.calls[case.method]
+    loads = case.store.calls[case.method]
     assert await case.look(reader) == case.before
-    assert case.door.calls[case.method] == loads
+    assert case.store.calls[case.method] == loads
 
 
-async def test_a_change_is_seen_at_the_next_look_and_then_cached(
+async def test_a_change_is_seen_at_the_next_read_and_then_cached(
     case: Case, world: World, reader: Reader
 ) -> None:
     assert await case.look(reader) == case.before
     await world.happen(case.change())
     assert await case.look(reader) == case.after
-    loads = case.door.calls[case.method]
+    loads = case.store.calls[case.method]
     assert await case.look(reader) == case.after
-    assert case.door.calls[case.method] == loads, "the new value is not cached"
+    assert case.store.calls[case.method] == loads, "the new value is not cached"
 
 
-async def test_a_change_told_before_it_is_projected_is_seen_as_soon_as_it_is(
+async def test_a_change_that_is_published_first_is_seen_as_soon_as_it_is_projected(
     case: Case, world: World, reader: Reader
 ) -> None:
     assert await case.look(reader) == case.before
     change = case.change()
-    world.tell(change)
+    world.publish(change)
     early = await case.look(reader)
     assert early in (case.before, case.after)
     await change.project()
@@ -176,22 +176,22 @@ async def test_a_change_told_before_it_is_projected_is_seen_as_soon_as_it_is(
     assert await case.look(reader) == case.after
 
 
-async def test_a_change_projected_before_it_is_told_is_seen_when_it_is(
+async def test_a_change_that_is_projected_first_is_seen_as_soon_as_it_is_published(
     case: Case, world: World, reader: Reader
 ) -> None:
     assert await case.look(reader) == case.before
     change = case.change()
     await change.project()
-    world.tell(change)
+    world.publish(change)
     assert await case.look(reader) == case.after
 
 
-async def test_a_load_that_began_before_the_change_is_not_kept(
+async def test_a_load_that_began_before_the_change_is_not_cached(
     case: Case, world: World, reader: Reader
 ) -> None:
-    release = case.door.hold(case.method)
+    release = case.store.pause_after(case.method)
     look = asyncio.create_task(case.look(reader))
-    await case.door.until_held(case.method)
+    await case.store.until_paused(case.method)
     await world.happen(case.change())
     release()
     assert await look in (case.before, case.after)
@@ -202,13 +202,12 @@ async def test_a_slow_load_does_not_replace_a_newer_one(
     case: Case, world: World, reader: Reader
 ) -> None:
     if case.method == "get_many":
-        await reader.reads.viewer_graph(
-            "alice"
-        )  # or its load, which reads the reader's own row, would be the one held
-    release = case.door.hold(case.method)
+        # Otherwise the paused call would be that of the viewer graph, which reads the viewer's own row.
+        await reader.reads.viewer_graph("alice")
+    release = case.store.pause_after(case.method)
     slow = asyncio.create_task(case.look(reader))
-    await case.door.until_held(case.method)
-    case.door._held.clear()  # only the slow one waits
+    await case.store.until_paused(case.method)
+    case.store._pauses_after.clear()  # only the slow load is paused
     await world.happen(case.change())
     assert await case.look(reader) == case.after
     release()
@@ -216,7 +215,7 @@ async def test_a_slow_load_does_not_replace_a_newer_one(
     assert await case.look(reader) == case.after
 
 
-async def test_while_the_tail_is_behind_the_caches_are_passed_by(
+async def test_while_the_tail_is_behind_the_caches_are_bypassed(
     case: Case, world: World, reader: Reader
 ) -> None:
     assert await case.look(reader) == case.before
@@ -224,19 +223,19 @@ async def test_while_the_tail_is_behind_the_caches_are_passed_by(
     change = case.change()
     await change.project()
     assert await case.look(reader) == case.after
-    world.tell(change)
+    world.publish(change)
     reader.trusted = True
     assert await case.look(reader) == case.after
 
 
-async def test_changes_in_a_row_are_seen_whatever_has_been_projected_of_them(
+async def test_successive_changes_are_seen_however_many_are_projected(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob")
     post_id = await world.post("bob", content="0", ago_s=100)
     edits = [world.an_edit(post_id, str(n)) for n in (1, 2)]
     for edit in edits:
-        world.tell(edit)
+        world.publish(edit)
     await edits[0].project()
     assert await contents(reader) == ("1",)
     await edits[1].project()
@@ -249,17 +248,19 @@ async def test_an_edit_that_changes_nothing_lets_the_post_be_cached_again(
     await world.follow("alice", "bob")
     post_id = await world.post("bob", content="same")
     edit = world.an_edit(post_id, "same")
-    world.tell(edit)
+    world.publish(edit)
     await world.stores.posts.note_offset(post_id, offset=edit.offset)
     for _ in range(2):
         assert await contents(reader) == ("same",)
     assert world.posts.calls["get"] == 1
 
 
-async def test_an_own_post_is_cached_once_its_mode_is_known(world: World, reader: Reader) -> None:
+async def test_an_own_post_is_cached_once_its_delivery_is_known(
+    world: World, reader: Reader
+) -> None:
     planned = world.a_post("alice", mode="pull")
     post_id = planned.event.post_id  # type: ignore[attr-defined]
-    world.tell(planned)
+    world.publish(planned)
     await world.stores.posts.create(post_id, "alice", "mine")
     (item,) = await reader.whole("alice")
     assert item.source == "push"
@@ -271,12 +272,12 @@ async def test_an_own_post_is_cached_once_its_mode_is_known(world: World, reader
     assert world.posts.calls["by_author"] == asked
 
 
-async def test_the_name_that_the_log_has_is_shown_before_the_tables_have_it(
+async def test_a_name_in_the_log_is_shown_before_the_tables_have_it(
     world: World, reader: Reader
 ) -> None:
     await world.post("bob")
     for name in ("A", "B", "A"):
-        world.tell(world.a_name("bob", name))
+        world.publish(world.a_name("bob", name))
     (item,) = await reader.whole("bob")
     assert item.author == "A"
 
@@ -284,7 +285,7 @@ async def test_the_name_that_the_log_has_is_shown_before_the_tables_have_it(
 # --- celebrities ---------------------------------------------------------------------------------------
 
 
-async def test_a_celebrity_s_head_is_read_again_only_when_there_is_a_new_post(
+async def test_a_celebrity_s_newest_posts_are_read_again_only_after_a_new_post(
     world: World, reader: Reader
 ) -> None:
     world.celebrities.add("star")
@@ -301,15 +302,15 @@ async def test_a_celebrity_s_head_is_read_again_only_when_there_is_a_new_post(
     assert world.timelines.calls["pulled"] == 2
 
 
-async def test_a_head_loaded_while_a_post_arrives_is_not_taken_for_the_newer_version(
+async def test_newest_posts_loaded_while_a_post_arrives_are_not_taken_for_the_newer_version(
     world: World, reader: Reader
 ) -> None:
     world.celebrities.add("star")
     await world.follow("alice", "star")
     first = await world.post("star", ago_s=10)
-    release = world.timelines.hold("pulled")
+    release = world.timelines.pause_after("pulled")
     look = asyncio.create_task(reader.ids("alice"))
-    await world.timelines.until_held("pulled")
+    await world.timelines.until_paused("pulled")
     second = await world.post("star")
     release()
     assert await look == [first]
@@ -317,15 +318,15 @@ async def test_a_head_loaded_while_a_post_arrives_is_not_taken_for_the_newer_ver
     assert await reader.ids("alice") == [second, first]
 
 
-async def test_readers_of_a_cold_celebrity_share_one_load(world: World, reader: Reader) -> None:
+async def test_requests_for_a_cold_celebrity_share_one_load(world: World, reader: Reader) -> None:
     world.celebrities.add("star")
     fans = [f"fan-{n}" for n in range(200)]
     for fan in fans:
         await world.follow(fan, "star")
     post_id = await world.post("star")
-    release = world.timelines.hold("pulled")
+    release = world.timelines.pause_after("pulled")
     looks = [asyncio.create_task(reader.ids(fan)) for fan in fans]
-    await world.timelines.until_held("pulled")
+    await world.timelines.until_paused("pulled")
     release()
     assert await asyncio.gather(*looks) == [[post_id]] * len(fans)
     assert world.timelines.calls["pulled"] == 1
@@ -338,25 +339,25 @@ async def test_a_warm_read_is_one_timeline_query(world: World, reader: Reader) -
         await world.post(author, ago_s=n)
     doors = (world.posts, world.graph, world.timelines, world.likes)
     await reader.page("alice", ranking="relevance")
-    for door in doors:
-        door.calls.clear()
+    for store in doors:
+        store.calls.clear()
     page, _ = await reader.page("alice", ranking="relevance")
     assert len(page.items) == 10
-    assert sum((door.calls for door in doors), start=type(doors[0].calls)()) == {"timeline": 1}
+    assert sum((store.calls for store in doors), start=type(doors[0].calls)()) == {"timeline": 1}
 
 
 async def test_a_backfill_that_ends_between_two_reads_hides_nothing(
     world: World, reader: Reader
 ) -> None:
-    """The follow set vouches for a timeline only if the timeline is read after it."""
+    """A viewer graph says that a timeline is complete only if the timeline is read after it."""
     for n in range(3):
         await world.post("bob", ago_s=100 + n)
     await world.follow("alice", "bob", backfilled=False)
     assert len(await reader.ids("alice")) == 3
-    world.clock.advance(2)  # the follow set of someone who is being backfilled is kept for a second
-    release = world.graph.hold_before("following")
+    world.clock.advance(2)  # the graph of a viewer with a backfill is cached for a second
+    release = world.graph.pause_before("following")
     reading = asyncio.create_task(reader.page("alice"))
-    await world.graph.until_held("following")
+    await world.graph.until_paused("following")
     await world.backfill("alice", "bob")
     release()
     page, _ = await reading

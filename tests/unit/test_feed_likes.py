@@ -1,4 +1,4 @@
-"""Likes in feeds: how many, whether one's own, what they cost a reader, and what they do to relevance."""
+"""Likes in feeds: the count, the viewer's own, what a read of them costs, and their effect on relevance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def liked(reader: Reader, viewer: str = "alice") -> dict[UUID, bool]:
 
 
 async def like_many(world: World, user: str, count: int) -> None:
-    """So many likes of posts that nobody sees, a second apart, the last of them now."""
+    """So many likes of posts that are in no feed, a second apart, the last of them now."""
     for n in range(count):
         post_id = new_post_id(START_MS - 10**9)
         change = a_like(world, user, post_id, by="stranger", ago_s=count - n)
@@ -52,7 +52,7 @@ async def like_many(world: World, user: str, count: int) -> None:
 # --- what is shown -------------------------------------------------------------------------------------
 
 
-async def test_a_post_shows_how_many_like_it_and_whether_the_reader_does(
+async def test_a_post_shows_its_like_count_and_whether_the_viewer_likes_it(
     world: World, reader: Reader
 ) -> None:
     first, second = await world.post("bob", ago_s=2), await world.post("bob", ago_s=1)
@@ -81,7 +81,7 @@ async def test_a_like_older_than_the_last_five_hundred_is_still_shown(
     assert world.likes.calls["of_user"] == 1
 
 
-async def test_of_newer_posts_the_list_alone_tells(world: World, reader: Reader) -> None:
+async def test_newer_posts_need_no_look_up_of_likes(world: World, reader: Reader) -> None:
     await like_many(world, "alice", LISTED + 10)
     new = [await world.post("bob", ago_s=n) for n in range(3)]
     await world.happen(a_like(world, "alice", new[1]))
@@ -89,7 +89,7 @@ async def test_of_newer_posts_the_list_alone_tells(world: World, reader: Reader)
     assert world.likes.calls["of_user"] == 0
 
 
-async def test_without_likes_a_feed_says_so_and_a_list_of_posts_is_refused(
+async def test_without_likes_a_feed_is_incomplete_and_a_list_of_posts_is_refused(
     world: World, reader: Reader
 ) -> None:
     post_id = await world.post("bob")
@@ -103,29 +103,27 @@ async def test_without_likes_a_feed_says_so_and_a_list_of_posts_is_refused(
         await reader.read_posts("bob", viewer="alice", limit=10, cursor=None)
 
 
-async def test_where_only_likes_can_be_read_there_is_no_page(world: World, reader: Reader) -> None:
+async def test_when_only_likes_can_be_read_there_is_no_page(world: World, reader: Reader) -> None:
     world.timelines.away |= {"timeline", "pulled", "pulled_authors"}
     world.posts.away.add("by_author")
     with pytest.raises(Unavailable):
         await reader.page("alice")
 
 
-# --- what it costs -------------------------------------------------------------------------------------
+# --- what a read costs -------------------------------------------------------------------------------------
 
 
-async def test_likes_are_read_beside_the_timeline_not_after_it(
-    world: World, reader: Reader
-) -> None:
+async def test_likes_are_read_concurrently_with_the_timeline(world: World, reader: Reader) -> None:
     await world.post("bob")
-    release = world.timelines.hold("timeline")
+    release = world.timelines.pause_after("timeline")
     reading = asyncio.create_task(reader.page("alice"))
-    await world.timelines.until_held("timeline")
+    await world.timelines.until_paused("timeline")
     assert world.likes.calls["recent"] == 1
     release()
     await reading
 
 
-async def test_a_post_that_is_liked_all_the_time_is_read_twice_a_second(
+async def test_a_post_that_is_liked_constantly_is_read_twice_a_second(
     world: World, reader: Reader
 ) -> None:
     post_id = await world.post("bob", ago_s=60)
@@ -133,7 +131,7 @@ async def test_a_post_that_is_liked_all_the_time_is_read_twice_a_second(
     world.posts.calls.clear()
     for n in range(100):
         change = a_like(world, f"fan-{n}", post_id)
-        world.tell(change)  # the worker is always a little behind
+        world.publish(change)  # the worker is always a little behind
         await reader.page("alice")
         await change.project()
         world.clock.advance(COUNTS_S / 10)
@@ -143,7 +141,7 @@ async def test_a_post_that_is_liked_all_the_time_is_read_twice_a_second(
     assert item.like_count == 100
 
 
-async def test_a_read_after_an_own_like_counts_it(world: World, reader: Reader) -> None:
+async def test_a_read_after_one_s_own_like_counts_it(world: World, reader: Reader) -> None:
     post_id = await world.post("bob")
     await reader.page("alice")
     change = a_like(world, "alice", post_id)
@@ -157,14 +155,14 @@ async def test_a_read_after_an_own_like_counts_it(world: World, reader: Reader) 
     assert (item.like_count, item.liked_by_me) == (1, True)
 
 
-async def test_an_old_like_given_again_does_not_keep_the_likes_out_of_the_cache(
+async def test_an_old_like_that_is_repeated_does_not_keep_the_likes_out_of_the_cache(
     world: World, reader: Reader
 ) -> None:
     old = await world.post("bob", ago_s=AN_HOUR_S)
     await world.happen(a_like(world, "alice", old, ago_s=AN_HOUR_S - 60))
     await like_many(world, "alice", LISTED)
     again = a_like(world, "alice", old)
-    world.tell(again)
+    world.publish(again)
     assert await liked(reader) == {old: True}
     await again.project()
     await reader.page("alice")
@@ -173,7 +171,7 @@ async def test_an_old_like_given_again_does_not_keep_the_likes_out_of_the_cache(
     assert world.likes.calls["recent"] == asked
 
 
-# --- the list ------------------------------------------------------------------------------------------
+# --- recent likes ------------------------------------------------------------------------------------------
 
 
 def some_likes(count: int) -> list[RecentLike]:
@@ -242,7 +240,7 @@ def test_a_like_may_be_hidden_behind_the_end_of_a_full_list() -> None:
 # --- relevance -----------------------------------------------------------------------------------------
 
 
-async def test_what_many_like_stands_before_what_is_a_little_newer(
+async def test_a_post_with_many_likes_ranks_above_a_slightly_newer_one(
     world: World, reader: Reader
 ) -> None:
     popular = await world.post("bob", ago_s=2 * AN_HOUR_S)
@@ -255,7 +253,7 @@ async def test_what_many_like_stands_before_what_is_a_little_newer(
     assert await reader.ids("alice") == [fresh, popular]
 
 
-async def test_whom_the_reader_likes_stands_before_who_is_a_little_newer(
+async def test_a_post_by_a_liked_author_ranks_above_a_slightly_newer_one(
     world: World, reader: Reader
 ) -> None:
     carols = await world.post("carol", ago_s=2 * AN_HOUR_S)

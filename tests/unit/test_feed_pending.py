@@ -1,4 +1,4 @@
-"""What the log has shown stays known in its latest form, whoever repeats an older event, and for a while only."""
+"""Pending changes: the latest stays, even if an older event is applied again, and only for a while."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def reader(world: World) -> AsyncIterator[Reader]:
 
 
 async def read_after(reader: Reader, *changes: Change) -> list[str]:
-    """The contents of Alice's feed, read after those writes, which are all in the tables."""
+    """The contents of Alice's feed, read after those writes, which are all projected."""
     positions = [reader.log.keep(change.event, change.offset) for change in changes]
     awaited = await reader.after_writes("alice", positions)
     assert not awaited.behind
@@ -42,36 +42,36 @@ async def contents(reader: Reader) -> list[str]:
     return [item.content for item in await reader.whole("alice")]
 
 
-# --- repeated out of order -----------------------------------------------------------------------------
+# --- applied again, out of order -----------------------------------------------------------------------------
 
 
-async def test_who_reads_after_a_follow_does_not_undo_the_unfollow_that_came_later(
+async def test_a_read_after_a_follow_does_not_undo_a_later_unfollow(
     world: World, reader: Reader
 ) -> None:
     await world.post("bob", content="Bob's")
     follow = world.a_follow("alice", "bob")
     await world.happen(follow)
     unfollow = world.an_unfollow("alice", "bob")
-    world.tell(unfollow)
+    world.publish(unfollow)
     assert await read_after(reader, follow) == ["Bob's"]
     await unfollow.project()
     assert await contents(reader) == []
 
 
-async def test_who_reads_after_an_older_post_of_their_own_does_not_hide_the_newer(
+async def test_a_read_after_an_older_own_post_does_not_hide_the_newer_one(
     world: World, reader: Reader
 ) -> None:
     older = world.a_post("alice", content="older", ago_s=1)
     await world.happen(older)
     newer = world.a_post("alice", content="newer")
-    world.tell(newer)
+    world.publish(newer)
     assert await read_after(reader, older) == ["older"]
     await newer.project()
     assert await contents(reader) == ["newer", "older"]
 
 
 @pytest.mark.parametrize("later_s", [1, PENDING_S + 1, 10 * PENDING_S])
-async def test_who_reads_after_an_old_name_was_given_sees_the_latest(
+async def test_a_read_after_an_old_name_sees_the_latest_name(
     world: World, reader: Reader, later_s: float
 ) -> None:
     await world.happen(world.a_post("alice"))
@@ -84,16 +84,16 @@ async def test_who_reads_after_an_old_name_was_given_sees_the_latest(
     assert item.author == "Alice"
 
 
-async def test_a_count_that_was_being_read_is_not_shown_to_who_reads_after_a_like(
+async def test_a_read_after_a_like_does_not_share_the_load_of_an_older_count(
     world: World, reader: Reader
 ) -> None:
     post_id = await world.post("alice")
     await reader.reads.names(("alice",))
-    release = world.posts.hold("get")
+    release = world.posts.pause_after("get")
     before = asyncio.create_task(reader.whole("alice"))
-    await world.posts.until_held("get")
+    await world.posts.until_paused("get")
     like = a_like(world, "alice", post_id)
-    world.tell(like)
+    world.publish(like)
     await like.project()
     position = reader.log.keep(like.event, like.offset)
     awaited = await reader.after_writes("alice", [position])
@@ -106,10 +106,10 @@ async def test_a_count_that_was_being_read_is_not_shown_to_who_reads_after_a_lik
     assert (item.like_count, item.liked_by_me) == (1, True)
 
 
-# --- for a while ---------------------------------------------------------------------------------------
+# --- only for a while ---------------------------------------------------------------------------------------
 
 
-def test_a_change_is_forgotten_in_its_time_however_often_its_user_makes_others() -> None:
+def test_a_pending_change_expires_however_many_other_changes_its_user_makes() -> None:
     clock = ManualClock()
     pending = Pending(clock)
     posts = [new_post_id(START_MS + n) for n in range(10)]
@@ -120,6 +120,6 @@ def test_a_change_is_forgotten_in_its_time_however_often_its_user_makes_others()
         )
         clock.advance(PENDING_S / 2)
     assert dict(pending.likes_of("alice")) == {posts[-1]: CellState(True, 9)}
-    held = {ViewerCell("blocked_by", "user-9"): CellState(True, 9)}
-    assert pending.shows_viewer_graph("alice", held)
+    cells = {ViewerCell("blocked_by", "user-9"): CellState(True, 9)}
+    assert pending.shows_viewer_graph("alice", cells)
     assert not pending.shows_viewer_graph("alice", {})

@@ -1,4 +1,4 @@
-"""Reads are noted and sleepers woken: once, and never at the reader's cost."""
+"""Presence: reads are noted and sleepers woken, once, and never at the viewer's cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT = from_ms(START_MS)
 
 @asynccontextmanager
 async def a_presence(world: World, *, most: int = 100) -> AsyncIterator[tuple[Presence, Reader]]:
-    """One process's presence, and the reader whose log and stores it uses."""
+    """One process's presence, and the reader with its log and stores."""
     async with a_reader(world) as reader:
         presence = Presence(
             reader.log,  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ async def a_presence(world: World, *, most: int = 100) -> AsyncIterator[tuple[Pr
 
 
 async def settled() -> None:
-    """Let what goes on behind a reader's back end."""
+    """Wait for the background tasks to end."""
     while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]:
         await asyncio.gather(*tasks)
 
@@ -68,7 +68,7 @@ async def test_a_note_that_failed_is_made_at_the_next_read() -> None:
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
 
 
-async def test_what_is_remembered_and_what_is_under_way_are_bounded() -> None:
+async def test_remembered_users_and_tasks_in_flight_are_bounded() -> None:
     world = World()
     async with a_presence(world, most=10) as (presence, _):
         world.activity.hanging.add("note_read")
@@ -108,7 +108,7 @@ async def test_a_sleeper_is_woken_once_however_often_they_read() -> None:
         assert len(reader.log.appended) == 1
 
 
-async def test_an_awakening_that_another_process_began_is_enough() -> None:
+async def test_an_awakening_by_another_process_is_enough() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         presence.apply(UserWoke(user_id="alice", woke_at=AT), 8)
@@ -117,13 +117,13 @@ async def test_an_awakening_that_another_process_began_is_enough() -> None:
         assert reader.log.appended == []
 
 
-async def test_whoever_falls_asleep_again_is_woken_and_noted_again() -> None:
+async def test_a_user_who_falls_asleep_again_is_woken_and_noted_again() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         fell_asleep = UserFellAsleep(user_id="alice", fell_asleep_at=AT)
         presence.seen("alice", asleep_offset=7)
         await settled()
-        # The log is read a moment after the tables: the sleep that is over must not look like another.
+        # The tail is a moment behind the tables: a sleep that is over must not look like a new one.
         presence.apply(fell_asleep, 7)
         presence.seen("alice", asleep_offset=7)
         await settled()
@@ -136,7 +136,7 @@ async def test_whoever_falls_asleep_again_is_woken_and_noted_again() -> None:
         assert world.activity.calls["note_read"] == 3
 
 
-async def test_an_awakening_that_came_to_nothing_is_begun_again() -> None:
+async def test_a_lost_awakening_is_begun_again() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         reader.log.away = True
@@ -182,7 +182,9 @@ async def test_a_sleeper_reads_a_whole_feed_at_once_by_pull_and_is_woken(
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
 
 
-async def test_the_first_read_of_a_sleeper_asks_once_for_each_followee_and_little_else() -> None:
+async def test_the_first_read_of_a_sleeper_asks_once_for_each_followee_and_for_little_else() -> (
+    None
+):
     def asked(world: World) -> int:
         doors = (world.posts, world.graph, world.timelines, world.likes)
         return sum(sum(door.calls.values()) for door in doors)
@@ -198,7 +200,7 @@ async def test_the_first_read_of_a_sleeper_asks_once_for_each_followee_and_littl
             await settled()
 
 
-async def test_a_pull_that_takes_too_long_is_named_and_what_came_is_shown() -> None:
+async def test_a_pull_that_takes_too_long_is_named_and_the_rest_is_shown() -> None:
     world = World()
     async with a_reader(world, budget_s=0.02) as reader:
         posts = await a_sleeper(world, 2)
@@ -226,7 +228,7 @@ async def test_neither_a_note_nor_an_awakening_delays_or_fails_an_answer() -> No
         assert len(answer.json()["items"]) == 2
 
 
-async def test_once_awake_a_reader_reads_the_timeline_again_within_a_second() -> None:
+async def test_once_awake_a_viewer_is_served_from_the_timeline_within_a_second() -> None:
     world = World()
     async with a_reader(world) as reader:
         posts = await a_sleeper(world, 2)
@@ -241,14 +243,14 @@ async def test_once_awake_a_reader_reads_the_timeline_again_within_a_second() ->
         await settled()
 
 
-async def test_a_sight_is_not_kept_awake_while_a_sleep_is_on_its_way() -> None:
+async def test_a_viewer_graph_is_not_cached_as_awake_while_a_sleep_is_pending() -> None:
     world = World()
     async with a_reader(world) as reader:
         await world.follow("alice", "bob")
         await reader.ids("alice")
         at = world.offset + 1
-        reader.told(UserFellAsleep(user_id="alice", fell_asleep_at=AT), at)
-        await reader.ids("alice")  # still the row of before: shown, not kept
+        reader.apply(UserFellAsleep(user_id="alice", fell_asleep_at=AT), at)
+        await reader.ids("alice")  # still the old row: shown, not cached
         await world.stores.users.set_asleep("alice", asleep=True, offset=at)
         world.followers["bob"].clear()
         missed = await world.post("bob")

@@ -1,4 +1,4 @@
-"""Reading a feed: what it holds, how its pages follow each other, and what it says when a store is away."""
+"""Reading a feed: what it holds, how its pages follow each other, and what is missing when a store is unavailable."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_alice_sees_bob_pushed_and_the_celebrity_pulled_and_first(
         assert {(item.like_count, item.liked_by_me) for item in page.items} == {(0, False)}
 
 
-async def test_own_posts_are_in_the_feed_with_their_mode(world: World, reader: Reader) -> None:
+async def test_own_posts_are_in_the_feed_with_their_delivery(world: World, reader: Reader) -> None:
     await world.post("bob")
     await world.post("star")
     unplanned = await world.post("carol", mode=None)
@@ -112,7 +112,7 @@ async def test_deleted_posts_and_edits_show_at_once(world: World, reader: Reader
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_a_pointer_to_nothing_is_passed_over(
+async def test_a_pointer_without_a_post_is_skipped(
     ranking: Ranking, world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob")
@@ -124,7 +124,7 @@ async def test_a_pointer_to_nothing_is_passed_over(
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_posts_of_one_who_left_are_gone_at_once_and_the_page_is_full_without_them(
+async def test_posts_of_an_author_who_left_are_gone_at_once_and_the_page_is_full_without_them(
     ranking: Ranking, world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob", "carol", "star")
@@ -143,12 +143,12 @@ async def test_posts_of_one_who_left_are_gone_at_once_and_the_page_is_full_witho
     assert counted.count == 3
 
 
-async def test_a_departure_that_only_the_log_knows_of_hides_too(
+async def test_a_departure_that_is_only_in_the_log_hides_posts_too(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob")
     await world.post("bob")
-    world.tell(a_departure(world, "bob"))
+    world.publish(a_departure(world, "bob"))
     assert await reader.ids("alice") == []
     world.graph.away |= {"get", "get_many"}
     page, _ = await reader.page("alice")
@@ -156,12 +156,14 @@ async def test_a_departure_that_only_the_log_knows_of_hides_too(
 
 
 @pytest.mark.parametrize("projected", [False, True])
-async def test_one_who_left_has_no_feed(world: World, reader: Reader, *, projected: bool) -> None:
+async def test_a_user_who_left_has_no_feed(
+    world: World, reader: Reader, *, projected: bool
+) -> None:
     for n in range(3):
         await world.post("alice", ago_s=n)
     first, _ = await reader.page("alice", ranking="relevance", limit=1)
     change = a_departure(world, "alice")
-    world.tell(change)
+    world.publish(change)
     if projected:
         await change.project()
     for reading in (
@@ -177,7 +179,7 @@ async def test_one_who_left_has_no_feed(world: World, reader: Reader, *, project
             await reading
 
 
-async def test_the_reader_cuts_at_the_retention_window_by_the_post_s_time(
+async def test_a_feed_ends_at_the_retention_window_by_the_post_s_time(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob", "star")
@@ -213,7 +215,7 @@ async def test_a_feed_is_as_deep_as_the_settings_say() -> None:
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_a_page_that_ends_exactly_with_the_feed_says_so(
+async def test_a_page_that_ends_exactly_with_the_feed_has_no_next_cursor(
     ranking: Ranking, world: World, reader: Reader
 ) -> None:
     for n in range(10):
@@ -222,7 +224,7 @@ async def test_a_page_that_ends_exactly_with_the_feed_says_so(
     assert (len(page.items), page.next_cursor) == (10, None)
 
 
-async def test_a_page_emptied_by_deletions_and_leftovers_is_filled_up(
+async def test_a_page_is_filled_up_past_deletions_and_leftover_pointers(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob", "carol")
@@ -238,7 +240,7 @@ async def test_a_page_emptied_by_deletions_and_leftovers_is_filled_up(
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_between_pages_posts_arrive_and_go_and_none_is_shown_twice(
+async def test_posts_come_and_go_between_pages_and_none_is_shown_twice(
     ranking: Ranking, world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob", "carol", "star")
@@ -248,7 +250,7 @@ async def test_between_pages_posts_arrive_and_go_and_none_is_shown_twice(
     shown = [item.post_id for item in first.items]
     for author in authors:
         await world.post(author)
-    deleted = next(each for each, by in posts.items() if by == "bob" and each not in shown)
+    deleted = next(post_id for post_id, by in posts.items() if by == "bob" and post_id not in shown)
     await world.happen(world.a_deletion(deleted))
     await world.happen(world.an_unfollow("alice", "carol"))
     cursor = first.next_cursor
@@ -257,11 +259,11 @@ async def test_between_pages_posts_arrive_and_go_and_none_is_shown_twice(
         shown += [item.post_id for item in page.items]
         cursor = page.next_cursor
     assert len(shown) == len(set(shown))
-    stayed = {each for each, by in posts.items() if by != "carol" and each != deleted}
+    stayed = {post_id for post_id, by in posts.items() if by != "carol" and post_id != deleted}
     assert stayed <= set(shown)
     later = set(shown[4:])
     assert deleted not in later
-    assert not {each for each in later if posts.get(each) == "carol"}
+    assert not {post_id for post_id in later if posts.get(post_id) == "carol"}
 
 
 async def test_a_cursor_is_bound_to_its_user_and_its_ranking(world: World, reader: Reader) -> None:
@@ -332,7 +334,7 @@ async def test_a_selection_does_not_read_a_loud_celebrity_to_the_end(
     assert world.timelines.calls["pulled"] <= 3
 
 
-async def test_a_celebrity_who_has_long_been_silent_is_not_asked(
+async def test_the_posts_of_a_long_silent_celebrity_are_not_read(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "star")
@@ -341,7 +343,7 @@ async def test_a_celebrity_who_has_long_been_silent_is_not_asked(
     assert world.timelines.calls["pulled"] == 0
 
 
-# --- when a store is away ------------------------------------------------------------------------------
+# --- when a store is unavailable ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -354,7 +356,7 @@ async def busy(world: World) -> World:
 
 
 class Away(NamedTuple):
-    """A store's method that doesn't answer: what is named then, and whose posts remain."""
+    """A store's method that doesn't answer, the sources that are then named, and the authors whose posts remain."""
 
     store: str
     method: str
@@ -378,11 +380,11 @@ AWAY = [
 @pytest.mark.parametrize("ranking", RANKINGS)
 @pytest.mark.parametrize("how", ["away", "hanging"])
 @pytest.mark.parametrize("away", AWAY, ids=lambda away: away.method)
-async def test_a_source_that_is_away_is_left_out_and_named(
+async def test_an_unavailable_source_is_left_out_and_named(
     busy: World, away: Away, how: str, ranking: Ranking
 ) -> None:
     getattr(getattr(busy, away.store), how).add(away.method)
-    # Whatever is not away must answer within the budget, also on a busy machine.
+    # All other calls must answer within the budget, also on a busy machine.
     async with a_reader(busy, budget_s=0.2 if how == "hanging" else 5) as reader:
         page, missing = await reader.page("alice", ranking=ranking)
         assert {item.author_id for item in page.items} == away.remain
@@ -394,7 +396,7 @@ async def test_a_source_that_is_away_is_left_out_and_named(
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_when_nobody_can_be_asked_there_is_no_page(busy: World, ranking: Ranking) -> None:
+async def test_without_any_source_there_is_no_page(busy: World, ranking: Ranking) -> None:
     busy.timelines.away |= {"timeline", "pulled", "pulled_authors"}
     busy.posts.away.add("by_author")
     async with a_reader(busy) as reader:
@@ -403,7 +405,7 @@ async def test_when_nobody_can_be_asked_there_is_no_page(busy: World, ranking: R
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-async def test_without_the_graph_and_the_own_posts_the_timeline_alone_is_no_answer(
+async def test_without_the_graph_and_own_posts_there_is_no_page(
     busy: World, ranking: Ranking
 ) -> None:
     busy.graph.away.add("following")
@@ -421,7 +423,7 @@ async def test_without_any_content_there_is_no_page(busy: World, ranking: Rankin
             await reader.page("alice", ranking=ranking)
 
 
-async def test_without_content_the_posts_in_memory_are_shown_and_posts_is_named(
+async def test_without_content_cached_posts_are_shown_and_posts_is_named(
     busy: World, reader: Reader
 ) -> None:
     await reader.page("alice")
@@ -434,7 +436,7 @@ async def test_without_content_the_posts_in_memory_are_shown_and_posts_is_named(
     assert page.next_cursor, "the feed has not ended, it only can't be read on now"
 
 
-async def test_one_celebrity_who_can_not_be_read_does_not_hide_the_others(
+async def test_one_unavailable_celebrity_does_not_hide_the_others(
     world: World, reader: Reader
 ) -> None:
     world.celebrities |= {"dark"}
@@ -454,7 +456,7 @@ async def test_one_celebrity_who_can_not_be_read_does_not_hide_the_others(
     assert missing == ["celebrities"]
 
 
-async def test_a_frozen_ranking_loses_nothing_when_a_page_can_not_judge_it(
+async def test_a_frozen_ranking_loses_no_post_while_a_source_is_unavailable(
     busy: World,
 ) -> None:
     for n in range(6):
@@ -471,13 +473,13 @@ async def test_a_frozen_ranking_loses_nothing_when_a_page_can_not_judge_it(
         assert [item.post_id for item in (*first.items, *rest.items)] == whole
 
 
-async def test_a_client_that_hangs_up_takes_no_other_reader_s_load_with_it(
+async def test_a_client_that_hangs_up_cancels_no_other_request_s_load(
     busy: World, reader: Reader
 ) -> None:
-    release = busy.graph.hold("following")
+    release = busy.graph.pause_after("following")
     impatient = asyncio.create_task(reader.page("alice"))
     patient = asyncio.create_task(reader.page("alice"))
-    await busy.graph.until_held("following")
+    await busy.graph.until_paused("following")
     impatient.cancel()
     await asyncio.wait([impatient])
     release()
@@ -486,7 +488,7 @@ async def test_a_client_that_hangs_up_takes_no_other_reader_s_load_with_it(
     assert busy.graph.calls["following"] == 1
 
 
-async def test_without_the_graph_authors_who_are_not_known_go_by_their_ids(
+async def test_without_the_graph_authors_without_a_cached_name_are_shown_by_id(
     busy: World, reader: Reader
 ) -> None:
     for user in ("bob", "star"):
@@ -522,7 +524,7 @@ async def test_an_author_s_posts_reach_back_to_the_first(world: World, reader: R
     assert shown == live
 
 
-async def test_an_author_is_known_by_a_name_or_by_posts(world: World, reader: Reader) -> None:
+async def test_an_author_exists_with_a_name_or_with_posts(world: World, reader: Reader) -> None:
     await world.happen(world.a_name("named", "Named"))
     await world.post("poster")
     assert (await reader.read_posts("named", viewer="alice", limit=5, cursor=None)).items == []

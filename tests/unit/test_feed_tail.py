@@ -1,4 +1,4 @@
-"""The tail: what it applies, and when the caches may be trusted. The log is scripted, and time is virtual."""
+"""The tail: which events it applies, and when the caches may be trusted. The log is scripted, and time is virtual."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NONSENSE = Record("graph.v1", 0, 1, b"k", b"{", {"ce_type": b"fanfold.UserFollow
 
 
 class ScriptedLog:
-    """A log whose tail answers what the test puts, and is as far behind as the test says."""
+    """A log with a scripted tail: the test sets its answers, and how far it is behind."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -96,7 +96,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_the_tail_begins_five_minutes_ago() -> None:
+async def test_the_tail_starts_five_minutes_back() -> None:
     it = Setting()
     async with it.following():
         assert it.log.opened == [(PROJECTED_TOPICS, START_MS - 300_000)]
@@ -116,7 +116,7 @@ async def test_the_caches_are_not_trusted_before_the_tail_has_caught_up_once() -
     it = Setting()
     assert not it.tail.trusted()
     async with it.following():
-        # A tail that was just opened says it is not behind; that is no proof.
+        # A new tail reports that it is not behind; that proves nothing.
         assert it.log.behind_s() == 0
         assert not it.tail.trusted()
         it.clock.advance(0.5)
@@ -126,7 +126,7 @@ async def test_the_caches_are_not_trusted_before_the_tail_has_caught_up_once() -
         assert it.tail.trusted()
 
 
-async def test_the_caches_are_passed_by_while_the_tail_is_more_than_a_second_behind() -> None:
+async def test_the_caches_are_bypassed_while_the_tail_is_more_than_a_second_behind() -> None:
     it = Setting()
     async with it.following():
         await it.catch_up()
@@ -148,7 +148,7 @@ async def test_a_log_that_does_not_answer_is_asked_again() -> None:
         assert len(it.applied) == 1
 
 
-async def test_a_tail_that_can_not_be_opened_is_opened_again_from_the_same_time() -> None:
+async def test_a_tail_that_fails_to_open_is_opened_again_from_the_same_time() -> None:
     it = Setting()
     it.log.refuses = True
     async with it.following():
@@ -160,7 +160,7 @@ async def test_a_tail_that_can_not_be_opened_is_opened_again_from_the_same_time(
         await it.catch_up()
         assert it.tail.trusted()
     assert it.tail.behind_s() == float("inf")
-    # At once, however long the last answer would have been good for.
+    # At once, even if the last answer would have been valid for longer.
     assert not it.tail.trusted()
 
 
@@ -171,7 +171,7 @@ async def test_a_new_process_is_not_ready_until_it_has_caught_up_once() -> None:
             await it.tail.warm()
         await it.catch_up()
         await it.tail.warm()
-        # Once is enough: a tail that falls behind later makes reads slower, and no readiness mends that.
+        # Once is enough: a tail that falls behind later makes reads slower, and unreadiness would not help.
         it.clock.advance(10)
         assert not it.tail.trusted()
         await it.tail.warm()

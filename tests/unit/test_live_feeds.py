@@ -1,4 +1,4 @@
-"""Live feeds: what is sent turns what a client holds into the feed, in whichever pieces it arrives."""
+"""Live feeds: the changes turn a client's state into the feed, wherever the stream is cut off."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def an_item(n: int, content: str = "hello") -> FeedItem:
 ITEMS = [an_item(n) for n in range(12)]
 
 
-# --- the difference ------------------------------------------------------------------------------------
+# --- changes ------------------------------------------------------------------------------------
 
 
 @given(
     st.lists(st.tuples(st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11))), max_size=5),
 )
-def test_a_client_that_applies_every_change_holds_the_feed(
+def test_a_client_that_applies_every_change_shows_the_feed(
     feeds: list[tuple[set[int], set[int]]],
 ) -> None:
-    held: dict[UUID, FeedItem] = {}
+    client: dict[UUID, FeedItem] = {}
     state = state_of([])
     for shown, edited in feeds:
         feed = [
@@ -77,13 +77,13 @@ def test_a_client_that_applies_every_change_holds_the_feed(
         ]
         found = change(state, feed)
         for post_id in found.removed:
-            del held[post_id]
-        held.update({item.post_id: item for item in found.shown})
-        assert sorted(held.values(), key=lambda item: item.post_id, reverse=True) == feed
+            del client[post_id]
+        client.update({item.post_id: item for item in found.shown})
+        assert sorted(client.values(), key=lambda item: item.post_id, reverse=True) == feed
         state = state_of_id(state_id(state_of(feed), scope="s"), scope="s")
 
 
-def test_what_a_client_holds_already_is_not_sent_again() -> None:
+def test_an_item_that_the_client_has_is_not_sent_again() -> None:
     assert change(state_of(ITEMS), ITEMS) == Change([], [])
 
 
@@ -92,14 +92,14 @@ def test_new_items_come_oldest_first() -> None:
     assert change({}, newest_first).shown == ITEMS
 
 
-def test_an_id_of_another_stream_or_of_nothing_is_refused() -> None:
+def test_an_id_of_another_stream_or_without_meaning_is_refused() -> None:
     event_id = state_id(state_of(ITEMS), scope="stream/alice")
     for refused in (event_id, "", "nonsense", event_id[:-2]):
         with pytest.raises(Invalid):
             state_of_id(refused, scope="stream/bob")
 
 
-def test_the_longest_state_is_an_id_that_a_header_can_carry() -> None:
+def test_the_id_of_the_longest_state_fits_into_a_header() -> None:
     items = [an_item(n) for n in range(MOST_ITEMS)]
     event_id = state_id(state_of(items), scope="stream/alice")
     assert len(event_id) < 2048
@@ -107,7 +107,7 @@ def test_the_longest_state_is_an_id_that_a_header_can_carry() -> None:
         state_of_id(state_id(state_of([*items, an_item(99)]), scope="s"), scope="s")
 
 
-# --- when it is looked at ------------------------------------------------------------------------------
+# --- when a stream looks ------------------------------------------------------------------------------
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Feed:
 class Client:
     feed: Feed
     live: LiveFeeds
-    place: LiveFeed
+    stream: LiveFeed
     changes: list[Change] = field(default_factory=list)
     ended: bool = False
 
@@ -147,7 +147,7 @@ class Client:
                 await asyncio.sleep(0)
 
     async def follow(self) -> None:
-        async for found, _ in self.live.changes(self.place, {}, limit=20):
+        async for found, _ in self.live.changes(self.stream, {}, limit=20):
             self.changes.append(found)
         self.ended = True
 
@@ -155,8 +155,8 @@ class Client:
 @asynccontextmanager
 async def a_client(feed: Feed, live: LiveFeeds | None = None) -> AsyncIterator[Client]:
     live = live or LiveFeeds(feed.newest, clock=feed.clock, most=1)
-    with live.opened("alice") as place:
-        client = Client(feed, live, place)
+    with live.opened("alice") as stream:
+        client = Client(feed, live, stream)
         tasks = [asyncio.create_task(live.tick_forever()), asyncio.create_task(client.follow())]
         await client.after(0.1)
         try:
@@ -179,7 +179,7 @@ async def test_the_first_change_is_the_feed_as_it_is() -> None:
         assert client.changes == [Change(client.feed.items, [])]
 
 
-async def test_an_empty_feed_is_told_too() -> None:
+async def test_an_empty_feed_is_a_first_change_too() -> None:
     async with a_client(Feed(items=[])) as client:
         assert client.changes == [Change([], [])]
 
@@ -192,7 +192,7 @@ async def test_a_stream_ends_when_its_viewer_leaves() -> None:
         assert client.ended
 
 
-async def test_one_who_left_is_refused_a_stream_but_nobody_while_that_is_not_known() -> None:
+async def test_a_user_who_left_is_refused_a_stream_but_no_user_while_that_is_unknown() -> None:
     feed = Feed(away=True)
     live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
     await live.refuse_left("alice")
@@ -201,7 +201,7 @@ async def test_one_who_left_is_refused_a_stream_but_nobody_while_that_is_not_kno
         await live.refuse_left("alice")
 
 
-async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan_out_is_there() -> (
+async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan_out_has_arrived() -> (
     None
 ):
     async with a_client(Feed()) as client:
@@ -215,16 +215,16 @@ async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan
         assert client.feed.pulled == frozenset()
 
 
-async def test_a_post_that_comes_during_the_first_look_is_not_waited_for_longer() -> None:
+async def test_a_post_during_the_first_look_is_sent_as_soon_as_any_other() -> None:
     feed = Feed()
     live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
-    with live.opened("alice") as place:
-        changes = live.changes(place, {}, limit=20)
+    with live.opened("alice") as stream:
+        changes = live.changes(stream, {}, limit=20)
         looking = asyncio.ensure_future(anext(changes))
         ticking = asyncio.create_task(live.tick_forever())
         live.hint(created())  # the feed is being read
-        found, held = await looking
-        assert (found.shown, list(held)) == (feed.items, [ITEMS[0].post_id])
+        found, state = await looking
+        assert (found.shown, list(state)) == (feed.items, [ITEMS[0].post_id])
         feed.items = [ITEMS[1], *feed.items]
         looking = asyncio.ensure_future(anext(changes))
         for _ in range(12):
@@ -256,7 +256,7 @@ async def test_a_removal_is_sent() -> None:
         assert client.changes[1:] == [Change([], [gone.post_id])]
 
 
-async def test_a_source_that_is_away_removes_nothing() -> None:
+async def test_an_unavailable_source_removes_nothing() -> None:
     async with a_client(Feed()) as client:
         client.feed.items, client.feed.complete = [], False
         await client.after(15)
@@ -268,7 +268,7 @@ async def test_a_source_that_is_away_removes_nothing() -> None:
         assert client.changes[1:] == [Change([], [ITEMS[0].post_id])]
 
 
-async def test_what_no_event_tells_is_found_within_seconds() -> None:
+async def test_a_change_without_an_event_is_found_within_seconds() -> None:
     async with a_client(Feed()) as client:
         client.feed.items = [ITEMS[1], *client.feed.items]
         await client.after(WITHOUT_HINT_S + 0.2)
@@ -285,7 +285,7 @@ async def test_a_storm_of_events_costs_two_looks_a_second() -> None:
         assert client.feed.reads - reads <= 5 / MIN_INTERVAL_S + 1
 
 
-async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
+async def test_other_users_likes_wait_and_one_s_own_do_not() -> None:
     post_id = ITEMS[0].post_id
 
     def liked(by: str) -> Event:
@@ -304,7 +304,7 @@ async def test_likes_of_others_wait_and_one_s_own_do_not() -> None:
         assert client.feed.reads == reads + 2
 
 
-async def test_a_follow_of_one_s_own_is_looked_at_and_another_s_is_not() -> None:
+async def test_one_s_own_follow_causes_a_look_and_another_user_s_does_not() -> None:
     async with a_client(Feed()) as client:
         await client.after(MIN_INTERVAL_S)
         reads = client.feed.reads
@@ -316,7 +316,7 @@ async def test_a_follow_of_one_s_own_is_looked_at_and_another_s_is_not() -> None
         assert client.feed.reads == reads + 1
 
 
-async def test_streams_are_bounded_and_a_place_is_given_back() -> None:
+async def test_stream_slots_are_bounded_and_released() -> None:
     feed = Feed()
     live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
     async with a_client(feed, live):
@@ -326,7 +326,7 @@ async def test_streams_are_bounded_and_a_place_is_given_back() -> None:
         pass
 
 
-async def test_closing_ends_every_stream_and_lets_nobody_in() -> None:
+async def test_closing_ends_every_stream_and_admits_no_more() -> None:
     async with a_client(Feed()) as client:
         client.live.close()
         await client.after(0.1)

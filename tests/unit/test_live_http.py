@@ -1,4 +1,4 @@
-"""The events of a live feed on their way: wherever a stream is cut, its client goes on to the feed."""
+"""The events of a live feed: wherever a stream is cut off, its client resumes and ends with the feed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tests.unit.test_live_feeds import ITEMS
 
 @dataclass
 class Client:
-    """Applies what it gets at once, and goes on from the last id."""
+    """A client that applies each event at once, and resumes from the last id."""
 
     feed: list[FeedItem] = field(default_factory=list)
-    held: set[UUID] = field(default_factory=set)
+    shown: set[UUID] = field(default_factory=set)
     last_id: str | None = None
 
     async def newest(self, viewer: str, limit: int, pulled: frozenset[str]) -> Newest:
         return Newest(self.feed[:limit], frozenset({viewer}), complete=True)
 
     async def connect(self, *, events: int, limit: int = MOST_ITEMS) -> None:
-        """Follow until level, or cut after so many events."""
+        """Follow until level, or until it is cut off after so many events."""
         live = LiveFeeds(self.newest, clock=ManualClock(), most=1)
         routes = LiveRoutes(live)
-        held = await routes.client_state("alice", self.last_id)
+        state = await routes.client_state("alice", self.last_id)
         with live.opened("alice") as opened:
-            stream = routes.events(opened, held, limit)
+            stream = routes.events(opened, state, limit)
             await anext(stream)
             for _ in range(events):
                 event = await anext(stream)
@@ -46,9 +46,9 @@ class Client:
     def _apply(self, event: ServerSentEvent) -> None:
         if event.event == "post":
             assert event.raw_data is not None
-            self.held.add(UUID(orjson.loads(event.raw_data)["post_id"]))
+            self.shown.add(UUID(orjson.loads(event.raw_data)["post_id"]))
         elif event.event == "removed":
-            self.held.remove(UUID(event.data["post_id"]))
+            self.shown.remove(UUID(event.data["post_id"]))
         self.last_id = event.id or self.last_id
 
 
@@ -57,11 +57,11 @@ class Client:
     st.sets(st.integers(0, 11)),
     st.integers(1, 12),
 )
-async def test_a_client_that_is_cut_in_the_middle_of_a_change_ends_with_the_feed(
+async def test_a_client_that_is_cut_off_in_the_middle_of_a_change_ends_with_the_feed(
     cut: list[tuple[set[int], int]], last: set[int], limit: int
 ) -> None:
     client = Client()
     for shown, events in [*cut, (last, 1000)]:
         client.feed = [ITEMS[n] for n in sorted(shown, reverse=True)]
         await client.connect(events=events, limit=limit)
-    assert client.held == {item.post_id for item in client.feed[:limit]}
+    assert client.shown == {item.post_id for item in client.feed[:limit]}

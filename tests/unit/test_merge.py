@@ -1,4 +1,4 @@
-"""What the merge asks of its sources, and when; that it is exact is a property (tests/property/test_merge.py)."""
+"""Which pages the merge fetches, and when. That it is exact is a property (tests/property/test_merge.py)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def everyone(_: Candidate) -> bool:
 
 
 class Pages:
-    """A source in pages, that says what it was asked."""
+    """A source in pages that records the requests."""
 
     def __init__(self, *pages: list[Candidate]) -> None:
         self.pages = list(pages)
@@ -30,7 +30,7 @@ class Pages:
         return Page(self.pages.pop(0), more=bool(self.pages))
 
 
-async def test_of_equal_posts_the_first_source_s_is_kept() -> None:
+async def test_an_equal_post_is_kept_from_the_first_source() -> None:
     pushed, pulled = post(1, source="push"), post(1, source="pull")
     for _ in range(2):
         merge = Merge([Source([pushed], None), Source([pulled], None)])
@@ -47,7 +47,7 @@ async def test_nothing_more_is_fetched_than_is_needed() -> None:
     assert await merge.take(2, everyone) == []
 
 
-async def test_nothing_is_fetched_for_what_lies_behind_the_end_that_was_asked_for() -> None:
+async def test_nothing_is_fetched_past_the_requested_end() -> None:
     pages = Pages([post(9), post(8), post(7)], [post(6)])
     merge = Merge([Source((), pages)], until=post(8).post_id)
     assert await merge.take(5, everyone) == [post(9)]
@@ -71,13 +71,13 @@ async def test_empty_sources_are_asked_at_the_same_time() -> None:
         assert await Merge([Source((), fetch), Source((), fetch)]).take(1, everyone) == []
 
 
-async def test_what_is_not_kept_is_skipped_and_not_counted() -> None:
+async def test_a_post_that_is_not_kept_is_skipped_and_not_counted() -> None:
     merge = Merge([Source([post(3), post(2, by="eve"), post(1)], None)])
-    taken = await merge.take(2, lambda each: each.author_id != "eve")
+    taken = await merge.take(2, lambda candidate: candidate.author_id != "eve")
     assert taken == [post(3), post(1)]
 
 
-async def test_a_closed_author_s_own_source_gives_nothing_more() -> None:
+async def test_a_closed_author_s_source_yields_nothing_more() -> None:
     loud = Source([post(9, by="loud"), post(8, by="loud")], None, author_id="loud")
     merge = Merge([Source([post(7)], None), loud])
     assert await merge.take(1, everyone) == [post(9, by="loud")]
@@ -85,7 +85,7 @@ async def test_a_closed_author_s_own_source_gives_nothing_more() -> None:
     assert await merge.take(9, everyone) == [post(7)]
 
 
-async def test_a_head_is_read_from_the_middle_and_then_gone_on_with() -> None:
+async def test_a_cached_page_is_read_from_its_middle_and_then_continued() -> None:
     newest = Page([post(9), post(8)], more=True)
     pages = Pages([post(7)])
     source = Source.of_page(newest, before=post(9).post_id, fetch=pages)
@@ -93,7 +93,7 @@ async def test_a_head_is_read_from_the_middle_and_then_gone_on_with() -> None:
     assert pages.asked == [post(8).post_id]
 
 
-async def test_a_head_that_is_newer_than_asked_for_is_gone_on_with_from_there() -> None:
+async def test_a_cached_page_that_is_too_new_is_continued_from_the_requested_post() -> None:
     pages = Pages([post(3)])
     source = Source.of_page(Page([post(9)], more=True), before=post(5).post_id, fetch=pages)
     assert await Merge([source]).take(5, everyone) == [post(3)]

@@ -1,4 +1,4 @@
-"""Relevance: what moves a post up, and by how much."""
+"""Relevance: which properties move a post up, and by how much."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RULE = Relevance()
 A_MONTH_MS = 31 * 24 * AN_HOUR_MS
 
 
-def test_of_posts_that_nobody_liked_the_newer_stands_higher_to_the_millisecond() -> None:
+def test_a_newer_post_without_likes_ranks_higher_to_the_millisecond() -> None:
     ages = [0, 1, 2, AN_HOUR_MS, AN_HOUR_MS + 1, A_MONTH_MS, A_MONTH_MS + 1]
     scores = [relevance(RULE, age_ms=age) for age in ages]
     assert all(newer > older for newer, older in pairwise(scores))
@@ -40,12 +40,12 @@ def test_likes_and_affinity_never_harm(age_ms: int, likes: int, more: int, affin
     assert relevance(RULE, age_ms=age_ms, like_count=likes, affinity_share=1) >= plain > 0
 
 
-def test_a_million_likes_do_not_keep_a_post_up_for_ever() -> None:
+def test_a_million_likes_do_not_keep_a_post_on_top_for_ever() -> None:
     viral = relevance(RULE, age_ms=24 * AN_HOUR_MS, like_count=1_000_000)
     assert relevance(RULE, age_ms=0) > viral
 
 
-def test_closeness_at_most_doubles() -> None:
+def test_affinity_at_most_doubles_a_score() -> None:
     assert relevance(RULE, age_ms=7, affinity_share=1) == 2 * relevance(RULE, age_ms=7)
 
 

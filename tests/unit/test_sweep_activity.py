@@ -21,7 +21,7 @@ from fanfold.ops.command_line import app
 from fanout_service.sweep_activity import BATCH, SweepActivity, Swept
 from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import Pipeline, a_follow, a_pipeline, a_post, an_unfollow, at
-from tests.support.feed import Door
+from tests.support.feed import FaultyStore
 from tests.support.sleeping import a_sleep, an_awakening, found_by
 
 ACTIVE = 30 * MS_PER_DAY
@@ -140,7 +140,7 @@ async def test_a_user_put_to_sleep_by_a_sweep_misses_no_post() -> None:
 
 async def test_a_repeating_sweep_starts_over_soon_after_an_outage() -> None:
     async with a_pipeline(clock=ManualClock()) as pipeline:
-        door = Door(pipeline.stores.activity)
+        door = FaultyStore(pipeline.stores.activity)
         door.away.add("last_reads")
         await pipeline.handle(a_follow("bob"))
         sweep = a_sweep(pipeline, stores=replace(pipeline.stores, activity=door))  # type: ignore[arg-type]
