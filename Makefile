@@ -96,7 +96,7 @@ k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, built once 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)
 
-schemas: $(RUNTIME) ## Write schemas/events from the event models
+schemas: $(RUNTIME) ## Write schemas/events and the lists of schemas/README.md from the event models
 	@.venv/bin/fanfold schema export
 
 clean: ## Remove the environment, the engines and every cache

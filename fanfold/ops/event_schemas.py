@@ -15,7 +15,12 @@ from fanfold.core.events import EVENTS, Event
 
 def event_schemas() -> Mapping[str, str]:
     """File name → JSON Schema (draft 2020-12) of each event, as written to disk."""
-    return {f"{_snake(event.__name__)}.v1.json": _schema(event) for event in EVENTS}
+    return {schema_file(event): _schema(event) for event in EVENTS}
+
+
+def schema_file(event: type[Event]) -> str:
+    """The name of the event's file in `schemas/events/`."""
+    return f"{_snake(event.__name__)}.v1.json"
 
 
 def export(directory: Path) -> list[Path]:

@@ -44,8 +44,13 @@ def grant(
 
 @app.command()
 def export(directory: Path = Path("schemas/events")) -> None:
-    """Write the JSON Schema of every event."""
+    """Write the JSON Schema of every event, and the lists of the README beside that directory, if there is one."""
     from fanfold.ops.event_schemas import export as write
+    from fanfold.ops.schema_lists import write_lists
 
     for path in write(directory):
         console.print(f"wrote {path}")
+    readme = directory.parent / "README.md"
+    if readme.exists():
+        write_lists(readme)
+        console.print(f"wrote the lists of {readme}")

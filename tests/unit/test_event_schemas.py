@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import jsonschema
@@ -13,6 +14,7 @@ from fanfold.core.errors import Undecodable
 from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.topics import SCHEMAS, load_topics
 from fanfold.ops.event_schemas import event_schemas
+from fanfold.ops.schema_lists import with_lists
 
 POST_ID = new_post_id(1_700_000_000_123)
 AT = datetime.fromtimestamp(1_700_000_000.123, UTC)
@@ -51,6 +53,14 @@ EXAMPLES: list[events.Event] = [
 def test_the_committed_schemas_are_the_models() -> None:
     committed = {path.name: path.read_text() for path in (SCHEMAS / "events").glob("*.json")}
     assert committed == event_schemas(), "run `make schemas` and commit the difference"
+
+
+def test_the_lists_of_the_readme_are_those_of_topics_yaml_and_the_models() -> None:
+    readme = (SCHEMAS / "README.md").read_text()
+    assert readme == with_lists(readme), "run `make schemas` and commit the difference"
+    rows = re.findall(r"^\| \[(\w+)\]\(events/", readme, re.MULTILINE)
+    assert rows == [event.__name__ for event in events.EVENTS]
+    assert all(f"\n| `{topic}` |" in readme for topic in load_topics())
 
 
 def test_every_event_has_an_example_here() -> None:

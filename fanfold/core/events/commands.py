@@ -19,7 +19,7 @@ class _Command(EventModel):
 
 
 class DeliverSlice(_Command):
-    """Push one post into the timelines of one follower bucket."""
+    """Push one post into the timelines of one bucket of followers."""
 
     post_id: PostId
     author_id: UserId
@@ -32,14 +32,14 @@ class DeliverSlice(_Command):
 
 
 class NewFollow(NamedTuple):
-    """A follow to backfill: who, and the log position that made the edge active (its name)."""
+    """A follow to backfill: the follower, and the offset of the event that made the follow active, which names it."""
 
     follower_id: UserId
     follow_offset: int
 
 
 class BackfillFollow(_Command):
-    """Copy one page of the followee's pushed posts into the new followers' timelines, newest first.
+    """Copy one page of the followee's pushed posts into the timelines of new followers, newest first.
 
     Each step appends the next with `before` set to the last post copied; the last one marks the follows
     materialised.
@@ -55,17 +55,17 @@ class BackfillFollow(_Command):
 
 
 class UnderWay(NamedTuple):
-    """A followee whose newest posts are copied: those before that post are not."""
+    """A followee whose newest posts are copied; the posts before `before` are not."""
 
     followee_id: UserId
     before: PostId
 
 
 class MaterialiseTimeline(_Command):
-    """Copy a page of pushed posts of some of a woken user's followees into the timeline.
+    """Copy a page of pushed posts of some followees of a woken user into the timeline.
 
-    They are those under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
-    awake. `woke_offset` is the offset of the `UserWoke` behind it, so that the end of an old awakening can't undo a
+    These are the followees under way, and the next ones after `after`. Each step appends the next; the last one marks the user as
+    awake. `woke_offset` is the offset of the `UserWoke` that began it, so that the end of an old awakening can't undo a
     later sleep.
     """
 
@@ -80,7 +80,7 @@ class MaterialiseTimeline(_Command):
 
 
 class ReviewDelivery(_Command):
-    """Decide push or pull again for an author, by the worker's settings: an operator changed the threshold."""
+    """Decide push or pull again for an author, because an operator changed the threshold."""
 
     author_id: UserId
     requested_at: Time
@@ -91,7 +91,7 @@ class ReviewDelivery(_Command):
 
 
 class EndFollowing(_Command):
-    """Append an unfollow for everyone whom a user who left still follows, a page at a time."""
+    """Append an unfollow for one page of the followees of a user who left."""
 
     user_id: UserId
     after: UserId | None = None
@@ -102,7 +102,7 @@ class EndFollowing(_Command):
 
 
 class EndFollowers(_Command):
-    """Append an unfollow for everyone in one bucket who still follows a user who left, a page at a time."""
+    """Append an unfollow for one page of one bucket of the followers of a user who left."""
 
     user_id: UserId
     generation: int = Field(ge=0)

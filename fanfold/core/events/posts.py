@@ -44,7 +44,7 @@ class PostEdited(_AuthorsEvent):
 
 
 class PostDeleted(_AuthorsEvent):
-    """An author deleted a post, for good."""
+    """An author deleted a post. This is final."""
 
     deleted_at: Time
 
@@ -64,7 +64,7 @@ class _LikersEvent(EventModel):
 
 
 class PostLiked(_LikersEvent):
-    """`user_id` likes a post of `author_id` from now on, if not already."""
+    """`user_id` likes a post of `author_id` from now on. May repeat a like that lasts."""
 
     liked_at: Time
 
@@ -73,7 +73,7 @@ class PostLiked(_LikersEvent):
 
 
 class PostUnliked(_LikersEvent):
-    """`user_id` no longer likes the post, if ever."""
+    """`user_id` no longer likes the post. There may have been no like."""
 
     unliked_at: Time
 

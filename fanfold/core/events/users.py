@@ -1,4 +1,4 @@
-"""Users: who they are, whom they follow, mute and block, whether they read, and which side their posts take."""
+"""Users: names, follows, mutes, blocks, sleep, leaving, and the delivery of their posts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UserRegistered(_UsersEvent):
 
 
 class UserLeft(_UsersEvent):
-    """A user left, for good: their posts are hidden from now on, and their follows end both ways."""
+    """A user left, for good: erase what you hold about them. A `UserUnfollowed` for each of their follows comes later."""
 
     left_at: Time
 
@@ -66,7 +66,7 @@ class _FollowEvent(EventModel):
 
 
 class UserFollowed(_FollowEvent):
-    """`follower_id` follows `followee_id` from now on, if not already."""
+    """`follower_id` follows `followee_id` from now on. May repeat a follow that lasts."""
 
     followed_at: Time
 
@@ -75,7 +75,7 @@ class UserFollowed(_FollowEvent):
 
 
 class UserUnfollowed(_FollowEvent):
-    """`follower_id` no longer follows `followee_id`, if ever."""
+    """`follower_id` no longer follows `followee_id`. There may have been no follow."""
 
     unfollowed_at: Time
 
@@ -99,7 +99,7 @@ class _TieEvent(_UsersEvent):
 
 
 class UserMuted(_TieEvent):
-    """`user_id` no longer sees posts of `target_id`, who isn't told."""
+    """`user_id` no longer sees posts of `target_id`, who is not notified."""
 
     muted_at: Time
 
@@ -108,7 +108,7 @@ class UserMuted(_TieEvent):
 
 
 class UserUnmuted(_TieEvent):
-    """`user_id` sees them again."""
+    """`user_id` sees posts of `target_id` again."""
 
     unmuted_at: Time
 
@@ -117,9 +117,9 @@ class UserUnmuted(_TieEvent):
 
 
 class UserBlocked(_TieEvent):
-    """From now on neither sees the other's posts, nor can follow the other or like a post of theirs.
+    """From now on neither user sees the other's posts, or can follow the other or like their posts.
 
-    Appended after the `UserUnfollowed` of both directions.
+    It is appended after a `UserUnfollowed` in each direction.
     """
 
     blocked_at: Time
@@ -129,7 +129,7 @@ class UserBlocked(_TieEvent):
 
 
 class UserUnblocked(_TieEvent):
-    """They may again; no follow is restored."""
+    """`user_id` ends their own block of `target_id`. No follow is restored."""
 
     unblocked_at: Time
 
@@ -138,7 +138,7 @@ class UserUnblocked(_TieEvent):
 
 
 class AuthorModeChanged(EventModel):
-    """An author crossed the threshold: posts are delivered by `delivery` from here on.
+    """An author crossed the threshold: their posts are delivered by `delivery` from now on.
 
     `caused_by` is the offset, in this partition of the topic, of the last event that the decision knew of. It names the
     crossing: a worker that died after appending this appends it again with the same `ce_id`. `cause` says what decided:
@@ -175,7 +175,7 @@ class _ReadersEvent(EventModel):
 
 
 class UserFellAsleep(_ReadersEvent):
-    """A user has read no feed for so long that nothing is delivered to them any more."""
+    """A user has read no feed for `FANFOLD_ACTIVE_DAYS`: they receive no deliveries until they read again."""
 
     fell_asleep_at: Time
 
@@ -184,7 +184,7 @@ class UserFellAsleep(_ReadersEvent):
 
 
 class UserWoke(_ReadersEvent):
-    """A sleeping user read a feed: their timeline is to be filled again."""
+    """A sleeping user has read a feed: their timeline is filled again."""
 
     woke_at: Time
 
