@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_service(serving: Coroutine[None, None, None], settings: Settings) -> None:
-    """Run until told to stop.
+    """Run until SIGINT or SIGTERM.
 
     Exits with `FAILED`, having logged why, when the service can't start or go on, and with `TERMINATED` when SIGTERM came
     before it served, or a second time while it was stopping.

@@ -58,7 +58,7 @@ class TieRoutes:
     async def read_blocked(
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List the users that one blocks; not those by whom one is blocked."""
+        """List the users that one blocks; not the users who block one."""
         return await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.ties)
 
 

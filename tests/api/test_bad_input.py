@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request: a 4xx problem document that says what to change, and nothing in the log."""
+"""Every invalid request is answered with a 4xx problem document that says what to change, and appends nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POST_ID = UUID("01a3185c-5000-7c33-9ad7-883aced52a76")
 WITH_TEXT = [("POST", "/posts", "content"), ("PUT", "/users/alice", "display_name")]
 """Routes that need nothing to exist before; PATCH is added by `text_route` with a post."""
 TIES = ("muted", "blocked")
-LISTS = [f"/users/alice/{side}" for side in ("following", "followers", *TIES)]
+LISTS = [f"/users/alice/{list_name}" for list_name in ("following", "followers", *TIES)]
 JSON = {"content-type": "application/json"}
 
 ROUTES_OF_POSTS = [
@@ -37,9 +37,17 @@ ROUTES_OF_USERS = [
     ("DELETE", "/users/alice/following/{}"),
     ("GET", "/users/{}/following"),
     ("GET", "/users/{}/followers"),
-    *((method, f"/users/{{}}/{side}/alice") for side in TIES for method in ("PUT", "DELETE")),
-    *((method, f"/users/alice/{side}/{{}}") for side in TIES for method in ("PUT", "DELETE")),
-    *(("GET", f"/users/{{}}/{side}") for side in TIES),
+    *(
+        (method, f"/users/{{}}/{list_name}/alice")
+        for list_name in TIES
+        for method in ("PUT", "DELETE")
+    ),
+    *(
+        (method, f"/users/alice/{list_name}/{{}}")
+        for list_name in TIES
+        for method in ("PUT", "DELETE")
+    ),
+    *(("GET", f"/users/{{}}/{list_name}") for list_name in TIES),
 ]
 BODIES = {"PATCH": {"content": "x"}, "PUT": {"display_name": "x"}, "POST": {"content": "x"}}
 
@@ -62,7 +70,7 @@ async def text_route(request: pytest.FixtureRequest, api: WriteSide) -> tuple[st
 async def refused(
     api: WriteSide, method: str, path: str, *statuses: int, **kwargs: Any
 ) -> dict[str, Any]:
-    """Send it, and see it refused whole: the problem document."""
+    """Send a request that must be refused without an event; its problem document."""
     before = len(await api.events())
     answer = await api(method, path, **kwargs)
     assert answer.status_code in statuses, answer.text
@@ -98,7 +106,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-async def test_text_that_nobody_can_read_is_refused(
+async def test_unreadable_text_is_refused(
     api: WriteSide, text_route: tuple[str, str, str], text: str
 ) -> None:
     method, path, field = text_route
@@ -341,7 +349,7 @@ async def test_without_a_well_formed_user_every_route_is_401(
     assert len(await api.events()) == 1
 
 
-async def test_two_users_in_one_request_are_none(api: WriteSide) -> None:
+async def test_two_user_ids_in_one_request_are_401(api: WriteSide) -> None:
     twice = httpx2.Headers([("X-User-Id", "alice"), ("X-User-Id", "bob")])
     answer = await api.client.get("/users/alice", headers=twice)
     assert answer.status_code == 401
@@ -394,7 +402,7 @@ async def test_unknown_query_parameters_are_ignored(api: WriteSide) -> None:
 
 
 async def test_a_trailing_slash_is_another_path_and_no_redirect(api: WriteSide) -> None:
-    """A redirect would come before the credential is asked for, and go to whatever `Host` says."""
+    """A redirect would be sent before the credential is checked, and to any host that `Host` names."""
     answer = await api("GET", "/users/bob/", headers={"Host": "elsewhere.example"})
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""What the shared edge does with failures that no route foresaw, and what it logs."""
+"""How the shared edge answers failures that no route handles, and what it logs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_an_engine_that_no_route_expected_to_be_away_is_503(path: str) -> 
 
 async def test_every_operation_has_an_id_of_its_own_and_problems_for_its_refusals() -> None:
     document = (await answer_to("/openapi.json")).json()
-    operations = [each for path in document["paths"].values() for each in path.values()]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
     ids = [operation["operationId"] for operation in operations]
     assert sorted(ids) == ["away", "bug", "livez", "metrics", "readyz"]
     problems = [

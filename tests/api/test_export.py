@@ -70,19 +70,19 @@ async def test_an_export_holds_everything_about_oneself(api: WriteSide) -> None:
     assert lines[-1] == {"kind": "end", "items": len(lines) - 1}
 
 
-async def test_the_blocks_that_others_made_are_not_told(api: WriteSide) -> None:
+async def test_blocks_that_others_made_are_not_exported(api: WriteSide) -> None:
     await api.registered("alice", "bob")
     await api("PUT", "/users/bob/blocked/alice", actor="bob")
     await api.project()
     assert of_kind(await exported(api), "block") == []
 
 
-async def test_nobody_exports_someone_else(api: WriteSide) -> None:
+async def test_only_the_user_can_export(api: WriteSide) -> None:
     await api.registered("alice")
     assert (await api("GET", "/users/alice/export", actor="bob")).status_code == 403
 
 
-async def test_who_has_left_can_still_take_along_what_is_held(api: WriteSide) -> None:
+async def test_a_user_who_has_left_can_still_export(api: WriteSide) -> None:
     await api.registered("alice")
     await api.posted("goodbye", by="alice")
     await api("DELETE", "/users/alice")
@@ -138,7 +138,7 @@ async def test_every_page_of_every_kind_is_in_it_once() -> None:
             assert lines[-1] == {"kind": "end", "items": 1 + 5 + 7 + 5}
 
 
-async def test_an_export_reads_on_only_as_fast_as_it_is_taken() -> None:
+async def test_an_export_reads_only_as_fast_as_the_client() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*(a_post(ms=START_MS - n) for n in range(50)))
         stores = AwayAfter(pipeline.stores, calls=1000)
@@ -157,7 +157,7 @@ async def all_lines(export: Export) -> list[dict[str, Any]]:
 
 
 class AwayAfter:
-    """Stores whose posts answer so many calls and then no more."""
+    """Stores whose posts fail after so many calls."""
 
     def __init__(self, stores: Stores, *, calls: int) -> None:
         self._stores, self._allowed, self.calls = stores, calls, 0

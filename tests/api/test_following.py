@@ -1,4 +1,4 @@
-"""Following, unfollowing, and the pages of who follows whom."""
+"""Following, unfollowing, and the pages of both lists."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ async def test_an_unfollow_is_idempotent_and_takes_both_off_the_lists(api: Write
     assert (await api("GET", "/users/bob")).json()["follower_count"] == 0
 
 
-async def test_a_follow_after_an_unfollow_on_its_way_is_not_swallowed(api: WriteSide) -> None:
+async def test_a_follow_made_before_an_earlier_unfollow_is_projected_is_kept(
+    api: WriteSide,
+) -> None:
     await api.registered("bob")
     await follow(api, "alice", "bob")
     await api.project()
@@ -75,7 +77,7 @@ async def test_a_follow_after_an_unfollow_on_its_way_is_not_swallowed(api: Write
     assert await pages(api, "/users/alice/following", limit=10) == [["bob"]]
 
 
-async def test_nobody_follows_for_someone_else(api: WriteSide) -> None:
+async def test_only_the_follower_can_follow_or_unfollow(api: WriteSide) -> None:
     await api.registered("alice", "bob")
     for method in ("PUT", "DELETE"):
         refused = await api(method, "/users/alice/following/bob", actor="mallory")
@@ -84,7 +86,7 @@ async def test_nobody_follows_for_someone_else(api: WriteSide) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_nobody_follows_themselves(api: WriteSide, method: str) -> None:
+async def test_following_oneself_is_refused(api: WriteSide, method: str) -> None:
     await api.registered("alice")
     refused = await api(method, "/users/alice/following/alice")
     assert refused.status_code == 422
@@ -97,7 +99,7 @@ async def test_an_unregistered_target_is_404(api: WriteSide, method: str) -> Non
     assert await api.events() == []
 
 
-async def test_following_more_than_the_most_is_409_until_someone_is_unfollowed() -> None:
+async def test_following_more_than_the_maximum_is_409_until_someone_is_unfollowed() -> None:
     async with a_write_side(Settings(max_following=2)) as api:
         await api.registered("a", "b", "c")
         for followee in ("a", "b"):
@@ -110,7 +112,7 @@ async def test_following_more_than_the_most_is_409_until_someone_is_unfollowed()
         assert (await follow(api, "alice", "c")).status_code == 204
 
 
-async def test_pages_are_full_although_many_have_left(api: WriteSide) -> None:
+async def test_pages_are_full_although_many_unfollowed(api: WriteSide) -> None:
     followers = [f"f{n:02}" for n in range(40)]
     await api.registered("star", *followers)
     for follower in followers:
@@ -125,7 +127,7 @@ async def test_pages_are_full_although_many_have_left(api: WriteSide) -> None:
     assert sorted(user_id for page in got for user_id in page) == sorted(stay)
 
 
-async def test_a_page_is_full_although_most_of_one_bucket_have_left() -> None:
+async def test_a_page_is_full_although_most_followers_of_one_bucket_unfollowed() -> None:
     async with a_write_side(Settings(bucket_followers=4096)) as api:
         followers = [f"f{n:02}" for n in range(30)]
         await api.registered("star", *followers)
@@ -161,12 +163,12 @@ async def test_a_limit_may_change_between_pages(api: WriteSide) -> None:
 
 
 async def test_lists_of_the_unknown_are_404_but_ones_own_is_empty(api: WriteSide) -> None:
-    for side in ("following", "followers"):
-        assert (await api("GET", f"/users/nobody/{side}")).status_code == 404
-        assert (await api("GET", f"/users/alice/{side}")).json()["items"] == []
+    for list_name in ("following", "followers"):
+        assert (await api("GET", f"/users/nobody/{list_name}")).status_code == 404
+        assert (await api("GET", f"/users/alice/{list_name}")).json()["items"] == []
 
 
-async def test_without_the_log_nobody_follows(api: WriteSide) -> None:
+async def test_without_the_log_follows_are_503(api: WriteSide) -> None:
     await api.registered("bob")
     api.log.away = True
     for refused in (await follow(api, "alice", "bob"), await unfollow(api, "alice", "bob")):

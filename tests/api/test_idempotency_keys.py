@@ -69,7 +69,7 @@ async def test_a_key_is_forgotten_after_a_day(api: WriteSide) -> None:
     assert (await keyed(api)).json()["post_id"] != first.json()["post_id"]
 
 
-async def test_of_simultaneous_requests_one_publishes_and_the_rest_are_told_to_wait(
+async def test_of_simultaneous_requests_one_publishes_and_the_others_are_409(
     api: WriteSide,
 ) -> None:
     answers = await asyncio.gather(*(keyed(api) for _ in range(8)))
@@ -107,7 +107,7 @@ async def test_a_request_in_flight_keeps_its_key_until_the_request_timeout_has_p
     assert (await keyed(api)).json() == taken_over.json()
 
 
-async def test_of_two_who_would_take_over_a_key_one_does(api: WriteSide) -> None:
+async def test_of_two_requests_that_take_over_a_key_one_succeeds(api: WriteSide) -> None:
     post_id = await abandoned(api)
     api.clock.advance(TIMEOUT_S + 0.001)
     keys: Any = api.tables.stores.idempotency_keys

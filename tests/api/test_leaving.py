@@ -1,4 +1,4 @@
-"""Leaving for good: what is hidden, what is refused, and what becomes of the follows."""
+"""Leaving for good: what is hidden, what is refused, and how the follows end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_leaving_is_acknowledged_with_its_position_and_hides_the_profile_a
         assert missing.json()["type"] == "urn:fanfold:problem:user-not-found"
 
 
-async def test_someone_who_never_registered_can_leave_too(api: WriteSide) -> None:
+async def test_an_unregistered_user_can_leave_too(api: WriteSide) -> None:
     await left(api, "alice")
     assert (await api("PUT", "/users/alice", json={"display_name": "A"})).status_code == 403
 
@@ -40,7 +40,7 @@ async def test_leaving_again_changes_nothing(api: WriteSide) -> None:
     assert len(await api.events()) == 1
 
 
-async def test_nobody_makes_someone_else_leave(api: WriteSide) -> None:
+async def test_only_the_user_can_leave(api: WriteSide) -> None:
     await api.registered("alice")
     assert (await api("DELETE", "/users/alice", actor="bob")).status_code == 403
     assert (await api("GET", "/users/alice")).status_code == 200
@@ -97,7 +97,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-async def test_who_has_left_writes_nothing_any_more(
+async def test_writes_of_a_user_who_has_left_are_refused(
     api: WriteSide, method: str, path: str, body: dict[str, str] | None
 ) -> None:
     await api.registered("alice", "bob")
@@ -118,14 +118,14 @@ async def test_a_refused_post_does_not_use_up_its_key(api: WriteSide) -> None:
         assert refused.status_code == 403
 
 
-async def test_nobody_follows_or_mutes_who_has_left(api: WriteSide) -> None:
+async def test_a_user_who_has_left_cannot_be_followed_muted_or_blocked(api: WriteSide) -> None:
     await api.registered("alice", "bob")
     await left(api, "alice")
     for tie in ("following", "muted", "blocked"):
         assert (await api("PUT", f"/users/bob/{tie}/alice", actor="bob")).status_code == 404
 
 
-async def test_every_write_that_the_services_know_is_refused_to_who_has_left(
+async def test_every_documented_write_is_refused_to_a_user_who_has_left(
     api: WriteSide,
 ) -> None:
     """No list of routes here: a route added later is asked as well."""
@@ -143,7 +143,7 @@ async def test_every_write_that_the_services_know_is_refused_to_who_has_left(
             assert refused.json()["type"] == "urn:fanfold:problem:has-left"
 
 
-async def test_without_the_log_nobody_leaves(api: WriteSide) -> None:
+async def test_without_the_log_leaving_is_503(api: WriteSide) -> None:
     await api.registered("alice")
     api.log.away = True
     assert (await api("DELETE", "/users/alice")).status_code == 503
@@ -157,7 +157,7 @@ async def test_a_follow_that_was_on_its_way_when_a_user_left_is_ended(api: Write
     await left(api, "alice")
     await api.project()
     ended = [event for event in await api.events() if isinstance(event, UserUnfollowed)]
-    assert {(each.follower_id, each.followee_id) for each in ended} == {
+    assert {(event.follower_id, event.followee_id) for event in ended} == {
         ("alice", "bob"),
         ("bob", "alice"),
     }

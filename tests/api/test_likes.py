@@ -58,7 +58,7 @@ async def test_a_second_like_changes_nothing_and_is_answered_like_the_first(api:
     assert await shown(api, post_id) == (1, True)
 
 
-async def test_a_like_is_taken_back_as_often_as_one_likes(api: WriteSide) -> None:
+async def test_a_like_can_be_ended_and_renewed_repeatedly(api: WriteSide) -> None:
     post_id = await api.posted()
     await like(api, "bob", post_id)
     await like(api, "carol", post_id)
@@ -72,7 +72,7 @@ async def test_a_like_is_taken_back_as_often_as_one_likes(api: WriteSide) -> Non
     assert await shown(api, post_id) == (2, True)
 
 
-async def test_a_like_that_never_was_can_be_taken_back(api: WriteSide) -> None:
+async def test_a_post_that_is_not_liked_can_be_unliked(api: WriteSide) -> None:
     post_id = await api.posted()
     assert (await unlike(api, "bob", post_id)).status_code == 204
     assert await shown(api, post_id) == (0, False)
@@ -138,7 +138,7 @@ async def test_across_a_block_a_post_is_not_found_and_not_liked(
 
 
 @either_way
-async def test_the_posts_of_someone_who_left_can_not_be_liked(api: WriteSide, method: str) -> None:
+async def test_posts_of_a_user_who_has_left_cannot_be_liked(api: WriteSide, method: str) -> None:
     post_id = await api.posted(by="alice")
     await like(api, "bob", post_id)
     await api("DELETE", "/users/alice", actor="alice")
@@ -147,7 +147,7 @@ async def test_the_posts_of_someone_who_left_can_not_be_liked(api: WriteSide, me
 
 
 @either_way
-async def test_someone_who_left_likes_nothing_more_and_their_likes_stay_counted(
+async def test_a_user_who_has_left_cannot_like_and_their_likes_still_count(
     api: WriteSide, method: str
 ) -> None:
     post_id = await api.posted(by="alice")

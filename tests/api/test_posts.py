@@ -36,12 +36,12 @@ async def test_a_post_is_answered_as_it_was_sent_and_is_in_the_log(api: WriteSid
     assert (event.post_id, event.author_id, event.content) == (post_id, "alice", text)
 
 
-async def test_every_write_says_where_its_event_lies(api: WriteSide) -> None:
+async def test_every_write_answers_the_position_of_its_event(api: WriteSide) -> None:
     created = await api("POST", "/posts", json={"content": "one"})
     path = created.headers["location"]
     edited = await api("PATCH", path, json={"content": "two"})
     deleted = await api("DELETE", path)
-    positions = [each.headers["fanfold-position"] for each in (created, edited, deleted)]
+    positions = [answer.headers["fanfold-position"] for answer in (created, edited, deleted)]
     assert [position.split("/")[0] for position in positions] == ["posts.v1"] * 3
     assert [position.split("/")[2] for position in positions] == ["0", "1", "2"]
 
@@ -53,7 +53,7 @@ async def test_a_post_can_be_read_before_the_worker_has_seen_it(api: WriteSide) 
     assert read.json()["content"] == "hello"
 
 
-async def test_an_author_who_never_registered_is_called_by_the_id(api: WriteSide) -> None:
+async def test_an_unregistered_author_is_shown_by_the_id(api: WriteSide) -> None:
     created = await api("POST", "/posts", actor="ghost", json={"content": "boo"})
     assert created.json()["author"] == "ghost"
 
@@ -174,7 +174,7 @@ async def test_the_fanout_of_a_celebritys_post_is_done_with_0_of_0(api: WriteSid
     assert [done[n] for n in ("planned", "delivered", "slices_total", "slices_done")] == [0] * 4
 
 
-async def test_without_the_log_nothing_is_written_and_the_client_is_told_to_retry(
+async def test_without_the_log_nothing_is_written_and_writes_are_503(
     api: WriteSide,
 ) -> None:
     path = f"/posts/{await api.posted()}"
@@ -192,7 +192,7 @@ async def test_without_the_log_nothing_is_written_and_the_client_is_told_to_retr
     assert len(await api.events()) == 1
 
 
-async def test_a_post_is_taken_without_the_tables_but_not_read(api: WriteSide) -> None:
+async def test_without_the_tables_posts_are_accepted_but_not_read(api: WriteSide) -> None:
     api.tables.away = True
     created = await api("POST", "/posts", json={"content": "kept"})
     assert created.status_code == 201
@@ -207,7 +207,9 @@ async def test_a_post_is_taken_without_the_tables_but_not_read(api: WriteSide) -
     assert (await api("GET", created.headers["location"])).json() == created.json()
 
 
-async def test_nothing_is_written_through_when_the_log_does_not_say_where(api: WriteSide) -> None:
+async def test_nothing_is_written_through_when_the_log_does_not_tell_the_position(
+    api: WriteSide,
+) -> None:
     api.log.knows_positions = False
     created = await api("POST", "/posts", json={"content": "somewhere"})
     assert created.status_code == 201
@@ -222,7 +224,7 @@ async def test_nothing_is_written_through_when_the_log_does_not_say_where(api: W
 
 
 @pytest.mark.parametrize("skew_ms", [2_001, -2_001])
-async def test_a_server_whose_clock_is_off_takes_no_writes(api: WriteSide, skew_ms: int) -> None:
+async def test_a_server_with_clock_skew_refuses_writes(api: WriteSide, skew_ms: int) -> None:
     path = f"/posts/{await api.posted()}"
     api.log.skew_ms = skew_ms
     writes = [

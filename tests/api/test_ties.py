@@ -1,4 +1,4 @@
-"""Muting and blocking: who may, what it appends, what it refuses, and one's own lists of both."""
+"""Muting and blocking: what they append, what is refused, and one's own lists of both."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from fanfold.core.events import UserBlocked, UserUnfollowed
 from fanfold.core.ports.log import Position
 from tests.support.app import WriteSide
 
-SIDES = ("muted", "blocked")
-on_each_side = pytest.mark.parametrize("side", SIDES)
+LISTS = ("muted", "blocked")
+on_both_lists = pytest.mark.parametrize("list_name", LISTS)
 either_way = pytest.mark.parametrize("method", ["PUT", "DELETE"])
 
 
-async def tie(api: WriteSide, side: str, user: str, target: str) -> httpx2.Response:
-    return await api("PUT", f"/users/{user}/{side}/{target}", actor=user)
+async def tie(api: WriteSide, list_name: str, user: str, target: str) -> httpx2.Response:
+    return await api("PUT", f"/users/{user}/{list_name}/{target}", actor=user)
 
 
-async def untie(api: WriteSide, side: str, user: str, target: str) -> httpx2.Response:
-    return await api("DELETE", f"/users/{user}/{side}/{target}", actor=user)
+async def untie(api: WriteSide, list_name: str, user: str, target: str) -> httpx2.Response:
+    return await api("DELETE", f"/users/{user}/{list_name}/{target}", actor=user)
 
 
 async def follow(api: WriteSide, follower: str, followee: str) -> httpx2.Response:
     return await api("PUT", f"/users/{follower}/following/{followee}", actor=follower)
 
 
-async def listed(api: WriteSide, side: str, user: str = "alice") -> list[str]:
-    page = await api("GET", f"/users/{user}/{side}", actor=user, params={"limit": 100})
+async def listed(api: WriteSide, list_name: str, user: str = "alice") -> list[str]:
+    page = await api("GET", f"/users/{user}/{list_name}", actor=user, params={"limit": 100})
     assert page.status_code == 200, page.text
     return [item["user_id"] for item in page.json()["items"]]
 
@@ -39,59 +39,61 @@ async def kinds(api: WriteSide) -> list[str]:
     return [name for name in names if name != "UserRegistered"]
 
 
-@on_each_side
-async def test_a_tie_is_in_the_log_and_then_on_ones_list(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_a_tie_is_in_the_log_and_then_on_the_users_list(
+    api: WriteSide, list_name: str
+) -> None:
     await api.registered("alice", "bob")
     at = rfc3339(api.clock.now_ms())
-    made = await tie(api, side, "alice", "bob")
+    made = await tie(api, list_name, "alice", "bob")
     assert (made.status_code, made.content) == (204, b"")
-    topics = [each.split("/")[0] for each in made.headers["fanfold-position"].split(", ")]
-    ended = ["graph.v1", "graph.v1"] if side == "blocked" else []
+    topics = [position.split("/")[0] for position in made.headers["fanfold-position"].split(", ")]
+    ended = ["graph.v1", "graph.v1"] if list_name == "blocked" else []
     assert topics == [*ended, "ties.v1"]
     await api.project()
-    page = (await api("GET", f"/users/alice/{side}")).json()
+    page = (await api("GET", f"/users/alice/{list_name}")).json()
     assert page == {"items": [{"user_id": "bob", "since": at}], "next_cursor": None}
-    assert await listed(api, side, "bob") == [], "whom it concerns isn't told"
+    assert await listed(api, list_name, "bob") == [], "the other user doesn't see it"
 
 
-@on_each_side
-async def test_a_second_one_does_not_renew_since(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_a_second_tie_does_not_renew_since(api: WriteSide, list_name: str) -> None:
     await api.registered("bob")
-    await tie(api, side, "alice", "bob")
+    await tie(api, list_name, "alice", "bob")
     await api.project()
-    first = (await api("GET", f"/users/alice/{side}")).json()
+    first = (await api("GET", f"/users/alice/{list_name}")).json()
     api.clock.advance(10)
-    assert (await tie(api, side, "alice", "bob")).status_code == 204
+    assert (await tie(api, list_name, "alice", "bob")).status_code == 204
     await api.project()
-    assert (await api("GET", f"/users/alice/{side}")).json() == first
+    assert (await api("GET", f"/users/alice/{list_name}")).json() == first
 
 
-@on_each_side
-async def test_it_can_be_ended_again_and_again_and_made_anew(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_a_tie_can_be_ended_repeatedly_and_made_again(api: WriteSide, list_name: str) -> None:
     await api.registered("bob")
-    await tie(api, side, "alice", "bob")
+    await tie(api, list_name, "alice", "bob")
     for _ in range(2):
-        ended = await untie(api, side, "alice", "bob")
+        ended = await untie(api, list_name, "alice", "bob")
         assert (ended.status_code, ended.content) == (204, b"")
         assert "fanfold-position" in ended.headers
         await api.project()
-        assert await listed(api, side) == []
-    await tie(api, side, "alice", "bob")
+        assert await listed(api, list_name) == []
+    await tie(api, list_name, "alice", "bob")
     await api.project()
-    assert await listed(api, side) == ["bob"]
+    assert await listed(api, list_name) == ["bob"]
 
 
-@on_each_side
-async def test_one_made_while_its_end_is_on_its_way_is_not_swallowed(
-    api: WriteSide, side: str
+@on_both_lists
+async def test_a_tie_made_before_its_earlier_end_is_projected_is_kept(
+    api: WriteSide, list_name: str
 ) -> None:
     await api.registered("bob")
-    await tie(api, side, "alice", "bob")
+    await tie(api, list_name, "alice", "bob")
     await api.project()
-    await untie(api, side, "alice", "bob")  # the tables still show it
-    await tie(api, side, "alice", "bob")
+    await untie(api, list_name, "alice", "bob")  # the tables still show it
+    await tie(api, list_name, "alice", "bob")
     await api.project()
-    assert await listed(api, side) == ["bob"]
+    assert await listed(api, list_name) == ["bob"]
 
 
 async def test_mutes_and_blocks_are_two_things(api: WriteSide) -> None:
@@ -118,7 +120,7 @@ async def test_a_block_ends_the_follows_of_both_before_it_is_made(api: WriteSide
     first, second, third = (await api.events())[before:]
     assert isinstance(first, UserUnfollowed)
     assert isinstance(second, UserUnfollowed)
-    assert {(each.follower_id, each.followee_id) for each in (first, second)} == {
+    assert {(event.follower_id, event.followee_id) for event in (first, second)} == {
         ("alice", "bob"),
         ("bob", "alice"),
     }
@@ -130,13 +132,13 @@ async def test_a_block_ends_the_follows_of_both_before_it_is_made(api: WriteSide
         assert (await api("GET", f"/users/{user}/following")).json()["items"] == []
         assert (await api("GET", f"/users/{user}/followers")).json()["items"] == []
     # All three are named, so that a read that waits for them waits for the whole block.
-    named = [Position.parse(each) for each in blocked.headers["fanfold-position"].split(", ")]
+    named = [Position.parse(text) for text in blocked.headers["fanfold-position"].split(", ")]
     records = [await api.pipeline.log.read(position) for position in named]
     assert [record.event() for record in records if record] == [first, second, third]
 
 
 @pytest.mark.parametrize(("by", "of"), [("alice", "bob"), ("bob", "alice")])
-async def test_nobody_follows_across_a_block_until_it_is_ended(
+async def test_a_follow_across_a_block_is_refused_until_the_block_ends(
     api: WriteSide, by: str, of: str
 ) -> None:
     await api.registered("alice", "bob", "carol")
@@ -156,7 +158,7 @@ async def test_nobody_follows_across_a_block_until_it_is_ended(
     assert (await follow(api, "bob", "alice")).status_code == 204
 
 
-async def test_of_two_blocks_each_is_ended_by_its_maker(api: WriteSide) -> None:
+async def test_of_two_opposite_blocks_each_maker_ends_one(api: WriteSide) -> None:
     await api.registered("alice", "bob")
     await tie(api, "blocked", "alice", "bob")
     await tie(api, "blocked", "bob", "alice")
@@ -184,13 +186,13 @@ async def test_a_mute_ends_no_follow_and_refuses_none(api: WriteSide) -> None:
     assert (await follow(api, "bob", "alice")).status_code == 204
 
 
-@on_each_side
-async def test_nobody_ties_for_someone_else_or_sees_their_list(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_ties_and_their_lists_are_for_the_user_alone(api: WriteSide, list_name: str) -> None:
     await api.registered("alice", "bob")
     for method, path in (
-        ("PUT", f"/users/alice/{side}/bob"),
-        ("DELETE", f"/users/alice/{side}/bob"),
-        ("GET", f"/users/alice/{side}"),
+        ("PUT", f"/users/alice/{list_name}/bob"),
+        ("DELETE", f"/users/alice/{list_name}/bob"),
+        ("GET", f"/users/alice/{list_name}"),
     ):
         refused = await api(method, path, actor="bob")
         assert refused.status_code == 403
@@ -198,58 +200,60 @@ async def test_nobody_ties_for_someone_else_or_sees_their_list(api: WriteSide, s
     assert await kinds(api) == []
 
 
-@on_each_side
+@on_both_lists
 @either_way
-async def test_nobody_ties_themselves(api: WriteSide, side: str, method: str) -> None:
+async def test_muting_or_blocking_oneself_is_refused(
+    api: WriteSide, list_name: str, method: str
+) -> None:
     await api.registered("alice")
-    refused = await api(method, f"/users/alice/{side}/alice")
+    refused = await api(method, f"/users/alice/{list_name}/alice")
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"] == "target_id"
     assert await kinds(api) == []
 
 
-@on_each_side
+@on_both_lists
 @either_way
-async def test_an_unregistered_target_is_404(api: WriteSide, side: str, method: str) -> None:
-    # An unregistered user can act, and so have a row; registered they are not.
+async def test_an_unregistered_target_is_404(api: WriteSide, list_name: str, method: str) -> None:
+    # An unregistered user can act and so have a row.
     await api("PUT", "/users/bob", actor="bob", json={"display_name": "Bob"})
-    await tie(api, side, "ghost", "bob")
+    await tie(api, list_name, "ghost", "bob")
     await api.project()
-    refused = await api(method, f"/users/alice/{side}/ghost")
+    refused = await api(method, f"/users/alice/{list_name}/ghost")
     assert refused.status_code == 404
     assert refused.json()["type"] == "urn:fanfold:problem:user-not-found"
 
 
-@on_each_side
-async def test_one_who_is_on_the_list_can_be_taken_off_it_registered_or_not(
-    api: WriteSide, side: str
+@on_both_lists
+async def test_a_listed_user_can_be_taken_off_the_list_registered_or_not(
+    api: WriteSide, list_name: str
 ) -> None:
     stores = api.pipeline.stores
-    write = {"muted": stores.ties.write_mute, "blocked": stores.ties.write_block}[side]
+    write = {"muted": stores.ties.write_mute, "blocked": stores.ties.write_block}[list_name]
     await write("alice", "ghost", active=True, since_ms=0, offset=0)
-    assert (await untie(api, side, "alice", "ghost")).status_code == 204
-    # Whom the other one blocks is on the other one's list only.
-    assert (await untie(api, side, "ghost", "alice")).status_code == 404
+    assert (await untie(api, list_name, "alice", "ghost")).status_code == 204
+    # A user whom the other one blocks is only on the other one's list.
+    assert (await untie(api, list_name, "ghost", "alice")).status_code == 404
 
 
-@on_each_side
+@on_both_lists
 async def test_pages_of_a_list_are_full_although_many_were_taken_off_it(
-    api: WriteSide, side: str
+    api: WriteSide, list_name: str
 ) -> None:
     targets = [f"t{n:02}" for n in range(12)]
     await api.registered(*targets)
     for target in targets:
-        await tie(api, side, "alice", target)
+        await tie(api, list_name, "alice", target)
     for target in targets[::3]:
-        await untie(api, side, "alice", target)
-    await tie(api, side, targets[0], "alice")
+        await untie(api, list_name, "alice", target)
+    await tie(api, list_name, targets[0], "alice")
     await api.project()
     found: list[str] = []
     sizes: list[int] = []
     cursor: str | None = ""
     while cursor is not None:
         params = {"limit": 3, "cursor": cursor}
-        page = (await api("GET", f"/users/alice/{side}", params=params)).json()
+        page = (await api("GET", f"/users/alice/{list_name}", params=params)).json()
         found += [item["user_id"] for item in page["items"]]
         sizes.append(len(page["items"]))
         cursor = page["next_cursor"]
@@ -265,31 +269,34 @@ async def test_a_cursor_of_one_list_is_refused_by_the_other_and_by_another_user(
         await tie(api, "muted", "alice", target)
     await api.project()
     page = (await api("GET", "/users/alice/muted", params={"limit": 1})).json()
-    for user, side in (("alice", "blocked"), ("bob", "muted"), ("alice", "following")):
+    for user, list_name in (("alice", "blocked"), ("bob", "muted"), ("alice", "following")):
         refused = await api(
-            "GET", f"/users/{user}/{side}", actor=user, params={"cursor": page["next_cursor"]}
+            "GET", f"/users/{user}/{list_name}", actor=user, params={"cursor": page["next_cursor"]}
         )
         assert refused.status_code == 422
 
 
-@on_each_side
-async def test_without_the_log_nothing_is_promised(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_without_the_log_ties_are_503(api: WriteSide, list_name: str) -> None:
     await api.registered("bob")
     api.log.away = True
-    for refused in (await tie(api, side, "alice", "bob"), await untie(api, side, "alice", "bob")):
+    for refused in (
+        await tie(api, list_name, "alice", "bob"),
+        await untie(api, list_name, "alice", "bob"),
+    ):
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert "the log" in refused.json()["detail"]
     assert await kinds(api) == []
 
 
-@on_each_side
-async def test_without_the_tables_nobody_knows_the_target(api: WriteSide, side: str) -> None:
+@on_both_lists
+async def test_without_the_tables_ties_and_lists_are_503(api: WriteSide, list_name: str) -> None:
     await api.registered("bob")
     api.tables.away = True
     for refused in (
-        await tie(api, side, "alice", "bob"),
-        await untie(api, side, "alice", "bob"),
-        await api("GET", f"/users/alice/{side}"),
+        await tie(api, list_name, "alice", "bob"),
+        await untie(api, list_name, "alice", "bob"),
+        await api("GET", f"/users/alice/{list_name}"),
     ):
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert "the tables" in refused.json()["detail"]
@@ -309,21 +316,21 @@ async def test_a_block_that_failed_half_way_is_whole_when_repeated(api: WriteSid
     assert await listed(api, "blocked") == ["bob"]
 
 
-async def test_a_position_that_the_log_cannot_tell_is_not_made_up(api: WriteSide) -> None:
+async def test_a_position_that_the_log_cannot_tell_is_left_out(api: WriteSide) -> None:
     await api.registered("bob")
     api.log.knows_positions = False
-    for side in SIDES:
-        made = await tie(api, side, "alice", "bob")
+    for list_name in LISTS:
+        made = await tie(api, list_name, "alice", "bob")
         assert made.status_code == 204
         assert "fanfold-position" not in made.headers
     await api.project()
-    assert [await listed(api, side) for side in SIDES] == [["bob"], ["bob"]]
+    assert [await listed(api, list_name) for list_name in LISTS] == [["bob"], ["bob"]]
 
 
-async def test_a_service_whose_clock_is_off_makes_no_ties(api: WriteSide) -> None:
+async def test_a_service_with_clock_skew_refuses_ties(api: WriteSide) -> None:
     await api.registered("bob")
     api.log.skew_ms = 2500
-    for side in SIDES:
-        assert (await tie(api, side, "alice", "bob")).status_code == 503
-        assert (await untie(api, side, "alice", "bob")).status_code == 503
+    for list_name in LISTS:
+        assert (await tie(api, list_name, "alice", "bob")).status_code == 503
+        assert (await untie(api, list_name, "alice", "bob")).status_code == 503
     assert await kinds(api) == []

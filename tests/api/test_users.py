@@ -34,7 +34,7 @@ async def test_the_last_name_stays(api: WriteSide) -> None:
     assert (await api("GET", "/users/alice")).json()["display_name"] == "Second"
 
 
-async def test_a_profile_counts_both_directions_and_tells_the_side(api: WriteSide) -> None:
+async def test_a_profile_counts_both_directions_and_shows_the_delivery(api: WriteSide) -> None:
     await api.registered("alice", "bob", "carol", "dave")
     for follower in ("bob", "carol", "dave"):
         await api("PUT", f"/users/{follower}/following/alice", actor=follower)
@@ -47,9 +47,9 @@ async def test_a_profile_counts_both_directions_and_tells_the_side(api: WriteSid
     assert renamed.json() == {**profile, "display_name": "Al"}
 
 
-async def test_a_profile_tells_the_side_through_every_crossing(api: WriteSide) -> None:
+async def test_a_profile_shows_the_delivery_after_every_crossing(api: WriteSide) -> None:
     await api.registered("alice")
-    for method, follower, side in (
+    for method, follower, delivery in (
         ("PUT", "bob", "push"),
         ("PUT", "carol", "push"),
         ("PUT", "dave", "pull"),
@@ -58,12 +58,12 @@ async def test_a_profile_tells_the_side_through_every_crossing(api: WriteSide) -
     ):
         await api(method, f"/users/{follower}/following/alice", actor=follower)
         await api.project()
-        assert (await api("GET", "/users/alice")).json()["delivery"] == side
-    told = [event for event in await api.events() if isinstance(event, AuthorModeChanged)]
-    assert [event.delivery for event in told] == ["pull", "push", "pull"]
+        assert (await api("GET", "/users/alice")).json()["delivery"] == delivery
+    crossings = [event for event in await api.events() if isinstance(event, AuthorModeChanged)]
+    assert [event.delivery for event in crossings] == ["pull", "push", "pull"]
 
 
-async def test_nobody_registers_someone_else(api: WriteSide) -> None:
+async def test_only_the_user_can_register(api: WriteSide) -> None:
     refused = await api("PUT", "/users/alice", actor="bob", json={"display_name": "Mallory"})
     assert refused.status_code == 403
     assert await api.events() == []
@@ -75,7 +75,7 @@ async def test_an_unknown_user_is_404(api: WriteSide) -> None:
     assert missing.json()["type"] == "urn:fanfold:problem:user-not-found"
 
 
-async def test_without_the_log_nobody_is_registered(api: WriteSide) -> None:
+async def test_without_the_log_registrations_are_503(api: WriteSide) -> None:
     api.log.away = True
     refused = await api("PUT", "/users/alice", json={"display_name": "Alice"})
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")

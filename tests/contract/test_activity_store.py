@@ -32,7 +32,7 @@ def clock() -> ManualClock:
 # --- reads ---------------------------------------------------------------------------------------------
 
 
-async def test_who_never_read_a_feed_is_absent(stores: Stores) -> None:
+async def test_a_user_who_never_read_a_feed_is_absent(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     await stores.activity.note_read(alice, at_ms=START_MS)
     assert dict(await stores.activity.last_reads([alice, bob, alice])) == {alice: START_MS}
@@ -135,7 +135,7 @@ async def test_a_mark_without_an_edge_is_no_edge_and_takes_no_place_on_a_page(
         == edges[2:]
     )
     assert list(await stores.follows.follower_edges(bob, 0, names)) == [
-        each.follower_id for each in edges
+        edge.follower_id for edge in edges
     ]
     assert await stores.follows.audience(bob, ONLY_BUCKET) == ([], 3)
 
@@ -155,7 +155,10 @@ async def test_every_generation_can_be_marked_at_once(stores: Stores) -> None:
 
 async def test_everyone_who_follows_is_walked_once_whoever_sleeps(stores: Stores) -> None:
     bob, followers = fresh("bob"), [fresh("f") for _ in range(120)]
-    edges = [an_edge(each, offset=at, active=at % 2 > 0) for at, each in enumerate(followers)]
+    edges = [
+        an_edge(follower, offset=offset, active=offset % 2 > 0)
+        for offset, follower in enumerate(followers)
+    ]
     await write_edges(stores, bob, edges)
     await stores.users.set_asleep(followers[0], asleep=True, offset=0)
     found = [user_id async for user_id in stores.follows.everyone_who_follows()]

@@ -98,7 +98,7 @@ async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores)
     edges = [an_edge(alice, offset=1), an_edge(carol, offset=2)]
     await stores.follows.write_followers(bob, edges)
     assert set(await stores.follows.follower_edges(bob, 0, [alice, carol])) == {alice, carol}
-    assert await stores.follows.following(alice) == {}, "its own side is not written yet"
+    assert await stores.follows.following(alice) == {}, "the follower's row is not written yet"
 
     await stores.follows.write_following(bob, edges, materialised={alice})
     assert (await stores.follows.following(alice))[bob].materialised

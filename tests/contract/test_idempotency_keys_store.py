@@ -41,7 +41,7 @@ async def test_the_first_reservation_holds_the_key(keys: IdempotencyKeys) -> Non
 async def test_of_many_reservations_at_once_one_holds_the_key(keys: IdempotencyKeys) -> None:
     author, rivals = fresh("bob"), [a_reservation() for _ in range(8)]
     outcomes = await asyncio.gather(*(keys.reserve(author, "k", rival) for rival in rivals))
-    [winner] = [each for each, held in zip(rivals, outcomes, strict=True) if held is None]
+    [winner] = [rival for rival, held in zip(rivals, outcomes, strict=True) if held is None]
     assert {held for held in outcomes if held is not None} == {winner}
 
 
@@ -102,7 +102,7 @@ async def test_a_slow_request_may_still_answer_a_key_that_was_taken_over(
     assert (answered.post_id, answered.answer) == (held.post_id, "{}")
 
 
-async def test_a_key_of_nobody_is_neither_taken_over_nor_answered(keys: IdempotencyKeys) -> None:
+async def test_an_unreserved_key_is_neither_taken_over_nor_answered(keys: IdempotencyKeys) -> None:
     author, held = fresh("bob"), a_reservation()
     assert not await keys.take_over(author, "k", held, now_ms=START_MS)
     await keys.release(author, "k", held)

@@ -54,8 +54,8 @@ async def test_each_finished_slice_is_kept_once(stores: Stores) -> None:
         FollowerBucket(1, 15): SliceDone(300, START_MS + 7),
     }
     for _ in range(2):
-        for bucket, each in done.items():
-            await stores.jobs.finish_slice(post_id, bucket, each, offset=9)
+        for bucket, slice_done in done.items():
+            await stores.jobs.finish_slice(post_id, bucket, slice_done, offset=9)
     await stores.jobs.finish_slice(post_id, FollowerBucket(0, 0), SliceDone(9999, 1), offset=8)
     assert await stores.jobs.slices_done(post_id) == done
     assert await stores.jobs.slices_done(a_post_id()) == {}

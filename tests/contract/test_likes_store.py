@@ -37,7 +37,7 @@ def a_recent(post_id: UUID, *, ms: int = START_MS) -> RecentLike:
     return RecentLike(ms, post_id, "bob")
 
 
-async def test_a_post_that_nobody_liked_counts_none_and_has_no_position(stores: Stores) -> None:
+async def test_a_post_without_likes_counts_0_and_has_no_offset(stores: Stores) -> None:
     post_id = a_post_id()
     assert await stores.likes.count(post_id) == LikeCount(0, None)
     await stores.posts.create(post_id, fresh("bob"), "hello")
@@ -99,8 +99,8 @@ async def test_a_like_is_the_same_whatever_the_order_and_number_of_writes(
 ) -> None:
     post_id, alice = a_post_id(), fresh("alice")
     history = [
-        a_like(alice, post_id, offset=at, active=each, ms=START_MS + at)
-        for at, each in enumerate(active)
+        a_like(alice, post_id, offset=offset, active=state, ms=START_MS + offset)
+        for offset, state in enumerate(active)
     ]
     for like in shuffled_with_repetitions(history, seed):
         await stores.likes.write([like])
@@ -111,7 +111,7 @@ async def test_a_like_is_the_same_whatever_the_order_and_number_of_writes(
 
 @examples_in_one_store
 @given(seed=st.integers(), rows=st.integers(1, 5))
-async def test_likes_of_one_write_are_each_judged_by_their_own_position(
+async def test_likes_of_one_write_have_offsets_of_their_own(
     stores: Stores, seed: int, rows: int
 ) -> None:
     post_id, alice, carol = a_post_id(), fresh("alice"), fresh("carol")
@@ -126,7 +126,7 @@ async def test_likes_of_one_write_are_each_judged_by_their_own_position(
     }
 
 
-async def test_of_a_post_only_the_likes_of_those_who_were_asked_for_are_found(
+async def test_only_the_likes_of_the_given_users_are_found(
     stores: Stores,
 ) -> None:
     post_id, other = a_post_id(), a_post_id()
@@ -164,7 +164,7 @@ async def test_recent_likes_come_newest_first_in_pages_without_those_that_ended(
     stores: Stores, limit: int
 ) -> None:
     alice, likes = fresh("alice"), stores.likes
-    # Three at each millisecond, so that pages end between equal times.
+    # Three likes in every millisecond, so that pages end between equal times.
     entries = [a_recent(a_post_id(), ms=START_MS + n // 3) for n in range(60)]
     for entry in entries:
         await likes.write_recent(alice, entry, active=True, offset=1)
@@ -189,8 +189,8 @@ async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writ
 ) -> None:
     alice, entry = fresh("alice"), a_recent(a_post_id())
     writes = [
-        partial(stores.likes.write_recent, alice, entry, active=each, offset=at)
-        for at, each in enumerate(active)
+        partial(stores.likes.write_recent, alice, entry, active=state, offset=offset)
+        for offset, state in enumerate(active)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()

@@ -86,7 +86,7 @@ async def test_a_post_that_was_only_edited_is_not_there_yet(stores: Stores) -> N
     assert (await stores.posts.get([post_id]))[post_id].content == "edited"
 
 
-async def test_the_mode_is_the_one_with_the_highest_position(stores: Stores) -> None:
+async def test_the_delivery_with_the_highest_offset_stays(stores: Stores) -> None:
     post_id, author = a_post_id(), fresh("bob")
     await stores.posts.create(post_id, author, "hello")
     await stores.posts.set_delivery(author, post_id, "pull", offset=7)

@@ -1,4 +1,4 @@
-"""The API as a well-behaved client uses it: it asks again when told "not yet", and pages to the end."""
+"""The API as a well-behaved client uses it: it retries a 503, and pages to the end."""
 
 from __future__ import annotations
 

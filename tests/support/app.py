@@ -1,4 +1,4 @@
-"""The write side in this process: HTTP in front, the log and the tables behind, each of which can be taken away."""
+"""The write side in this process: HTTP, and the log and the tables, which a test can make unavailable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.fanout import SMALL, Pipeline, a_pipeline
 
 
 class Tables:
-    """Stores whose engine can be away: every call then raises `Unavailable`."""
+    """Stores whose engine can be away: then every call raises `TablesUnavailable`."""
 
     def __init__(self, stores: Stores) -> None:
         self.away = False
@@ -55,7 +55,7 @@ class _Port:
 
 
 class Log:
-    """A log that can be away, swallow its acknowledgements, or have another idea of the time."""
+    """A log that can be away, lose its acknowledgements, or have a skewed clock."""
 
     def __init__(self, log: Any) -> None:
         self._log = log

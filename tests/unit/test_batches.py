@@ -38,14 +38,14 @@ class Ring:
         ]
 
     def get_replicas(self, _keyspace: str, token: Murmur3Token) -> list[Host]:
-        place = next(i for i, each in enumerate(self.ring) if token.value <= each.value)
-        hosts = [Host(f"node{(place + i) % self.nodes}") for i in range(self.replicas)]
-        return [*hosts, Host(f"far{place}", "elsewhere")] if self.elsewhere else hosts
+        index = next(i for i, other in enumerate(self.ring) if token.value <= other.value)
+        hosts = [Host(f"node{(index + i) % self.nodes}") for i in range(self.replicas)]
+        return [*hosts, Host(f"far{index}", "elsewhere")] if self.elsewhere else hosts
 
 
 @dataclass
 class Session:
-    """Takes batches and answers them when told to, or as soon as the loop turns."""
+    """Accepts batches and answers them on request, or at the next turn of the loop."""
 
     ring: Ring
     answer_at_once: bool = True

@@ -1,4 +1,4 @@
-"""What a post and a display name may say."""
+"""The rules for the text of a post and for a display name."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_bytes_are_bounded_even_when_characters_are_few() -> None:
         "\U00013441",
     ],
 )
-def test_what_shows_nothing_is_blank(blank: str) -> None:
+def test_invisible_text_is_blank(blank: str) -> None:
     assert wrong_post(blank) == "Write something: it is blank."
     assert wrong_name(blank) == "Write something: it is blank."
     assert wrong_post(blank + "x" + blank) is None
 
 
 @pytest.mark.parametrize("visible", ["0", ".", "🦊", FLAG, "ⵣ", "\u0301", "\ue000", "\U0002ffff"])
-def test_one_visible_character_is_enough_even_one_this_unicode_does_not_know(visible: str) -> None:
+def test_one_visible_character_is_enough_even_an_unassigned_one(visible: str) -> None:
     assert wrong_post(visible) is None
     assert wrong_name(visible) is None
 
@@ -90,7 +90,7 @@ def test_a_name_has_at_most_100_characters() -> None:
 
 
 @given(st.text(st.characters(), max_size=50))
-def test_every_text_is_taken_or_refused_with_what_to_change(text: str) -> None:
+def test_every_text_is_accepted_or_refused_with_what_to_change(text: str) -> None:
     for wrong in (wrong_post(text, max_chars=20), wrong_name(text)):
         assert wrong is None or wrong.endswith((".", "bytes of UTF-8."))
     if wrong_post(text, max_chars=20) is None:

@@ -11,9 +11,9 @@ async def entered(window: Window) -> int:
     """How many more find room at once."""
     waiting = [asyncio.create_task(window.enter()) for _ in range(50)]
     await asyncio.sleep(0)
-    found = sum(each.done() for each in waiting)
-    for each in waiting:
-        each.cancel()
+    found = sum(caller.done() for caller in waiting)
+    for caller in waiting:
+        caller.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     return found
 
@@ -42,7 +42,7 @@ async def test_a_window_never_closes() -> None:
     assert await entered(window) == 1
 
 
-async def test_who_waited_longest_enters_first() -> None:
+async def test_the_longest_waiting_caller_enters_first() -> None:
     window = Window(1)
     await window.enter()
     order: list[int] = []
@@ -59,7 +59,7 @@ async def test_who_waited_longest_enters_first() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_room_given_to_somebody_who_is_cancelled_goes_to_the_next() -> None:
+async def test_room_given_to_a_cancelled_caller_goes_to_the_next() -> None:
     window = Window(1)
     await window.enter()
     cancelled, next_one = (asyncio.create_task(window.enter()) for _ in range(2))
