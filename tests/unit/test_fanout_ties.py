@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.adapters.cassandra.ties import CassandraTies
-from fanfold.core.events import TIES, Event
+from fanfold.core.events import GRAPH, TIES, Event
 from fanfold.core.ports import Tie
 from fanout_service.ties import TieChange, fold_tie
+from feed_service.caches.viewer_graph import read_viewer_graph
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import (
@@ -101,6 +102,29 @@ async def test_follows_and_ties_of_one_group_are_all_projected() -> None:
         await pipeline.handle(*events, a_mute("alice", "carl"))
         assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
         assert await mute_of(pipeline, "alice", "carl") == (True, START_MS)
+        assert [(await pipeline.user(name)).follower_count for name in ("alice", "bob")] == [0, 0]
+        assert not (await pipeline.stores.follows.following("alice"))["bob"].active
+
+
+@pytest.mark.parametrize("first", [GRAPH, TIES])
+async def test_a_block_and_the_unfollows_before_it_may_be_projected_in_either_order(
+    first: str,
+) -> None:
+    """They lie on two topics. From the first of the two on, neither user sees the other."""
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob", "alice"), a_follow("alice", "bob"))
+        await pipeline.append(
+            an_unfollow("bob", "alice"), an_unfollow("alice", "bob"), a_block("alice", "bob")
+        )
+        worker = pipeline.worker()
+        await pipeline.step(worker, first, limit=10)
+        follow = (await pipeline.stores.follows.following("alice"))["bob"]
+        assert follow.active == (first == TIES)
+        for user in ("alice", "bob"):
+            graph, _ = await read_viewer_graph(user, stores=pipeline.stores)
+            assert graph.visible == {user}
+        await pipeline.drain(worker)
+        assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
         assert [(await pipeline.user(name)).follower_count for name in ("alice", "bob")] == [0, 0]
         assert not (await pipeline.stores.follows.following("alice"))["bob"].active
 

@@ -128,7 +128,7 @@ BatchHandler = Callable[[Sequence[Record]], Awaitable[None]]
 
 
 class Consumer(Protocol):
-    """Reads topics in a group, in batches, and acknowledges what its handlers have settled.
+    """Reads topics in a group, in batches, and acknowledges what its handlers have processed.
 
     At least once: after a crash, records since the last acknowledgement come again. Records of one partition
     arrive in order, and a topic's next batch only after its handler has returned.
