@@ -99,6 +99,13 @@ class NotFound(Problem):
     title = "Not found"
 
 
+class UserNotFound(NotFound):
+    """The path names a user who never registered, or who has left."""
+
+    kind = "user-not-found"
+    title = "No such user"
+
+
 class Conflict(Problem):
     status = 409
     kind = "conflict"

@@ -1,4 +1,4 @@
-"""Who may read a feed: its own viewer, who has not left."""
+"""The guard of routes that read a feed: a feed is only for its own viewer."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ from typing import Final
 
 from fanfold.http.guards import own
 from fanfold.http.openapi import Responses
-from fanfold.http.problems import Forbidden, NotFound
+from fanfold.http.problems import Forbidden
 
 
 class NotYourFeed(Forbidden):
     kind = "not-your-feed"
     title = "Not your feed"
-
-
-class NoSuchUser(NotFound):
-    """Every query of a feed raises it for a viewer who has left."""
-
-    kind = "user-not-found"
-    title = "No such user"
 
 
 OWN_FEED: Final = own(NotYourFeed, "You can read only your own feed.")

@@ -17,13 +17,13 @@ from fanfold.http.guards import OWN, write_guards
 from fanfold.http.openapi import NAME_PATTERN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
-from fanfold.http.problems import Invalid
+from fanfold.http.problems import Invalid, UserNotFound
 from fanfold.http.readiness import Check, clocks_agree, readiness
 from graph_service import leaving_http, ties_http
 from graph_service.follow import follow, unfollow
 from graph_service.follow_limit import FollowLimit
 from graph_service.lists import Connections, list_followers, list_following
-from graph_service.profile import Profile, UserNotFound, read_profile, register
+from graph_service.profile import Profile, read_profile, register
 
 
 class NameGiven(BaseModel):

@@ -12,12 +12,7 @@ from fanfold.core.events import UserRegistered, from_ms
 from fanfold.core.ports import Follow, Follows, User, Users
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.best_effort import best_effort
-from fanfold.http.problems import NotFound
-
-
-class UserNotFound(NotFound):
-    kind = "user-not-found"
-    title = "No such user"
+from fanfold.http.problems import UserNotFound
 
 
 class Profile(BaseModel):

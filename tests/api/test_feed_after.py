@@ -58,7 +58,7 @@ async def test_a_post_whose_fan_out_has_not_arrived_is_seen(
     world: World, reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     assert await contents(client) == ["old"]
-    change = world.a_post("bob", content="new", mode=None)
+    change = world.a_post("bob", content="new", strategy=None)
     await change.project()
     assert await contents(client) == ["old"]
     assert await contents(client, **{"Fanfold-After": kept(reader, change)}) == ["new", "old"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanfold.core.settings import Settings
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import UserNotFound
 from tests.support.examples import examples
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike
@@ -66,18 +66,21 @@ class Feeds(RuleBasedStateMachine):
     @rule(
         author=users,
         ago_s=st.integers(0, 90_000),
-        mode=st.sampled_from(["usual", "both", None]),
+        strategy=st.sampled_from(["usual", "both", None]),
     )
-    def a_post(self, author: str, ago_s: int, mode: str | None) -> None:
+    def a_post(self, author: str, ago_s: int, strategy: str | None) -> None:
         # A post not planned yet is in no timeline, so only its author may be asked about it.
-        if mode is None and any(followee == author for _, followee in self.following):
-            mode = "usual"
+        if strategy is None and any(followee == author for _, followee in self.following):
+            strategy = "usual"
         change = self.world.a_post(
-            author, content="as created", ago_s=ago_s, mode="" if mode == "usual" else mode
+            author,
+            content="as created",
+            ago_s=ago_s,
+            strategy="" if strategy == "usual" else strategy,
         )
         self.run(self.world.happen(change))
         post_id: UUID = change.event.post_id  # type: ignore[attr-defined]
-        if mode is None:
+        if strategy is None:
             self.run(
                 self.world.stores.posts.set_delivery(author, post_id, "push", offset=change.offset)
             )
@@ -206,7 +209,7 @@ class Feeds(RuleBasedStateMachine):
         """Whether the viewer has left; then there is no feed."""
         if viewer not in self.left:
             return False
-        with pytest.raises(NoSuchUser):
+        with pytest.raises(UserNotFound):
             self.run(self.reader.page(viewer))
         return True
 

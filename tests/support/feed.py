@@ -174,21 +174,21 @@ class World:
     # Posts.
 
     def a_post(
-        self, by: str, *, content: str = "hello", ago_s: float = 0, mode: str | None = ""
+        self, by: str, *, content: str = "hello", ago_s: float = 0, strategy: str | None = ""
     ) -> Change:
-        """A post so many seconds ago; pulled if by a celebrity. `mode`: push, pull, both, or None (not planned)."""
+        """A post so many seconds ago; pulled if by a celebrity. `strategy`: push, pull, both, or None (not planned)."""
         post_id = new_post_id(self.clock.now_ms() - int(ago_s * 1000))
-        chosen = mode if mode != "" else ("pull" if by in self.celebrities else "push")
-        at = self._next_offset()
+        chosen = strategy if strategy != "" else ("pull" if by in self.celebrities else "push")
+        offset = self._next_offset()
 
         async def project() -> None:
             await self.stores.posts.create(post_id, by, content)
             if chosen is None:
                 return
-            kept: Delivery = "pull" if chosen == "pull" else "push"
-            await self.stores.posts.set_delivery(by, post_id, kept, offset=at)
+            delivery: Delivery = "pull" if chosen == "pull" else "push"
+            await self.stores.posts.set_delivery(by, post_id, delivery, offset=offset)
             if chosen in ("pull", "both"):
-                await self.stores.timelines.add_pulled(Pointer(post_id, by), offset=at)
+                await self.stores.timelines.add_pulled(Pointer(post_id, by), offset=offset)
             if chosen in ("push", "both"):
                 edges = self.followers.get(by, {}).values()
                 readers = [edge.follower_id for edge in edges if edge.active]
@@ -196,7 +196,7 @@ class World:
 
         created_at = from_ms(created_at_ms(post_id))
         event = PostCreated(post_id=post_id, author_id=by, content=content, created_at=created_at)
-        return Change(event, at, project)
+        return Change(event, offset, project)
 
     async def post(self, by: str, **how: Any) -> UUID:
         change = self.a_post(by, **how)
@@ -205,48 +205,48 @@ class World:
         return change.event.post_id
 
     def an_edit(self, post_id: UUID, content: str, *, by: str = "bob") -> Change:
-        at, now_ms = self._next_offset(), self.clock.now_ms()
+        offset, now_ms = self._next_offset(), self.clock.now_ms()
 
         async def project() -> None:
-            await self.stores.posts.edit(post_id, content, edited_at_ms=now_ms, offset=at)
+            await self.stores.posts.edit(post_id, content, edited_at_ms=now_ms, offset=offset)
 
         event = PostEdited(
             post_id=post_id, author_id=by, content=content, edited_at=from_ms(now_ms)
         )
-        return Change(event, at, project)
+        return Change(event, offset, project)
 
     def a_deletion(self, post_id: UUID, *, by: str = "bob") -> Change:
-        at = self._next_offset()
+        offset = self._next_offset()
 
         async def project() -> None:
-            await self.stores.posts.delete(post_id, offset=at)
+            await self.stores.posts.delete(post_id, offset=offset)
 
         deleted_at = from_ms(self.clock.now_ms())
         return Change(
-            PostDeleted(post_id=post_id, author_id=by, deleted_at=deleted_at), at, project
+            PostDeleted(post_id=post_id, author_id=by, deleted_at=deleted_at), offset, project
         )
 
     # The graph.
 
     def a_name(self, user_id: str, display_name: str) -> Change:
-        at = self._next_offset()
+        offset = self._next_offset()
 
         async def project() -> None:
-            await self.stores.users.register(user_id, display_name, offset=at)
+            await self.stores.users.register(user_id, display_name, offset=offset)
 
         event = UserRegistered(
             user_id=user_id,
             display_name=display_name,
             registered_at=from_ms(self.clock.now_ms()),
         )
-        return Change(event, at, project)
+        return Change(event, offset, project)
 
     def a_follow(self, follower: str, followee: str, *, backfilled: bool = True) -> Change:
         """A follow, whose backfill has finished or is still to come."""
-        at, now_ms = self._next_offset(), self.clock.now_ms()
+        offset, now_ms = self._next_offset(), self.clock.now_ms()
 
         async def project() -> None:
-            edge = FollowerEdge(follower, 0, True, now_ms, at, at)
+            edge = FollowerEdge(follower, 0, True, now_ms, offset, offset)
             await self._write_edge(followee, edge)
             if backfilled:
                 await self.backfill(follower, followee)
@@ -254,22 +254,24 @@ class World:
         event = UserFollowed(
             follower_id=follower, followee_id=followee, followed_at=from_ms(now_ms)
         )
-        return Change(event, at, project)
+        return Change(event, offset, project)
 
     def an_unfollow(self, follower: str, followee: str) -> Change:
-        at, now_ms = self._next_offset(), self.clock.now_ms()
+        offset, now_ms = self._next_offset(), self.clock.now_ms()
 
         async def project() -> None:
-            await self._write_edge(followee, FollowerEdge(follower, 0, False, now_ms, at, at))
+            await self._write_edge(
+                followee, FollowerEdge(follower, 0, False, now_ms, offset, offset)
+            )
 
         event = UserUnfollowed(
             follower_id=follower, followee_id=followee, unfollowed_at=from_ms(now_ms)
         )
-        return Change(event, at, project)
+        return Change(event, offset, project)
 
     def a_tie(self, kind: str, user_id: str, target_id: str) -> Change:
         """A mute, an unmute, a block or an unblock."""
-        at, now_ms = self._next_offset(), self.clock.now_ms()
+        offset, now_ms = self._next_offset(), self.clock.now_ms()
         event, time = {
             "mute": (UserMuted, "muted_at"),
             "unmute": (UserUnmuted, "unmuted_at"),
@@ -282,10 +284,10 @@ class World:
 
         async def project() -> None:
             active = not kind.startswith("un")
-            await write(user_id, target_id, active=active, since_ms=now_ms, offset=at)
+            await write(user_id, target_id, active=active, since_ms=now_ms, offset=offset)
 
         times = {time: from_ms(now_ms)}
-        return Change(event(user_id=user_id, target_id=target_id, **times), at, project)
+        return Change(event(user_id=user_id, target_id=target_id, **times), offset, project)
 
     async def follow(self, follower: str, *followees: str, backfilled: bool = True) -> None:
         for followee in followees:
@@ -294,7 +296,7 @@ class World:
     async def backfill(self, follower: str, followee: str) -> None:
         """Push the followee's posts, and mark the follow as materialised."""
         posts = await self.stores.posts.by_author(followee, before=None, since_ms=0, limit=10_000)
-        pushed = [Pointer(post_id, followee) for post_id, mode in posts if mode != "pull"]
+        pushed = [Pointer(post_id, followee) for post_id, delivery in posts if delivery != "pull"]
         await self.stores.timelines.push(pushed, [follower])
         edge = self.followers[followee][follower]
         await self.stores.follows.mark_materialised(followee, [(follower, edge.follow_offset)])

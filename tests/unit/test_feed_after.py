@@ -86,7 +86,7 @@ async def test_no_store_is_asked_without_positions(it: Waiting) -> None:
 
 
 async def test_a_post_is_seen_once_it_is_listed_and_its_author_is_pulled(it: Waiting) -> None:
-    await it.check(it.world.a_post("bob", mode=None), authors=frozenset({"bob"}))
+    await it.check(it.world.a_post("bob", strategy=None), authors=frozenset({"bob"}))
 
 
 async def test_an_edit_and_a_deletion_are_seen_once_the_post_s_row_shows_them(it: Waiting) -> None:

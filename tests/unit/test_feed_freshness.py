@@ -258,7 +258,7 @@ async def test_an_edit_that_changes_nothing_lets_the_post_be_cached_again(
 async def test_an_own_post_is_cached_once_its_delivery_is_known(
     world: World, reader: Reader
 ) -> None:
-    planned = world.a_post("alice", mode="pull")
+    planned = world.a_post("alice", strategy="pull")
     post_id = planned.event.post_id  # type: ignore[attr-defined]
     world.publish(planned)
     await world.stores.posts.create(post_id, "alice", "mine")

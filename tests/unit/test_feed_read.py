@@ -13,8 +13,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY, Settings
-from fanfold.http.problems import EngineAway, Invalid
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import EngineAway, Invalid, UserNotFound
 from feed_service.query.cursor import Ranking
 from tests.support.feed import Reader, World, a_reader
 from tests.support.liking import a_departure
@@ -57,7 +56,7 @@ async def test_alice_sees_bob_pushed_and_the_celebrity_pulled_and_first(
 async def test_own_posts_are_in_the_feed_with_their_delivery(world: World, reader: Reader) -> None:
     await world.post("bob")
     await world.post("star")
-    unplanned = await world.post("carol", mode=None)
+    unplanned = await world.post("carol", strategy=None)
     for author, source in (("bob", "push"), ("star", "pull"), ("carol", "push")):
         page, _ = await reader.page(author)
         assert [item.source for item in page.items] == [source]
@@ -68,7 +67,7 @@ async def test_a_post_that_was_pushed_and_pulled_is_shown_once_as_pushed(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "star")
-    post_id = await world.post("star", mode="both")
+    post_id = await world.post("star", strategy="both")
     for ranking in RANKINGS:
         page, _ = await reader.page("alice", ranking=ranking)
         assert [(item.post_id, item.source) for item in page.items] == [(post_id, "push")]
@@ -175,7 +174,7 @@ async def test_a_user_who_left_has_no_feed(
         reader.read_posts("alice", viewer="alice", limit=10, cursor=None),
         reader.read_posts("alice", viewer="bob", limit=10, cursor=None),
     ):
-        with pytest.raises(NoSuchUser):
+        with pytest.raises(UserNotFound):
             await reading
 
 
@@ -532,7 +531,7 @@ async def test_an_author_exists_with_a_name_or_with_posts(world: World, reader: 
         item.author
         for item in (await reader.read_posts("poster", viewer="alice", limit=5, cursor=None)).items
     ] == ["poster"]
-    with pytest.raises(NoSuchUser):
+    with pytest.raises(UserNotFound):
         await reader.read_posts("nobody", viewer="alice", limit=5, cursor=None)
 
 

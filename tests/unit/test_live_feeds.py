@@ -24,8 +24,7 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Post
-from fanfold.http.problems import Invalid
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import Invalid, UserNotFound
 from feed_service.live.client_state import (
     MOST_ITEMS,
     Change,
@@ -128,7 +127,7 @@ class Feed:
         if self.away:
             raise Unavailable("away")
         if self.left:
-            raise NoSuchUser("left")
+            raise UserNotFound("left")
         return Newest(self.items[:limit], frozenset({viewer, "bob"}), self.complete)
 
 
@@ -197,7 +196,7 @@ async def test_a_user_who_left_is_refused_a_stream_but_no_user_while_that_is_unk
     live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
     await live.refuse_left("alice")
     feed.away, feed.left = False, True
-    with pytest.raises(NoSuchUser):
+    with pytest.raises(UserNotFound):
         await live.refuse_left("alice")
 
 

@@ -29,8 +29,7 @@ from fanfold.core.events import (
     UserGone,
     ViewerGraphChanged,
 )
-from fanfold.http.problems import NotNow
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import NotNow, UserNotFound
 from feed_service.live.client_state import Change, State, change, state_of
 from feed_service.query.items import Newest
 
@@ -182,7 +181,7 @@ class LiveFeeds:
         self._plan(feed, WITHOUT_HINT_S)
         try:
             return await self._read_newest(feed.viewer, limit, frozenset(feed.fresh_until_s))
-        except NoSuchUser:
+        except UserNotFound:
             feed.viewer_left = True
             return None
         except Transient as error:

@@ -20,7 +20,7 @@ from uuid import UUID
 from fanfold.core.delivery import Delivery
 from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Post
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import UserNotFound
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
@@ -72,7 +72,7 @@ class FeedQuery:
         if query.graph is None:
             query.graph = await query.coverage.ask("graph", reads.viewer_graph(viewer))
         if query.graph is not None and query.graph.left:
-            raise NoSuchUser("You have left, for good: there is no feed under this id any more.")
+            raise UserNotFound("You have left, for good: there is no feed under this id any more.")
         query.recent_likes = reads.cached_recent_likes(viewer)
         return query
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from fanfold.core.ports import Post, Stores
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.post_resource import PostResource
-from feed_service.access import NoSuchUser
+from fanfold.http.problems import UserNotFound
 from feed_service.budget import within
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
@@ -93,5 +93,5 @@ class ReadPosts:
             raise _not_found()
 
 
-def _not_found() -> NoSuchUser:
-    return NoSuchUser("There is no registered user with this id.")
+def _not_found() -> UserNotFound:
+    return UserNotFound("There is no registered user with this id.")
