@@ -106,7 +106,7 @@ async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
     )
     counts = oracle.follower_counts()
     world: Any = SimpleNamespace(
-        settings=pipeline.settings, clock=pipeline.clock, stores=pipeline.stores, told=[]
+        settings=pipeline.settings, clock=pipeline.clock, stores=pipeline.stores, subscribers=[]
     )
     reader = Reader(world)
     try:
