@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
 from deploy.local.plan import ENGINES, GATEWAY
 from deploy.local.supervisor import Supervisor
@@ -63,7 +63,7 @@ def _runs(pid: int) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make down", description=__doc__)
+    parser = OneLineParser(prog="make down", description=__doc__)
     parser.add_argument("--data", default=".fanfold", help="the directory given to `make up`")
     home = Path(parser.parse_args().data).absolute()
     run_alone(home, lambda: down(home), "make down", interrupted="`make down` again goes on.")

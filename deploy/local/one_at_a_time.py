@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fanfold.core.errors import FanfoldError
+from fanfold.core.errors import FanfoldError, Fault
 from fanfold.core.exit_codes import ExitCode
 
 STOPPED_S = 90.0
@@ -19,6 +19,7 @@ STOPPED_S = 90.0
 SUPERVISOR_ANSWERS_S = 10.0
 
 console = Console(highlight=False)
+errors = Console(highlight=False, stderr=True)
 
 
 def run_alone(home: Path, work: Callable[[], None], name: str, *, interrupted: str) -> None:
@@ -29,7 +30,7 @@ def run_alone(home: Path, work: Callable[[], None], name: str, *, interrupted: s
         with _locked(home):
             work()
     except FanfoldError as error:
-        console.print(f"{name}: {error}", style="red", markup=False)
+        errors.print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(ExitCode.FAILED)
     except KeyboardInterrupt:
         console.print(f"Interrupted; {interrupted}")
@@ -39,7 +40,13 @@ def run_alone(home: Path, work: Callable[[], None], name: str, *, interrupted: s
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Hold the directory's lock; wait while another process holds it."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "lock").open("w")
+    except OSError as error:
+        raise Fault(
+            f"{home} can't be the system's directory ({error.strerror}); choose another with DATA=…"
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

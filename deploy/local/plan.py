@@ -20,6 +20,8 @@ _ENGINE_PORTS = {"kafka": 0, "controller": 1, "cassandra": 2, "storage": 3}
 _GATEWAY_ADMIN = 4
 _API_PORTS = {"post": 5, "graph": 6, "feed": 7}
 _WORKERS_AFTER = 10
+PORTS_OF_A_PLAN = _WORKERS_AFTER + MOST_WORKERS
+"""A block has this many ports after its first."""
 # Some systems limit a Unix socket's path to 104 bytes, and supervisord first binds it with its pid appended.
 _LONGEST_SOCKET_PATH = 92
 

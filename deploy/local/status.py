@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
@@ -17,13 +16,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import SUPERVISOR_ANSWERS_S
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.system import Process, System, read_system
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import ExitCode
-from fanfold.core.settings import Settings
+from fanfold.core.read_settings import read_settings
 from fanfold.ops.status import a_table, print_verdict, print_work, show_status
 from fanfold.ops.work import Status, read_status
 
@@ -71,7 +71,7 @@ class LocalStatus:
 async def read_local_status(system: System) -> LocalStatus:
     """Ask supervisord, every process, and Kafka. Never raises: what is missing is in the status."""
     processes, kafka = await asyncio.gather(
-        _processes(system), read_status(Settings(**system.settings))
+        _processes(system), read_status(read_settings(**system.settings))
     )
     return LocalStatus(tuple(processes), kafka)
 
@@ -149,7 +149,7 @@ def show(home: Path, *, as_json: bool) -> ExitCode:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make status", description=__doc__)
+    parser = OneLineParser(prog="make status", description=__doc__)
     parser.add_argument("--data", default=".fanfold", help="the directory given to `make up`")
     parser.add_argument("--json", action="store_true", help="print JSON for a program")
     arguments = parser.parse_args()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from deploy.local.arguments import OneLineParser, Port
 from deploy.local.data_format import check_data_format
 from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
-from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, Plan
+from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, PORTS_OF_A_PLAN, Plan
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.status import relative
 from deploy.local.supervisor import Supervisor
@@ -23,6 +24,7 @@ from fanfold.adapters.cassandra.migrate import migrate, record_partitions
 from fanfold.adapters.kafka.admin import apply_topics, partition_counts
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault
+from fanfold.core.read_settings import read_settings
 from fanfold.core.retry import Backoff, retry
 from fanfold.core.settings import Settings
 
@@ -35,6 +37,8 @@ def up(wanted: Plan) -> None:
     """Start the system, or what is missing of it. Raises `Fault`, and changes nothing that runs, if the plan can't be met."""
     started_s = time.monotonic()
     check_data_format(wanted)
+    # Before anything starts: the services would exit again and again for a wrong setting.
+    settings = read_settings(**wanted.system().settings)
     supervisor = Supervisor(str(wanted.socket))
     if supervisor.alive():
         _refuse_other_ports(wanted)
@@ -50,7 +54,7 @@ def up(wanted: Plan) -> None:
     for engine in ENGINES:
         supervisor.start(engine)
     _wait(system, ENGINES, started_s)
-    asyncio.run(_prepare(Settings(**system.settings)))
+    asyncio.run(_prepare(settings))
     _say("tables and topics are there", started_s)
     for service in wanted.services:
         supervisor.start(service)
@@ -158,8 +162,7 @@ def _where(plan: Plan, system: System) -> Table:
     return table
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    home = Path(arguments.data).absolute()
+def _plan(home: Path, arguments: argparse.Namespace) -> Plan:
     running = read_system(home)
     workers = arguments.workers or (
         len([process for process in running.processes if process.name.startswith("fanout-")])
@@ -170,14 +173,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make up", description=__doc__)
+    parser = OneLineParser(prog="make up", description=__doc__)
     parser.add_argument(
         "--data", default=".fanfold", help="the directory of data, logs and configuration"
     )
-    parser.add_argument("--port", type=int, default=8080, help="the gateway's port")
+    parser.add_argument("--port", type=Port(), default=8080, help="the gateway's port")
     parser.add_argument(
         "--ports",
-        type=int,
+        type=Port(more=PORTS_OF_A_PLAN),
         default=DEFAULT_FIRST_PORT,
         help="the first port of the block for everything else",
     )
@@ -193,10 +196,10 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
-    plan = _plan(arguments)
+    home = Path(arguments.data).absolute()
     run_alone(
-        plan.home,
-        lambda: up(plan),
+        home,
+        lambda: up(_plan(home, arguments)),
         "make up",
         interrupted="what was started keeps running: `make up` again, or `make down`.",
     )

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from fanfold.core.clock import rfc3339
-from fanfold.core.settings import Settings
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -34,8 +33,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Write every record of at least `log_level` to stderr; called once, by a composition root."""
+def configure_logging(level: str = "info") -> None:
+    """Write every record of at least this level to stderr; called by a composition root."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

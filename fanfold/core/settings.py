@@ -5,19 +5,27 @@ Only composition roots read them; everything else gets what it needs as argument
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, PositiveInt, SecretStr, model_validator
+from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MS_PER_DAY = 24 * 3600 * 1000
+
+# A port of five digits may still be too high; the client says so.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class Settings(BaseSettings):
     """One frozen object for all services: a setting that two of them must agree on has one name and one home."""
 
-    model_config = SettingsConfigDict(env_prefix="FANFOLD_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FANFOLD_", frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     # What a feed is.
     pull_threshold: PositiveInt = Field(
@@ -150,7 +158,7 @@ class Settings(BaseSettings):
         "fanfold", description="Prefix of every topic and group name: `fanfold.posts.v1`."
     )
     cassandra_hosts: str = Field("127.0.0.1", description="Contact points, comma-separated.")
-    cassandra_port: int = Field(9042, description="Cassandra's native port.")
+    cassandra_port: int = Field(9042, ge=1, le=65535, description="Cassandra's native port.")
     cassandra_datacenter: str = Field(
         "datacenter1", description="The local datacenter; all workers are in it."
     )
@@ -181,6 +189,27 @@ class Settings(BaseSettings):
     def known_hosts(self) -> frozenset[str]:
         """The names of `allowed_hosts`."""
         return frozenset(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _addresses(cls, given: str) -> str:
+        if not all(_ADDRESS.fullmatch(address.strip()) for address in given.split(",")):
+            raise ValueError("use host:port,host:port")
+        return given
+
+    @field_validator("cassandra_hosts")
+    @classmethod
+    def _hosts(cls, given: str) -> str:
+        if not all(_HOST.fullmatch(host.strip()) for host in given.split(",")):
+            raise ValueError("use host,host, without ports")
+        return given
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _topic_prefix(cls, given: str) -> str:
+        if _TOPIC_PREFIX.fullmatch(given) is None:
+            raise ValueError("use 1-100 of A-Z a-z 0-9 . _ -")
+        return given
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:

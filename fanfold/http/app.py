@@ -22,6 +22,7 @@ from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.limits import BodyLimits
+from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics
 from fanfold.http.openapi import DocumentedApp
 from fanfold.http.problems import (
@@ -191,11 +192,10 @@ class _Server(uvicorn.Server):
 
 
 async def serve(app: FastAPI, settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop."""
+    """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop. Raises `Fault` if it can't listen."""
+    sockets = listen(settings.host, settings.port)
     config = uvicorn.Config(
         KnownHosts(app, settings.known_hosts),
-        host=settings.host,
-        port=settings.port,
         http=bounded(Bounds(connections=settings.max_connections)),
         lifespan="off",
         access_log=False,
@@ -205,4 +205,4 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_GRACE_S,
     )
-    await _Server(config, on_stop=app.state.on_stop).serve()
+    await _Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))

@@ -1,4 +1,4 @@
-"""A service as a process: logs, the loop, and the exit status."""
+"""A service as a process: settings, logs, the loop, and the exit status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import uvloop
 
@@ -14,19 +14,26 @@ from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.json_logs import configure_logging
 from fanfold.core.settings import Settings
+from fanfold.http.listen import check_address
 
 logger = logging.getLogger(__name__)
 
 
-def run_service(serving: Coroutine[None, None, None], settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM.
+def run_service(
+    serving: Callable[[Settings], Coroutine[None, None, None]], read: Callable[[], Settings]
+) -> None:
+    """Read the settings, and run until SIGINT or SIGTERM.
 
-    Exits with `FAILED`, having logged why, when the service can't start or go on, and with `TERMINATED` when SIGTERM came
-    before it served, or a second time while it was stopping.
+    Exits with `FAILED`, having logged why in one line, when a setting is wrong or when the service can't start or go on, and with
+    `TERMINATED` when SIGTERM came before it served, or a second time while it was stopping.
     """
-    configure_logging(settings)
+    configure_logging()
     try:
-        uvloop.run(_cancelled_by_sigterm(serving))
+        settings = read()
+        configure_logging(settings.log_level)
+        # Before the engines are waited for.
+        check_address(settings.host, settings.port)
+        uvloop.run(_cancelled_by_sigterm(serving(settings)))
     except FanfoldError as error:
         logger.critical("stopped: %s", error)
         sys.exit(ExitCode.FAILED)

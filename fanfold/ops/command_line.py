@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -38,7 +39,22 @@ app.add_typer(dead_letters.app, name="dead-letters")
 def main() -> None:
     """Run the command of the arguments. An expected failure is one line that says what to change."""
     try:
-        app()
+        status = app(standalone_mode=False)
+    except typer.TyperException as error:
+        _complain_of_usage(error)
+        sys.exit(ExitCode.USAGE)
+    except typer.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
     except FanfoldError as error:
         complain(str(error))
         sys.exit(ExitCode.FAILED)
+    if isinstance(status, int):
+        sys.exit(status)
+
+
+def _complain_of_usage(error: Any) -> None:
+    """In one line. Typer would print a box; it has printed the help already where only that was missing."""
+    message = " ".join(error.format_message().split()).replace("Value error, ", "")
+    if message:
+        command = error.ctx.command_path if error.ctx else "fanfold"
+        complain(f"{message.rstrip('.')}; see `{command} --help`")

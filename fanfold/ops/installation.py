@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from fanfold.core.errors import Fault
+from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 
 DESCRIPTION = "system.json"
@@ -14,12 +15,12 @@ DESCRIPTION = "system.json"
 
 def environment() -> Settings:
     """The environment's settings."""
-    return Settings()
+    return read_settings()
 
 
 def settings_of(data: Path) -> Settings:
     """The environment's settings; where they name no Kafka, those of the system in `data`, if there is one."""
-    settings = Settings()
+    settings = read_settings()
     # A trial system that is still in this directory must not receive what is meant for the Kafka that is named.
     if "kafka_bootstrap" in settings.model_fields_set:
         return settings
@@ -30,7 +31,7 @@ def local_settings(data: Path) -> Settings | None:
     """The settings of the system in `data`; None where `make up` never started one. Raises `Fault` if they can't be read."""
     path = data / DESCRIPTION
     try:
-        return Settings(**json.loads(path.read_text())["settings"])
+        return read_settings(**json.loads(path.read_text())["settings"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 console = Console(stderr=True, highlight=False)
 """For people. Standard output is kept for what a program reads: `print_json`, and what a command lists."""
@@ -28,4 +29,4 @@ def print_json(document: Any, *, indent: int | None = None) -> None:
 
 def complain(message: str) -> None:
     """Print why a command failed or stopped early."""
-    console.print(f"[red]fanfold:[/red] {message}", soft_wrap=True)
+    console.print(f"[red]fanfold:[/red] {escape(message)}", soft_wrap=True)

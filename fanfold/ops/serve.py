@@ -25,7 +25,7 @@ def serve(service: Annotated[Service, typer.Argument(help="The service to run.")
 
 
 def dev(
-    port: Annotated[int, typer.Option(help="Port of the whole API.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port of the whole API.", min=0, max=65535)] = 8080,
     data: Annotated[
         Path | None,
         typer.Option(help="Keep the log in this directory; by default it is temporary."),

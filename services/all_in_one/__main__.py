@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from all_in_one import demo
@@ -17,10 +18,13 @@ from all_in_one.system import System, all_in_one
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault
 from fanfold.core.json_logs import configure_logging
+from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import serve
+from fanfold.http.listen import base_url, check_address
 
 LOG_FILE = "log.sqlite"
+_LAST_PORT = 65535
 
 console = Console(highlight=False)
 
@@ -28,11 +32,9 @@ console = Console(highlight=False)
 def run(*, port: int, data: Path | None, with_demo: bool) -> None:
     """Serve on `port` until Ctrl-C. Raises `Fault`, which says what to change, if that is not possible."""
     settings = _settings(port)
-    configure_logging(settings)
-    _refuse_taken_port(settings)
-    with ExitStack() as stack:
-        directory = data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory.mkdir(parents=True, exist_ok=True)
+    configure_logging(settings.log_level)
+    check_address(settings.host, port, choose_port=_another(port))
+    with _directory(data) as directory:
         uvloop.run(_serving(settings, directory / LOG_FILE, kept=bool(data), with_demo=with_demo))
 
 
@@ -55,7 +57,7 @@ async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: boo
 
 def _settings(port: int) -> Settings:
     """The environment's settings, with other defaults: those that the demo needs, and few log lines on the terminal."""
-    settings = Settings()
+    settings = read_settings(port=port)
     for_the_demo = {
         "pull_threshold": demo.PULL_THRESHOLD,
         "overlap_s": demo.OVERLAP_S,
@@ -64,28 +66,38 @@ def _settings(port: int) -> Settings:
     chosen = {
         name: value for name, value in for_the_demo.items() if name not in settings.model_fields_set
     }
-    return settings.model_copy(update={**chosen, "port": port})
+    return settings.model_copy(update=chosen)
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise Fault(
-                f"port {settings.port} is taken; choose another: make run PORT={settings.port + 1}"
-            ) from error
+def _another(port: int) -> str:
+    return f"make run PORT={port + 1 if port < _LAST_PORT else port - 1}"
+
+
+@contextmanager
+def _directory(data: Path | None) -> Iterator[Path]:
+    """The log's directory; without `data` one that is gone afterwards. Raises `Fault`."""
+    if data is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fault(
+            f"{data} can't be the log's directory ({error.strerror}); choose another: make run DATA=.fanfold-run"
+        ) from error
+    yield data
 
 
 def _show(system: System, settings: Settings, took_s: float, commands: list[str]) -> None:
-    base = _base(settings)
+    # An IPv6 address in brackets would be read as markup.
+    shown = escape(base_url(settings.host, settings.port))
     loaded = f"replayed {system.replayed} events" if system.replayed else "loaded the demo"
     console.print(f"{loaded} in {took_s:.1f} s\n")
     urls = Table("what", "where", box=None, header_style="bold", pad_edge=False)
-    urls.add_row("the API, to read and to try", f"{base}/docs")
-    urls.add_row("its description", f"{base}/openapi.json")
-    urls.add_row("metrics", f"{base}/metrics")
+    urls.add_row("the API, to read and to try", f"{shown}/docs")
+    urls.add_row("its description", f"{shown}/openapi.json")
+    urls.add_row("metrics", f"{shown}/metrics")
     console.print(urls)
     console.print(
         f"\n{demo.NAMES['bob']} has {demo.BOB_FOLLOWERS:,} followers and is pushed; {demo.NAMES['nova']} has "
@@ -106,20 +118,13 @@ async def _commands(system: System, settings: Settings) -> list[str]:
             author, before=None, since_ms=0, limit=1
         )
         requests += [f"{author} /posts/{post.post_id}/fanout" for post in newest]
+    base = base_url(settings.host, settings.port)
     reads = [
-        f"curl -s -H 'X-User-Id: {actor}' {_base(settings)}{path}"
+        f"curl -s -H 'X-User-Id: {actor}' {base}{path}"
         for actor, path in (request.split() for request in requests)
     ]
     publish = (
         "curl -s -H 'X-User-Id: bob' -H 'Content-Type: application/json'"
-        f' -d \'{{"content": "Hello again!"}}\' {_base(settings)}/posts'
+        f' -d \'{{"content": "Hello again!"}}\' {base}/posts'
     )
     return [*reads, publish]
-
-
-def _base(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.port}"
-
-
-if __name__ == "__main__":
-    run(port=Settings().port, data=None, with_demo=True)

@@ -8,6 +8,7 @@ from fanfold.adapters.cassandra.migrate import recorded_partitions
 from fanfold.adapters.kafka.admin import partition_counts
 from fanfold.adapters.stacks import real
 from fanfold.core.clock import SystemClock
+from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 from fanfold.http.app import make_app, serve
@@ -49,5 +50,4 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    chosen = Settings()
-    run_service(serving(chosen), chosen)
+    run_service(serving, read_settings)

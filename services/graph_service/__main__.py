@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fanfold.adapters.stacks import real
 from fanfold.core.clock import SystemClock
+from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
 from fanfold.http.process import run_service
@@ -22,5 +23,4 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    chosen = Settings()
-    run_service(serving(chosen), chosen)
+    run_service(serving, read_settings)

@@ -40,7 +40,7 @@ def test_the_help_lists_every_exit_status() -> None:
 def test_an_expected_failure_is_one_line_and_exit_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails() -> None:
+    def fails(*, standalone_mode: bool) -> None:
         raise Fault("stop all workers first")
 
     monkeypatch.setattr(command_line, "app", fails)
