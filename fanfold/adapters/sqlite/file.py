@@ -39,6 +39,10 @@ SELECT MIN(seq) FROM records NOT INDEXED
 WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
 """
 _ENDS = 'SELECT topic, partition, MAX("offset") + 1, MAX(seq) FROM records GROUP BY 1, 2'
+# What `probe` writes is as large as the longest post: where it finds room, so does any one append.
+_PROBE_BYTES = 32 * 1024
+_PROBE_SCHEMA = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, filling BLOB NOT NULL)"
+_PROBE = "INSERT OR REPLACE INTO probe VALUES (1, randomblob(?))"
 _DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
 
 
@@ -73,6 +77,7 @@ class SqliteFile:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._check_format(path.parent)
             self._connection.execute(_SCHEMA)
+            self._connection.execute(_PROBE_SCHEMA)
         except BaseException:
             self._connection.close()
             raise
@@ -137,8 +142,11 @@ class SqliteFile:
     def delete(self, topics: Collection[str]) -> None:
         self._connection.execute(_DELETE, (_json(topics),))
 
-    def ping(self) -> None:
-        self._connection.execute("SELECT 1")
+    def probe(self) -> None:
+        """Write as an append does, durably: a file that can be read may be on a full disk."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_PROBE, (_PROBE_BYTES,))
 
     def close(self) -> None:
         self._connection.close()

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _TAIL_WAIT_S = 0.2
 _TAIL_RECORDS = 1000
+_PROBE_EVERY_S = 1.0
 
 
 class _Append(NamedTuple):
@@ -58,6 +59,8 @@ class SqliteLog:
         self._next_offset: dict[tuple[str, int], int] = {}
         self._last_seq: dict[str, int] = {}
         self._grown = asyncio.Event()
+        self._probe: asyncio.Future[None] | None = None
+        self._probed_at_s = 0.0
         self.acknowledged: dict[str, int] = {}
         """The last `seq` that each consumer group has acknowledged: in memory, like the tables that its handlers fill."""
 
@@ -81,6 +84,8 @@ class SqliteLog:
     async def __aexit__(self, *_: object) -> None:
         if self._writing:
             await self._writing
+        if self._probe:
+            await asyncio.wait([self._probe])
         file, self._file = self._opened(), None
         await self._in_thread(file.close)
         self._thread.shutdown()
@@ -115,7 +120,13 @@ class SqliteLog:
         return 0
 
     async def ping(self) -> None:
-        await self._read(SqliteFile.ping)
+        """Return if the file can be written. Callers within a second share a write, for it waits for the disk."""
+        now_s = self._clock.monotonic_s()
+        if self._probe is None or now_s - self._probed_at_s >= _PROBE_EVERY_S:
+            self._probed_at_s = now_s
+            self._probe = asyncio.ensure_future(self._read(SqliteFile.probe))
+        # Shielded, for a caller that hangs up must not cancel the write of the others.
+        await asyncio.shield(self._probe)
 
     async def clear_internal(self) -> None:
         """Delete the records of internal topics: a replay of the projected ones appends them again."""

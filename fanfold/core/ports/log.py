@@ -119,7 +119,7 @@ class EventLog(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return if the log answers. Raises `Unavailable`."""
+        """Return if the log answers and, where that can be known, takes appends. Raises `Unavailable`."""
         ...
 
 
