@@ -1,4 +1,4 @@
-"""Back and forth over the threshold while posts are fanned out: whenever the dust settles, every feed is the oracle's.
+"""Authors cross the threshold back and forth while posts are fanned out: at quiescence every feed is the oracle's.
 
 Batches are cut anywhere, records come again, and workers die between any two writes.
 """
@@ -45,7 +45,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Episode:
-    """What happens, so many ms apart, and how the worker takes it, before the dust settles."""
+    """Events, so many ms apart, and how the worker takes them, up to quiescence."""
 
     happens: Sequence[tuple[str, str, str]]
     apart_ms: int
@@ -110,7 +110,7 @@ async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
     )
     reader = Reader(world)
     try:
-        for viewer in {*READERS, *STARS} - oracle.left:  # to who has left, HTTP answers 404
+        for viewer in {*READERS, *STARS} - oracle.left:  # HTTP answers users who left with 404
             shown = [str(item.post_id) for item in await reader.whole(viewer)]
             since_ms = pipeline.clock.now_ms() - pipeline.settings.retention_ms
             assert shown == [post[0] for post in oracle.feed(viewer, since_ms=since_ms)]
@@ -121,16 +121,16 @@ async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
 
 
 async def crossings_alternate(pipeline: Pipeline) -> None:
-    """Each once by its id; and what the last one says is so."""
+    """Each crossing is there once by its id, and the last one has the delivery of the row."""
     rows = await pipeline.log.rows([GRAPH], after=0, limit=100_000)
-    told: dict[str, AuthorModeChanged] = {}
+    announced: dict[str, AuthorModeChanged] = {}
     for row in rows:
         if isinstance(event := row.record.event(), AuthorModeChanged):
-            assert told.setdefault(row.record.headers["ce_id"].decode(), event) == event
+            assert announced.setdefault(row.record.headers["ce_id"].decode(), event) == event
     for star in STARS:
-        sides = [each.delivery for each in told.values() if each.author_id == star]
-        assert sides == [("pull", "push")[n % 2] for n in range(len(sides))]
-        assert (await pipeline.user(star)).delivery == (sides[-1] if sides else "push")
+        deliveries = [event.delivery for event in announced.values() if event.author_id == star]
+        assert deliveries == [("pull", "push")[n % 2] for n in range(len(deliveries))]
+        assert (await pipeline.user(star)).delivery == (deliveries[-1] if deliveries else "push")
 
 
 @examples(100)
@@ -150,15 +150,15 @@ async def test_every_feed_is_the_oracles_whichever_way_authors_cross(
 
 @examples(50)
 @given(episodes, episodes, st.sampled_from(STARS))
-async def test_who_leaves_in_the_middle_of_it_is_in_nobodys_feed(
+async def test_an_author_who_leaves_meanwhile_is_in_no_feed(
     before: Episode, after: Episode, star: str
 ) -> None:
-    """What others do about who left, in the same moment and later, comes to nothing."""
+    """Follows of the author at that moment and later come to nothing."""
     async with a_pipeline() as pipeline:
         story = [*before.happens, ("leave", "", star), *after.happens]
-        for kind, reader, each in story:
+        for kind, reader, author in story:
             pipeline.clock.advance(before.apart_ms / 1000)
-            await pipeline.append(happened(kind, reader, each, pipeline.clock.now_ms()))
+            await pipeline.append(happened(kind, reader, author, pipeline.clock.now_ms()))
         await take(pipeline, [*before.cuts, *after.cuts])
         await every_feed_is_the_oracles(pipeline)
         assert (await pipeline.user(star)).follower_count == 0

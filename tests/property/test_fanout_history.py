@@ -132,7 +132,7 @@ steps = st.lists(
 
 @examples(100)
 @given(histories(), steps, st.sampled_from([0, 60]))
-async def test_the_tables_say_what_the_log_says(
+async def test_the_tables_equal_a_fold_of_the_log(
     model: Model, taken: Sequence[Step], overlap_s: int
 ) -> None:
     async with a_pipeline(SMALL.model_copy(update={"overlap_s": overlap_s})) as pipeline:

@@ -65,7 +65,7 @@ def orders(steps: int) -> Iterator[tuple[str, ...]]:
         yield tuple(POSTS if n in posts else GRAPH for n in range(2 * steps))
 
 
-async def test_a_follower_who_comes_while_a_post_is_fanned_out_gets_it_in_every_order() -> None:
+async def test_a_follower_who_is_added_during_a_fan_out_gets_the_post_in_every_order() -> None:
     tried: set[tuple[str, ...]] = set()
     async with a_pipeline() as pipeline:
         for n, order in enumerate(orders(MOST_STEPS)):
@@ -84,7 +84,7 @@ async def test_a_follower_who_comes_while_a_post_is_fanned_out_gets_it_in_every_
     assert len(tried) > 500
 
 
-async def test_a_follower_who_opens_the_next_buckets_while_a_post_is_planned_gets_it_in_every_order() -> (
+async def test_a_follower_who_opens_the_next_generation_during_the_planning_gets_the_post_in_every_order() -> (
     None
 ):
     """The plan names the newest generation: read before the post is there to be backfilled, it would miss theirs."""
@@ -122,7 +122,7 @@ changes = st.lists(
     order=st.lists(st.sampled_from([POSTS, GRAPH]), max_size=40),
     rules=st.sampled_from([SMALL, SUDDEN]),
 )
-async def test_whoever_follows_in_the_end_has_the_post_pushed_or_pulled(
+async def test_every_follower_in_the_end_has_the_post_pushed_or_pulled(
     before: list[tuple[bool, str]],
     during: list[tuple[bool, str]],
     order: list[str],

@@ -84,7 +84,7 @@ steps = st.lists(
 
 @examples(60)
 @given(histories(), steps)
-async def test_likes_are_exact_however_they_are_cut_repeated_and_died_over(
+async def test_likes_are_exact_in_any_batches_after_any_repetition_and_crash(
     model: Model, taken: Sequence[Step]
 ) -> None:
     async with a_pipeline() as pipeline:
@@ -141,7 +141,7 @@ class Dawdling:
     cut=st.integers(1, 12),
     turns=st.tuples(*[st.lists(st.integers(0, 12), max_size=60)] * 2),
 )
-async def test_likes_are_exact_when_a_replaced_worker_goes_on_beside_its_successor(
+async def test_likes_are_exact_while_a_replaced_worker_runs_beside_its_successor(
     model: Model, start: int, zombies: int, cut: int, turns: tuple[list[int], list[int]]
 ) -> None:
     async with a_pipeline() as pipeline:
@@ -150,7 +150,7 @@ async def test_likes_are_exact_when_a_replaced_worker_goes_on_beside_its_success
         if acknowledged := records[:start]:
             await pipeline.worker().handlers()[ENGAGEMENT](acknowledged)
         left = records[start:]
-        zombie, successor = (a_dawdling_worker(pipeline, each) for each in turns)
+        zombie, successor = (a_dawdling_worker(pipeline, turn) for turn in turns)
         batches = [left[n : n + cut] for n in range(0, len(left), cut)]
         await asyncio.gather(
             handle(zombie, [left[:zombies]] if left else []), handle(successor, batches)

@@ -80,7 +80,7 @@ class Race:
         """Run each actor's work, and then what is still queued."""
         actors = {**work, COMMANDS: self.commands()}
         await asyncio.gather(
-            *(asyncio.create_task(self.turns.run(name, each)) for name, each in actors.items())  # type: ignore[arg-type]
+            *(asyncio.create_task(self.turns.run(name, actor)) for name, actor in actors.items())  # type: ignore[arg-type]
         )
         await self.pipeline.drain()
 
@@ -90,7 +90,7 @@ def one_by_one(batch: Sequence[Record]) -> list[list[Record]]:
 
 
 def bursts(seed: int) -> Iterator[str]:
-    """A post, an awakening and its steps, each for a few calls at a time: that one overtakes another as a whole is rare else."""
+    """A post, an awakening and its steps, a few calls at a time each. Else one would rarely overtake another as a whole."""
     rng = random.Random(seed)
     for _ in range(20):
         yield from [rng.choice([POSTS, ACTIVITY, COMMANDS])] * rng.randint(1, 6)

@@ -1,4 +1,4 @@
-"""Crossing the threshold: each crossing is an event, and a changed setting finds everyone it concerns."""
+"""Crossing the threshold: each crossing is an event, and a changed setting reaches every author that it affects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def a_review(author: str = "alice") -> ReviewDelivery:
 
 
 async def crossings(pipeline: Pipeline) -> list[tuple[str, str, int]]:
-    """(ce_id, side, followers) of each as it lies in the log."""
+    """(ce_id, delivery, followers) of each crossing in the log."""
     rows = await pipeline.log.rows([GRAPH], after=0, limit=1000)
     return [
         (row.record.headers["ce_id"].decode(), event.delivery, event.follower_count)
@@ -32,20 +32,20 @@ async def crossings(pipeline: Pipeline) -> list[tuple[str, str, int]]:
     ]
 
 
-def told(found: Sequence[tuple[str, str, int]]) -> list[tuple[str, int]]:
-    return [(side, followers) for _, side, followers in found]
+def deliveries(found: Sequence[tuple[str, str, int]]) -> list[tuple[str, int]]:
+    return [(delivery, followers) for _, delivery, followers in found]
 
 
 @pytest.mark.parametrize("take_events", [1, 2, 100])
-async def test_every_crossing_is_told_once_in_whatever_batches(take_events: int) -> None:
+async def test_every_crossing_is_appended_once_in_any_batches(take_events: int) -> None:
     async with a_pipeline(SMALL.model_copy(update={"take_events": take_events})) as pipeline:
         await pipeline.handle(*THERE_AND_BACK)
         found = await crossings(pipeline)
-        assert told(found) == [("pull", 3), ("push", 2), ("pull", 3), ("push", 2)]
+        assert deliveries(found) == [("pull", 3), ("push", 2), ("pull", 3), ("push", 2)]
         assert len({ce_id for ce_id, _, _ in found}) == 4
 
 
-async def test_a_crossing_says_when_the_log_took_what_caused_it() -> None:
+async def test_a_crossing_has_the_log_time_of_its_cause() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.append(*UP[:2])
         pipeline.clock.advance(7)
@@ -58,7 +58,7 @@ async def test_a_crossing_says_when_the_log_took_what_caused_it() -> None:
         assert (crossing.changed_at, crossing.caused_by) == (from_ms(START_MS + 7000), 2)
 
 
-async def test_what_is_delivered_again_crosses_no_second_time() -> None:
+async def test_redelivered_events_cross_no_second_time() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.append(*THERE_AND_BACK)
         worker = pipeline.worker()
@@ -108,10 +108,10 @@ async def test_a_changed_threshold_is_applied_by_a_review_or_at_the_next_graph_e
         alice = await pipeline.user("alice")
         assert (alice.delivery, alice.follower_count) == (side, 2)
         changed = (side == "pull") != (before == 2)
-        assert told((await crossings(pipeline))[len(first) :]) == [(side, 2)] * changed
+        assert deliveries((await crossings(pipeline))[len(first) :]) == [(side, 2)] * changed
 
 
-async def test_a_review_of_who_is_on_the_right_side_tells_nothing() -> None:
+async def test_a_review_of_an_author_with_the_right_delivery_appends_nothing() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*UP[:2], a_review(), a_review("nobody"))
         assert await crossings(pipeline) == []
@@ -136,7 +136,7 @@ async def test_the_crossing_of_a_review_delivered_again_under_other_settings_cha
         await pipeline.handle(*UP[:2])
         pipeline.settings = LOWER
         await pipeline.handle(a_review())
-        assert told(found := await crossings(pipeline)) == [("pull", 2)]
+        assert deliveries(found := await crossings(pipeline)) == [("pull", 2)]
         pipeline.settings = SMALL
         pipeline.acknowledged[GRAPH] = 0
         await pipeline.drain()
@@ -152,7 +152,7 @@ async def test_after_a_crash_anywhere_in_a_review_its_crossing_is_there_under_on
         await pipeline.append(a_review())
         await pipeline.drain(pipeline.worker(lived))
         expected = await crossings(pipeline)
-    assert told(expected) == [("pull", 2)]
+    assert deliveries(expected) == [("pull", 2)]
 
     for writes in range(lived.written):
         async with a_pipeline() as pipeline:
@@ -170,7 +170,7 @@ async def test_after_a_crash_anywhere_in_a_review_its_crossing_is_there_under_on
 async def test_what_is_counted_between_a_review_and_its_crossing_has_been_decided_already(
     follow_first: bool,
 ) -> None:
-    """Whatever the crossing says then, the last one in the log says what the row does."""
+    """Whatever that crossing says, the last one in the log has the delivery of the row."""
     five = SMALL.model_copy(update={"pull_threshold": 5, "pull_hysteresis": 0.6})
     async with a_pipeline(five.model_copy(update={"pull_threshold": 100})) as pipeline:
         await pipeline.handle(*(a_follow(f"fan-{n}") for n in range(5)))

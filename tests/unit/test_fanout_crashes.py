@@ -101,7 +101,7 @@ def mutes_and_blocks_made_and_ended() -> tuple[list[Event], list[Event]]:
         (mutes_and_blocks_made_and_ended, STEPWISE),
     ],
 )
-async def test_a_worker_that_dies_anywhere_leaves_what_one_that_lives_does(
+async def test_a_worker_that_dies_anywhere_leaves_the_same_tables(
     story: Callable[[], tuple[list[Event], list[Event]]], settings: Settings
 ) -> None:
     before, events = story()
@@ -141,7 +141,7 @@ async def test_a_follow_is_marked_only_once_all_its_posts_are_there(posts: int) 
                     assert await pipeline.timeline(name) == [post.post_id for post in made]
 
 
-async def test_a_worker_that_keeps_dying_gets_there() -> None:
+async def test_a_worker_that_keeps_dying_finishes_in_the_end() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         post = a_post()
         await pipeline.append(*(a_follow(name) for name in NAMES), post)

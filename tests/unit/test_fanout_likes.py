@@ -49,7 +49,7 @@ async def count(pipeline: Pipeline, post: PostCreated) -> int:
     return (await pipeline.stores.likes.count(post.post_id)).likes
 
 
-async def test_a_viral_post_is_one_row_that_is_written_once_a_batch() -> None:
+async def test_the_row_of_a_viral_post_is_written_once_a_batch() -> None:
     async with a_pipeline(IN_ONE_BATCH) as pipeline:
         post, likes = a_post(), CountedLikes(pipeline.stores.likes)
         await pipeline.append(post, *[a_like(post, f"fan-{n}") for n in range(1000)])
@@ -74,7 +74,7 @@ async def test_likes_that_change_nothing_write_no_lists_and_repetitions_write_no
         assert (likes.calls["write_count"], likes.calls["write_recent"]) == (1, 1)
 
 
-async def test_even_a_like_that_changes_nothing_leaves_its_position() -> None:
+async def test_even_a_like_that_changes_nothing_writes_its_offset() -> None:
     async with a_pipeline() as pipeline:
         post = a_post()
         await pipeline.handle(post, a_like(post, "bob"), a_like(post, "bob", ms=START_MS + 1))
@@ -131,7 +131,7 @@ async def tables(pipeline: Pipeline, post: PostCreated) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("taken", [1, 2, 3, 500])
-async def test_a_worker_that_dies_anywhere_leaves_the_likes_that_one_that_lives_does(
+async def test_a_worker_that_dies_anywhere_leaves_the_same_likes(
     taken: int,
 ) -> None:
     settings = Settings(take_events=taken)
@@ -187,7 +187,7 @@ async def test_a_worker_that_reads_likes_ahead_of_the_count_reads_again() -> Non
         assert await count(pipeline, post) == 3
 
 
-def test_a_fold_is_the_same_in_every_cut() -> None:
+def test_a_fold_gives_the_same_result_however_it_is_cut() -> None:
     post = a_post()
     events: list[PostLiked | PostUnliked] = [
         a_like(post, "bob"),

@@ -121,7 +121,7 @@ async def test_a_bug_makes_a_dead_letter_with_its_name_and_is_logged_with_its_tr
     assert any(record.exc_info for record in caplog.records)
 
 
-async def test_a_dead_letter_that_can_not_be_appended_is_retried() -> None:
+async def test_a_dead_letter_that_cannot_be_appended_is_retried() -> None:
     dead_letters = DeadLetters(failures=[Unavailable("log away")])
     projection = Projection({"bob": [Rejected("no")]})
     clock = ManualClock(autojump=True)

@@ -105,7 +105,7 @@ async def test_a_slice_that_is_done_is_not_delivered_again() -> None:
         assert await pipeline.stores.jobs.slices_done(post.post_id) == before
 
 
-async def test_only_a_post_that_comes_again_asks_which_of_its_slices_are_done(
+async def test_only_a_redelivered_post_reads_which_of_its_slices_are_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with a_pipeline() as pipeline:
@@ -162,7 +162,7 @@ async def the_post(pipeline: Pipeline, post: Any) -> Any:
     return (await pipeline.stores.posts.get([post.post_id]))[post.post_id]
 
 
-async def test_an_edit_replaces_the_text_and_says_when() -> None:
+async def test_an_edit_replaces_the_text_and_sets_its_time() -> None:
     async with a_pipeline() as pipeline:
         post = a_post(content="helo")
         await pipeline.handle(post, an_edit(post, "hello"))
@@ -170,7 +170,7 @@ async def test_an_edit_replaces_the_text_and_says_when() -> None:
         assert (stored.content, stored.edited_at_ms) == ("hello", START_MS)
 
 
-async def test_an_edit_that_changes_nothing_leaves_no_mark_but_its_position() -> None:
+async def test_an_edit_that_changes_nothing_writes_only_its_offset() -> None:
     async with a_pipeline() as pipeline:
         post = a_post(content="hello")
         await pipeline.handle(post, an_edit(post, "hello"))
@@ -189,7 +189,7 @@ async def test_replayed_edits_do_not_bring_back_an_older_text() -> None:
         assert (stored.content, stored.edited_at_ms) == ("one", START_MS)
 
 
-async def test_a_deletion_is_for_good() -> None:
+async def test_a_deletion_is_final() -> None:
     async with a_pipeline() as pipeline:
         post = a_post()
         await pipeline.handle(post, a_deletion(post), an_edit(post, "back?"))
@@ -207,7 +207,9 @@ async def test_a_deletion_holds_though_a_later_edit_was_written_through() -> Non
         assert (await the_post(pipeline, post)).deleted
 
 
-async def test_edits_and_deletions_of_what_is_not_there_or_not_ones_own_are_buried() -> None:
+async def test_edits_and_deletions_of_missing_posts_and_of_other_authors_posts_are_dead_lettered() -> (
+    None
+):
     async with a_pipeline() as pipeline:
         post, unknown = a_post(), a_post(by="mallory")
         await pipeline.handle(
@@ -223,7 +225,7 @@ async def test_edits_and_deletions_of_what_is_not_there_or_not_ones_own_are_buri
 # --- follows -------------------------------------------------------------------------------------------
 
 
-async def test_a_follow_is_counted_placed_backfilled_and_marked() -> None:
+async def test_a_follow_is_counted_stored_backfilled_and_marked() -> None:
     async with a_pipeline() as pipeline:
         posts = [a_post(ms=START_MS - n) for n in range(3)]
         await pipeline.handle(*posts, a_follow("bob"))
@@ -234,7 +236,7 @@ async def test_a_follow_is_counted_placed_backfilled_and_marked() -> None:
         assert (follow.active, follow.materialised, follow.since_ms) == (True, True, START_MS)
 
 
-async def test_a_second_follow_renews_nothing_but_its_position() -> None:
+async def test_a_second_follow_changes_only_the_offset() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob"))
         again = a_follow("bob").model_copy(update={"followed_at": at(START_MS + 5)})
@@ -245,7 +247,7 @@ async def test_a_second_follow_renews_nothing_but_its_position() -> None:
         assert follow.materialised
 
 
-async def test_an_unfollow_of_someone_never_followed_only_notes_its_position() -> None:
+async def test_an_unfollow_without_a_follow_writes_only_the_counts_offset() -> None:
     """A block ends follows that mostly never were: an edge for each would let others grow one's tables without bound."""
     async with a_pipeline() as pipeline:
         await pipeline.handle(an_unfollow("bob"))
@@ -255,7 +257,7 @@ async def test_an_unfollow_of_someone_never_followed_only_notes_its_position() -
         assert await pipeline.stores.follows.followers("alice", FollowerBucket(0, 0)) == []
 
 
-async def test_a_follow_that_is_ended_in_the_same_run_leaves_its_end() -> None:
+async def test_a_follow_that_ends_in_the_same_batch_leaves_an_inactive_edge() -> None:
     """A worker that lost its partition may yet write the follow alone: the end, which came later, must stay."""
     async with a_pipeline() as pipeline:
         await pipeline.handle(an_unfollow("bob"), a_follow("bob"), an_unfollow("bob"))
@@ -263,7 +265,7 @@ async def test_a_follow_that_is_ended_in_the_same_run_leaves_its_end() -> None:
         assert (follow.active, follow.offset) == (False, 2)
 
 
-async def test_a_new_follow_is_materialised_anew() -> None:
+async def test_a_renewed_follow_is_materialised_again() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob"), an_unfollow("bob"))
         missed = a_post()
@@ -275,7 +277,9 @@ async def test_a_new_follow_is_materialised_anew() -> None:
         assert (follow.follow_offset, follow.materialised) == (2, True)
 
 
-async def test_the_audience_decides_the_side_and_remembers_the_crossing_in_log_time() -> None:
+async def test_the_follower_count_decides_the_delivery_and_the_row_keeps_the_log_time_of_the_crossing() -> (
+    None
+):
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob"), a_follow("carl"))
         assert (await pipeline.user("alice")).delivery == "push"
@@ -331,7 +335,7 @@ async def test_an_edge_left_in_two_generations_by_a_replaced_worker_is_healed() 
         assert (await pipeline.user("alice")).follower_count == 3
 
 
-async def test_registering_names_a_user_and_leaves_the_standing_alone() -> None:
+async def test_registering_sets_the_name_and_leaves_the_follower_count_alone() -> None:
     async with a_pipeline() as pipeline:
         alice = UserRegistered(user_id="alice", display_name="Alice", registered_at=at(START_MS))
         await pipeline.handle(a_follow("bob"), alice)
@@ -343,7 +347,7 @@ async def test_registering_names_a_user_and_leaves_the_standing_alone() -> None:
 # --- backfill ------------------------------------------------------------------------------------------
 
 
-async def test_a_prolific_authors_posts_are_copied_page_by_page() -> None:
+async def test_the_posts_of_an_author_with_many_are_copied_page_by_page() -> None:
     async with a_pipeline() as pipeline:
         posts = [a_post(ms=START_MS - n) for n in range(250)]
         await pipeline.handle(*posts)
@@ -389,7 +393,7 @@ async def test_an_old_backfill_does_not_vouch_for_a_new_follow() -> None:
         assert not (await pipeline.stores.follows.following("bob"))["alice"].materialised
 
 
-async def test_backfill_copies_what_was_pushed_and_leaves_what_is_pulled() -> None:
+async def test_a_backfill_copies_pushed_posts_and_leaves_pulled_ones() -> None:
     settings = SMALL.model_copy(update={"overlap_s": 0})
     async with a_pipeline(settings) as pipeline:
         pushed = a_post(ms=START_MS - 1)
@@ -403,7 +407,7 @@ async def test_backfill_copies_what_was_pushed_and_leaves_what_is_pulled() -> No
         assert await pipeline.pulled("alice") == [pulled.post_id]
 
 
-async def test_backfill_reaches_back_as_far_as_a_feed_does() -> None:
+async def test_a_backfill_covers_the_retention_window() -> None:
     clock = ManualClock(autojump=True)
     async with a_pipeline(clock=clock) as pipeline:
         inside = a_post(ms=START_MS)

@@ -90,7 +90,7 @@ def test_a_key_that_is_not_the_events_is_rejected(key: bytes | None) -> None:
         read_recorded_event(replace(a_record(a_post()), key=key))
 
 
-def test_an_event_on_anothers_topic_is_rejected() -> None:
+def test_an_event_on_another_topic_is_rejected() -> None:
     with pytest.raises(Rejected, match="belong"):
         read_recorded_event(replace(a_record(a_post()), topic=GRAPH))
 

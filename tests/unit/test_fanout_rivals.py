@@ -127,7 +127,7 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         await slices
 
 
-async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
+async def test_edges_that_are_written_after_their_timeout_are_stored_once() -> None:
     async with a_pipeline(Settings(bucket_followers=2)) as pipeline:
         late: list[tuple[str, list[FollowerEdge]]] = []
 
@@ -145,4 +145,4 @@ async def test_edges_that_land_after_their_timeout_are_stored_once() -> None:
         post = a_post()
         await pipeline.handle(post)
         done = await pipeline.stores.jobs.slices_done(post.post_id)
-        assert sum(each.delivered for each in done.values()) == 3
+        assert sum(slice_done.delivered for slice_done in done.values()) == 3

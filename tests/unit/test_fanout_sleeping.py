@@ -48,8 +48,8 @@ async def marks(pipeline: Pipeline, author: str = "alice") -> tuple[list[str], i
         await pipeline.stores.follows.audience(author, bucket)
         for bucket in buckets_up_to(user.generation)
     ]
-    return sorted(name for each in audiences for name in each.reader_ids), sum(
-        each.asleep for each in audiences
+    return sorted(name for audience in audiences for name in audience.reader_ids), sum(
+        audience.asleep for audience in audiences
     )
 
 
@@ -60,7 +60,7 @@ def saved() -> float:
 # --- sleep ---------------------------------------------------------------------------------------------
 
 
-async def test_a_fan_out_skips_sleepers_and_counts_what_that_saves() -> None:
+async def test_a_fan_out_skips_sleeping_followers_and_counts_the_saved_deliveries() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         names = ["bob", "carl", "dave", "erin", "frank"]
         await pipeline.handle(*(a_follow(name) for name in names), a_sleep("bob"), a_sleep("erin"))
@@ -74,7 +74,7 @@ async def test_a_fan_out_skips_sleepers_and_counts_what_that_saves() -> None:
             assert await found_by(pipeline.stores, name) == {post.post_id}
 
 
-async def test_whoever_sleeps_is_marked_in_every_generation_of_buckets() -> None:
+async def test_a_sleeping_user_is_marked_in_every_generation_of_buckets() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         names = [f"reader-{n}" for n in range(9)]
         await pipeline.handle(*(a_follow(name) for name in names[:2]))
@@ -108,7 +108,7 @@ async def test_marks_stand_only_where_there_is_an_edge(monkeypatch: pytest.Monke
         assert marked == places
 
 
-async def test_sleep_and_awakening_of_one_who_follows_nobody_are_only_noted() -> None:
+async def test_the_sleep_and_awakening_of_a_user_who_follows_nobody_write_only_the_row() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_sleep())
         assert (await pipeline.user("bob")).asleep
@@ -116,7 +116,7 @@ async def test_sleep_and_awakening_of_one_who_follows_nobody_are_only_noted() ->
         assert not (await pipeline.user("bob")).asleep
 
 
-async def test_an_awakening_of_one_who_is_awake_copies_nothing() -> None:
+async def test_the_awakening_of_a_user_who_is_awake_copies_nothing() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), a_post(), an_awakening(), an_awakening())
         assert not await pipeline.log.rows([COMMANDS], after=0, limit=10)
@@ -127,7 +127,7 @@ async def test_an_awakening_of_one_who_is_awake_copies_nothing() -> None:
 # --- awakening -----------------------------------------------------------------------------------------
 
 
-async def test_an_awakening_fills_the_timeline_with_what_was_missed() -> None:
+async def test_an_awakening_copies_the_missed_posts_into_the_timeline() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), a_follow("bob", "zoe"), a_sleep())
         missed = [a_post(ms=START_MS - 2), a_post(by="zoe", ms=START_MS - 1)]
@@ -156,7 +156,7 @@ async def test_pulled_posts_are_not_copied() -> None:
         assert await found_by(pipeline.stores, "bob") == {post.post_id}
 
 
-async def test_a_long_list_and_a_long_history_are_copied_in_steps_each_of_bounded_size() -> None:
+async def test_many_followees_and_long_histories_are_copied_in_steps_of_bounded_size() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         authors = [f"author-{n:02}" for n in range(45)]
         prolific = {"author-03": 250, "author-19": 99, "author-20": 100, "author-44": 101}
@@ -175,7 +175,7 @@ async def test_a_long_list_and_a_long_history_are_copied_in_steps_each_of_bounde
             if isinstance(command := row.record.event(), MaterialiseTimeline)
         ]
         assert 4 <= len(commands) <= 6
-        under_way = [{each.followee_id for each in command.under_way} for command in commands]
+        under_way = [{step.followee_id for step in command.under_way} for command in commands]
         assert under_way[:3] == [set(), {"author-03"}, {"author-03", "author-20"}]
 
 
@@ -218,7 +218,7 @@ async def test_the_end_of_an_old_awakening_does_not_undo_a_later_sleep() -> None
         assert await found_by(pipeline.stores, "bob") == {post.post_id}
 
 
-async def test_steps_of_an_awakening_that_came_to_its_end_already_are_not_repeated() -> None:
+async def test_the_steps_of_an_awakening_that_has_ended_are_not_repeated() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"), a_sleep(), a_post(), an_awakening(), an_awakening())
         user = await pipeline.user("bob")
@@ -338,7 +338,7 @@ async def tables(pipeline: Pipeline, posts: Sequence[PostCreated]) -> dict[str, 
         (in_and_out_of_sleep, SMALL),
     ],
 )
-async def test_a_worker_that_dies_anywhere_in_a_sleep_or_an_awakening_leaves_what_one_that_lives_does(
+async def test_a_worker_that_dies_anywhere_in_a_sleep_or_an_awakening_leaves_the_same_tables(
     story: Callable[[], tuple[list[Event], list[Event]]], settings: Settings
 ) -> None:
     before, events = story()
@@ -364,7 +364,9 @@ async def test_a_worker_that_dies_anywhere_in_a_sleep_or_an_awakening_leaves_wha
             assert await tables(pipeline, posts) == expected, f"after {writes} writes"
 
 
-async def test_wherever_a_worker_dies_a_sleepers_sources_hold_every_post_at_that_moment() -> None:
+async def test_wherever_a_worker_dies_the_sources_of_a_sleeping_users_feed_hold_every_post() -> (
+    None
+):
     """A reader reads at once, also while the worker that died is not back yet."""
     story: list[Event] = [a_sleep(), an_awakening(), a_sleep(), an_awakening()]
     writes, dies = 0, True
@@ -393,7 +395,9 @@ async def test_wherever_a_worker_dies_a_sleepers_sources_hold_every_post_at_that
 
 
 @pytest.mark.parametrize("after", [None, "alice"])
-async def test_a_step_that_is_ahead_of_itself_is_a_dead_letter(after: str | None) -> None:
+async def test_a_step_with_a_followee_under_way_that_was_not_reached_is_dead_lettered(
+    after: str | None,
+) -> None:
     under_way = (UnderWay("bob", new_post_id(START_MS)),)
     step = MaterialiseTimeline(user_id="zoe", woke_offset=1, after=after, under_way=under_way)
     async with a_pipeline() as pipeline:

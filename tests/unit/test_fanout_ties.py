@@ -54,7 +54,7 @@ async def block_of(pipeline: Pipeline, user: str, target: str) -> tuple[bool, in
 @pytest.mark.parametrize(
     ("make", "end", "read"), [(a_mute, an_unmute, mute_of), (a_block, an_unblock, block_of)]
 )
-async def test_a_tie_is_made_kept_ended_and_made_anew(make: Any, end: Any, read: Any) -> None:
+async def test_a_tie_is_made_kept_ended_and_made_again(make: Any, end: Any, read: Any) -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(make("bob"))
         assert await read(pipeline, "bob", "alice") == (True, START_MS)
@@ -67,7 +67,7 @@ async def test_a_tie_is_made_kept_ended_and_made_anew(make: Any, end: Any, read:
 
 
 @pytest.mark.parametrize(("make", "read"), [(a_mute, mute_of), (a_block, block_of)])
-async def test_a_tie_made_again_moves_its_position_for_the_caches_that_wait_for_it(
+async def test_a_tie_made_again_writes_its_offset_for_the_caches_that_wait_for_it(
     make: Any, read: Any
 ) -> None:
     async with a_pipeline() as pipeline:
@@ -79,14 +79,16 @@ async def test_a_tie_made_again_moves_its_position_for_the_caches_that_wait_for_
 
 
 @pytest.mark.parametrize(("end", "read"), [(an_unmute, mute_of), (an_unblock, block_of)])
-async def test_the_end_of_what_never_was_leaves_a_trace(end: Any, read: Any) -> None:
+async def test_the_end_of_a_tie_that_never_began_leaves_an_inactive_row(
+    end: Any, read: Any
+) -> None:
     """A cache or a reader that saw the event waits until the row shows it."""
     async with a_pipeline() as pipeline:
         await pipeline.handle(end("bob"))
         assert await read(pipeline, "bob", "alice") == (False, START_MS)
 
 
-async def test_two_who_block_each_other_end_only_their_own() -> None:
+async def test_two_users_who_block_each_other_end_only_their_own_blocks() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_block("bob", "alice"), a_block("alice", "bob"))
         await pipeline.handle(an_unblock("bob", "alice", ms=LATER_MS))
@@ -129,7 +131,7 @@ async def test_a_block_and_the_unfollows_before_it_may_be_projected_in_either_or
         assert not (await pipeline.stores.follows.following("alice"))["bob"].active
 
 
-async def test_nobody_muting_themselves_stops_a_neighbour() -> None:
+async def test_an_event_about_oneself_is_dead_lettered_and_the_others_are_projected() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_mute("bob", "bob"), a_block("bob", "bob"), a_mute("bob", "alice"))
         assert await mute_of(pipeline, "bob", "alice") == (True, START_MS)
@@ -138,7 +140,7 @@ async def test_nobody_muting_themselves_stops_a_neighbour() -> None:
         assert len(await pipeline.dead_letters()) == 2
 
 
-async def test_what_comes_again_changes_nothing() -> None:
+async def test_redelivered_events_change_nothing() -> None:
     async with a_pipeline() as pipeline:
         history: list[Event] = [a_block("bob"), an_unblock("bob"), a_mute("bob"), an_unmute("bob")]
         history += [a_mute("bob", ms=LATER_MS)]
@@ -162,7 +164,7 @@ def changes(history: Sequence[bool]) -> list[TieChange]:
 
 
 @given(histories, st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=6))
-def test_a_fold_comes_to_the_same_in_whatever_batches_and_however_often(
+def test_a_fold_gives_the_same_result_in_any_batches_and_after_any_repetition(
     history: list[bool], batches: list[tuple[int, int]]
 ) -> None:
     whole = fold_tie("alice", None, changes(history))
@@ -186,7 +188,7 @@ def test_since_is_when_the_last_unbroken_run_began(history: list[bool]) -> None:
         assert tie.since_ms == START_MS + len(history) - run
 
 
-def test_nothing_new_is_nothing_to_write() -> None:
+def test_events_that_are_applied_already_write_nothing() -> None:
     held = Tie("alice", active=True, since_ms=START_MS, offset=20)
     assert fold_tie("alice", held, changes([True, False, True])) is None
 

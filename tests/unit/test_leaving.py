@@ -80,7 +80,7 @@ async def unfollows(pipeline: Pipeline) -> list[tuple[str, str]]:
     ]
 
 
-async def test_who_leaves_is_marked_and_follows_nobody_and_is_followed_by_nobody() -> None:
+async def test_a_user_who_leaves_is_marked_and_has_no_follows_in_either_direction() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*BEFORE)
         given = len(await unfollows(pipeline))
@@ -90,7 +90,7 @@ async def test_who_leaves_is_marked_and_follows_nobody_and_is_followed_by_nobody
         assert len(ended) == len(set(ended)) == 7  # those that were active, once each
 
 
-async def test_the_row_keeps_its_name_and_a_registration_on_its_way_brings_nobody_back() -> None:
+async def test_a_registration_after_a_leave_does_not_undo_it() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_registration(), a_leave(), a_registration())
         alice = await pipeline.user("alice")
@@ -126,7 +126,7 @@ async def longest_append(pipeline: Pipeline, event: Event) -> int:
 
 
 @pytest.mark.parametrize("take_events", [1, 5, 200])
-async def test_a_worker_that_dies_anywhere_ends_them_all_the_same(
+async def test_a_worker_that_dies_anywhere_ends_all_follows_in_the_end(
     take_events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", {"page": 2})
@@ -160,15 +160,15 @@ async def test_a_follow_that_the_log_took_after_the_leave_is_ended(
         await pipeline.handle(a_leave())
         await pipeline.handle(late)
         assert await pipeline.followers("alice") == []
-        assert [each for each in await follows(pipeline, "alice") if each.active] == []
+        assert [follow for follow in await follows(pipeline, "alice") if follow.active] == []
     async with a_pipeline(SMALL.model_copy(update={"take_events": take_events})) as pipeline:
         await pipeline.handle(a_leave(), late)
         assert await pipeline.followers("alice") == []
-        assert [each for each in await follows(pipeline, "alice") if each.active] == []
+        assert [follow for follow in await follows(pipeline, "alice") if follow.active] == []
 
 
 async def test_a_follow_that_its_own_partition_is_late_to_project_is_ended() -> None:
-    """The steps of the leave find no edge yet, so whoever writes it later ends it."""
+    """The steps of the leave find no edge yet, so the worker that writes it later ends it."""
     async with a_pipeline() as pipeline:
         await pipeline.append(a_leave(), a_follow("alice", "zoe"))
         worker = pipeline.worker()
@@ -195,7 +195,7 @@ async def test_a_celebrity_who_leaves_crosses_back_and_every_bucket_is_emptied()
         assert asked == set(buckets_up_to(2))
 
 
-async def test_a_post_on_its_way_when_its_author_left_is_kept_and_stays_hidden() -> None:
+async def test_a_post_that_is_projected_after_its_author_left_stays_hidden() -> None:
     async with a_pipeline() as pipeline:
         post = a_post()
         await pipeline.handle(a_leave(), post)
@@ -203,7 +203,7 @@ async def test_a_post_on_its_way_when_its_author_left_is_kept_and_stays_hidden()
         assert (await pipeline.user("alice")).left
 
 
-async def test_a_command_about_a_bucket_that_does_not_exist_is_buried() -> None:
+async def test_a_command_about_a_bucket_that_does_not_exist_is_dead_lettered() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(EndFollowers(user_id="alice", generation=1, bucket=16))
         [(_, reason)] = await pipeline.dead_letters()
