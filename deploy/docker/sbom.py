@@ -7,6 +7,7 @@ packages that are installed in `ENVIRONMENT`, Python itself, and the Debian pack
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import sys
@@ -44,6 +45,11 @@ def contents(environment: Path, root: Path) -> Bom:
     application.type = ComponentType.APPLICATION
     packages = {name: _described(package) for name, package in installed.items()}
     system = [_python(), *_debian_packages(root)]
+    # Swagger UI's files are copied into the package, so no metadata of an installed package names them.
+    system += [
+        _copied(json.loads(release.read_text()))
+        for release in sorted(site_packages.glob(f"{APPLICATION}/http/static/*.json"))
+    ]
     bom = Bom(components=[*packages.values(), *system])
     bom.metadata.component = application
     bom.metadata.timestamp = _NO_TIME
@@ -64,6 +70,17 @@ def _described(package: Distribution) -> Component:
         version=package.version,
         description=package.metadata["Summary"],
         licenses=_licenses(package),
+        purl=purl,
+        bom_ref=str(purl),
+    )
+
+
+def _copied(release: Mapping[str, str]) -> Component:
+    purl = PackageURL("npm", name=release["name"], version=release["version"])
+    return Component(
+        name=release["name"],
+        version=release["version"],
+        licenses=[LicenseFactory().make_from_string(release["license"])],
         purl=purl,
         bom_ref=str(purl),
     )

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
+from fanfold.http.documentation import add_documentation
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics
@@ -61,6 +62,8 @@ def make_app(
     app = DocumentedApp(
         title=title,
         version="1",
+        # Their pages load Swagger UI from a public content network.
+        docs_url=None,
         redoc_url=None,
         # A redirect would be sent before the credential is checked, and to any host that the `Host` header names.
         redirect_slashes=False,
@@ -75,6 +78,7 @@ def make_app(
     # Included here and not in one another: FastAPI matches a path twice for each level of inclusion.
     for router in (*routers, _operations(ready, alive)):
         app.include_router(router)
+    add_documentation(app)
     return app
 
 
