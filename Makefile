@@ -30,7 +30,7 @@ TEST := $(STAMPS)/test-$(call checksum,requirements/test.txt requirements/dev.tx
 LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run up status down test check soak fmt lock schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test check soak fmt lock lock-jars schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -95,6 +95,9 @@ k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, built once 
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
+	@scripts/lock_jars
 
 schemas: $(RUNTIME) ## Write schemas/events and the lists of schemas/README.md from the event models
 	@.venv/bin/fanfold schema export
