@@ -118,6 +118,10 @@ class Settings(BaseSettings):
         description="Live feeds (`GET …/feed/stream`) that one process keeps open; a live feed reads its feed at most twice a second.",
     )
 
+    live_feeds_per_user: PositiveInt = Field(
+        5, description="Live feeds of one user that one process keeps open; one more answers 429."
+    )
+
     # HTTP.
     host: str = Field("127.0.0.1", description="Address to listen on.")
     allowed_hosts: str = Field(

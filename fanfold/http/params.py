@@ -25,10 +25,16 @@ def _canonical_uuid7(text: str) -> str:
     return text
 
 
-def _decimal(text: str) -> str:
-    if _DECIMAL.fullmatch(text) is None:
-        raise ValueError("Send an integer from 1 to 100.")
-    return text
+def whole_number(least: int, most: int) -> BeforeValidator:
+    """What each parameter that is a number has: plain decimal digits, and one answer for all else."""
+
+    def check(text: str | int) -> int:
+        # A default that a route gives is an integer already.
+        if _DECIMAL.fullmatch(str(text)) is None or not least <= int(text) <= most:
+            raise ValueError(f"Send an integer from {least} to {most}.")
+        return int(text)
+
+    return BeforeValidator(check)
 
 
 def _empty_is_absent(cursor: str | None) -> str | None:
@@ -44,7 +50,7 @@ PostIdPath = Annotated[
 ]
 
 Limit = Annotated[
-    int, Query(ge=1, le=100, description="Items in a page: 1-100."), BeforeValidator(_decimal)
+    int, Query(ge=1, le=100, description="Items in a page: 1-100."), whole_number(1, 100)
 ]
 """Items in a page; each route gives its own default."""
 

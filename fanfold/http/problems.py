@@ -9,6 +9,7 @@
     ├── TooLarge 413, UnsupportedMediaType 415
     ├── Misdirected 421           a host that this server is not
     ├── Invalid 422               well-formed, but wrong: `errors` says where and what to change
+    ├── TooManyRequests 429       one user has more open than one user may
     └── NotNow 503                the same request may succeed later: always with `Retry-After`
         └── EngineAway            the log or the tables did not answer in time
 
@@ -144,6 +145,15 @@ class Invalid(Problem):
     def at(cls, where: str, pointer: str, detail: str) -> Invalid:
         """The problem of one wrong field or parameter; `detail` says what to change."""
         return cls(detail, errors=[WhatToChange(where=where, pointer=pointer, detail=detail)])
+
+
+class TooManyRequests(Problem):
+    status = 429
+    kind = "too-many-requests"
+    title = "Too many requests of one user"
+
+    def __init__(self, detail: str, *, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
 
 
 class NotNow(Problem):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -38,10 +39,11 @@ from feed_service.live.live_feeds import (
     MIN_INTERVAL_S,
     SOON_S,
     WITHOUT_HINT_S,
-    LiveFeed,
     LiveFeeds,
+    TooManyOfYours,
     TooManyStreams,
 )
+from feed_service.live.open_feeds import LiveFeed, OpenFeeds
 from feed_service.query.items import FeedItem, Newest
 from tests.support.clock import START_MS, ManualClock
 
@@ -153,7 +155,7 @@ class Client:
 
 @asynccontextmanager
 async def a_client(feed: Feed, live: LiveFeeds | None = None) -> AsyncIterator[Client]:
-    live = live or LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    live = live or LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
     with live.opened("alice") as stream:
         client = Client(feed, live, stream)
         tasks = [asyncio.create_task(live.tick_forever()), asyncio.create_task(client.follow())]
@@ -193,7 +195,7 @@ async def test_a_stream_ends_when_its_viewer_leaves() -> None:
 
 async def test_a_user_who_left_is_refused_a_stream_but_no_user_while_that_is_unknown() -> None:
     feed = Feed(away=True)
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
     await live.refuse_left("alice")
     feed.away, feed.left = False, True
     with pytest.raises(UserNotFound):
@@ -216,7 +218,7 @@ async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan
 
 async def test_a_post_during_the_first_look_is_sent_as_soon_as_any_other() -> None:
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
     with live.opened("alice") as stream:
         changes = live.changes(stream, {}, limit=20)
         looking = asyncio.ensure_future(anext(changes))
@@ -317,7 +319,7 @@ async def test_one_s_own_follow_causes_a_look_and_another_user_s_does_not() -> N
 
 async def test_stream_slots_are_bounded_and_released() -> None:
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1)
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
     async with a_client(feed, live):
         with pytest.raises(TooManyStreams), live.opened("bob"):
             pass
@@ -332,3 +334,60 @@ async def test_closing_ends_every_stream_and_admits_no_more() -> None:
         assert client.ended
         with pytest.raises(TooManyStreams), client.live.opened("bob"):
             pass
+
+
+async def test_one_user_takes_a_few_slots_and_no_more() -> None:
+    feed = Feed()
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=10, most_per_user=2)
+    with live.opened("alice"), live.opened("alice"):
+        with pytest.raises(TooManyOfYours) as refused, live.opened("alice"):
+            pass
+        assert refused.value.status == 429
+        assert "Retry-After" in refused.value.headers
+        with live.opened("bob"):
+            pass
+    with live.opened("alice"):
+        pass
+
+
+async def test_an_event_costs_what_its_own_streams_cost_however_many_others_are_open() -> None:
+    """A like of a popular author's post came a thousand times a second, and each looked at every stream."""
+    feed = Feed()
+    live = LiveFeeds(feed.newest, clock=feed.clock, most=2_000, most_per_user=1)
+    with ExitStack() as stack:
+        for n in range(1_000):
+            opened = stack.enter_context(live.opened(f"user-{n}"))
+            live._open.show(opened, frozenset({"star", f"author-{n}"}))
+        likes = [
+            PostLiked(post_id=ITEMS[0].post_id, author_id="star", user_id=f"fan-{n}", liked_at=AT)
+            for n in range(1_000)
+        ]
+        began = time.thread_time()
+        for like in likes:
+            live.hint(like)
+        per_like_us = (time.thread_time() - began) * 1000
+        assert per_like_us < 100
+        began = time.thread_time()
+        live._follow_hints()
+        assert (time.thread_time() - began) * 1000 < 20
+        assert len(live._open.showing("author-7")) == 1
+        assert len(live._open.showing("star")) == 1_000
+    assert len(live._open) == 0
+    assert live._open.showing("star") == set()
+
+
+def test_an_index_forgets_authors_who_are_no_longer_shown() -> None:
+    feeds = OpenFeeds()
+    feed = LiveFeed("alice")
+    feeds.add(feed)
+    assert feeds.showing("anybody") == {feed}, (
+        "until its first look has ended it shows every author"
+    )
+    feeds.show(feed, frozenset({"bob", "carol"}))
+    assert feeds.showing("anybody") == set()
+    feeds.show(feed, frozenset({"carol"}))
+    assert (feeds.showing("bob"), feeds.showing("carol")) == (set(), {feed})
+    assert feeds.showing("alice") == {feed}, "a viewer's own posts are in the feed"
+    feeds.remove(feed)
+    assert feeds.showing("carol") == set()
+    assert list(feeds) == []

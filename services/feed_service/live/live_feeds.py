@@ -7,11 +7,10 @@ the tail of the log. A look every few seconds catches changes without an event (
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import assert_never
 
 from prometheus_client import Gauge
@@ -29,8 +28,9 @@ from fanfold.core.events import (
     UserGone,
     ViewerGraphChanged,
 )
-from fanfold.http.problems import NotNow, UserNotFound
+from fanfold.http.problems import NotNow, TooManyRequests, UserNotFound
 from feed_service.live.client_state import Change, State, change, state_of
+from feed_service.live.open_feeds import LiveFeed, OpenFeeds
 from feed_service.query.items import Newest
 
 logger = logging.getLogger(__name__)
@@ -57,31 +57,36 @@ class TooManyStreams(NotNow):
     title = "Too many live feeds"
 
 
+class TooManyOfYours(TooManyRequests):
+    kind = "too-many-of-your-streams"
+    title = "Too many live feeds of one user"
+
+
 ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]
 """Reads a viewer's newest items, at most so many; these authors are pulled even if they are pushed."""
 
 
-@dataclass(eq=False)
-class LiveFeed:
-    """One open stream: the authors it shows (None: not known before the first look), and when its next looks are due."""
+@dataclass(slots=True)
+class _Hint:
+    """What happened to an author's posts since the last tick: `soon`, not a like alone; `posted`, a new post."""
 
-    viewer: str
-    authors: frozenset[str] | None = None
-    looked_at_s: float = float("-inf")
-    looks_at_s: list[float] = field(default_factory=list)
-    fresh_until_s: dict[str, float] = field(default_factory=dict)
-    viewer_left: bool = False
-    look: asyncio.Event = field(default_factory=asyncio.Event)
+    at_s: float
+    soon: bool = False
+    posted: bool = False
 
 
 class LiveFeeds:
-    """The open streams of this process, at most `most`."""
+    """The open streams of this process, at most `most`, and of one user at most `most_per_user`."""
 
-    def __init__(self, read_newest: ReadNewest, *, clock: Clock, most: int) -> None:
+    def __init__(
+        self, read_newest: ReadNewest, *, clock: Clock, most: int, most_per_user: int
+    ) -> None:
         self._read_newest = read_newest
         self._clock = clock
         self._most = most
-        self._open: set[LiveFeed] = set()
+        self._most_per_user = most_per_user
+        self._open = OpenFeeds()
+        self._hints: dict[str, _Hint] = {}
         self._closed = False
 
     async def refuse_left(self, viewer: str) -> None:
@@ -91,7 +96,12 @@ class LiveFeeds:
 
     @contextmanager
     def opened(self, viewer: str) -> Iterator[LiveFeed]:
-        """Reserve a stream slot; release it when the block ends. Answers 503 when none is free, or the process is stopping."""
+        """Reserve a stream slot; release it when the block ends.
+
+        Answers 429 when this viewer has as many as one user may, and 503 when none is free, or the process is stopping.
+        """
+        if len(self._open.of(viewer)) >= self._most_per_user:
+            raise TooManyOfYours(f"Close one of your {self._most_per_user} live feeds first.")
         if self._closed or len(self._open) >= self._most:
             raise TooManyStreams(
                 f"This server has {self._most} live feeds open already. Retry later."
@@ -102,7 +112,7 @@ class LiveFeeds:
         try:
             yield feed
         finally:
-            self._open.discard(feed)
+            self._open.remove(feed)
             _OPEN.dec()
 
     async def changes(
@@ -119,20 +129,21 @@ class LiveFeeds:
             if feed.viewer_left:
                 return
             if newest is not None and newest.complete:
-                feed.authors = newest.authors
+                self._open.show(feed, newest.authors)
                 found = change(client_state, newest.items)
                 if first or found.shown or found.removed:
                     client_state = state_of(newest.items)
                     yield found, client_state
                     first = False
             else:
-                feed.authors = feed.authors or frozenset()
+                self._open.show(feed, feed.authors or frozenset())
                 self._plan(feed, AGAIN_S)
             await self._until_next_look(feed)
 
     async def tick_forever(self) -> None:
         """Wake each stream when a look is due, for ever."""
         while True:
+            self._follow_hints()
             now_s = self._clock.monotonic_s()
             for feed in self._open:
                 rested = now_s - feed.looked_at_s >= MIN_INTERVAL_S
@@ -141,30 +152,43 @@ class LiveFeeds:
             await self._clock.sleep(TICK_S)
 
     def hint(self, event: Event) -> None:
-        """Plan looks for the streams that an event of the log may change."""
+        """Plan looks for the streams that an event of the log may change; those of an author at the next tick.
+
+        A popular post has thousands of likes a second, and its author thousands of streams: once a tick is enough.
+        """
         for changed in event.changes():
             match changed:
                 case PostAdded(author_id):
-                    fresh_until_s = self._clock.monotonic_s() + FRESH_S
-                    for feed in self._seeing(author_id):
-                        feed.fresh_until_s[author_id] = fresh_until_s
-                        self._plan(feed, SOON_S, AGAIN_S)
+                    self._note(author_id, soon=True, posted=True)
                 case LikeChanged(user_id=user_id, author_id=author_id):
-                    for feed in self._seeing(author_id):
-                        soon = user_id == feed.viewer
-                        self._plan(feed, *((SOON_S, AGAIN_S) if soon else (LIKES_S,)))
+                    self._note(author_id)
+                    self._plan_all(self._open.of(user_id))
                 case PostChanged(author_id):
-                    self._plan_all(self._seeing(author_id))
+                    self._note(author_id, soon=True)
                 case NameChanged(user_id) | UserGone(user_id):
-                    self._plan_all(self._seeing(user_id))
+                    self._note(user_id, soon=True)
                 case ViewerGraphChanged(viewer_id, cell):
                     # A sleeper's posts are pulled: that changes how the feed is read, not what it shows.
                     if cell.kind != "asleep":
-                        self._plan_all(feed for feed in self._open if feed.viewer == viewer_id)
+                        self._plan_all(self._open.of(viewer_id))
                 case AwakeningBegun() | DeliveryChanged():
                     pass
                 case _:
                     assert_never(changed)
+
+    def _note(self, author_id: str, *, soon: bool = False, posted: bool = False) -> None:
+        hint = self._hints.setdefault(author_id, _Hint(self._clock.monotonic_s()))
+        hint.soon |= soon
+        hint.posted |= posted
+
+    def _follow_hints(self) -> None:
+        hints, self._hints = self._hints, {}
+        for author_id, hint in hints.items():
+            delays_s = (SOON_S, AGAIN_S) if hint.soon else (LIKES_S,)
+            for feed in self._open.showing(author_id):
+                if hint.posted:
+                    feed.fresh_until_s[author_id] = hint.at_s + FRESH_S
+                self._plan(feed, *delays_s, from_s=hint.at_s)
 
     def close(self) -> None:
         """End every stream. Its client goes on in another process, from the last event id that it has."""
@@ -193,23 +217,15 @@ class LiveFeeds:
             await feed.look.wait()
             feed.look.clear()
 
-    def _seeing(self, author_id: str) -> Iterator[LiveFeed]:
-        # The first look may miss a post that comes meanwhile, so until it has ended every author counts.
-        return (
-            feed
-            for feed in self._open
-            if feed.authors is None or author_id in feed.authors or author_id == feed.viewer
-        )
-
-    def _plan_all(self, feeds: Iterator[LiveFeed]) -> None:
+    def _plan_all(self, feeds: Iterable[LiveFeed]) -> None:
         for feed in feeds:
             self._plan(feed, SOON_S, AGAIN_S)
 
-    def _plan(self, feed: LiveFeed, *delays_s: float) -> None:
+    def _plan(self, feed: LiveFeed, *delays_s: float, from_s: float | None = None) -> None:
         """Plan a look after each of these delays, unless one is due about then already."""
-        now_s = self._clock.monotonic_s()
+        begin_s = self._clock.monotonic_s() if from_s is None else from_s
         for delay_s in delays_s:
-            due_s = now_s + delay_s
+            due_s = begin_s + delay_s
             if not any(
                 due_s - max(delay_s / 2, MIN_INTERVAL_S) <= at_s <= due_s
                 for at_s in feed.looks_at_s

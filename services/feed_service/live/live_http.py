@@ -10,10 +10,11 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from fanfold.http.params import UserIdPath
+from fanfold.http.params import UserIdPath, whole_number
 from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of_id
-from feed_service.live.live_feeds import LiveFeed, LiveFeeds
+from feed_service.live.live_feeds import LiveFeeds
+from feed_service.live.open_feeds import LiveFeed
 
 RECONNECT_MS = 2000
 
@@ -25,7 +26,9 @@ LastEventId = Annotated[
     ),
 ]
 Items = Annotated[
-    int, Query(ge=1, le=MOST_ITEMS, description="How many of the newest posts the client shows.")
+    int,
+    Query(ge=1, le=MOST_ITEMS, description="How many of the newest posts the client shows."),
+    whole_number(1, MOST_ITEMS),
 ]
 
 _ANSWER: dict[str, Any] = {
@@ -89,7 +92,7 @@ def router(live: LiveFeeds) -> APIRouter:
     @api.get(
         "/users/{user_id}/feed/stream",
         response_class=EventSourceResponse,
-        responses={200: _ANSWER},
+        responses={200: _ANSWER, 429: {"description": "The user has too many live feeds open."}},
     )
     async def stream_feed(
         feed: LiveFeed = opened,
