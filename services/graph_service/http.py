@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
@@ -13,6 +14,7 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.core.text import NAME_MAX_CHARS, display_name_error
 from fanfold.http.auth import Actor
+from fanfold.http.blocks import refuse_active
 from fanfold.http.guards import OWN, write_guards
 from fanfold.http.openapi import NAME_PATTERN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
@@ -23,7 +25,7 @@ from graph_service import leaving_http, ties_http
 from graph_service.follow import follow, unfollow
 from graph_service.follow_limit import FollowLimit
 from graph_service.lists import Connections, list_followers, list_following
-from graph_service.profile import Profile, read_profile, register
+from graph_service.profile import Profile, read_profile, refuse_unregistered, register
 
 
 class NameGiven(BaseModel):
@@ -100,7 +102,7 @@ class GraphRoutes:
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """List the users that a user follows."""
-        await self._known(user_id, actor)
+        await self._visible(user_id, actor)
         follows = self.engines.stores.follows
         return await list_following(user_id, cursor=cursor, limit=limit, follows=follows)
 
@@ -108,14 +110,25 @@ class GraphRoutes:
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """List a user's followers."""
-        user = await self._known(user_id, actor)
+        user = await self._visible(user_id, actor)
         follows = self.engines.stores.follows
         return await list_followers(user, cursor=cursor, limit=limit, follows=follows)
 
-    async def _known(self, user_id: str, actor: str) -> User:
-        """The user's row; 404 for an unregistered user, except the actor, who can follow without being registered."""
-        user = await self.engines.stores.users.get(user_id)
-        if user.left or (user.display_name is None and user_id != actor):
+    async def _visible(self, user_id: str, actor: str) -> User:
+        """The row of a user whose lists the actor may see.
+
+        404 for an unregistered user, except the actor, who can follow without being registered; 403 across a block.
+        """
+        stores = self.engines.stores
+        if user_id == actor:
+            user = await stores.users.get(user_id)
+        else:
+            user, blocks = await asyncio.gather(
+                stores.users.get(user_id), stores.ties.blocks_between(actor, user_id)
+            )
+            refuse_unregistered(user)
+            refuse_active(blocks)
+        if user.left:
             raise UserNotFound("There is no registered user with this id.")
         return user
 
@@ -148,8 +161,9 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         target, do.unfollow_user, methods=["DELETE"], status_code=204, responses=ended
     )
     reads.add_api_route(user, do.read_user, methods=["GET"])
-    reads.add_api_route("/users/{user_id}/following", do.read_following, methods=["GET"])
-    reads.add_api_route("/users/{user_id}/followers", do.read_followers, methods=["GET"])
+    across: Responses = {403: {"description": "There is a block between the two."}}
+    for name, read in (("following", do.read_following), ("followers", do.read_followers)):
+        reads.add_api_route(f"{user}/{name}", read, methods=["GET"], responses=across)
     return [
         writes,
         reads,

@@ -1,4 +1,8 @@
-"""Pages of followed, muted and blocked users and of followers. A page is full unless the list ends with it."""
+"""Pages of followed, muted and blocked users and of followers.
+
+A page is full unless the list ends with it; but one request passes a bounded number of ended follows. Where they are many, a
+page of followers is short, even empty, and its cursor goes on.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,11 @@ from fanfold.core.ports import FollowerEdge, Follows, Ties, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.openapi import Rfc3339
 
-# Buckets that are read at once: a generation that has just opened has many, and most of them are empty.
-_MOST_BUCKETS = 64
+ROWS_A_READ = 100
+"""At least so many: a page of one would otherwise read two rows at a time past all follows that have ended."""
+
+READS_A_REQUEST = 64
+"""At most so many, several at once: a generation that has just opened has many buckets, and most of them are empty."""
 
 
 class Connection(BaseModel):
@@ -30,7 +37,9 @@ class Connections(BaseModel):
     """One page."""
 
     items: list[Connection]
-    next_cursor: str | None = Field(description="Null on the last page.")
+    next_cursor: str | None = Field(
+        description="Null on the last page. A page of followers before it may be short, or empty, where many follows have ended."
+    )
 
 
 async def list_following(
@@ -82,22 +91,23 @@ async def list_followers(
     scope = f"followers:{user.user_id}"
     start = _Start(FollowerBucket(0, 0), "")
     if cursor:
-        start = _parse(decode_cursor(cursor, scope=scope))
-    page = await _active(user, start, limit + 1, follows)
+        start = _parse(decode_cursor(cursor, scope=scope), user.generation)
+    found, rest = await _active(user, start, limit + 1, follows)
+    if len(found) > limit:
+        bucket, edge = found[limit - 1]
+        rest = _Start(bucket, edge.follower_id)
     items = [
         Connection(user_id=edge.follower_id, since=rfc3339(edge.since_ms))
-        for _, edge in page[:limit]
+        for _, edge in found[:limit]
     ]
-    next_cursor = None
-    if len(page) > limit:
-        bucket, edge = page[limit - 1]
-        next_cursor = encode_cursor(
-            f"{bucket.generation}.{bucket.bucket}.{edge.follower_id}".encode(), scope=scope
-        )
-    return Connections(items=items, next_cursor=next_cursor)
+    return Connections(items=items, next_cursor=rest and encode_cursor(_packed(rest), scope=scope))
 
 
-def _parse(payload: bytes) -> _Start:
+def _packed(start: _Start) -> bytes:
+    return f"{start.bucket.generation}.{start.bucket.bucket}.{start.follower_id}".encode()
+
+
+def _parse(payload: bytes, newest_generation: int) -> _Start:
     # Anyone can compute the checksum, so the payload may still be nonsense.
     try:
         generation, bucket, follower_id = payload.decode().split(".", 2)
@@ -105,7 +115,7 @@ def _parse(payload: bytes) -> _Start:
         exists = 0 <= start.bucket.bucket < BUCKETS_IN_GENERATION[start.bucket.generation]
     except (ValueError, IndexError) as error:
         raise refused_cursor() from error
-    if not exists or start.bucket.generation < 0:
+    if not exists or not 0 <= start.bucket.generation <= newest_generation:
         raise refused_cursor()
     return start
 
@@ -113,34 +123,45 @@ def _parse(payload: bytes) -> _Start:
 _Found = list[tuple[FollowerBucket, FollowerEdge]]
 
 
-async def _active(user: User, start: _Start, wanted: int, follows: Follows) -> _Found:
-    """The next `wanted` active followers, or all that remain."""
-    found = await _active_in_bucket(user, start.bucket, start.follower_id, wanted, follows)
-    buckets = _buckets_after(start.bucket, user.generation)
-    width = 1
-    while len(found) < wanted and (batch := list(islice(buckets, width))):
-        missing = wanted - len(found)
-        for more in await asyncio.gather(
-            *(_active_in_bucket(user, bucket, "", missing, follows) for bucket in batch)
-        ):
-            found += more
-        width = min(2 * width, _MOST_BUCKETS)
-    return found[:wanted]
+async def _active(
+    user: User, start: _Start, wanted: int, follows: Follows
+) -> tuple[_Found, _Start | None]:
+    """The next `wanted` active followers, and where the rest begins (None: nothing remains).
 
-
-async def _active_in_bucket(
-    user: User, bucket: FollowerBucket, after: str, wanted: int, follows: Follows
-) -> _Found:
-    """Reads on past ended follows, so that they don't shorten the page."""
+    Fewer where the list ends, or after as many reads as a request may make.
+    """
     found: _Found = []
-    while len(found) < wanted:
-        edges = await follows.followers(user.user_id, bucket, after=after or None, limit=wanted)
-        found += [(bucket, edge) for edge in edges if edge.active]
-        if len(edges) < wanted:
-            break
-        after = edges[-1].follower_id
-    return found[:wanted]
+    rows, reads, width = max(ROWS_A_READ, wanted), 0, 1
+    while True:
+        buckets = list(islice(_buckets_from(start.bucket, user.generation), width))
+        pages = await asyncio.gather(
+            *(
+                follows.followers(
+                    user.user_id,
+                    bucket,
+                    after=start.follower_id or None if bucket == start.bucket else None,
+                    limit=rows,
+                )
+                for bucket in buckets
+            )
+        )
+        reads += len(buckets)
+        rest = _next(buckets[-1], user.generation)
+        for bucket, edges in zip(buckets, pages, strict=True):
+            found += [(bucket, edge) for edge in edges if edge.active]
+            if len(edges) == rows:
+                # This bucket has more, and it comes before the others.
+                rest = _Start(bucket, edges[-1].follower_id)
+                break
+        if len(found) >= wanted or rest is None or reads >= READS_A_REQUEST:
+            return found[:wanted], rest
+        start, width = rest, min(2 * width, READS_A_REQUEST - reads)
 
 
-def _buckets_after(bucket: FollowerBucket, newest_generation: int) -> Iterator[FollowerBucket]:
-    return (later for later in buckets_up_to(newest_generation) if later > bucket)
+def _next(bucket: FollowerBucket, newest_generation: int) -> _Start | None:
+    following = next(islice(_buckets_from(bucket, newest_generation), 1, None), None)
+    return None if following is None else _Start(following, "")
+
+
+def _buckets_from(first: FollowerBucket, newest_generation: int) -> Iterator[FollowerBucket]:
+    return (bucket for bucket in buckets_up_to(newest_generation) if bucket >= first)

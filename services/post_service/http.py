@@ -97,21 +97,15 @@ class PostRoutes:
 
     async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
         """Read a post."""
-        post, author = await self._visible(post_id)
-        blocked, liked = await asyncio.gather(
-            blocked_between(actor, post.author_id, ties=self.engines.stores.ties),
-            self._liked_by(actor, post),
-        )
-        if blocked:
-            raise PostNotFound("There is no post with this id.")
-        return post_answer(post, author, liked_by_me=liked)
+        post, author = await self._visible(post_id, actor)
+        return post_answer(post, author, liked_by_me=await self._liked_by(actor, post))
 
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
     ) -> PostAnswer:
         """Replace the text of one's own post."""
         self._check(body)
-        post, author = await self._visible(post_id)
+        post, author = await self._visible(post_id, actor)
         refuse_others(post, actor)
         liked = await self._liked_by(actor, post)
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
@@ -124,7 +118,7 @@ class PostRoutes:
         """Delete one's own post, for good. Deleting it again changes nothing."""
         post = await self._existing(post_id)
         if post.author_id != actor:
-            await self._visible(post_id)
+            await self._visible(post_id, actor)
         refuse_others(post, actor)
         position = await delete_post(
             post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
@@ -133,7 +127,7 @@ class PostRoutes:
 
     async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
         """Read the progress of the fan-out of one's own post."""
-        post, _ = await self._visible(post_id)
+        post, _ = await self._visible(post_id, actor)
         refuse_others(post, actor)
         return await read_fanout_status(post_id, jobs=self.engines.stores.jobs)
 
@@ -141,13 +135,23 @@ class PostRoutes:
         posts = self.engines.stores.posts
         return await existing_post(post_id, posts=posts, clock=self.clock, settings=self.settings)
 
-    async def _visible(self, post_id: PostIdPath) -> tuple[Post, User]:
-        """A post and its author's row. Answers 404 for a post that is deleted, or whose author has left."""
+    async def _visible(self, post_id: PostIdPath, actor: str) -> tuple[Post, User]:
+        """A post and its author's row. Answers 404 for a post that is deleted, whose author has left, or across a block."""
+        stores = self.engines.stores
         post = await self._existing(post_id)
         refuse_deleted(post)
-        author = await self.engines.stores.users.get(post.author_id)
+        author, blocked = await asyncio.gather(
+            stores.users.get(post.author_id), self._blocked(actor, post.author_id)
+        )
         refuse_left_author(author)
+        if blocked:
+            raise PostNotFound("There is no post with this id.")
         return post, author
+
+    async def _blocked(self, actor: str, author_id: str) -> bool:
+        if actor == author_id:
+            return False
+        return await blocked_between(actor, author_id, ties=self.engines.stores.ties)
 
     async def _liked_by(self, user_id: str, post: Post) -> bool:
         return bool(await self.engines.stores.likes.of_user(user_id, [post.post_id]))

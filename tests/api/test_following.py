@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 import pytest
 
 from fanfold.core.clock import rfc3339
 from fanfold.core.events import UserFollowed, UserUnfollowed
+from fanfold.core.ports import FollowerEdge, User
 from fanfold.core.settings import Settings
+from fanfold.http.cursors import encode_cursor
+from graph_service.lists import READS_A_REQUEST, ROWS_A_READ
 from tests.support.app import WriteSide, a_write_side
 
 
@@ -112,19 +117,20 @@ async def test_following_more_than_the_maximum_is_409_until_someone_is_unfollowe
         assert (await follow(api, "alice", "c")).status_code == 204
 
 
-async def test_pages_are_full_although_many_unfollowed(api: WriteSide) -> None:
-    followers = [f"f{n:02}" for n in range(40)]
-    await api.registered("star", *followers)
-    for follower in followers:
-        await follow(api, follower, "star")
-        await api.project()  # one by one, so that several generations of buckets are used
-    for follower in followers[::3]:
-        await unfollow(api, follower, "star")
-    await api.project()
-    stay = {follower for n, follower in enumerate(followers) if n % 3}
-    got = await pages(api, "/users/star/followers", limit=7)
-    assert [len(page) for page in got] == [7, 7, 7, 5]
-    assert sorted(user_id for page in got for user_id in page) == sorted(stay)
+async def test_pages_are_full_although_many_unfollowed() -> None:
+    async with a_write_side(Settings(bucket_followers=4)) as api:
+        followers = [f"f{n:02}" for n in range(40)]
+        await api.registered("star", *followers)
+        for follower in followers:
+            await follow(api, follower, "star")
+            await api.project()  # one by one, so that several generations of buckets are used
+        for follower in followers[::3]:
+            await unfollow(api, follower, "star")
+        await api.project()
+        stay = {follower for n, follower in enumerate(followers) if n % 3}
+        got = await pages(api, "/users/star/followers", limit=7)
+        assert [len(page) for page in got] == [7, 7, 7, 5]
+        assert sorted(user_id for page in got for user_id in page) == sorted(stay)
 
 
 async def test_a_page_is_full_although_most_followers_of_one_bucket_unfollowed() -> None:
@@ -189,3 +195,77 @@ async def test_without_the_tables_follows_and_lists_are_503(api: WriteSide) -> N
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert "the tables" in refused.json()["detail"]
     assert len(await api.events()) == 1
+
+
+async def seeded(api: WriteSide, edges: int, *, generation: int = 0) -> None:
+    """An author whose followers have all left again, but for the last one."""
+    await api.registered("star")
+    stores = api.pipeline.stores
+    await stores.users.write_follower_count(
+        User("star", follower_count=1, generation=generation), offset=edges
+    )
+    await stores.follows.write_followers(
+        "star",
+        [FollowerEdge(f"f{n:05}", generation, n == edges - 1, 0, n, n) for n in range(edges)],
+    )
+
+
+def counted_reads(api: WriteSide, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows that each read of followers may return."""
+    reads: list[int] = []
+    followers = type(api.pipeline.stores.follows).followers
+
+    async def counting(self: Any, *where: Any, limit: int, **more: Any) -> list[FollowerEdge]:
+        reads.append(limit)
+        return await followers(self, *where, limit=limit, **more)
+
+    monkeypatch.setattr(type(api.pipeline.stores.follows), "followers", counting)
+    return reads
+
+
+@pytest.mark.parametrize("limit", [1, 20, 100])
+async def test_a_request_passes_a_bounded_number_of_ended_follows(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    async with a_write_side(Settings(bucket_followers=100_000)) as api:
+        await seeded(api, 30_000)
+        reads = counted_reads(api, monkeypatch)
+        first = (await api("GET", "/users/star/followers", params={"limit": limit})).json()
+        assert first["items"] == []
+        assert first["next_cursor"] is not None, "the list goes on behind a short page"
+        assert len(reads) <= READS_A_REQUEST
+        assert min(reads) >= ROWS_A_READ
+        found = [
+            name for page in await pages(api, "/users/star/followers", limit=limit) for name in page
+        ]
+        assert found == ["f29999"]
+
+
+async def test_a_generation_of_empty_buckets_takes_a_bounded_number_of_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_write_side() as api:
+        await seeded(api, 1, generation=3)
+        reads = counted_reads(api, monkeypatch)
+        page = (await api("GET", "/users/star/followers")).json()
+        assert len(reads) <= READS_A_REQUEST
+        found = [item["user_id"] for item in page["items"]]
+        while page["next_cursor"]:
+            reads.clear()
+            query = {"cursor": page["next_cursor"]}
+            page = (await api("GET", "/users/star/followers", params=query)).json()
+            assert len(reads) <= READS_A_REQUEST
+            found += [item["user_id"] for item in page["items"]]
+        assert found == ["f00000"]
+
+
+@pytest.mark.parametrize("place", ["1.0.", "4.65535.x", "4.0.", "0.1.x", "-1.0.x", "9.0.x"])
+async def test_a_forged_cursor_into_buckets_that_do_not_exist_is_refused(
+    api: WriteSide, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    await seeded(api, 1)
+    reads = counted_reads(api, monkeypatch)
+    cursor = encode_cursor(place.encode(), scope="followers:star")
+    answer = await api("GET", "/users/star/followers", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert reads == []

@@ -129,8 +129,8 @@ async def test_a_block_ends_the_follows_of_both_before_it_is_made(api: WriteSide
     await api.project()
     for user in ("alice", "bob"):
         assert (await api("GET", f"/users/{user}")).json()["follower_count"] == 0
-        assert (await api("GET", f"/users/{user}/following")).json()["items"] == []
-        assert (await api("GET", f"/users/{user}/followers")).json()["items"] == []
+        for path in (f"/users/{user}/following", f"/users/{user}/followers"):
+            assert (await api("GET", path, actor=user)).json()["items"] == []
     # All three are named, so that a read that waits for them waits for the whole block.
     named = [Position.parse(text) for text in blocked.headers["fanfold-position"].split(", ")]
     records = [await api.pipeline.log.read(position) for position in named]
@@ -174,6 +174,35 @@ async def test_across_a_block_a_profile_is_visible_and_an_unfollow_possible(api:
     await api.project()
     assert (await api("GET", "/users/alice", actor="bob")).status_code == 200
     assert (await api("DELETE", "/users/bob/following/alice", actor="bob")).status_code == 204
+
+
+@pytest.mark.parametrize("asks", ["alice", "bob"])
+async def test_across_a_block_one_rule_holds_on_every_route(api: WriteSide, asks: str) -> None:
+    """A profile is visible; lists, a follow and a like are refused; a post is not there, for every method."""
+    other = "bob" if asks == "alice" else "alice"
+    await api.registered("alice", "bob")
+    post_id = await api.posted(by=other)
+    await tie(api, "blocked", "alice", "bob")
+    await api.project()
+    body = {"content": "x"}
+    expected = {
+        ("GET", f"/users/{other}"): 200,
+        ("GET", f"/users/{other}/following"): 403,
+        ("GET", f"/users/{other}/followers"): 403,
+        ("PUT", f"/users/{asks}/following/{other}"): 403,
+        ("PUT", f"/posts/{post_id}/like"): 403,
+        ("GET", f"/posts/{post_id}"): 404,
+        ("PATCH", f"/posts/{post_id}"): 404,
+        ("DELETE", f"/posts/{post_id}"): 404,
+        ("GET", f"/posts/{post_id}/fanout"): 404,
+    }
+    answers = {
+        (method, path): (
+            await api(method, path, actor=asks, json=body if method == "PATCH" else None)
+        ).status_code
+        for method, path in expected
+    }
+    assert answers == expected
 
 
 async def test_a_mute_ends_no_follow_and_refuses_none(api: WriteSide) -> None:
