@@ -60,12 +60,7 @@ async def feed_reader(
         apply=reads.apply_awaited,
         recent=tail.recent,
     )
-    live = LiveFeeds(
-        feeds.newest,
-        clock=clock,
-        most=settings.live_feeds,
-        most_per_user=settings.live_feeds_per_user,
-    )
+    live = LiveFeeds(feeds.newest, settings=settings, clock=clock)
 
     def apply(event: Event, offset: int) -> None:
         reads.apply(event, offset)

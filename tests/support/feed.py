@@ -360,7 +360,9 @@ class Reader:
         self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]
         self.feeds = Feeds(self.reads, presence=self.presence, settings=settings, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
-        self.live = LiveFeeds(self.feeds.newest, clock=clock, most=2, most_per_user=5)
+        self.live = LiveFeeds(
+            self.feeds.newest, clock=clock, settings=Settings(live_feeds=2, live_feeds_per_user=5)
+        )
         self.after_writes = AfterWrites(
             log=self.log,  # type: ignore[arg-type]
             stores=stores,

@@ -25,6 +25,7 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Post
+from fanfold.core.settings import Settings
 from fanfold.http.problems import Invalid, UserNotFound
 from feed_service.live.client_state import (
     MOST_ITEMS,
@@ -155,7 +156,9 @@ class Client:
 
 @asynccontextmanager
 async def a_client(feed: Feed, live: LiveFeeds | None = None) -> AsyncIterator[Client]:
-    live = live or LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
+    live = live or LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=1, live_feeds_per_user=1)
+    )
     with live.opened("alice") as stream:
         client = Client(feed, live, stream)
         tasks = [asyncio.create_task(live.tick_forever()), asyncio.create_task(client.follow())]
@@ -195,7 +198,9 @@ async def test_a_stream_ends_when_its_viewer_leaves() -> None:
 
 async def test_a_user_who_left_is_refused_a_stream_but_no_user_while_that_is_unknown() -> None:
     feed = Feed(away=True)
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
+    live = LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=1, live_feeds_per_user=1)
+    )
     await live.refuse_left("alice")
     feed.away, feed.left = False, True
     with pytest.raises(UserNotFound):
@@ -218,7 +223,9 @@ async def test_a_post_of_a_followed_author_is_sent_soon_and_pulled_until_its_fan
 
 async def test_a_post_during_the_first_look_is_sent_as_soon_as_any_other() -> None:
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
+    live = LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=1, live_feeds_per_user=1)
+    )
     with live.opened("alice") as stream:
         changes = live.changes(stream, {}, limit=20)
         looking = asyncio.ensure_future(anext(changes))
@@ -319,7 +326,9 @@ async def test_one_s_own_follow_causes_a_look_and_another_user_s_does_not() -> N
 
 async def test_stream_slots_are_bounded_and_released() -> None:
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=1, most_per_user=1)
+    live = LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=1, live_feeds_per_user=1)
+    )
     async with a_client(feed, live):
         with pytest.raises(TooManyStreams), live.opened("bob"):
             pass
@@ -338,7 +347,9 @@ async def test_closing_ends_every_stream_and_admits_no_more() -> None:
 
 async def test_one_user_takes_a_few_slots_and_no_more() -> None:
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=10, most_per_user=2)
+    live = LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=10, live_feeds_per_user=2)
+    )
     with live.opened("alice"), live.opened("alice"):
         with pytest.raises(TooManyOfYours) as refused, live.opened("alice"):
             pass
@@ -353,7 +364,9 @@ async def test_one_user_takes_a_few_slots_and_no_more() -> None:
 async def test_an_event_costs_what_its_own_streams_cost_however_many_others_are_open() -> None:
     """A like of a popular author's post came a thousand times a second, and each looked at every stream."""
     feed = Feed()
-    live = LiveFeeds(feed.newest, clock=feed.clock, most=2_000, most_per_user=1)
+    live = LiveFeeds(
+        feed.newest, clock=feed.clock, settings=Settings(live_feeds=2_000, live_feeds_per_user=1)
+    )
     with ExitStack() as stack:
         for n in range(1_000):
             opened = stack.enter_context(live.opened(f"user-{n}"))

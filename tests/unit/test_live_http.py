@@ -31,7 +31,9 @@ class Client:
 
     async def connect(self, *, events: int, limit: int = MOST_ITEMS) -> None:
         """Follow until level, or until it is cut off after so many events."""
-        live = LiveFeeds(self.newest, clock=ManualClock(), most=1, most_per_user=1)
+        live = LiveFeeds(
+            self.newest, clock=ManualClock(), settings=Settings(live_feeds=1, live_feeds_per_user=1)
+        )
         routes = LiveRoutes(live)
         state = await routes.client_state("alice", self.last_id)
         with live.opened("alice") as opened:

@@ -28,6 +28,7 @@ from fanfold.core.events import (
     UserGone,
     ViewerGraphChanged,
 )
+from fanfold.core.settings import Settings
 from fanfold.http.problems import NotNow, TooManyRequests, UserNotFound
 from feed_service.live.client_state import Change, State, change, state_of
 from feed_service.live.open_feeds import LiveFeed, OpenFeeds
@@ -76,15 +77,13 @@ class _Hint:
 
 
 class LiveFeeds:
-    """The open streams of this process, at most `most`, and of one user at most `most_per_user`."""
+    """The open streams of this process: as many in all, and of one user, as the settings say."""
 
-    def __init__(
-        self, read_newest: ReadNewest, *, clock: Clock, most: int, most_per_user: int
-    ) -> None:
+    def __init__(self, read_newest: ReadNewest, *, settings: Settings, clock: Clock) -> None:
         self._read_newest = read_newest
         self._clock = clock
-        self._most = most
-        self._most_per_user = most_per_user
+        self._most = settings.live_feeds
+        self._most_per_user = settings.live_feeds_per_user
         self._open = OpenFeeds()
         self._hints: dict[str, _Hint] = {}
         self._closed = False
