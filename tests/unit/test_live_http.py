@@ -10,6 +10,7 @@ from fastapi.sse import ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanfold.core.settings import Settings
 from feed_service.live.client_state import MOST_ITEMS
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.live.live_http import LiveRoutes
