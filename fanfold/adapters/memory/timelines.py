@@ -14,7 +14,7 @@ from fanfold.core.ids import created_at_ms, first_post_id_at
 from fanfold.core.ports import Pointer, Pulled, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY
 
-_BY_POST_ID = itemgetter(0)
+_BY_NUMBER = itemgetter(0)
 
 
 class MemoryTimelines:
@@ -23,29 +23,29 @@ class MemoryTimelines:
     def __init__(self, *, retention_ms: int, clock: Clock) -> None:
         self._ttl_ms = retention_ms + MS_PER_DAY
         self._clock = clock
-        self._timelines: defaultdict[str, list[Pointer]] = defaultdict(list)
-        self._celebrity_posts: defaultdict[str, list[Pointer]] = defaultdict(list)
+        self._timelines: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
+        self._celebrity_posts: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
         self._pulled_authors: Table[str] = Table()
 
     async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
         live = [pointer for pointer in pointers if self._lives(created_at_ms(pointer.post_id))]
         timelines = self._timelines
         for pointer in live:
+            entry = _entry(pointer)
             for reader_id in reader_ids:
-                _insert(timelines[reader_id], pointer)
+                _insert(timelines[reader_id], entry)
         return len(live) * len(reader_ids)
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:
-        page = self._page(self._timelines, user_id, before, since_ms, limit)
-        return [TimelineEntry(post_id.int, author_id) for post_id, author_id in page]
+        return self._page(self._timelines, user_id, before, since_ms, limit)
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         created_ms = created_at_ms(pointer.post_id)
         if not self._lives(created_ms):
             return
-        _insert(self._celebrity_posts[pointer.author_id], pointer)
+        _insert(self._celebrity_posts[pointer.author_id], _entry(pointer))
         self._pulled_authors.write(pointer.author_id, created_ms, last_pulled_at=created_ms)
         self._pulled_authors.write(pointer.author_id, offset, version=offset)
 
@@ -53,7 +53,7 @@ class MemoryTimelines:
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         page = self._page(self._celebrity_posts, author_id, before, since_ms, limit)
-        return [pointer.post_id for pointer in page]
+        return [entry.post_id for entry in page]
 
     async def pulled_authors(self) -> Mapping[str, Pulled]:
         return {
@@ -67,29 +67,33 @@ class MemoryTimelines:
 
     def _page(
         self,
-        lists: dict[str, list[Pointer]],
+        lists: dict[str, list[TimelineEntry]],
         key: str,
         before: UUID | None,
         since_ms: int,
         limit: int,
-    ) -> list[Pointer]:
+    ) -> list[TimelineEntry]:
         oldest_first = lists.get(key)
         if not oldest_first:
             return []
-        expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1))
-        del oldest_first[: bisect_left(oldest_first, expired_before, key=_BY_POST_ID)]
-        start = bisect_left(oldest_first, first_post_id_at(since_ms), key=_BY_POST_ID)
+        expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1)).int
+        del oldest_first[: bisect_left(oldest_first, expired_before, key=_BY_NUMBER)]
+        start = bisect_left(oldest_first, first_post_id_at(since_ms).int, key=_BY_NUMBER)
         end = len(oldest_first)
         if before is not None:
-            end = bisect_left(oldest_first, before, key=_BY_POST_ID)
+            end = bisect_left(oldest_first, before.int, key=_BY_NUMBER)
         return oldest_first[max(start, end - limit) : max(start, end)][::-1]
 
 
-def _insert(oldest_first: list[Pointer], pointer: Pointer) -> None:
-    post_id = pointer[0]
-    if not oldest_first or oldest_first[-1][0] < post_id:
-        oldest_first.append(pointer)
+def _entry(pointer: Pointer) -> TimelineEntry:
+    return TimelineEntry(pointer.post_id.int, pointer.author_id)
+
+
+def _insert(oldest_first: list[TimelineEntry], entry: TimelineEntry) -> None:
+    number = entry[0]
+    if not oldest_first or oldest_first[-1][0] < number:
+        oldest_first.append(entry)
         return
-    place = bisect_left(oldest_first, post_id, key=_BY_POST_ID)
-    if place == len(oldest_first) or oldest_first[place][0] != post_id:
-        oldest_first.insert(place, pointer)
+    index = bisect_left(oldest_first, number, key=_BY_NUMBER)
+    if index == len(oldest_first) or oldest_first[index][0] != number:
+        oldest_first.insert(index, entry)
