@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     max_connections: PositiveInt = Field(
         2_000, description="Connections that a process keeps open; further ones are answered 503."
     )
+    max_in_flight: PositiveInt = Field(
+        64,
+        description="Reads that a process works on at a time, and as many writes; further ones are answered 503 at once.",
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     request_timeout_s: float = Field(
         5, gt=0, description="A write that the log has not acknowledged by then is answered 503."

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
+from fanfold.http.admission import Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.documentation import add_documentation
 from fanfold.http.limits import BodyLimits
@@ -199,7 +200,7 @@ async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop. Raises `Fault` if it can't listen."""
     sockets = listen(settings.host, settings.port)
     config = uvicorn.Config(
-        KnownHosts(app, settings.known_hosts),
+        Admission(KnownHosts(app, settings.known_hosts), most=settings.max_in_flight),
         http=bounded(Bounds(connections=settings.max_connections)),
         lifespan="off",
         access_log=False,
