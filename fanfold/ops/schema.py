@@ -31,11 +31,11 @@ def grant(
     write: Annotated[
         list[str] | None,
         typer.Option(
-            help="A role that may write the tables too, or role:table for one table; repeatable."
+            help="A role that may write every table too, or role:table for one table; repeatable."
         ),
     ] = None,
 ) -> None:
-    """Grant roles of Cassandra their rights on the tables. Safe to repeat; revokes nothing."""
+    """Give roles of Cassandra these rights on the tables, and revoke their others. Safe to repeat."""
     from fanfold.adapters.cassandra.grants import grant as apply
 
     for line in asyncio.run(apply(environment(), read=read or [], write=write or [])):

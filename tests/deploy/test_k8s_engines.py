@@ -214,7 +214,16 @@ def test_each_service_has_a_role_and_the_job_lets_it_do_its_work(
     assert granted == {name.removesuffix("-cassandra").replace("-", "_") for name in users}
 
 
-def test_a_feed_reader_may_write_nothing_but_when_a_reader_was_there(
+STORES_WRITTEN = {
+    "post_service": ("posts", "idempotency_keys"),
+    "graph_service": ("users",),
+    "feed_service": ("activity",),
+    "fanout_service": ("posts", "timelines", "users", "follows", "jobs", "ties", "likes"),
+}
+"""The stores to which each service writes: modules of the Cassandra adapter."""
+
+
+def test_a_service_may_write_the_tables_of_its_stores_and_no_other(
     objects: tuple[Object, ...],
 ) -> None:
     (granting,) = (
@@ -222,10 +231,18 @@ def test_a_feed_reader_may_write_nothing_but_when_a_reader_was_there(
         for each in workload(objects, "prepare").containers
         if each["args"][:2] == ["schema", "grant"]
     )
-    writes = [
-        argument for argument in granting["args"] if argument.startswith("--write=feed_service")
+    granted = [
+        argument.removeprefix("--write=").partition(":")
+        for argument in granting["args"]
+        if argument.startswith("--write=")
     ]
-    assert writes == ["--write=feed_service:feed_reads"]
+    for service, stores in STORES_WRITTEN.items():
+        statements = "".join(
+            (ROOT / f"fanfold/adapters/cassandra/{store}.py").read_text() for store in stores
+        )
+        written = set(re.findall(r"\b(?:INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)", statements))
+        assert {table for role, _, table in granted if role == service} == written, service
+    assert {role for role, _, _ in granted} == STORES_WRITTEN.keys()
 
 
 def test_repairs_come_well_within_the_time_that_a_tombstone_is_kept() -> None:

@@ -255,6 +255,11 @@ async def test_a_user_may_not_append_what_its_rules_do_not_allow(
     ("role", "statement"),
     [
         ("feed_service", "UPDATE posts SET deleted = true WHERE post_id = 0190a5c2-7b1e-7000-8000-000000000001"),
+        ("post_service", "UPDATE users SET has_left = true WHERE user_id = 'eve'"),
+        ("post_service", "DELETE FROM user_timeline WHERE user_id = 'eve'"),
+        ("graph_service", "UPDATE posts SET deleted = true WHERE post_id = 0190a5c2-7b1e-7000-8000-000000000001"),
+        ("graph_service", "DELETE FROM followers_by_user WHERE user_id = 'eve' AND generation = 0 AND bucket = 0"),
+        ("fanout_service", "UPDATE topic_partitions SET partitions = 1 WHERE topic = 'fanfold.posts.v1'"),
         ("operator", "UPDATE posts SET deleted = true WHERE post_id = 0190a5c2-7b1e-7000-8000-000000000001"),
         ("post_service", "DROP TABLE posts"),
         ("fanout_service", "ALTER TABLE posts ADD more text"),
@@ -313,3 +318,26 @@ async def test_granting_again_changes_nothing_and_an_unknown_role_is_refused_by_
     ]
     with pytest.raises(Fault, match="nobody_of_that_name"):
         await grant(superuser, read=["nobody_of_that_name"], write=[])
+
+
+async def test_what_is_no_longer_asked_for_is_revoked(cluster: Cluster) -> None:
+    superuser = cluster.settings("prepare-kafka", "cassandra")
+    async with operator_session(superuser, keyspace="fanfold") as cql:
+        await cql.run("CREATE ROLE IF NOT EXISTS formerly_trusted")
+        await cql.run("GRANT ALL PERMISSIONS ON KEYSPACE fanfold TO formerly_trusted")
+        await cql.run("GRANT MODIFY ON TABLE fanfold.posts TO formerly_trusted")
+        await cql.run("GRANT MODIFY ON TABLE fanfold.users TO formerly_trusted")
+        changes = await grant(superuser, read=[], write=["formerly_trusted:users"])
+        held = await cql.run(
+            "SELECT resource, permissions FROM system_auth.role_permissions WHERE role = 'formerly_trusted'"
+        )
+    assert {resource: set(rights) for resource, rights in held if rights} == {
+        "data/fanfold": {"SELECT"},
+        "data/fanfold/users": {"MODIFY"},
+    }
+    assert "formerly_trusted may no longer MODIFY fanfold.posts" in changes
+    # Nothing is left to revoke.
+    assert await grant(superuser, read=[], write=["formerly_trusted:users"]) == [
+        "formerly_trusted may read fanfold",
+        "formerly_trusted may write fanfold.users",
+    ]
