@@ -137,6 +137,12 @@ class Settings(BaseSettings):
         description="Reads that a process works on at a time, and as many writes; further ones are answered 503 at once.",
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port that serves `/metrics` and nothing else, so that scrapers reach no other route; 0: `/metrics` is at `FANFOLD_PORT`.",
+    )
     request_timeout_s: float = Field(
         5, gt=0, description="A write that the log has not acknowledged by then is answered 503."
     )
@@ -176,8 +182,12 @@ class Settings(BaseSettings):
     )
     cassandra_ca: Path | None = Field(
         None,
-        description="Trusted CA certificates (PEM) for the nodes' certificates; turns TLS on. The name in a certificate is not "
-        "checked, because nodes are found by address.",
+        description="Trusted CA certificates (PEM) for the nodes' certificates; turns TLS on.",
+    )
+    cassandra_tls_name: str | None = Field(
+        None,
+        description="DNS name that the certificate of every node must have. Nodes are found by address, so without this no name is "
+        "checked, and the CA must sign nothing but nodes.",
     )
     cassandra_cert: Path | None = Field(
         None, description="Client certificate (PEM) for Cassandra; needs its key."
@@ -233,6 +243,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"set both {name}_USER and {name}_PASSWORD, or neither")
             if ca is None and (cert, user) != (None, None):
                 raise ValueError(f"set {name}_CA too: credentials are only sent over TLS")
+        if self.cassandra_tls_name is not None and self.cassandra_ca is None:
+            raise ValueError("set FANFOLD_CASSANDRA_CA too: without TLS there is no certificate")
         return self
 
     @property

@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -25,7 +24,8 @@ from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.documentation import add_documentation
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
-from fanfold.http.metrics import Metrics
+from fanfold.http.metrics import Metrics, exposition
+from fanfold.http.metrics_port import metrics_port
 from fanfold.http.openapi import DocumentedApp
 from fanfold.http.problems import (
     BadRequest,
@@ -53,12 +53,14 @@ def make_app(
     ready: Callable[[], Awaitable[None]],
     alive: Callable[[], None] | None = None,
     on_stop: Callable[[], None] = lambda: None,
+    metrics: bool = True,
 ) -> FastAPI:
     """An application with these routes, health, metrics and documentation.
 
     Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
     can't do its work. `alive` raises a `Problem` once only a restart would help. `serve` calls `on_stop` when it begins to
-    stop, before it waits for the answers in flight: to end those that would go on for ever.
+    stop, before it waits for the answers in flight: to end those that would go on for ever. Without `metrics`, `/metrics` is
+    no route of it.
     """
     app = DocumentedApp(
         title=title,
@@ -77,7 +79,7 @@ def make_app(
     _answer_with_problems(app)
     _answer_unserved(app)
     # Included here and not in one another: FastAPI matches a path twice for each level of inclusion.
-    for router in (*routers, _operations(ready, alive)):
+    for router in (*routers, _operations(ready, alive, metrics=metrics)):
         app.include_router(router)
     add_documentation(app)
     return app
@@ -88,7 +90,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _operations(
-    ready: Callable[[], Awaitable[None]], alive: Callable[[], None] | None
+    ready: Callable[[], Awaitable[None]], alive: Callable[[], None] | None, *, metrics: bool
 ) -> APIRouter:
     """Health and metrics. None of these routes needs a credential."""
     router = APIRouter(tags=["operations"])
@@ -106,16 +108,20 @@ def _operations(
         await ready()
         return Health(status="ready")
 
-    @router.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    async def metrics() -> Response:
-        """Metrics in the Prometheus text format."""
-        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
+    if metrics:
+        router.add_api_route(
+            "/metrics",
+            _metrics,
+            name="metrics",
+            response_class=Response,
+            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        )
     return router
+
+
+async def _metrics() -> Response:
+    """Metrics in the Prometheus text format."""
+    return exposition()
 
 
 def _answer_with_problems(app: FastAPI) -> None:
@@ -198,7 +204,6 @@ class _Server(uvicorn.Server):
 
 async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop. Raises `Fault` if it can't listen."""
-    sockets = listen(settings.host, settings.port)
     config = uvicorn.Config(
         Admission(KnownHosts(app, settings.known_hosts), most=settings.max_in_flight),
         http=bounded(Bounds(connections=settings.max_connections)),
@@ -210,4 +215,6 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_GRACE_S,
     )
-    await _Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))
+    async with metrics_port(settings):
+        sockets = listen(settings.host, settings.port)
+        await _Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # A label's values must be few: a client may send any method and any path.
@@ -22,6 +23,11 @@ DURATION = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+def exposition() -> Response:
+    """All metrics of this process in the Prometheus text format."""
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class Metrics:

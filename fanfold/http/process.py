@@ -33,6 +33,10 @@ def run_service(
         configure_logging(settings.log_level)
         # Before the engines are waited for.
         check_address(settings.host, settings.port)
+        if settings.metrics_port:
+            check_address(
+                settings.host, settings.metrics_port, choose_port="FANFOLD_METRICS_PORT=…"
+            )
         uvloop.run(_cancelled_by_sigterm(serving(settings)))
     except FanfoldError as error:
         logger.critical("stopped: %s", error)

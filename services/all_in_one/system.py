@@ -78,6 +78,7 @@ async def all_in_one(
                 ],
                 ready=readiness({"the log": log.ping}),
                 on_stop=reader.live.close,
+                metrics=not settings.metrics_port,
             )
             yield System(app, engines, consumer, replayed)
         consuming.cancel()

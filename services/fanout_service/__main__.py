@@ -36,6 +36,7 @@ async def serving(settings: Settings) -> None:
             routers=[],
             ready=readiness({"the log": engines.log.ping, "the tables": engines.stores.ping}),
             alive=progress.check,
+            metrics=not settings.metrics_port,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

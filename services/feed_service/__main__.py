@@ -23,6 +23,7 @@ async def serving(settings: Settings) -> None:
             routers=routers(reader),
             ready=ready(engines, reader),
             on_stop=reader.live.close,
+            metrics=not settings.metrics_port,
         )
         await serve(app, settings)
 

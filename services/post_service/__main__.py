@@ -18,6 +18,7 @@ async def serving(settings: Settings) -> None:
             title="Fanfold: posts",
             routers=routers(engines, clock=clock, settings=settings),
             ready=ready(engines, settings),
+            metrics=not settings.metrics_port,
         )
         await serve(app, settings)
 

@@ -166,6 +166,8 @@ def test_a_rack_for_each_replica_of_a_row(objects: tuple[Object, ...]) -> None:
     assert settings["FANFOLD_CASSANDRA_HOSTS"] == (
         f"{spec['clusterName']}-{datacenter['metadata']['name']}-service"
     )
+    node = named(objects, "Certificate", "fanfold-cassandra-node")
+    assert settings["FANFOLD_CASSANDRA_TLS_NAME"] in node["spec"]["dnsNames"]
 
 
 def test_production_has_three_racks_in_three_zones() -> None:

@@ -112,19 +112,39 @@ def test_who_needs_an_engine_reaches_it_and_is_let_in(objects: tuple[Object, ...
         assert lets_in(objects, CASSANDRA, labels, 9042), each.name
 
 
-def test_the_gateway_and_the_monitoring_reach_the_services(objects: tuple[Object, ...]) -> None:
+def test_the_gateway_reaches_the_apis_and_the_monitoring_reaches_metrics_only(
+    objects: tuple[Object, ...],
+) -> None:
     for service in SERVICES:
         policy = named(objects, "NetworkPolicy", service)
-        (rule,) = policy["spec"]["ingress"]
-        namespaces = {
-            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        reached = {
+            (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
+            for rule in policy["spec"]["ingress"]
             for peer in rule["from"]
+            for port in rule["ports"]
         }
         # Nobody calls a worker.
-        assert namespaces == {"monitoring"} | (
-            {"envoy-gateway-system"} if service != "fanout-service" else set()
+        assert reached == {("monitoring", "metrics")} | (
+            {("envoy-gateway-system", "http")} if service != "fanout-service" else set()
         )
-        assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+
+
+def test_only_the_proxies_of_the_own_gateway_are_let_in(objects: tuple[Object, ...]) -> None:
+    (gateway,) = of_kind(objects, "Gateway")
+    proxies = [
+        peer["podSelector"]["matchLabels"]
+        for each in of_kind(objects, "NetworkPolicy")
+        for rule in each["spec"].get("ingress", ())
+        for peer in rule["from"]
+        if "envoy-gateway-system" in str(peer.get("namespaceSelector"))
+    ]
+    assert proxies == 3 * [
+        {
+            "app.kubernetes.io/name": "envoy",
+            "gateway.envoyproxy.io/owning-gateway-name": gateway["metadata"]["name"],
+            "gateway.envoyproxy.io/owning-gateway-namespace": gateway["metadata"]["namespace"],
+        }
+    ]
 
 
 def test_no_service_calls_another(objects: tuple[Object, ...]) -> None:

@@ -127,8 +127,11 @@ def test_a_service_is_probed_at_the_paths_that_it_serves(objects: tuple[Object, 
             "readinessProbe": "/readyz",
             "livenessProbe": "/livez",
         }
-        port = environment(objects, container)["FANFOLD_PORT"]
-        assert [p["containerPort"] for p in container["ports"]] == [int(port)]
+        settings = environment(objects, container)
+        assert {p["name"]: str(p["containerPort"]) for p in container["ports"]} == {
+            "http": settings["FANFOLD_PORT"],
+            "metrics": settings["FANFOLD_METRICS_PORT"],
+        }
 
 
 def _operations() -> set[str]:

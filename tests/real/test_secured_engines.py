@@ -68,6 +68,7 @@ class Cluster:
                 "kafka_key": identity.key,
                 "cassandra_port": self.cassandra.port,
                 "cassandra_ca": self.authority.ca,
+                "cassandra_tls_name": "localhost",
                 "cassandra_user": role,
                 "cassandra_password": role if role == "cassandra" else f"the secret of {role}",
                 **others,
@@ -294,6 +295,13 @@ async def test_an_engine_with_a_certificate_of_another_ca_is_refused(
     async with log_of(settings) as log:
         with pytest.raises(Unavailable):
             await log.ping()
+    with pytest.raises(Unavailable):
+        async with operator_session(settings, keyspace=None):
+            pass
+
+
+async def test_a_node_whose_certificate_has_another_name_is_refused(cluster: Cluster) -> None:
+    settings = cluster.of("post_service", cassandra_tls_name="fanfold-cassandra-dc1-service")
     with pytest.raises(Unavailable):
         async with operator_session(settings, keyspace=None):
             pass

@@ -57,6 +57,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         idle_heartbeat_timeout=HEARTBEAT_S,
         auth_provider=_password(settings),
         ssl_context=client_tls(settings),
+        ssl_options=_certified_name(settings),
         # Pointers are too short to be worth a CPU second on both sides.
         compression=False,
     )
@@ -95,14 +96,19 @@ def client_tls(settings: Settings) -> ssl.SSLContext | None:
     """None without TLS. Raises `Fault` when a file can't be used."""
     if settings.cassandra_ca is None:
         return None
-    # The driver goes to the addresses that the ring tells it, and those come and go: no certificate can name them.
-    # What vouches for a node is that this CA signs nothing but nodes and their clients.
     return client_context(
         settings.cassandra_ca,
         cert=settings.cassandra_cert,
         key=settings.cassandra_key,
-        check_hostname=False,
+        check_hostname=settings.cassandra_tls_name is not None,
     )
+
+
+def _certified_name(settings: Settings) -> dict[str, str] | None:
+    # The driver goes to the addresses that the ring reports, and those change: no certificate can name them. So every
+    # node has one name, or else nothing but nodes has a certificate of this CA.
+    name = settings.cassandra_tls_name
+    return None if name is None else {"server_hostname": name}
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
