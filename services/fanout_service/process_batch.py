@@ -107,7 +107,8 @@ class BatchProcessor:
         except Exception as error:
             # The edge of the process: one poisonous record, or a bug that it triggers, must not stop all others.
             if not isinstance(error, Rejected):
-                logger.exception("%s: %d records from %s on failed", topic, len(unit), unit[0])
+                position = unit[0].record.position
+                logger.exception("%d records from %s on failed", len(unit), position)
             await self._find_rejected(unit, project, error)
         else:
             self._dead_in_a_row = 0
@@ -128,7 +129,7 @@ class BatchProcessor:
         if self._dead_in_a_row > self._dead_letter_limit:
             raise Fault(
                 f"{self._dead_letter_limit} dead letters in a row: the worker is more likely wrong than the records;"
-                f" the next would be {record.position}: {error}"
+                f" the next would be {record.position}: {_without_content(error)}"
             ) from error
         reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         try:
@@ -138,7 +139,7 @@ class BatchProcessor:
             without_value = replace(record, value=None)
             await self._append_dead_letter(without_value, f"{reason} (value left out)")
         EVENTS.labels(record.topic, "dead_letter").inc()
-        logger.warning("dead letter %s: %s", record.position, reason)
+        logger.warning("dead letter %s: %s", record.position, _without_content(error))
 
     async def _append_dead_letter(self, record: Record, reason: str) -> None:
         await self._retry(record.topic, lambda: self._log.dead_letter(record, reason))
@@ -161,3 +162,9 @@ class BatchProcessor:
             )
         except Transient as error:
             raise Fault(f"no success within {self._retry_budget_s} s: {error}") from error
+
+
+def _without_content(error: Exception) -> str:
+    """The error for the log: the text of an unexpected one may repeat what users wrote."""
+    name = type(error).__name__
+    return f"{name}: {error}"[:LONGEST_REASON] if isinstance(error, Rejected) else name

@@ -55,4 +55,9 @@ def decode(headers: dict[str, bytes], value: bytes | None) -> Event:
     try:
         return model.model_validate_json(value or b"")
     except ValidationError as error:
-        raise Undecodable(f"{model.__name__}: {error}") from error
+        # Without the values, which are content, and so without the cause: reasons are logged.
+        wrong = ", ".join(
+            f"{'.'.join(map(str, found['loc'])) or 'value'} ({found['type']})"
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+        raise Undecodable(f"{model.__name__}: wrong {wrong}") from None
