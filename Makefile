@@ -31,7 +31,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test check audit soak fmt lock lock-jars schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test check audit soak fmt lock lock-jars pin-images schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -101,6 +101,9 @@ k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, built once 
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+pin-images: ## Write the digest of every container image of others behind its tag; needs a registry
+	@scripts/pin_images
 
 lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
 	@scripts/lock_jars

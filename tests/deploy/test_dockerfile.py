@@ -60,7 +60,9 @@ def test_every_package_of_the_distribution_is_sent_to_the_build() -> None:
 
 
 def test_it_is_built_on_a_python_that_the_project_supports() -> None:
-    version = re.fullmatch(r"PYTHON_IMAGE=python:3\.(\d+)-slim-\w+", instructions("ARG")[0])
+    version = re.fullmatch(
+        r"PYTHON_IMAGE=python:3\.(\d+)-slim-\w+(?:@sha256:[0-9a-f]{64})?", instructions("ARG")[0]
+    )
     assert version
     oldest, too_new = re.findall(r"3\.(\d+)", PYPROJECT["project"]["requires-python"])
     assert int(oldest) <= int(version[1]) < int(too_new)
