@@ -19,7 +19,7 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 # A process per core; the tests on one pair of engines stay in one process.
-IN_PARALLEL := -n logical --maxprocesses=8 --dist=loadgroup
+IN_PARALLEL := -n logical --maxprocesses=8
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')

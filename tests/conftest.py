@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
+import psutil
 import pytest
 
 from tests.support import examples, tiers
@@ -39,9 +41,16 @@ def _fewer_examples_on_engines(request: pytest.FixtureRequest) -> Iterator[None]
         yield
 
 
+def _interrupt_all(number: int, frame: FrameType | None) -> None:
+    """A CI that gives up sends SIGTERM: leave as on Ctrl-C, through the finalizers that stop the engines, in every process."""
+    for child in psutil.Process().children():
+        if "execnet" in " ".join(child.cmdline()):
+            child.send_signal(signal.SIGINT)
+    signal.default_int_handler(number, frame)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    # A CI that gives up sends SIGTERM: leave as on Ctrl-C, through the finalizers that stop the engines.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt_all)
     config.pluginmanager.register(tiers.Order(), "tier-order")
     # With several processes, only the one that starts the others reports.
     if not hasattr(config, "workerinput"):

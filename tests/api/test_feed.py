@@ -78,7 +78,7 @@ async def test_pages_follow_each_other_and_a_limit_may_change(
     client: httpx2.AsyncClient, ranking: str
 ) -> None:
     whole = (await client.get(FEED, headers=ALICE, params={"ranking": ranking})).json()["items"]
-    asked = {"ranking": ranking, "limit": 1}
+    asked: dict[str, str | int] = {"ranking": ranking, "limit": 1}
     first = (await client.get(FEED, headers=ALICE, params=asked)).json()
     rest = (
         await client.get(
@@ -175,7 +175,7 @@ async def test_a_relevance_feed_explains_itself_on_every_page(
     await world.happen(a_like(world, "alice", bobs))
     world.clock.advance(1)
     explained: list[dict[str, Any]] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         asked = {"explain": "true", "limit": "2", "cursor": cursor}
         body = (await client.get(FEED, headers=ALICE, params=asked)).json()

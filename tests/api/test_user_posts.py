@@ -88,7 +88,7 @@ async def test_a_forged_cursor_is_never_an_internal_error(
         await world.post("bob", ago_s=n)
     newer = new_post_id(world.clock.now_ms() + 1000)
     forged = encode_cursor(newer.bytes + b"\xff" * 4, scope="posts/bob")
-    params = {"cursor": forged, "limit": 1}
+    params: dict[str, str | int] = {"cursor": forged, "limit": 1}
     answer = await client.get("/users/bob/posts", headers=EVE, params=params)
     assert answer.status_code < 500, answer.text
 

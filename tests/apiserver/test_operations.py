@@ -47,7 +47,7 @@ def backup_program() -> ModuleType:
     assert spec.loader
     program = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(program)
-    program.LOOK_AGAIN_S = LOOK_EVERY_S
+    vars(program)["LOOK_AGAIN_S"] = LOOK_EVERY_S
     return program
 
 

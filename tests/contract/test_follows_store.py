@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, follower_bucket
-from fanfold.core.ports import Follow, Stores
+from fanfold.core.ports import Follow, FollowerEdge, Stores
 from tests.support.clock import ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
@@ -174,7 +174,7 @@ async def test_pages_of_a_bucket_are_the_whole_bucket(
     bob = fresh("bob")
     edges = [an_edge(fresh("f"), offset=offset, active=offset % 3 > 0) for offset in range(count)]
     await write_edges(stores, bob, edges)
-    found = await all_pages(
+    found: list[FollowerEdge] = await all_pages(
         lambda after: stores.follows.followers(bob, ONLY_BUCKET, after=after, limit=limit),
         limit=limit,
         cursor=lambda edge: edge.follower_id,

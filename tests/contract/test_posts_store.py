@@ -111,7 +111,7 @@ async def test_pages_of_an_author_s_posts_are_the_whole_list(
     for post_id in post_ids:
         await stores.posts.create(post_id, author, "hello")
 
-    found = await all_pages(
+    found: list[AuthoredPost] = await all_pages(
         lambda before: stores.posts.by_author(
             author, before=before, since_ms=since_ms, limit=limit
         ),

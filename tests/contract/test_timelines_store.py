@@ -76,7 +76,7 @@ async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
     for at, pointer in enumerate(pointers):
         await stores.timelines.add_pulled(pointer, offset=at)
 
-    pushed = await all_pages(
+    pushed: list[TimelineEntry] = await all_pages(
         lambda before: stores.timelines.timeline(
             alice, before=before, since_ms=since_ms, limit=limit
         ),

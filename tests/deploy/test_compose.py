@@ -81,8 +81,8 @@ def of_pom(engine: str, artifact: str) -> str:
 def test_every_variable_is_a_setting_and_names_engines_that_are_there(name: str) -> None:
     given: Mapping[str, str] = OURS[name]["environment"]
     assert {key.removeprefix("FANFOLD_").lower() for key in given} <= Settings.model_fields.keys()
-    settings = Settings(
-        **{key.removeprefix("FANFOLD_").lower(): each for key, each in given.items()}
+    settings = Settings.model_validate(
+        {key.removeprefix("FANFOLD_").lower(): value for key, value in given.items()}
     )
     kafka = SERVICES["kafka"]["environment"]
     assert kafka["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{settings.kafka_bootstrap}"

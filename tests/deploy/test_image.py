@@ -105,7 +105,7 @@ def test_its_sbom_names_every_package_in_it(image: Image, files: Path) -> None:
         for kind, name, version in re.findall(r"pkg:(\w+)/(.+)@([^?]+)", component["purl"])
     }
     site_packages = next((files / "opt/fanfold").glob("lib/*/site-packages"))
-    installed = {
+    installed: dict[tuple[str, str], str] = {
         ("pypi", canonicalize_name(package.name)): package.version
         for package in distributions(path=[str(site_packages)])
     }

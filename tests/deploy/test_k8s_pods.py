@@ -223,7 +223,8 @@ def test_every_container_of_ours_is_told_a_command_that_exists(
         if each.is_ours:
             # The image's entry point is `fanfold`.
             assert "command" not in container, name
-            command, arguments = typer.main.get_command(command_line.app), list(container["args"])
+            command: Any = typer.main.get_command(command_line.app)
+            arguments = list(container["args"])
             while isinstance(command, click.Group):
                 command = command.commands[arguments.pop(0)]
             command.make_context(name, arguments)

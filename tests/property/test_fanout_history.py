@@ -90,7 +90,8 @@ def histories(draw: st.DrawFn) -> Model:
         if kind == "post":
             model.post(author)
         elif kind == "tie":
-            make = draw(st.sampled_from([a_mute, an_unmute, a_block, an_unblock]))
+            ties: list[Tied] = [a_mute, an_unmute, a_block, an_unblock]
+            make = draw(st.sampled_from(ties))
             pair = draw(st.permutations([author, *READERS[:2]]))[:2]
             model.tie(make, *pair)
         elif kind == "change" and model.posts:

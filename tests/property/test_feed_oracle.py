@@ -17,6 +17,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fanfold.core.events import PostCreated
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
 from tests.support.examples import examples
@@ -79,7 +80,8 @@ class Feeds(RuleBasedStateMachine):
             strategy="" if strategy == "usual" else strategy,
         )
         self.run(self.world.happen(change))
-        post_id: UUID = change.event.post_id  # type: ignore[attr-defined]
+        assert isinstance(change.event, PostCreated)
+        post_id = change.event.post_id
         if strategy is None:
             self.run(
                 self.world.stores.posts.set_delivery(author, post_id, "push", offset=change.offset)

@@ -6,8 +6,9 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import faust
 import orjson
@@ -213,8 +214,8 @@ async def test_control_a_plain_faust_agent_loses_the_events_whose_handler_raised
     assert not failing & set(handled)
 
 
-def _plain_faust(settings: Settings, handle) -> faust.App:
-    app = faust.App(
+def _plain_faust(settings: Settings, handle: Callable[[str], Awaitable[None]]) -> Any:
+    app: Any = faust.App(
         f"{settings.topic_prefix}.fanout",
         broker=f"kafka://{settings.kafka_bootstrap}",
         store="memory://",
@@ -227,15 +228,15 @@ def _plain_faust(settings: Settings, handle) -> faust.App:
     app._create_directories = lambda: None
     topic = app.topic(f"{settings.topic_prefix}.{GRAPH}", key_type=bytes, value_type=bytes)
 
-    @app.agent(topic)
-    async def plain(stream) -> None:
+    async def plain(stream: Any) -> None:
         async for event in stream.events():
             await handle(orjson.loads(event.value)["follower_id"])
 
+    app.agent(topic)(plain)
     return app
 
 
-def _holds(condition):
+def _holds(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
     async def holds() -> bool:
         return condition()
 

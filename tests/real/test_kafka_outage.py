@@ -12,6 +12,7 @@ from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import GRAPH
+from fanfold.core.ports.log import Record, Tail
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines
 from tests.support.logs import a_follow, everything, followers, own_topics, read
@@ -95,7 +96,7 @@ async def test_a_tail_is_behind_while_the_broker_is_away_and_catches_up_after(
             await asyncio.to_thread(engines.start_kafka)
         await _appended(log, "after")
 
-        found = []
+        found: list[Record] = []
         async with asyncio.timeout(30):
             while not found or tail.behind_s() > 0.5:
                 found += await _read_or_nothing(tail)
@@ -129,7 +130,7 @@ async def _appended(log: KafkaLog, by: str) -> None:
     raise AssertionError("Kafka has not come back")
 
 
-async def _read_or_nothing(tail) -> list:
+async def _read_or_nothing(tail: Tail) -> list[Record]:
     try:
         return list(await tail.read())
     except Unavailable:

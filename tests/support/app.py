@@ -147,7 +147,7 @@ class _App:
         self._clock, self._log = _StandIn(), _StandIn()
         self._stores = {name: _StandIn() for name in Stores.__dataclass_fields__}
         clock: Any = self._clock
-        engines = Engines(self._log, Stores(**self._stores))  # type: ignore[arg-type]
+        engines = Engines(self._log, Stores(**self._stores))
         self.fastapi = make_app(
             title="the write side",
             routers=[
@@ -174,7 +174,7 @@ async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
     clock = ManualClock(autojump=True)
     async with a_pipeline(settings, clock) as pipeline:
         log, tables = Log(pipeline.log), Tables(pipeline.stores)
-        engines = Engines(log, tables.stores)  # type: ignore[arg-type]
+        engines = Engines(log, tables.stores)
         app = _small_app() if settings is SMALL else _App(settings)
         app.use(engines, clock)
         transport = httpx2.ASGITransport(app=app.fastapi, raise_app_exceptions=False)

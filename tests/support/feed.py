@@ -148,13 +148,13 @@ class World:
         self.activity = FaultyStore(memory.activity)
         self.stores = replace(
             memory,
-            posts=self.posts,  # type: ignore[arg-type]
-            users=self.graph,  # type: ignore[arg-type]
-            follows=self.graph,  # type: ignore[arg-type]
-            ties=self.graph,  # type: ignore[arg-type]
-            timelines=self.timelines,  # type: ignore[arg-type]
-            likes=self.likes,  # type: ignore[arg-type]
-            activity=self.activity,  # type: ignore[arg-type]
+            posts=self.posts,
+            users=self.graph,
+            follows=self.graph,
+            ties=self.graph,
+            timelines=self.timelines,
+            likes=self.likes,
+            activity=self.activity,
             ping=self._ping,
         )
         self.followers: dict[str, dict[str, FollowerEdge]] = {}
@@ -272,12 +272,13 @@ class World:
     def a_tie(self, kind: str, user_id: str, target_id: str) -> Change:
         """A mute, an unmute, a block or an unblock."""
         offset, now_ms = self._next_offset(), self.clock.now_ms()
-        event, time = {
+        kinds: dict[str, tuple[type[Any], str]] = {
             "mute": (UserMuted, "muted_at"),
             "unmute": (UserUnmuted, "unmuted_at"),
             "block": (UserBlocked, "blocked_at"),
             "unblock": (UserUnblocked, "unblocked_at"),
-        }[kind]
+        }
+        event, time = kinds[kind]
         write = (
             self.stores.ties.write_mute if kind.endswith("mute") else self.stores.ties.write_block
         )

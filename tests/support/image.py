@@ -112,16 +112,50 @@ class Container:
 
 
 def build(directory: Path) -> Image:
-    """Build it by scripts/build_image, over the stand-in; `directory` is for what is left beside it."""
-    base = _stand_in(directory)
-    _run(
-        [str(ROOT / "scripts" / "build_image")],
-        IMAGE_TOOL="buildah",
-        PYTHON_IMAGE=base,
-        PIP_CONFIG=str(_pip_config(directory)),
-        DIST=str(directory),
-    )
-    return Image(directory / f"fanfold-{VERSION}.cdx.json")
+    """Build it by scripts/build_image, over the stand-in; `directory` is for what is needed meanwhile.
+
+    Not again while it is there and made from the same files: then only the revision in its labels may be an older one.
+    """
+    storage = _storage().parent
+    sbom, stamp = storage / f"fanfold-{VERSION}.cdx.json", storage / f"built-{_inputs()}"
+    if not (sbom.exists() and stamp.exists() and stamp.read_text() == _image_id()):
+        base = _stand_in(directory)
+        _run(
+            [str(ROOT / "scripts" / "build_image")],
+            IMAGE_TOOL="buildah",
+            PYTHON_IMAGE=base,
+            PIP_CONFIG=str(_pip_config(directory)),
+            DIST=str(storage),
+        )
+        for older in storage.glob("built-*"):
+            older.unlink()
+        stamp.write_text(_image_id())
+    return Image(sbom)
+
+
+def _inputs() -> str:
+    """A hash of every file that the image, or its stand-in for a base, is made from."""
+    named = [
+        *("LICENSE", "README.md", "pyproject.toml", ".dockerignore", "scripts/build_image"),
+        "tests/support/stand_in_base.py",
+    ]
+    folders = ("requirements", "fanfold", "services", "schemas", "deploy/docker")
+    files = {ROOT / name for name in named} | {
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    content = hashlib.sha256(sys.version.encode())
+    for path in sorted(files):
+        content.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode}\0".encode())
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()[:16]
+
+
+def _image_id() -> str:
+    """Of the image with our name; empty if there is none."""
+    return _tool("buildah", "images", "--quiet", "--no-trunc", "--filter", f"reference={IMAGE}")
 
 
 def _stand_in(directory: Path) -> str:

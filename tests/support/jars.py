@@ -25,6 +25,8 @@ JVM = [
     "-XX:+ExitOnOutOfMemoryError",
 ]
 LOG_TAIL_LINES = 20
+# Ends an engine ($2) whose test process ($1) was killed: no finalizer ran.
+WATCH = 'while kill -0 "$1"; do kill -0 "$2" || exit 0; sleep 1; done; kill -9 "$2"'
 
 
 class JarNode(ABC):
@@ -37,6 +39,7 @@ class JarNode(ABC):
         self.home = Path(tempfile.mkdtemp(prefix=f"fanfold-{self.name}-"))
         self.log = self.home / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self.failed = False
 
     @abstractmethod
@@ -60,6 +63,20 @@ class JarNode(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._unwatch()
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", WATCH, "watch", str(os.getpid()), str(self.process.pid)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _unwatch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.wait()
+            self._watcher = None
 
     def wait(self) -> None:
         if wait_until(self.answers, within_s=START_WITHIN_S, gone=self.is_gone):
@@ -77,6 +94,7 @@ class JarNode(ABC):
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self.process = None
+        self._unwatch()
 
     def stop(self) -> None:
         self.kill()

@@ -52,16 +52,19 @@ class KubeApi:
         if dry_run:
             query["dryRun"] = "All"
         path = f"{self.path_of(document)}?{urllib.parse.urlencode(query)}"
-        return self.call("PATCH", path, document, kind="application/apply-patch+yaml")
+        applied: Object = self.call("PATCH", path, document, kind="application/apply-patch+yaml")
+        return applied
 
     def create(self, document: Object, *, dry_run: bool = False) -> Object:
         """Raises `Refused`."""
         collection = self.path_of(document).rsplit("/", 1)[0]
         query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
-        return self.call("POST", collection + query, document)
+        created: Object = self.call("POST", collection + query, document)
+        return created
 
     def get(self, document: Object) -> Object:
-        return self.call("GET", self.path_of(document))
+        found: Object = self.call("GET", self.path_of(document))
+        return found
 
     def delete(self, document: Object) -> None:
         self.call("DELETE", f"{self.path_of(document)}?propagationPolicy=Background")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -19,8 +21,16 @@ TIERS = (
     "deploy",
     "apiserver",
 )
-SLOW_TO_START = ("image", "system", "engines_of_its_own")
-"""Fixtures of one module or two, beside the engines of all."""
+GROUPS = (
+    (r"tests/real/test_(secured_engines|operator_rights)\.py", "secured-engines"),
+    (r"tests/real/test_up\.py", "local-system"),
+    (r"tests/deploy/test_image\.py", "image"),
+    # These take as long as all others on engines, so they have a pair of their own.
+    (r"tests/e2e/.*\[(.*-)?real(-.*)?\]", "engines-of-e2e"),
+    (r"tests/contract/.*\[(.*-)?(kafka|cassandra)(-.*)?\]", "engines"),
+    (r"tests/real/", "engines"),
+)
+"""Which tests share what is slow to start: in several processes, those of one group run in one, one after the other."""
 
 
 def tier_of(nodeid: str) -> str:
@@ -29,23 +39,15 @@ def tier_of(nodeid: str) -> str:
     return tier
 
 
-def group_of(item: pytest.Item) -> str | None:
-    """The tests of one group run in one process, one after the other, so that what is slow to start starts once.
-
-    The whole system has a pair of engines to itself: its tests take as long as all others on engines.
-    """
-    if item.get_closest_marker("real") is None:
-        return None
-    for fixture in SLOW_TO_START:
-        if fixture in getattr(item, "fixturenames", ()):
-            return fixture
-    return "engines-of-e2e" if tier_of(item.nodeid) == "e2e" else "engines"
+def group_of(nodeid: str) -> str | None:
+    """The group of a test; None if it may run in any process."""
+    return next((group for pattern, group in GROUPS if re.match(pattern, nodeid)), None)
 
 
 class Order:
     """Cheap tiers first; with several processes, xdist begins with the largest groups."""
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         unknown = {tier_of(item.nodeid) for item in items} - set(TIERS)
         if unknown:
@@ -53,8 +55,8 @@ class Order:
                 f"tests outside the tiers {', '.join(TIERS)}: {sorted(unknown)}"
             )
         for item in items:
-            if group := group_of(item):
-                item.add_marker(pytest.mark.xdist_group(group))
+            if item.get_closest_marker("real") and not group_of(item.nodeid):
+                raise pytest.UsageError(f"{item.nodeid} is on engines: add it to GROUPS")
         items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
 
 
@@ -75,6 +77,15 @@ class Report:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         self._count(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        from xdist.scheduler import LoadScopeScheduling
+
+        scheduler = LoadScopeScheduling(config, log)
+        # Its own loadgroup expects node ids that pytest 9.2 no longer has.
+        vars(scheduler)["_split_scope"] = lambda nodeid: group_of(nodeid) or nodeid
+        return scheduler
 
     def _count(self, nodeids: Iterable[str]) -> None:
         self.sizes = Counter(map(tier_of, nodeids))

@@ -14,7 +14,7 @@ from tests.support.fanout import SMALL, Pipeline, a_follow, a_pipeline, an_unfol
 UP = [a_follow(name) for name in ("bob", "carl", "dave")]
 DOWN = [an_unfollow("bob")]
 AGAIN = [a_follow("bob")]
-THERE_AND_BACK = [*UP, *DOWN, *AGAIN, *DOWN]
+THERE_AND_BACK: list[Event] = [*UP, *DOWN, *AGAIN, *DOWN]
 LOWER = SMALL.model_copy(update={"pull_threshold": 2})
 
 

@@ -29,7 +29,7 @@ def test_credentials_that_are_not_whole_or_would_go_in_the_clear_are_refused(
     engine: str, given: dict[str, str], says: str
 ) -> None:
     with pytest.raises(ValidationError, match=says):
-        Settings(**{f"{engine}_{part}": value for part, value in given.items()})
+        Settings.model_validate({f"{engine}_{part}": value for part, value in given.items()})
 
 
 def test_a_password_is_not_shown_where_settings_are() -> None:

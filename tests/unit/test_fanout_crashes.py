@@ -66,7 +66,12 @@ def a_fan_out_in_slices() -> tuple[list[Event], list[Event]]:
 
 
 def a_group_of_follows() -> tuple[list[Event], list[Event]]:
-    again = [an_unfollow("carl"), a_follow("carl"), a_follow("bob"), an_unfollow("dave")]
+    again: list[Event] = [
+        an_unfollow("carl"),
+        a_follow("carl"),
+        a_follow("bob"),
+        an_unfollow("dave"),
+    ]
     return [a_post()], [*(a_follow(name) for name in NAMES), *again]
 
 
@@ -81,9 +86,21 @@ def an_edit_and_a_deletion() -> tuple[list[Event], list[Event]]:
 
 def mutes_and_blocks_made_and_ended() -> tuple[list[Event], list[Event]]:
     later = START_MS + 5000
-    blocked = [an_unfollow("bob"), an_unfollow("alice", "bob"), a_block("alice", "bob")]
-    again = [an_unmute("bob"), a_mute("bob", ms=later), a_block("alice", "bob", ms=later)]
-    ended = [an_unblock("carl", ms=later), a_mute("bob", "carl"), a_block("bob", "alice")]
+    blocked: list[Event] = [
+        an_unfollow("bob"),
+        an_unfollow("alice", "bob"),
+        a_block("alice", "bob"),
+    ]
+    again: list[Event] = [
+        an_unmute("bob"),
+        a_mute("bob", ms=later),
+        a_block("alice", "bob", ms=later),
+    ]
+    ended: list[Event] = [
+        an_unblock("carl", ms=later),
+        a_mute("bob", "carl"),
+        a_block("bob", "alice"),
+    ]
     return [a_follow("bob"), a_mute("bob"), a_block("carl")], [*blocked, *again, *ended]
 
 

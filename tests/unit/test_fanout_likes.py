@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from fanfold.core.events import ENGAGEMENT, PostCreated, PostLiked, PostUnliked
+from fanfold.core.events import ENGAGEMENT, Event, PostCreated, PostLiked, PostUnliked
 from fanfold.core.ports import Like, LikeCount
 from fanfold.core.settings import Settings
 from fanout_service.fold_likes import fold_likes, like_change
@@ -65,7 +65,7 @@ async def test_likes_that_change_nothing_write_no_lists_and_repetitions_write_no
     async with a_pipeline(IN_ONE_BATCH) as pipeline:
         post, likes = a_post(), CountedLikes(pipeline.stores.likes)
         worker = a_worker(pipeline, likes).handlers()[ENGAGEMENT]
-        again = [a_like(post, "bob"), a_like(post, "bob"), an_unlike(post, "carl")]
+        again: list[Event] = [a_like(post, "bob"), a_like(post, "bob"), an_unlike(post, "carl")]
         records = [a_record(event, offset=n) for n, event in enumerate(again)]
         await worker(records)
         assert likes.calls["write_recent"] == 1
@@ -136,8 +136,8 @@ async def test_a_worker_that_dies_anywhere_leaves_the_same_likes(
 ) -> None:
     settings = Settings(take_events=taken)
     post, lived = a_post(), Life()
-    before = [post, a_like(post, "bob"), a_like(post, "carl")]
-    events = [
+    before: list[Event] = [post, a_like(post, "bob"), a_like(post, "carl")]
+    events: list[Event] = [
         an_unlike(post, "bob"),
         a_like(post, "dave", ms=START_MS + 1),
         a_like(post, "bob", ms=START_MS + 2),

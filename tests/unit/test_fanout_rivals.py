@@ -64,7 +64,7 @@ async def test_a_count_is_exact_when_a_replaced_worker_wakes_between_its_two_rea
         records = await graph_records(pipeline)
         stale = GraphInSteps(Graph(pipeline.stores))
         stale.stop_at("after the row")
-        zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
+        zombie = asyncio.ensure_future(a_worker(pipeline, stale).handlers()[GRAPH](records))
         await stale.reached["after the row"].wait()
         successor = pipeline.worker().handlers()[GRAPH]
         await successor(records[:1])
@@ -83,9 +83,9 @@ async def test_a_count_is_exact_when_a_replaced_worker_reads_half_of_its_success
         stale, writing = GraphInSteps(Graph(pipeline.stores)), GraphInSteps(Graph(pipeline.stores))
         stale.stop_at("after the row")
         writing.stop_at("between two edges")
-        zombie = asyncio.create_task(a_worker(pipeline, stale).handlers()[GRAPH](records))
+        zombie = asyncio.ensure_future(a_worker(pipeline, stale).handlers()[GRAPH](records))
         await stale.reached["after the row"].wait()
-        successor = asyncio.create_task(a_worker(pipeline, writing).handlers()[GRAPH](records))
+        successor = asyncio.ensure_future(a_worker(pipeline, writing).handlers()[GRAPH](records))
         await writing.reached["between two edges"].wait()
         stale.go_on["after the row"].set()
         await zombie
@@ -117,7 +117,7 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         await worker[POSTS]([row.record for row in rows[:1]])
         commands = await pipeline.log.rows([COMMANDS], after=0, limit=100)
         assert len(commands) > settings.slices_in_flight
-        slices = asyncio.create_task(worker[COMMANDS]([row.record for row in commands]))
+        slices = asyncio.ensure_future(worker[COMMANDS]([row.record for row in commands]))
         for _ in range(settings.slices_in_flight):
             await waiting.acquire()
         async with asyncio.timeout(5):

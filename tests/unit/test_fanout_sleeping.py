@@ -89,7 +89,8 @@ async def test_a_sleeping_user_is_marked_in_every_generation_of_buckets() -> Non
 async def test_marks_stand_only_where_there_is_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest generation of an author's buckets is one partition: a row there for each sleeper would have no bound."""
     async with a_pipeline(PUSHED) as pipeline:
-        stores, marked = pipeline.stores, set()
+        stores = pipeline.stores
+        marked: set[tuple[str, str, int]] = set()
         mark_asleep = stores.follows.mark_asleep
 
         async def noting(follower_id: str, edges: Sequence[tuple[str, int]], **to: Any) -> None:
@@ -232,7 +233,7 @@ async def test_the_steps_of_an_awakening_that_has_ended_are_not_repeated() -> No
 
 async def test_events_of_activity_delivered_again_change_nothing() -> None:
     async with a_pipeline(PUSHED) as pipeline:
-        events = [a_sleep(), an_awakening(), a_sleep(), an_awakening()]
+        events: list[Event] = [a_sleep(), an_awakening(), a_sleep(), an_awakening()]
         await pipeline.handle(a_follow("bob"), a_post(), *events)
         before = await pipeline.user("bob"), await pipeline.timeline("bob"), await marks(pipeline)
         for first in range(len(events)):
@@ -249,7 +250,7 @@ async def test_events_of_activity_delivered_again_change_nothing() -> None:
 def held_up(pipeline: Pipeline) -> tuple[Worker, FaultyStore]:
     """A worker whose calls to the graph a test can hold up."""
     door = FaultyStore(Graph(pipeline.stores))
-    stores = replace(pipeline.stores, users=door, follows=door, ties=door)  # type: ignore[arg-type]
+    stores = replace(pipeline.stores, users=door, follows=door, ties=door)
     worker = Worker(pipeline.settings, log=pipeline.log, stores=stores, clock=pipeline.clock)
     return worker, door
 
@@ -259,7 +260,7 @@ async def test_a_zombie_marks_no_follow_that_began_after_the_awakening() -> None
         await pipeline.handle(a_follow("bob"))
         zombie, door = held_up(pipeline)
         go_on = door.pause_before("following")
-        asleep = asyncio.create_task(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
+        asleep = asyncio.ensure_future(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
         await door.until_paused("following")
         # Another worker has taken its place, and does the same and all that follows.
         await pipeline.handle(a_sleep(), an_awakening())
@@ -277,7 +278,9 @@ async def test_a_follow_renewed_while_its_old_mark_is_cleared_loses_no_post() ->
         await pipeline.handle(a_follow("bob"), an_unfollow("bob"), a_sleep())
         worker, door = held_up(pipeline)
         go_on = door.pause_before("write_following")
-        again = asyncio.create_task(worker.handlers()[GRAPH]([a_record(a_follow("bob"), offset=2)]))
+        again = asyncio.ensure_future(
+            worker.handlers()[GRAPH]([a_record(a_follow("bob"), offset=2)])
+        )
         # The edge is active as alice sees it and nothing was found to backfill; bob's side is not written.
         await door.until_paused("write_following")
         post = a_post()
@@ -301,15 +304,29 @@ def a_sleep_of_two() -> tuple[list[Event], list[Event]]:
 
 def an_awakening_in_steps() -> tuple[list[Event], list[Event]]:
     authors = ["alice", *(f"author-{n:02}" for n in range(22))]
-    before = [*(a_follow("bob", author) for author in authors), a_follow("carl"), a_sleep()]
+    before: list[Event] = [
+        *(a_follow("bob", author) for author in authors),
+        a_follow("carl"),
+        a_sleep(),
+    ]
     missed = [a_post(ms=START_MS - n) for n in range(101)]
     missed += [a_post(by=author, ms=START_MS - 200) for author in authors[-4:]]
     return [*before, *missed], [an_awakening()]
 
 
 def in_and_out_of_sleep() -> tuple[list[Event], list[Event]]:
-    before = [*(a_follow(name) for name in READERS), a_post(ms=START_MS - 5), a_sleep()]
-    events = [a_post(ms=START_MS - 4), an_awakening(), a_sleep(), an_awakening(), a_sleep("carl")]
+    before: list[Event] = [
+        *(a_follow(name) for name in READERS),
+        a_post(ms=START_MS - 5),
+        a_sleep(),
+    ]
+    events: list[Event] = [
+        a_post(ms=START_MS - 4),
+        an_awakening(),
+        a_sleep(),
+        an_awakening(),
+        a_sleep("carl"),
+    ]
     return before, [*events, an_unfollow("bob"), a_follow("bob"), a_post(ms=START_MS - 3)]
 
 

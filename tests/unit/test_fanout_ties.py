@@ -100,7 +100,11 @@ async def test_follows_and_ties_of_one_group_are_all_projected() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob", "alice"), a_follow("alice", "bob"))
         # As the API appends a block by Alice; her key has all but the second.
-        events = [an_unfollow("bob", "alice"), an_unfollow("alice", "bob"), a_block("alice", "bob")]
+        events: list[Event] = [
+            an_unfollow("bob", "alice"),
+            an_unfollow("alice", "bob"),
+            a_block("alice", "bob"),
+        ]
         await pipeline.handle(*events, a_mute("alice", "carl"))
         assert await block_of(pipeline, "alice", "bob") == (True, START_MS)
         assert await mute_of(pipeline, "alice", "carl") == (True, START_MS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fanfold.core.events import PostCreated
 from feed_service.caches.cached_reads import COUNTS_S
 from tests.support.feed import Change, FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure, a_like, an_unlike
@@ -190,7 +191,7 @@ async def test_a_load_that_began_before_the_change_is_not_cached(
     case: Case, world: World, reader: Reader
 ) -> None:
     release = case.store.pause_after(case.method)
-    look = asyncio.create_task(case.look(reader))
+    look = asyncio.ensure_future(case.look(reader))
     await case.store.until_paused(case.method)
     await world.happen(case.change())
     release()
@@ -205,7 +206,7 @@ async def test_a_slow_load_does_not_replace_a_newer_one(
         # Otherwise the paused call would be that of the viewer graph, which reads the viewer's own row.
         await reader.reads.viewer_graph("alice")
     release = case.store.pause_after(case.method)
-    slow = asyncio.create_task(case.look(reader))
+    slow = asyncio.ensure_future(case.look(reader))
     await case.store.until_paused(case.method)
     case.store._pauses_after.clear()  # only the slow load is paused
     await world.happen(case.change())
@@ -259,7 +260,8 @@ async def test_an_own_post_is_cached_once_its_delivery_is_known(
     world: World, reader: Reader
 ) -> None:
     planned = world.a_post("alice", strategy="pull")
-    post_id = planned.event.post_id  # type: ignore[attr-defined]
+    assert isinstance(planned.event, PostCreated)
+    post_id = planned.event.post_id
     world.publish(planned)
     await world.stores.posts.create(post_id, "alice", "mine")
     (item,) = await reader.whole("alice")

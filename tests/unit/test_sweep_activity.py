@@ -143,7 +143,7 @@ async def test_a_repeating_sweep_starts_over_soon_after_an_outage() -> None:
         door = FaultyStore(pipeline.stores.activity)
         door.away.add("last_reads")
         await pipeline.handle(a_follow("bob"))
-        sweep = a_sweep(pipeline, stores=replace(pipeline.stores, activity=door))  # type: ignore[arg-type]
+        sweep = a_sweep(pipeline, stores=replace(pipeline.stores, activity=door))
         task = asyncio.create_task(sweep.sweep_forever(3600, first_after_s=10))
         clock = pipeline.clock
 
