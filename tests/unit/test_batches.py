@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from cassandra.metadata import Murmur3Token, murmur3
 
-from fanfold.adapters.cassandra.batches import MAX_BATCH_BYTES, BatchWriter, group_by_replicas
+from fanfold.adapters.cassandra.batches import MAX_BATCH_BYTES, BatchWriter
 from fanfold.adapters.cassandra.packed import PackedBatch, PackedRow
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets, group_by_replicas
 from fanfold.core.errors import Unavailable
 from fanfold.core.settings import Settings
 
@@ -71,7 +72,8 @@ class Session:
 
 def a_writer(session: Session, *, rows: int = 100, in_flight: int = 64) -> BatchWriter:
     settings = Settings(write_batch_rows=rows, writes_in_flight=in_flight)
-    return BatchWriter(session, settings)  # type: ignore[arg-type]
+    replica_sets = ReplicaSets(session, settings)  # type: ignore[arg-type]
+    return BatchWriter(session, settings, replica_sets)  # type: ignore[arg-type]
 
 
 def some_rows(count: int, size: int = 20) -> list[PackedRow]:

@@ -1,28 +1,19 @@
-"""Many rows of one statement as UNLOGGED batches, each for one set of replicas, a bounded number in flight.
-
-On a ring wider than the replication factor a batch for several replica sets makes its coordinator a bottleneck;
-on one that isn't, every node is a replica of everything and there is a single group.
-"""
+"""Many rows of one statement as UNLOGGED batches, each for one set of replicas, a bounded number in flight."""
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
-from cassandra.metadata import murmur3
-
 from fanfold.adapters.cassandra.packed import PackedBatch, PackedRow, PackedRows
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.window import Window
 from fanfold.core.settings import Settings
 
 # Cassandra refuses a batch over 50 KiB of its own, larger, form of the rows.
 MAX_BATCH_BYTES = 24 * 1024
-
-GroupOf = Callable[[bytes], Hashable]
-"""A routing key's replica set."""
 
 
 class _OpenBatch:
@@ -37,14 +28,16 @@ class _OpenBatch:
 class BatchWriter:
     """One for a process, so that the bound on batches in flight is the process's."""
 
-    def __init__(self, session: CassandraSession, settings: Settings) -> None:
+    def __init__(
+        self, session: CassandraSession, settings: Settings, replica_sets: ReplicaSets
+    ) -> None:
         self._session = session
         self._settings = settings
+        self._replica_sets = replica_sets
         self._rows = settings.write_batch_rows
         self._window = Window(settings.writes_in_flight)
         # Rows waiting for their group to fill a batch, over all groups of a call.
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
-        self._grouping: tuple[Any, GroupOf | None] = (None, None)
 
     async def write(self, rows: Iterable[PackedRow]) -> int:
         """Write all rows, drawn from `rows` no faster than they are written; returns how many.
@@ -62,7 +55,7 @@ class BatchWriter:
         return sending.rows
 
     def _batches(self, rows: Iterable[PackedRow]) -> Iterable[_OpenBatch]:
-        group_of = self._group_of()
+        group_of = self._replica_sets.group_of()
         most_rows, most_open = self._rows, self._most_open_rows
         open_batches: dict[Hashable, _OpenBatch] = {}
         open_rows = 0
@@ -83,13 +76,6 @@ class BatchWriter:
             open_rows -= len(batch.wires)
             yield batch
         yield from open_batches.values()
-
-    def _group_of(self) -> GroupOf | None:
-        token_map = self._session.metadata.token_map
-        # The driver makes a new map whenever the ring changes.
-        if token_map is not self._grouping[0]:
-            self._grouping = (token_map, group_by_replicas(token_map, self._settings))
-        return self._grouping[1]
 
 
 class _Sending:
@@ -124,26 +110,3 @@ class _Sending:
         error = sent.exception()
         self._window.leave(answered=error is None)
         self.error = self.error or error
-
-
-def group_by_replicas(token_map: Any, settings: Settings) -> GroupOf | None:
-    """A function from a routing key to its local replicas, or None where all nodes hold everything."""
-    if token_map is None:
-        return None
-    replica_sets = [
-        frozenset(
-            host
-            for host in token_map.get_replicas(settings.cassandra_keyspace, token)
-            if host.datacenter == settings.cassandra_datacenter
-        )
-        for token in token_map.ring
-    ]
-    if len(set(replica_sets)) <= 1:
-        return None
-    # The driver compares token objects in Python; plain numbers are several times as fast.
-    tokens = [token.value for token in token_map.ring]
-
-    def replicas(routing_key: bytes) -> Hashable:
-        return replica_sets[bisect_left(tokens, murmur3(routing_key)) % len(tokens)]
-
-    return replicas

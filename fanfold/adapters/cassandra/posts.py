@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from operator import attrgetter
 from uuid import UUID
 
 from fanfold.adapters.cassandra.author_walk import AuthorWalk
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
 from fanfold.core.buckets import time_bucket
@@ -29,8 +32,8 @@ UPDATE posts USING TIMESTAMP ? SET edited_content = ?, edited_at_ms = ?, offset 
 NOTE_OFFSET = "UPDATE posts USING TIMESTAMP ? SET offset = ? WHERE post_id = ?"
 DELETE = "UPDATE posts USING TIMESTAMP ? SET deleted = true, offset = ? WHERE post_id = ?"
 GET = """
-SELECT author_id, content, edited_content, edited_at_ms, deleted, offset, like_count, like_offset
-FROM posts WHERE post_id = ?
+SELECT post_id, author_id, content, edited_content, edited_at_ms, deleted, offset, like_count, like_offset
+FROM posts WHERE post_id IN ?
 """
 SET_DELIVERY = """
 UPDATE posts_by_author USING TIMESTAMP ? SET delivery = ?
@@ -45,7 +48,9 @@ WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
 class CassandraPosts:
     """See `fanfold.core.ports.Posts`."""
 
-    def __init__(self, session: CassandraSession, *, clock: Clock) -> None:
+    def __init__(
+        self, session: CassandraSession, *, replica_sets: ReplicaSets, clock: Clock
+    ) -> None:
         self._session = session
         self._walk = AuthorWalk(session, clock=clock)
         self._create_post = session.statement(CREATE_POST)
@@ -54,7 +59,12 @@ class CassandraPosts:
         self._edit = session.statement(EDIT)
         self._note_offset = session.statement(NOTE_OFFSET)
         self._delete = session.statement(DELETE)
-        self._get = session.statement(GET)
+        self._get: MultiGet[UUID] = MultiGet(
+            session,
+            session.statement(GET),
+            replica_sets=replica_sets,
+            routing_key=attrgetter("bytes"),
+        )
         self._set_delivery = session.statement(SET_DELIVERY)
         self._by_author = session.statement(BY_AUTHOR)
 
@@ -80,11 +90,7 @@ class CassandraPosts:
         await self._session.run(self._delete, at_offset(offset), offset, post_id)
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
-        ids = list(dict.fromkeys(post_ids))
-        rows = await asyncio.gather(*(self._session.row(self._get, post_id) for post_id in ids))
-        posts = (
-            _post(post_id, row) for post_id, row in zip(ids, rows, strict=True) if row is not None
-        )
+        posts = map(_post, await self._get.rows(post_ids))
         return {post.post_id: post for post in posts if post is not None}
 
     async def set_delivery(
@@ -108,8 +114,18 @@ class CassandraPosts:
         return [AuthoredPost(*row) for row in rows]
 
 
-def _post(post_id: UUID, row: Row) -> Post | None:
-    author_id, content, edited_content, edited_at_ms, deleted, offset, likes, like_offset = row
+def _post(row: Row) -> Post | None:
+    (
+        post_id,
+        author_id,
+        content,
+        edited_content,
+        edited_at_ms,
+        deleted,
+        offset,
+        likes,
+        like_offset,
+    ) = row
     if author_id is None:
         return None  # an edit, a deletion or a like was written before the post itself
     return Post(

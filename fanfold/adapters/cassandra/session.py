@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +15,7 @@ from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import FallthroughRetryPolicy
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage, SyntaxException
-from cassandra.query import PreparedStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.packed import PackedBatch
@@ -68,8 +68,7 @@ class CassandraSession:
 
     def statement(self, cql: str, *, conditional: bool = False) -> Statement:
         """Register a statement, before entering."""
-        statement = Statement(cql, conditional=conditional)
-        self._statements.append(statement)
+        self._statements.append(statement := Statement(cql, conditional=conditional))
         return statement
 
     async def __aenter__(self) -> CassandraSession:
@@ -95,7 +94,11 @@ class CassandraSession:
 
     async def rows(self, statement: Statement, *values: Any) -> list[Row]:
         """Run a statement and read all pages of its result."""
-        call = await self._started(statement, values)
+        return await self.rows_of(self.prepared(statement).bind(values))
+
+    async def rows_of(self, bound: BoundStatement) -> list[Row]:
+        """The same of a statement with its values."""
+        call = await self._started(bound)
         rows: list[Row] = await call.settled or []
         while call.more:
             rows.extend(await self._next_page(call))
@@ -103,7 +106,7 @@ class CassandraSession:
 
     async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
         """Run a statement and read its result page by page: for a whole table."""
-        call = await self._started(statement, values)
+        call = await self._started(self.prepared(statement).bind(values))
         yield await call.settled or []
         while call.more:
             yield await self._next_page(call)
@@ -115,7 +118,7 @@ class CassandraSession:
 
     async def run(self, statement: Statement, *values: Any) -> None:
         """Run a statement without a result."""
-        await (await self._started(statement, values)).settled
+        await (await self._started(self.prepared(statement).bind(values))).settled
 
     async def ping(self) -> None:
         """Return if a quorum answers and the schema is there."""
@@ -146,11 +149,10 @@ class CassandraSession:
         call.response.start_fetching_next_page()
         return await call.settled or []
 
-    async def _started(self, statement: Statement, values: Sequence[Any]) -> _Call:
-        prepared = self.prepared(statement)
+    async def _started(self, bound: BoundStatement) -> _Call:
         await self._enter()
         call = _Call(self._loop.create_future(), counted=True)
-        self._start(call, prepared.bind(values))
+        self._start(call, bound)
         return call
 
     async def _enter(self) -> None:

@@ -12,6 +12,7 @@ from fanfold.adapters.cassandra.idempotency_keys import CassandraIdempotencyKeys
 from fanfold.adapters.cassandra.jobs import CassandraJobs
 from fanfold.adapters.cassandra.likes import CassandraLikes
 from fanfold.adapters.cassandra.posts import CassandraPosts
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.adapters.cassandra.timelines import CassandraTimelines
@@ -28,11 +29,12 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
     Until then every call raises `Unavailable`. Call them on the event loop that enters.
     """
     session = CassandraSession(settings)
-    batches = BatchWriter(session, settings)
+    replica_sets = ReplicaSets(session, settings)
+    batches = BatchWriter(session, settings, replica_sets)
     stores = Stores(
-        posts=CassandraPosts(session, clock=clock),
+        posts=CassandraPosts(session, replica_sets=replica_sets, clock=clock),
         idempotency_keys=CassandraIdempotencyKeys(session),
-        users=CassandraUsers(session),
+        users=CassandraUsers(session, replica_sets=replica_sets),
         follows=CassandraFollows(session, batches=batches),
         ties=CassandraTies(session),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import User
@@ -14,6 +15,7 @@ SELECT user_id, display_name, follower_count, generation, delivery, pull_since_m
 asleep, asleep_offset, woke_offset, has_left FROM users
 """
 GET = EVERYONE + "WHERE user_id = ?"
+GET_MANY = EVERYONE + "WHERE user_id IN ?"
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
 WRITE_FOLLOWER_COUNT = """
 UPDATE users USING TIMESTAMP ?
@@ -28,9 +30,15 @@ LEAVE = "UPDATE users USING TIMESTAMP ? SET has_left = true WHERE user_id = ?"
 class CassandraUsers:
     """See `fanfold.core.ports.Users`."""
 
-    def __init__(self, session: CassandraSession) -> None:
+    def __init__(self, session: CassandraSession, *, replica_sets: ReplicaSets) -> None:
         self._session = session
         self._get = session.statement(GET)
+        self._get_many: MultiGet[str] = MultiGet(
+            session,
+            session.statement(GET_MANY),
+            replica_sets=replica_sets,
+            routing_key=str.encode,
+        )
         self._register = session.statement(REGISTER)
         self._write_follower_count = session.statement(WRITE_FOLLOWER_COUNT)
         self._set_asleep = session.statement(SET_ASLEEP)
@@ -43,9 +51,8 @@ class CassandraUsers:
         return User(user_id) if row is None else _user(row)
 
     async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
-        ids = list(dict.fromkeys(user_ids))
-        users = await asyncio.gather(*map(self.get, ids))
-        return {user.user_id: user for user in users}
+        found = {row[0]: _user(row) for row in await self._get_many.rows(user_ids)}
+        return {user_id: found.get(user_id) or User(user_id) for user_id in user_ids}
 
     async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
         await self._session.run(self._register, at_offset(offset), display_name, user_id)

@@ -1,0 +1,98 @@
+"""Rows by key in few statements: what is asked together, and of which node."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from cassandra.metadata import Murmur3Token, murmur3
+
+from fanfold.adapters.cassandra.multi_get import KEYS_IN_A_LIST, MultiGet
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
+from fanfold.core.errors import Unavailable
+from fanfold.core.settings import Settings
+from tests.unit.test_batches import Ring
+
+
+class Session:
+    """Answers each list with its keys, but for one key that no row has."""
+
+    def __init__(self, ring: Ring, *, absent: UUID | None = None, away: bool = False) -> None:
+        self.metadata = type("Metadata", (), {"token_map": ring})
+        self.absent, self.away = absent, away
+        self.asked: list[Any] = []
+
+    def prepared(self, statement: Any) -> Any:
+        return statement
+
+    async def rows_of(self, asked: Any) -> list[tuple[UUID]]:
+        self.asked.append(asked)
+        if self.away:
+            raise Unavailable("away")
+        return [(key,) for key in asked.values[0] if key != self.absent]
+
+
+class Bound:
+    def __init__(self, _prepared: Any) -> None:
+        self.values: Any = None
+        self.routing_key: bytes | None = None
+
+    def bind(self, values: Any) -> Bound:
+        self.values = values
+        return self
+
+
+def a_multi_get(session: Session, monkeypatch: pytest.MonkeyPatch) -> MultiGet[UUID]:
+    monkeypatch.setattr("fanfold.adapters.cassandra.multi_get._Routed", Bound)
+    return MultiGet(
+        session,  # type: ignore[arg-type]
+        "statement",  # type: ignore[arg-type]
+        replica_sets=ReplicaSets(session, Settings()),  # type: ignore[arg-type]
+        routing_key=lambda key: key.bytes,
+    )
+
+
+async def test_each_list_asks_a_replica_of_all_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = Ring(nodes=6, replicas=3)
+    session = Session(ring)
+    keys = [uuid4() for _ in range(500)]
+    rows = await a_multi_get(session, monkeypatch).rows(keys)
+    assert sorted(row[0] for row in rows) == sorted(keys)
+    for asked in session.asked:
+        assert len(asked.values[0]) <= KEYS_IN_A_LIST
+        holders = {
+            frozenset(ring.get_replicas("", Murmur3Token(murmur3(key.bytes))))
+            for key in asked.values[0]
+        }
+        routed = ring.get_replicas("", Murmur3Token(murmur3(asked.routing_key)))
+        assert holders == {frozenset(routed)}
+
+
+async def test_where_every_node_holds_everything_lists_are_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Session(Ring(nodes=3, replicas=3))
+    await a_multi_get(session, monkeypatch).rows([uuid4() for _ in range(60)])
+    assert [len(asked.values[0]) for asked in session.asked] == [25, 25, 10]
+
+
+async def test_a_key_is_asked_once_and_one_without_a_row_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, absent = uuid4(), uuid4()
+    session = Session(Ring(nodes=1, replicas=1), absent=absent)
+    assert await a_multi_get(session, monkeypatch).rows([here, absent, here]) == [(here,)]
+    assert [asked.values[0] for asked in session.asked] == [[here, absent]]
+
+
+async def test_no_key_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Ring(nodes=1, replicas=1))
+    assert await a_multi_get(session, monkeypatch).rows([]) == []
+    assert session.asked == []
+
+
+async def test_one_list_that_fails_fails_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Ring(nodes=1, replicas=1), away=True)
+    with pytest.raises(Unavailable):
+        await a_multi_get(session, monkeypatch).rows([uuid4() for _ in range(60)])
