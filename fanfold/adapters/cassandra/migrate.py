@@ -19,7 +19,7 @@ from typing import Any
 from cassandra.cluster import Session
 
 from fanfold.adapters.cassandra.connect import connect
-from fanfold.adapters.cassandra.session import DRIVER_ERRORS, translated
+from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, translated
 from fanfold.core.errors import Fault, TablesUnavailable
 from fanfold.core.settings import Settings
 from fanfold.core.topics import SCHEMAS

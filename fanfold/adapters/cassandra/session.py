@@ -6,35 +6,27 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from cassandra import DriverException, RequestValidationException
-from cassandra.cluster import NoHostAvailable, ResponseFuture, Session
-from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.cluster import ResponseFuture, Session
 from cassandra.policies import FallthroughRetryPolicy
-from cassandra.pool import NoConnectionsAvailable
-from cassandra.protocol import ErrorMessage, SyntaxException
 from cassandra.query import BoundStatement, PreparedStatement
 
 from fanfold.adapters.cassandra.connect import connect
+from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, one_line, translated
 from fanfold.adapters.cassandra.packed import PackedBatch
-from fanfold.core.errors import FanfoldError, Fault, TablesUnavailable
+from fanfold.core.errors import FanfoldError, TablesUnavailable
 from fanfold.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DRIVER_ERRORS = (
-    DriverException,
-    ErrorMessage,
-    NoHostAvailable,
-    NoConnectionsAvailable,
-    ConnectionException,
-    ConnectionBusy,
-)
 # The driver refuses at 32,768 on a connection; long before that, more in flight only adds latency.
 STATEMENTS_IN_FLIGHT = 256
 CONNECT_AGAIN_S = 1.0
+UNREACHABLE_S = 5.0
+"""Once no node has been up for so long, the contact points are resolved again: the nodes may have other addresses now."""
 
 PING = "SELECT version FROM schema_migrations LIMIT 1"
 
@@ -75,7 +67,7 @@ class CassandraSession:
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         tried_once = asyncio.Event()
-        self._connecting = asyncio.create_task(self._connect(tried_once))
+        self._connecting = asyncio.create_task(self._stay_connected(tried_once))
         # Usually Cassandra is there, and then a caller may start with a store that answers.
         await tried_once.wait()
         return self
@@ -221,23 +213,40 @@ class CassandraSession:
         else:
             call.settled.set_exception(translated(error))
 
-    async def _connect(self, tried_once: asyncio.Event) -> None:
+    async def _stay_connected(self, tried_once: asyncio.Event) -> None:
+        """Connect, and again whenever no node has been up for a while. The driver resolves names only when it connects."""
+        down_s = 0.0
         while not self._closing.is_set():
+            down_s = 0.0 if self._reaches_a_node() else down_s + CONNECT_AGAIN_S
             try:
-                self._session = await asyncio.to_thread(self._connect_and_prepare)
-                log.info("connected to Cassandra")
-                return
-            except DRIVER_ERRORS as error:
-                # A missing keyspace or table too: `schema migrate` may be about to run.
-                self._why_not = _one_line(error)
-                log.warning("Cassandra: %s; trying again", self._why_not)
+                if self._session is None or down_s >= UNREACHABLE_S:
+                    await self._try_to_connect()
+                    down_s = 0.0
             finally:
                 tried_once.set()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(CONNECT_AGAIN_S):
                     await self._closing.wait()
-            except TimeoutError:
-                continue
+
+    def _reaches_a_node(self) -> bool:
+        # The driver's own threads find out: by a failed statement, or by a heartbeat.
+        return self._session is not None and any(
+            host.is_up and host.datacenter == self._settings.cassandra_datacenter
+            for host in self._session.cluster.metadata.all_hosts()
+        )
+
+    async def _try_to_connect(self) -> None:
+        try:
+            connected = await asyncio.to_thread(self._connect_and_prepare)
+        except (*DRIVER_ERRORS, FanfoldError) as error:
+            # A missing keyspace or table too: `schema migrate` may be about to run.
+            self._why_not = one_line(error)
+            log.warning("Cassandra: %s; trying again", self._why_not)
+            return
+        before, self._session = self._session, connected
+        log.info("connected to Cassandra")
+        if before is not None:
+            await asyncio.to_thread(before.cluster.shutdown)
 
     def _connect_and_prepare(self) -> Session:
         # The keyspace goes with each statement: after a USE, nodes may give one statement two ids.
@@ -283,18 +292,3 @@ class _Call:
         self.more = response.has_more_pages
         if not self.more:
             self.response = None
-
-
-def translated(error: BaseException) -> FanfoldError:
-    """A driver's error as ours. What isn't one of the driver's is a mistake of this package: a `Fault` too."""
-    if isinstance(error, FanfoldError):
-        return error
-    wrong_in_itself = isinstance(error, (RequestValidationException, SyntaxException))
-    root = TablesUnavailable if isinstance(error, DRIVER_ERRORS) and not wrong_in_itself else Fault
-    ours = root(f"Cassandra: {_one_line(error)}")
-    ours.__cause__ = error
-    return ours
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".replace("\n", " ")

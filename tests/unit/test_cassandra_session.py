@@ -1,0 +1,111 @@
+"""A session outlives the addresses of its nodes: the driver itself resolves a name only once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cassandra.cluster import NoHostAvailable
+
+from fanfold.adapters.cassandra import session as module
+from fanfold.adapters.cassandra.session import CassandraSession, Statement
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.settings import Settings
+from tests.support.eventually import eventually
+
+
+@dataclass
+class Driver:
+    """The driver, with one node: what it resolved when it connected is what it keeps."""
+
+    address: str = "127.0.0.1"
+    reachable: bool = True
+    error: Exception = field(default_factory=lambda: NoHostAvailable("nobody", {}))
+    sessions: list[Any] = field(default_factory=list)
+    shut_down: list[str] = field(default_factory=list)
+
+    def connect(self, settings: Settings, *, keyspace: str | None) -> Any:
+        if not self.reachable:
+            raise self.error
+        resolved = self.address
+        host = SimpleNamespace(is_up=True, datacenter=settings.cassandra_datacenter)
+        metadata = SimpleNamespace(all_hosts=lambda: [host])
+        cluster = SimpleNamespace(
+            metadata=metadata, shutdown=lambda: self.shut_down.append(resolved)
+        )
+        connected = SimpleNamespace(
+            cluster=cluster,
+            host=host,
+            prepare=lambda cql, keyspace: SimpleNamespace(cql=cql, by=resolved),
+        )
+        self.sessions.append(connected)
+        return connected
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    driver = Driver()
+    monkeypatch.setattr(module, "connect", driver.connect)
+    monkeypatch.setattr(module, "CONNECT_AGAIN_S", 0.01)
+    monkeypatch.setattr(module, "UNREACHABLE_S", 0.05)
+    return driver
+
+
+async def soon(holds: Callable[[], bool], *, what: str) -> None:
+    async def asked() -> bool:
+        return holds()
+
+    # The session connects in a thread.
+    await eventually(asked, within_s=5, what=what, every_s=0.01)
+
+
+def prepared_by(session: CassandraSession, statement: Statement) -> str:
+    prepared: Any = session.prepared(statement)
+    return str(prepared.by)
+
+
+async def test_a_node_under_a_new_address_is_found_again_with_every_statement_prepared(
+    driver: Driver,
+) -> None:
+    session = CassandraSession(Settings())
+    statements = [session.statement("SELECT a"), session.statement("UPDATE b", conditional=True)]
+    async with session:
+        driver.address, driver.sessions[0].host.is_up = "127.0.0.2", False
+        await soon(
+            lambda: prepared_by(session, statements[0]) == "127.0.0.2",
+            what="the name is resolved again",
+        )
+        assert [prepared_by(session, statement) for statement in statements] == ["127.0.0.2"] * 2
+        await soon(lambda: driver.shut_down == ["127.0.0.1"], what="the old one is closed")
+    assert driver.shut_down == ["127.0.0.1", "127.0.0.2"]
+
+
+async def test_a_node_that_is_back_before_long_keeps_its_session(driver: Driver) -> None:
+    async with CassandraSession(Settings()):
+        host = driver.sessions[0].host
+        for _ in range(10):
+            host.is_up = False
+            await asyncio.sleep(0.02)
+            host.is_up = True
+            await asyncio.sleep(0.02)
+    assert len(driver.sessions) == 1
+
+
+@pytest.mark.parametrize("error", [NoHostAvailable("nobody", {}), Fault("no such certificate")])
+async def test_it_goes_on_trying_while_no_address_answers(driver: Driver, error: Exception) -> None:
+    driver.reachable, driver.error = False, error
+    session = CassandraSession(Settings())
+    statement = session.statement("SELECT a")
+    async with session:
+        with pytest.raises(Unavailable):
+            session.prepared(statement)
+        driver.reachable = True
+        await soon(lambda: len(driver.sessions) == 1, what="connected")
+        driver.reachable, driver.sessions[0].host.is_up = False, False
+        await asyncio.sleep(0.2)
+        driver.reachable, driver.address = True, "127.0.0.2"
+        await soon(lambda: prepared_by(session, statement) == "127.0.0.2", what="found again")
