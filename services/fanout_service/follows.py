@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -17,9 +16,10 @@ from fanfold.core.events import (
     UserUnfollowed,
     to_ms,
 )
-from fanfold.core.ports import FollowerEdge, Stores, User
+from fanfold.core.ports import FollowerEdge, Stores
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
+from fanout_service.edges import edges_to, newest_edges
 from fanout_service.fold_follows import (
     FoldedFollows,
     FollowChange,
@@ -75,11 +75,8 @@ class Follows:
     async def _follow(self, followee_id: str, changes: Sequence[FollowChange]) -> None:
         followee = await self.stores.users.get(followee_id)
         follower_ids = {change.follower_id for change in changes if change.follower_id is not None}
-        copies = await self._edges(followee, follower_ids)
-        newest = {
-            follower_id: max(edges, key=lambda edge: edge.offset)
-            for follower_id, edges in copies.items()
-        }
+        copies = await edges_to(followee, follower_ids, stores=self.stores)
+        newest = newest_edges(copies)
         if any(edge.offset > seen_by_count(followee) for edge in newest.values()):
             # The edges were read after the row. So another worker has taken over, and is writing both. To fold now would skip
             # an edge that is stored, and never count it.
@@ -119,20 +116,3 @@ class Follows:
         await self.stores.follows.write_following(followee_id, folded.edges, materialised=marked)
         if fresh and not at_once:
             await self.backfill.begin(followee_id, fresh, page)
-
-    async def _edges(
-        self, followee: User, follower_ids: Collection[str]
-    ) -> dict[str, list[FollowerEdge]]:
-        """Each follower's edges, from every generation.
-
-        There are several only if a write that had timed out took effect late, after the author had outgrown a generation. Then the
-        newest holds, and all are written, so that no active one is left behind.
-        """
-        found: dict[str, list[FollowerEdge]] = defaultdict(list)
-        for generation in range(followee.generation + 1):
-            edges = await self.stores.follows.follower_edges(
-                followee.user_id, generation, follower_ids
-            )
-            for edge in edges.values():
-                found[edge.follower_id].append(edge)
-        return found

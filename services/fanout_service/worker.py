@@ -70,7 +70,11 @@ class Worker:
         # one.
         self._slices = slices()
         self._backfill = Backfill(
-            stores=stores, log=log, clock=clock, retention_ms=settings.retention_ms
+            stores=stores,
+            log=log,
+            clock=clock,
+            retention_ms=settings.retention_ms,
+            depth=settings.feed_depth,
         )
         self._fan_out = FanOutPost(
             stores=stores,

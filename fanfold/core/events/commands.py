@@ -41,13 +41,15 @@ class NewFollow(NamedTuple):
 class BackfillFollow(_Command):
     """Copy one page of the followee's pushed posts into the timelines of new followers, newest first.
 
-    Each step appends the next with `before` set to the last post copied; the last one marks the follows
-    materialised.
+    Each step appends the next with `before` set to the last post of its page and `copied` to the posts copied so far. The last
+    step marks the follows materialised: it reaches the end of the posts or has copied `FANFOLD_FEED_DEPTH` of them. A step
+    leaves out follows that have ended.
     """
 
     followee_id: UserId
     follows: tuple[NewFollow, ...]
     before: PostId | None = None
+    copied: int = Field(0, ge=0)
 
     @property
     def key(self) -> str:
