@@ -59,7 +59,13 @@ async def all_in_one(
         # The replay of the projected topics appends commands and dead letters again.
         await log.clear_internal()
         consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
-        worker = Worker(settings, log=await rebuild_log(log), stores=engines.stores, clock=clock)
+        worker = Worker(
+            settings,
+            log=await rebuild_log(log),
+            stores=engines.stores,
+            clock=clock,
+            history_until_ms=clock.now_ms(),
+        )
         consuming = tasks.create_task(consumer.run(worker.handlers()), name="worker")
         await consumer.drained()
         if with_demo and not replayed:

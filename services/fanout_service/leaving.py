@@ -20,11 +20,10 @@ from fanfold.core.events import (
     GraphEvent,
     UserFollowed,
     UserLeft,
-    UserUnfollowed,
-    from_ms,
 )
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
+from fanout_service.end_follows import end_follows
 from fanout_service.recorded_event import RecordedEvent
 
 COMMANDS_AT_ONCE = 1000
@@ -89,11 +88,4 @@ class Leaving:
         await self._end(dict.fromkeys(pair for pair in pairs if not left.isdisjoint(pair)))
 
     async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
-        """Append an unfollow for each (follower, followee)."""
-        now = from_ms(self.clock.now_ms())
-        unfollows = [
-            UserUnfollowed(follower_id=follower_id, followee_id=followee_id, unfollowed_at=now)
-            for follower_id, followee_id in follows
-        ]
-        if unfollows:
-            await self.log.append_many(unfollows)
+        await end_follows(follows, log=self.log, clock=self.clock)

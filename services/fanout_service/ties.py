@@ -9,6 +9,7 @@ from typing import NamedTuple, assert_never
 
 from fanfold.core.events import TieEvent, UserBlocked, UserMuted, UserUnblocked, UserUnmuted, to_ms
 from fanfold.core.ports import Stores, Tie
+from fanout_service.blocked_follows import BlockedFollows
 from fanout_service.recorded_event import RecordedEvent
 
 
@@ -41,10 +42,12 @@ def fold_tie(target_id: str, stored: Tie | None, changes: Sequence[TieChange]) -
 class Ties:
     """The projection of mutes and blocks.
 
-    The partition of the user who makes a block writes both sides of it. Two users who block each other have two rows each.
+    The partition of the user who makes a block writes both sides of it, and then ends follows that cross it. Two users who block
+    each other have two rows each.
     """
 
     stores: Stores
+    blocked_follows: BlockedFollows
 
     async def project(self, group: Sequence[RecordedEvent[TieEvent]]) -> None:
         """Project mutes and blocks made by one user."""
@@ -66,7 +69,7 @@ class Ties:
         for target_id, changes in mutes.items():
             await self._mute(user_id, target_id, changes)
         for target_id, changes in blocks.items():
-            await self._block(user_id, target_id, changes)
+            await self._block(user_id, target_id, changes, group[-1].record.appended_at_ms)
 
     async def _mute(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
         tie = fold_tie(target_id, await self.stores.ties.mute_of(user_id, target_id), changes)
@@ -75,7 +78,9 @@ class Ties:
                 user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
             )
 
-    async def _block(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
+    async def _block(
+        self, user_id: str, target_id: str, changes: Sequence[TieChange], appended_at_ms: int
+    ) -> None:
         between = await self.stores.ties.blocks_between(user_id, target_id)
         # The maker's own row decides, because it is written last: a change that it holds is in the target's row, too.
         own = next((tie for tie in between if tie.mine), None)
@@ -83,4 +88,9 @@ class Ties:
         if tie is not None:
             await self.stores.ties.write_block(
                 user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
+            )
+        # Also where nothing was to be written: a worker may have died between the rows and the unfollows.
+        if (now := tie or own) is not None and now.active:
+            await self.blocked_follows.end_between(
+                user_id, target_id, appended_at_ms=appended_at_ms
             )

@@ -35,6 +35,7 @@ from fanfold.core.ports import Stores
 from fanfold.core.ports.log import BatchHandler, EventLog, Record
 from fanfold.core.settings import Settings
 from fanout_service.backfill import Backfill
+from fanout_service.blocked_follows import BlockedFollows
 from fanout_service.edits import Edits
 from fanout_service.fan_out_post import FanOutPost
 from fanout_service.fold_follows import Rules
@@ -52,9 +53,20 @@ E = TypeVar("E", bound=Event)
 
 
 class Worker:
-    """Projects the log into the tables."""
+    """Projects the log into the tables.
 
-    def __init__(self, settings: Settings, *, log: EventLog, stores: Stores, clock: Clock) -> None:
+    Records appended before `history_until_ms` are known to have been processed to the end by an earlier process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: EventLog,
+        stores: Stores,
+        clock: Clock,
+        history_until_ms: int = 0,
+    ) -> None:
         self._processor = BatchProcessor(
             log=log,
             clock=clock,
@@ -76,14 +88,7 @@ class Worker:
             retention_ms=settings.retention_ms,
             depth=settings.feed_depth,
         )
-        self._fan_out = FanOutPost(
-            stores=stores,
-            log=log,
-            clock=clock,
-            slices=slices(),
-            overlap_ms=int(settings.overlap_s * 1000),
-            retention_ms=settings.retention_ms,
-        )
+        self._fan_out = _fan_out(settings, log=log, stores=stores, clock=clock, slices=slices())
         self._sleeping = Sleeping(stores=stores, log=log, backfill=self._backfill)
         self._edits = Edits(posts=stores.posts)
         self._likes = CountLikes(likes=stores.likes)
@@ -94,7 +99,10 @@ class Worker:
         )
         self._follows = Follows(stores=stores, log=log, backfill=self._backfill, rules=rules)
         self._reviews = DeliveryReviews(users=stores.users, log=log, rules=rules)
-        self._ties = Ties(stores=stores)
+        self._blocked_follows = BlockedFollows(
+            stores=stores, log=log, clock=clock, history_until_ms=history_until_ms
+        )
+        self._ties = Ties(stores=stores, blocked_follows=self._blocked_follows)
         self._leaving = Leaving(stores=stores, log=log, clock=clock)
 
     def handlers(self) -> Mapping[str, BatchHandler]:
@@ -137,9 +145,10 @@ class Worker:
                     assert_never(event)
 
     async def _project_graph(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
-        # Edges first: `Leaving` ends late follows by what `Follows` has written.
+        # Edges first: the other two end late follows by what `Follows` has written.
         await self._follows.project(group)
         await self._leaving.project(group)
+        await self._blocked_follows.project(group)
 
     async def _project_commands(self, group: Sequence[RecordedEvent[Command]]) -> None:
         slices: list[RecordedEvent[DeliverSlice]] = []
@@ -164,6 +173,19 @@ class Worker:
             await self._slices.project(slices)
         if review:
             await self._reviews.project(review)
+
+
+def _fan_out(
+    settings: Settings, *, log: EventLog, stores: Stores, clock: Clock, slices: Slices
+) -> FanOutPost:
+    return FanOutPost(
+        stores=stores,
+        log=log,
+        clock=clock,
+        slices=slices,
+        overlap_ms=int(settings.overlap_s * 1000),
+        retention_ms=settings.retention_ms,
+    )
 
 
 def _key(recorded: RecordedEvent[Event]) -> Hashable:

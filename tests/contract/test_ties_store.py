@@ -46,6 +46,7 @@ async def test_a_user_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> 
     assert await stores.ties.mute_of(alice, bob) is None
     assert await stores.ties.blocks(alice) == []
     assert await stores.ties.blocks_between(alice, bob) == []
+    assert await stores.ties.blocks_with(alice, [bob]) == []
 
 
 @examples_in_one_store
@@ -121,6 +122,21 @@ async def test_ties_are_in_order_of_the_other_user_and_only_ones_own(stores: Sto
         assert await stores.ties.blocks_between(alice, other) == [
             tie for tie in blocks if tie.other_id == other
         ]
+    with_some = await stores.ties.blocks_with(alice, [others[0], others[1], fresh("stranger")])
+    assert sorted(with_some, key=lambda tie: tie.other_id) == [
+        tie for tie in blocks if tie.other_id in others[:2]
+    ]
+    assert await stores.ties.blocks_with(alice, []) == []
+
+
+async def test_the_blocks_with_many_others_are_all_found(stores: Stores) -> None:
+    alice = fresh("alice")
+    others = [fresh(f"user-{n:03}") for n in range(230)]
+    for offset, other in enumerate(others[::40]):
+        await block(stores, other, alice, offset=offset)
+    found = await stores.ties.blocks_with(alice, others)
+    assert sorted(tie.other_id for tie in found) == sorted(others[::40])
+    assert not any(tie.mine for tie in found)
 
 
 async def test_a_mute_and_a_block_of_the_same_two_users_are_independent(stores: Stores) -> None:

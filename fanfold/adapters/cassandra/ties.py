@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
+
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import Tie
@@ -16,7 +19,11 @@ INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, offset)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 BLOCKS = "SELECT target_id, active, since_ms, offset, mine FROM blocks_by_user WHERE user_id = ?"
+BLOCKS_WITH = BLOCKS + " AND target_id IN ?"
 BLOCKS_BETWEEN = BLOCKS + " AND target_id = ?"
+
+OTHERS_IN_A_READ = 100
+"""A list in one SELECT is one answer in the server's memory."""
 
 
 class CassandraTies:
@@ -29,6 +36,7 @@ class CassandraTies:
         self._mute_of = session.statement(MUTE_OF)
         self._write_block = session.statement(WRITE_BLOCK)
         self._blocks = session.statement(BLOCKS)
+        self._blocks_with = session.statement(BLOCKS_WITH)
         self._blocks_between = session.statement(BLOCKS_BETWEEN)
 
     async def write_mute(
@@ -56,6 +64,14 @@ class CassandraTies:
 
     async def blocks(self, user_id: str) -> list[Tie]:
         return [_tie(row) for row in await self._session.rows(self._blocks, user_id)]
+
+    async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
+        ids = list(dict.fromkeys(other_ids))
+        reads = (
+            self._session.rows(self._blocks_with, user_id, ids[i : i + OTHERS_IN_A_READ])
+            for i in range(0, len(ids), OTHERS_IN_A_READ)
+        )
+        return [_tie(row) for rows in await asyncio.gather(*reads) for row in rows]
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
         rows = await self._session.rows(self._blocks_between, user_id, other_id)

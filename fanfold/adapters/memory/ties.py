@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from fanfold.adapters.memory.cells import ClusteredTable, Row
@@ -40,6 +41,10 @@ class MemoryTies:
             replace(_tie(other_id, row), mine=mine)
             for (other_id, mine), row in self._blocks.rows(user_id)
         ]
+
+    async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
+        named = set(other_ids)
+        return [tie for tie in await self.blocks(user_id) if tie.other_id in named]
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
         return [tie for tie in await self.blocks(user_id) if tie.other_id == other_id]

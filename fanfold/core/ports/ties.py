@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +42,9 @@ class Ties(Protocol):
 
     async def blocks(self, user_id: str) -> list[Tie]:
         """A user's blocks, own and suffered, active or not, in order of the other's id."""
+
+    async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
+        """The blocks between a user and each of these others, made by either, active or not, in no order."""
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
         """The same between two users: at most two."""
