@@ -90,11 +90,12 @@ class Clients:
         for connection in self._open:
             connection.close()
 
-    async def ask(self, request: bytes, into: Answers, *, due_s: float) -> None:
-        """Ask, and add the answer with the seconds since it was due."""
+    async def ask(self, request: bytes, into: Answers) -> None:
+        """Ask, and add the answer with the seconds since it was sent."""
         connection = await self._connection()
+        sent_s = time.perf_counter()
         status = await connection.ask(request)
-        into.add(status, time.perf_counter() - due_s)
+        into.add(status, time.perf_counter() - sent_s)
         if connection.usable:
             self._idle.append(connection)
 
@@ -117,7 +118,7 @@ class Clients:
             if (early_s := due_s - time.perf_counter()) > 0:
                 await asyncio.sleep(early_s)
             request = requests[number % len(requests)]
-            task = asyncio.create_task(self.ask(request, answers, due_s=due_s))
+            task = asyncio.create_task(self.ask(request, answers))
             asking.add(task)
             task.add_done_callback(asking.discard)
         await asyncio.gather(*asking)
@@ -132,8 +133,8 @@ class Clients:
 
         async def client(first: int) -> None:
             number = first
-            while (now_s := time.perf_counter()) < until_s:
-                await self.ask(requests[number % len(requests)], answers, due_s=now_s)
+            while time.perf_counter() < until_s:
+                await self.ask(requests[number % len(requests)], answers)
                 number += clients
 
         await asyncio.gather(*(client(n) for n in range(clients)))

@@ -44,7 +44,7 @@ class Overload:
 
     @property
     def refused_p99_s(self) -> float:
-        return percentile(self.during.of(503), 0.99)
+        return percentile(self.during.of(503), 0.99) if self.during.of(503) else 0.0
 
     @property
     def probe_p99_s(self) -> float:
