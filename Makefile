@@ -61,7 +61,7 @@ check: static ## Run the fast part of the tests: no Java, no Docker, under a min
 	@echo "==> fast tests, on the embedded adapters"
 	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real" $(FAST_TIERS)
 
-audit: $(TEST) ## Compare the locked packages with published advisories; look for secrets, licences, hashes and the SBOM's contents
+audit: $(TEST) ## Compare the locked packages with published advisories; look for secrets, licences and missing hashes
 	@$(PY) -m pytest --quiet tests/unit/test_supply.py tests/unit/test_jars.py tests/api/test_documentation.py
 	@scripts/audit
 
