@@ -23,6 +23,8 @@ from fanfold.http.problems import MEDIA_TYPE, problem_fields
 _SLICE_BYTES = 16 * 1024
 """The parser copies a field again for each piece of it, so large input is fed in slices, and checked in between."""
 
+_LINGER_S = 1.0
+
 _UPGRADE_FIELDS = {b"upgrade", b"http2-settings"}
 
 
@@ -208,17 +210,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal = refusal
         self._expect(None)
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(refusal.answer())
-            self.transport.close()
+            self._answer_and_close(refusal)
         elif self.cycle.more_body and not self.cycle.response_started:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            self.transport.write(refusal.answer())
-            self.transport.close()
+            self._answer_and_close(refusal)
         else:
             # Pipelined behind an answer that is under way: that one is finished first.
             self.pipeline.clear()
             self.cycle.keep_alive = False
+
+    def _answer_and_close(self, refusal: Refusal) -> None:
+        """The end of the connection, once the client has read the answer: closing while it still sends would lose that.
+
+        RFC 9112, 9.6: stop sending, then read and drop for a while.
+        """
+        self.transport.write(refusal.answer())
+        if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.transport.close()  # a place is needed now, and this client has sent nothing yet
+            return
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
     def _expect(self, within_s: float | None, what: str = "") -> None:
         """From now on wait that long, or (None) as long as it takes."""

@@ -89,4 +89,5 @@ def test_a_log_line_is_one_json_object_with_its_extras_and_traceback() -> None:
     )
     assert line["post_id"] == "\ud800"
     assert line["time"].endswith("Z")
-    assert "ZeroDivisionError: oops" in line["traceback"]
+    # Without its text: that of another library's error may repeat what users wrote.
+    assert line["traceback"].endswith("\nZeroDivisionError\n")

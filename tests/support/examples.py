@@ -19,6 +19,8 @@ _SETTINGS = "_hypothesis_internal_use_settings"
 
 def register_profiles() -> None:
     """`--hypothesis-profile` chooses one. Tests are too different in size for a deadline."""
+    settings.register_profile("test", deadline=None)
+    settings.load_profile("test")
     settings.register_profile(CHECK, deadline=None, max_examples=_IN_CHECK)
     settings.register_profile("soak", deadline=None, max_examples=_FULL, database=None)
 
