@@ -120,11 +120,10 @@ class Export:
             _tie("mute", mute.other_id, mute.since_ms, active=mute.active)
             for mute in mutes.values()
         ]
-        blocks = await self.stores.ties.blocks(user.user_id)
+        blocks = await self.stores.ties.blocks_made(user.user_id)
         yield [
             _tie("block", block.other_id, block.since_ms, active=block.active)
-            for block in blocks
-            if block.mine
+            for block in blocks.values()
         ]
 
     async def _likes(self, user: User) -> AsyncIterator[list[Line]]:

@@ -60,8 +60,8 @@ async def list_muted(user_id: str, *, cursor: str | None, limit: int, ties: Ties
 
 async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Connections:
     """The users that the user blocks, in order of their ids."""
-    blocks = await ties.blocks(user_id)
-    active = ((block.other_id, block.since_ms) for block in blocks if block.active and block.mine)
+    blocks = (await ties.blocks_made(user_id)).values()
+    active = ((block.other_id, block.since_ms) for block in blocks if block.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"blocked:{user_id}")
 
 

@@ -40,13 +40,23 @@ def a_tie(other: str, *, offset: int, active: bool = True, mine: bool = True) ->
     return Tie(other, active=active, since_ms=START_MS + offset, offset=offset, mine=mine)
 
 
+def order(tie: Tie) -> tuple[str, bool]:
+    return tie.other_id, tie.mine
+
+
+async def blocks_with(stores: Stores, user: str, others: list[str]) -> list[Tie]:
+    """The port promises no order."""
+    return sorted(await stores.ties.blocks_with(user, others), key=order)
+
+
 async def test_a_user_who_never_muted_or_blocked_has_no_ties(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     assert await stores.ties.mutes(alice) == {}
     assert await stores.ties.mute_of(alice, bob) is None
-    assert await stores.ties.blocks(alice) == []
-    assert await stores.ties.blocks_between(alice, bob) == []
+    assert await stores.ties.blocks_made(alice) == {}
     assert await stores.ties.blocks_with(alice, [bob]) == []
+    assert await stores.ties.blocks_with(alice, []) == []
+    assert await stores.ties.blocks_between(alice, bob) == []
 
 
 @examples_in_one_store
@@ -93,15 +103,40 @@ async def test_two_opposite_blocks_stay_distinct_whatever_the_order_and_number_o
             a_tie(other, offset=other_offset, active=others, mine=False),
             a_tie(other, offset=own_offset, active=own),
         ]
-        assert await stores.ties.blocks(user) == expected
+        assert await blocks_with(stores, user, [other]) == expected
+        assert await stores.ties.blocks_made(user) == {other: expected[1]}
         assert await stores.ties.blocks_between(user, other) == expected
 
 
 async def test_both_users_see_a_block_and_who_made_it(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
     await block(stores, alice, bob, offset=4)
-    assert await stores.ties.blocks(alice) == [a_tie(bob, offset=4)]
-    assert await stores.ties.blocks(bob) == [a_tie(alice, offset=4, mine=False)]
+    assert await blocks_with(stores, alice, [bob]) == [a_tie(bob, offset=4)]
+    assert await blocks_with(stores, bob, [alice]) == [a_tie(alice, offset=4, mine=False)]
+    assert await stores.ties.blocks_made(alice) == {bob: a_tie(bob, offset=4)}
+    assert await stores.ties.blocks_made(bob) == {}, "a block suffered is read only by name"
+
+
+async def test_blocks_are_read_only_with_the_users_named_however_many_are_named(
+    stores: Stores,
+) -> None:
+    alice = fresh("alice")
+    others = [fresh(f"u{number}") for number in range(250)]
+    for offset, other in enumerate(others):
+        await block(stores, other, alice, offset=offset)
+        if offset % 50 == 0:
+            await block(stores, alice, other, offset=offset, active=False)
+    suffered = [a_tie(other, offset=offset, mine=False) for offset, other in enumerate(others)]
+    made = [
+        a_tie(other, offset=offset, active=False)
+        for offset, other in enumerate(others)
+        if offset % 50 == 0
+    ]
+    assert await blocks_with(stores, alice, others[2:4]) == sorted(suffered[2:4], key=order)
+    assert await blocks_with(stores, alice, [*others, fresh("nobody")]) == sorted(
+        suffered + made, key=order
+    )
+    assert list((await stores.ties.blocks_made(alice)).values()) == sorted(made, key=order)
 
 
 async def test_ties_are_in_order_of_the_other_user_and_only_ones_own(stores: Stores) -> None:
@@ -113,8 +148,9 @@ async def test_ties_are_in_order_of_the_other_user_and_only_ones_own(stores: Sto
             await block(stores, alice, other, offset=offset)
         else:
             await block(stores, other, alice, offset=offset)
-    mutes, blocks = await stores.ties.mutes(alice), await stores.ties.blocks(alice)
+    mutes, blocks = await stores.ties.mutes(alice), await blocks_with(stores, alice, others)
     assert list(mutes) == [tie.other_id for tie in blocks] == sorted(others)
+    assert list(await stores.ties.blocks_made(alice)) == sorted([others[1], others[3]])
     assert {other for other, tie in mutes.items() if not tie.active} == {others[1], others[3]}
     assert {tie.other_id for tie in blocks if not tie.mine} == {others[0], others[2], others[4]}
     for other in others:
@@ -144,4 +180,4 @@ async def test_a_mute_and_a_block_of_the_same_two_users_are_independent(stores: 
     await mute(stores, alice, bob, offset=9)
     await block(stores, alice, bob, offset=2)
     assert await stores.ties.mutes(alice) == {bob: a_tie(bob, offset=9)}
-    assert await stores.ties.blocks(alice) == [a_tie(bob, offset=2)]
+    assert await blocks_with(stores, alice, [bob]) == [a_tie(bob, offset=2)]

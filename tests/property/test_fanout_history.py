@@ -179,7 +179,8 @@ async def check_ties(pipeline: Pipeline, model: Model) -> None:
     for user in (*AUTHORS, *READERS):
         muted = {tie.other_id for tie in (await stores.ties.mutes(user)).values() if tie.active}
         assert muted == {target for muter, target in model.muted if muter == user}
-        blocks = [tie for tie in await stores.ties.blocks(user) if tie.active]
+        with_all = await stores.ties.blocks_with(user, [*AUTHORS, *READERS])
+        blocks = [tie for tie in with_all if tie.active]
         assert {tie.other_id for tie in blocks if tie.mine} == {
             target for blocker, target in model.blocked if blocker == user
         }

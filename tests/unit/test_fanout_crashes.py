@@ -47,7 +47,10 @@ async def tables(pipeline: Pipeline, posts: Sequence[Any]) -> dict[str, Any]:
         "edges": sorted(edges),
         "follows": {name: await pipeline.stores.follows.following(name) for name in NAMES},
         "mutes": {name: await pipeline.stores.ties.mutes(name) for name in NAMES},
-        "blocks": {name: await pipeline.stores.ties.blocks(name) for name in ("alice", *NAMES)},
+        "blocks": {
+            name: await pipeline.stores.ties.blocks_with(name, ("alice", *NAMES))
+            for name in ("alice", *NAMES)
+        },
         "timelines": {name: await pipeline.timeline(name) for name in NAMES},
         "pulled": await pipeline.pulled("alice"),
         "posts": await pipeline.stores.posts.get([post.post_id for post in posts]),

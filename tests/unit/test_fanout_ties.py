@@ -74,7 +74,10 @@ async def test_a_tie_made_again_writes_its_offset_for_the_caches_that_wait_for_i
         await pipeline.handle(make("bob"), make("bob", ms=LATER_MS))
         assert await read(pipeline, "bob", "alice") == (True, START_MS)
         stores = pipeline.stores
-        ties = [*(await stores.ties.mutes("bob")).values(), *await stores.ties.blocks("bob")]
+        ties = [
+            *(await stores.ties.mutes("bob")).values(),
+            *(await stores.ties.blocks_made("bob")).values(),
+        ]
         assert [tie.offset for tie in ties] == [1]
 
 
@@ -140,7 +143,8 @@ async def test_an_event_about_oneself_is_dead_lettered_and_the_others_are_projec
         await pipeline.handle(a_mute("bob", "bob"), a_block("bob", "bob"), a_mute("bob", "alice"))
         assert await mute_of(pipeline, "bob", "alice") == (True, START_MS)
         assert list(await pipeline.stores.ties.mutes("bob")) == ["alice"]
-        assert await pipeline.stores.ties.blocks("bob") == []
+        assert await pipeline.stores.ties.blocks_made("bob") == {}
+        assert await pipeline.stores.ties.blocks_with("bob", ["alice", "bob"]) == []
         assert len(await pipeline.dead_letters()) == 2
 
 

@@ -83,10 +83,10 @@ async def build(kind: str, world: World) -> Case:
         ),
         "mute": (*_ties(world, "mute", "mutes"), OLD, ()),
         "unmute": (*_ties(world, "unmute", "mutes"), (), OLD),
-        "block": (*_ties(world, "block", "blocks"), OLD, ()),
-        "unblock": (*_ties(world, "unblock", "blocks"), (), OLD),
+        "block": (*_ties(world, "block", "blocks_with"), OLD, ()),
+        "unblock": (*_ties(world, "unblock", "blocks_with"), (), OLD),
         "blocked by": (
-            *(world.graph, "blocks", partial(world.a_tie, "block", "bob", "alice"), contents),
+            *(world.graph, "blocks_with", partial(world.a_tie, "block", "bob", "alice"), contents),
             *(OLD, ()),
         ),
         "like": (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass
 
 import pytest
 
@@ -109,6 +110,20 @@ async def test_a_read_after_a_like_does_not_share_the_load_of_an_older_count(
 # --- only for a while ---------------------------------------------------------------------------------------
 
 
+@dataclass
+class Rows:
+    """The cells read, and their rows."""
+
+    rows: dict[ViewerCell, CellState]
+    read: Set[ViewerCell]
+
+    def state_of(self, cell: ViewerCell) -> CellState | None:
+        return self.rows.get(cell)
+
+    def decides(self, cell: ViewerCell) -> bool:
+        return cell in self.read
+
+
 def test_a_pending_change_expires_however_many_other_changes_its_user_makes() -> None:
     clock = ManualClock()
     pending = Pending(clock)
@@ -120,6 +135,15 @@ def test_a_pending_change_expires_however_many_other_changes_its_user_makes() ->
         )
         clock.advance(PENDING_S / 2)
     assert dict(pending.likes_of("alice")) == {posts[-1]: CellState(True, 9)}
-    cells = {ViewerCell("blocked_by", "user-9"): CellState(True, 9)}
-    assert pending.shows_viewer_graph("alice", cells)
-    assert not pending.shows_viewer_graph("alice", {})
+    cell = ViewerCell("blocked_by", "user-9")
+    assert pending.shows_viewer_graph("alice", Rows({cell: CellState(True, 9)}, read={cell}))
+    assert not pending.shows_viewer_graph("alice", Rows({}, read={cell}))
+
+
+def test_a_block_with_a_user_who_is_not_followed_needs_no_row() -> None:
+    """Blocks are read only with users who are followed, and the others hide nothing."""
+    pending = Pending(ManualClock())
+    cell = ViewerCell("blocked_by", "a-stranger")
+    pending.viewer_graph_changed("alice", cell, CellState(True, 9))
+    assert pending.shows_viewer_graph("alice", Rows({}, read=set()))
+    assert not pending.shows_viewer_graph("alice", Rows({}, read={cell}))

@@ -369,7 +369,7 @@ AWAY = [
     Away("timelines", "pulled_authors", "celebrities", {"alice", "bob"}),
     Away("graph", "following", "graph", {"alice"}),
     Away("graph", "mutes", "graph", {"alice"}),
-    Away("graph", "blocks", "graph", {"alice"}),
+    Away("graph", "blocks_with", "graph", {"alice"}),
     Away("graph", "get", "graph", {"alice"}),
     Away("posts", "by_author", "posts", {"bob", "star"}),
     Away("likes", "recent", "likes", {"alice", "bob", "star"}),

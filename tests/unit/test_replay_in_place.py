@@ -60,7 +60,7 @@ async def tables(pipeline: Pipeline) -> dict[str, Any]:
         "follows": {name: await stores.follows.following(name) for name in PEOPLE},
         "followers": {name: await pipeline.followers(name) for name in PEOPLE},
         "mutes": {name: await stores.ties.mutes(name) for name in PEOPLE},
-        "blocks": {name: await stores.ties.blocks(name) for name in PEOPLE},
+        "blocks": {name: await stores.ties.blocks_with(name, PEOPLE) for name in PEOPLE},
         "posts": await posts.get(ids),
         "likes": [await likes.count(post_id) for post_id in ids],
         "timelines": {name: await pipeline.timeline(name) for name in PEOPLE},

@@ -174,8 +174,11 @@ class CassandraFollows:
         return Audience(awake, sum(bool(active and asleep) for _, active, asleep in rows))
 
     async def following(self, user_id: str) -> dict[str, Follow]:
-        rows = await self._session.rows(self._following, user_id)
-        return {follow.followee_id: follow for follow in _follows(rows)}
+        follows: dict[str, Follow] = {}
+        # By page, because 20,000 follows made in one step would hold the event loop for long.
+        async for page in self._session.pages(self._following, user_id):
+            follows.update((follow.followee_id, follow) for follow in _follows(page))
+        return follows
 
     async def everyone_who_follows(self) -> AsyncIterator[str]:
         async for page in self._session.pages(self._everyone_who_follows):

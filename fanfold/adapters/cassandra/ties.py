@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from fanfold.adapters.cassandra.session import CassandraSession, Row
+from fanfold.adapters.cassandra.session import CassandraSession, Row, Statement
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import Tie
 
@@ -19,11 +19,12 @@ INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, offset)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 BLOCKS = "SELECT target_id, active, since_ms, offset, mine FROM blocks_by_user WHERE user_id = ?"
-BLOCKS_WITH = BLOCKS + " AND target_id IN ?"
-BLOCKS_BETWEEN = BLOCKS + " AND target_id = ?"
+BLOCKS_MADE = BLOCKS + " AND mine = true"
+BLOCKS_WITH = BLOCKS + " AND mine IN (false, true) AND target_id IN ?"
+BLOCKS_BETWEEN = BLOCKS + " AND mine IN (false, true) AND target_id = ?"
 
 OTHERS_IN_A_READ = 100
-"""A list in one SELECT is one answer in the server's memory."""
+"""Each is two rows, looked up one by one in the server."""
 
 
 class CassandraTies:
@@ -35,7 +36,7 @@ class CassandraTies:
         self._mutes = session.statement(MUTES)
         self._mute_of = session.statement(MUTE_OF)
         self._write_block = session.statement(WRITE_BLOCK)
-        self._blocks = session.statement(BLOCKS)
+        self._blocks_made = session.statement(BLOCKS_MADE)
         self._blocks_with = session.statement(BLOCKS_WITH)
         self._blocks_between = session.statement(BLOCKS_BETWEEN)
 
@@ -47,8 +48,7 @@ class CassandraTies:
         )
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
-        rows = await self._session.rows(self._mutes, user_id)
-        return {row[0]: _tie(row) for row in rows}
+        return await self._by_target(self._mutes, user_id)
 
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         rows = await self._session.rows(self._mute_of, user_id, target_id)
@@ -62,8 +62,8 @@ class CassandraTies:
         await self._session.run(self._write_block, target_id, user_id, False, *state)
         await self._session.run(self._write_block, user_id, target_id, True, *state)
 
-    async def blocks(self, user_id: str) -> list[Tie]:
-        return [_tie(row) for row in await self._session.rows(self._blocks, user_id)]
+    async def blocks_made(self, user_id: str) -> dict[str, Tie]:
+        return await self._by_target(self._blocks_made, user_id)
 
     async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
         ids = list(dict.fromkeys(other_ids))
@@ -76,6 +76,13 @@ class CassandraTies:
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
         rows = await self._session.rows(self._blocks_between, user_id, other_id)
         return [_tie(row) for row in rows]
+
+    async def _by_target(self, statement: Statement, user_id: str) -> dict[str, Tie]:
+        ties: dict[str, Tie] = {}
+        # By page, because 20,000 ties made in one step would hold the event loop for long.
+        async for page in self._session.pages(statement, user_id):
+            ties.update((row[0], _tie(row)) for row in page)
+        return ties
 
 
 def _tie(row: Row) -> Tie:

@@ -6,13 +6,17 @@ outcome doesn't depend on the order or the number of writes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterator
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sortedcontainers import SortedDict
 
 P = TypeVar("P", bound=Hashable)
 C = TypeVar("C", bound=Hashable)
+
+PAGE_ROWS = 1000
 
 Row = dict[str, Any]
 """A row as read: column to value. A column never written is absent."""
@@ -87,6 +91,17 @@ class ClusteredTable(Generic[P, C]):
         inclusive = (at_least is not None, False)
         for clustering in rows.irange(low, below, inclusive=inclusive, reverse=descending):
             yield clustering, _read(rows[clustering])
+
+    async def pages(
+        self, partition: P, *, above: C | None = None
+    ) -> AsyncIterator[list[tuple[C, Row]]]:
+        """The rows of a partition above the bound, in clustering order, with a turn for the event loop between two pages."""
+        while page := list(islice(self.rows(partition, above=above), PAGE_ROWS)):
+            yield page
+            if len(page) < PAGE_ROWS:
+                return
+            above = page[-1][0]
+            await asyncio.sleep(0)
 
 
 def _write(cells: Cells, timestamp: int, columns: Row) -> None:

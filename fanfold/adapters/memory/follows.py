@@ -91,25 +91,30 @@ class MemoryFollows:
         return Audience(awake, len(active) - len(awake))
 
     async def following(self, user_id: str) -> dict[str, Follow]:
-        return {follow.followee_id: follow for follow in self._follows(user_id)}
+        return {
+            follow.followee_id: follow
+            async for page in self._following.pages(user_id)
+            for follow in _follows(page)
+        }
 
     async def everyone_who_follows(self) -> AsyncIterator[str]:
         for user_id in self._following.partitions():
             yield user_id
 
-    def _follows(self, user_id: str) -> Iterator[Follow]:
-        for followee_id, row in self._following.rows(user_id):
-            if "state" not in row:
-                continue  # marked as materialised, but the edge itself never came
-            active, since_ms, follow_offset, offset = row["state"]
-            yield Follow(
-                followee_id=followee_id,
-                active=active,
-                since_ms=since_ms,
-                follow_offset=follow_offset,
-                offset=offset,
-                materialised=row.get("materialised_follow") == follow_offset,
-            )
+
+def _follows(rows: Sequence[tuple[str, Row]]) -> Iterator[Follow]:
+    for followee_id, row in rows:
+        if "state" not in row:
+            continue  # marked as materialised, but the edge itself never came
+        active, since_ms, follow_offset, offset = row["state"]
+        yield Follow(
+            followee_id=followee_id,
+            active=active,
+            since_ms=since_ms,
+            follow_offset=follow_offset,
+            offset=offset,
+            materialised=row.get("materialised_follow") == follow_offset,
+        )
 
 
 def _state(edge: FollowerEdge) -> tuple[bool, int, int, int]:

@@ -15,7 +15,7 @@ class MemoryTies:
     def __init__(self) -> None:
         # A tie's columns are always written together, so they share one cell.
         self._mutes: ClusteredTable[str, str] = ClusteredTable()
-        self._blocks: ClusteredTable[str, tuple[str, bool]] = ClusteredTable()
+        self._blocks: ClusteredTable[str, tuple[bool, str]] = ClusteredTable()
 
     async def write_mute(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
@@ -23,7 +23,11 @@ class MemoryTies:
         self._mutes.write(user_id, target_id, offset, state=(active, since_ms, offset))
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
-        return {target_id: _tie(target_id, row) for target_id, row in self._mutes.rows(user_id)}
+        return {
+            target_id: _tie(target_id, row)
+            async for page in self._mutes.pages(user_id)
+            for target_id, row in page
+        }
 
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         row = self._mutes.row(user_id, target_id)
@@ -33,21 +37,23 @@ class MemoryTies:
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
         state = (active, since_ms, offset)
-        self._blocks.write(target_id, (user_id, False), offset, state=state)
-        self._blocks.write(user_id, (target_id, True), offset, state=state)
+        self._blocks.write(target_id, (False, user_id), offset, state=state)
+        self._blocks.write(user_id, (True, target_id), offset, state=state)
 
-    async def blocks(self, user_id: str) -> list[Tie]:
-        return [
-            replace(_tie(other_id, row), mine=mine)
-            for (other_id, mine), row in self._blocks.rows(user_id)
-        ]
+    async def blocks_made(self, user_id: str) -> dict[str, Tie]:
+        return {
+            target_id: _tie(target_id, row)
+            async for page in self._blocks.pages(user_id, above=(True, ""))
+            for (_, target_id), row in page
+        }
 
     async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
-        named = set(other_ids)
-        return [tie for tie in await self.blocks(user_id) if tie.other_id in named]
+        others = dict.fromkeys(other_ids)
+        return [tie for other_id in others for tie in await self.blocks_between(user_id, other_id)]
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
-        return [tie for tie in await self.blocks(user_id) if tie.other_id == other_id]
+        rows = ((mine, self._blocks.row(user_id, (mine, other_id))) for mine in (False, True))
+        return [replace(_tie(other_id, row), mine=mine) for mine, row in rows if row is not None]
 
 
 def _tie(other_id: str, row: Row) -> Tie:

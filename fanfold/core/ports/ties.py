@@ -40,11 +40,14 @@ class Ties(Protocol):
     ) -> None:
         """Write one block, or its end, as the target sees it and then as the user does."""
 
-    async def blocks(self, user_id: str) -> list[Tie]:
-        """A user's blocks, own and suffered, active or not, in order of the other's id."""
+    async def blocks_made(self, user_id: str) -> dict[str, Tie]:
+        """The blocks that a user has made, by target, active or not, in order of target id."""
 
     async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
-        """The blocks between a user and each of these others, made by either, active or not, in no order."""
+        """The blocks between a user and each of these others, made by either, active or not, in no order.
+
+        It costs as much as there are others named, however many users have blocked this one.
+        """
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
-        """The same between two users: at most two."""
+        """The blocks between two users, active or not: at most two, the suffered one first."""

@@ -211,11 +211,11 @@ class CachedReads:
     ) -> Mapping[str, Loaded[ViewerGraph]]:
         (user_id,) = user_ids
         asked = read_viewer_graph(user_id, stores=self._stores)
-        graph, cells = await within(self._budget_s, asked)
+        graph, rows = await within(self._budget_s, asked)
         if self._pending.has_left(user_id):
             graph = replace(graph, left=True)
         keep_s = 0.0
-        if self._pending.shows_viewer_graph(user_id, cells):
+        if self._pending.shows_viewer_graph(user_id, rows):
             keep_s = _BACKFILLING_S if graph.unmaterialised else _AS_LONG_AS_POSSIBLE
         return {user_id: Loaded(graph, keep_s)}
 

@@ -8,7 +8,7 @@ it shows the change. It stays pending afterwards too, because a load that began 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from cachetools import TTLCache
@@ -32,6 +32,16 @@ class CellState(NamedTuple):
 
     active: bool
     offset: int
+
+
+class ViewerGraphRows(Protocol):
+    """The rows that a viewer graph was made of, as cells."""
+
+    def state_of(self, cell: ViewerCell) -> CellState | None:
+        """The state of a cell; None if there is no row."""
+
+    def decides(self, cell: ViewerCell) -> bool:
+        """Whether the cell was read. Where it wasn't, the graph is the same whatever its state."""
 
 
 class Pending:
@@ -103,10 +113,14 @@ class Pending:
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
-    def shows_viewer_graph(self, user_id: str, rows: Mapping[ViewerCell, CellState]) -> bool:
-        """Whether these rows show all known changes of a viewer graph."""
+    def shows_viewer_graph(self, user_id: str, rows: ViewerGraphRows) -> bool:
+        """Whether these rows show all known changes of a viewer graph. A change that has no effect on it needn't show."""
         changed = self._viewer_graphs.of(user_id)
-        return all(_shows(rows.get(cell), state) for cell, state in changed.items())
+        return all(
+            _shows(rows.state_of(cell), state)
+            for cell, state in changed.items()
+            if rows.decides(cell)
+        )
 
     def name_of(self, user_id: str) -> str | None:
         """The display name set last, if it was lately. The log is newer than the table."""

@@ -164,7 +164,7 @@ class AfterWrites:
                 follow = (await self.stores.follows.following(viewer)).get(cell.other_id)
                 return follow.offset if follow else None
             case "mute":
-                mute = (await self.stores.ties.mutes(viewer)).get(cell.other_id)
+                mute = await self.stores.ties.mute_of(viewer, cell.other_id)
                 return mute.offset if mute else None
             case "block" | "blocked_by":
                 ties = await self.stores.ties.blocks_between(viewer, cell.other_id)
