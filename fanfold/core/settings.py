@@ -50,7 +50,16 @@ class Settings(BaseSettings):
     post_max_chars: PositiveInt = Field(
         2000, description="Longest post, in grapheme clusters: characters as people count them."
     )
-    max_following: PositiveInt = Field(5000, description="Most accounts one user may follow.")
+    max_following: PositiveInt = Field(
+        5000,
+        description="Most accounts one user may follow. Ended follows stay as rows: four times as many followees in all.",
+    )
+    max_muted: PositiveInt = Field(
+        5000, description="Most accounts one user may mute; four times as many in all, likewise."
+    )
+    max_blocked: PositiveInt = Field(
+        5000, description="Most accounts one user may block; four times as many in all, likewise."
+    )
 
     # Fan-out.
     bucket_followers: PositiveInt = Field(

@@ -10,8 +10,8 @@ from fanfold.core.ports import Ties, Users
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.blocks import refuse_active
 from fanfold.http.problems import Invalid
-from graph_service.follow_limit import FollowLimit
 from graph_service.profile import refuse_unregistered, registered
+from graph_service.tie_limit import TieLimit
 
 
 class FollowsOneself(Invalid):
@@ -26,7 +26,7 @@ async def follow(
     log: EventLog,
     users: Users,
     ties: Ties,
-    limit: FollowLimit,
+    limit: TieLimit,
     clock: Clock,
 ) -> Position | None:
     """Follow a registered user, across no block. Idempotent: a second follow leaves `since` as it was.
@@ -34,20 +34,20 @@ async def follow(
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
     """
     _refuse_oneself(follower_id, followee_id)
-    followee, blocks, others = await asyncio.gather(
+    followee, blocks, counted = await asyncio.gather(
         users.get(followee_id),
         ties.blocks_between(follower_id, followee_id),
-        limit.others_followed(follower_id, followee_id),
+        limit.count(follower_id, followee_id),
     )
     refuse_unregistered(followee)
     refuse_active(blocks)
-    limit.refuse_too_many(others)
+    limit.refuse_too_many(counted)
     position = await log.append(
         UserFollowed(
             follower_id=follower_id, followee_id=followee_id, followed_at=from_ms(clock.now_ms())
         )
     )
-    limit.followed(follower_id)
+    limit.made(follower_id)
     return position
 
 

@@ -23,9 +23,9 @@ from fanfold.http.problems import Invalid, UserNotFound
 from fanfold.http.readiness import Check, clocks_agree, readiness
 from graph_service import leaving_http, ties_http
 from graph_service.follow import follow, unfollow
-from graph_service.follow_limit import FollowLimit
 from graph_service.lists import Connections, list_followers, list_following
 from graph_service.profile import Profile, read_profile, refuse_unregistered, register
+from graph_service.tie_limit import TieLimit, TooManyFollowed, too_many
 
 
 class NameGiven(BaseModel):
@@ -46,7 +46,7 @@ class GraphRoutes:
 
     engines: Engines
     clock: Clock
-    limit: FollowLimit
+    limit: TieLimit
 
     async def register_user(
         self, user_id: UserIdPath, body: NameGiven, response: Response
@@ -136,7 +136,8 @@ class GraphRoutes:
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     most = settings.max_following
-    limit = FollowLimit(engines.stores.follows, clock=clock, max_following=most)
+    follows = engines.stores.follows.following
+    limit = TieLimit(follows, clock=clock, most=most, too_many=TooManyFollowed)
     do = GraphRoutes(engines, clock, limit)
     reads = APIRouter(tags=["graph"])
     writes = APIRouter(
@@ -151,7 +152,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         403: {
             "description": "Not your user id, you have left, or there is a block between the two."
         },
-        409: {"description": f"You follow {most} users already."},
+        409: too_many("follow", most),
     }
     writes.add_api_route(user, do.register_user, methods=["PUT"], responses={200: WRITTEN})
     writes.add_api_route(

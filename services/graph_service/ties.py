@@ -19,6 +19,7 @@ from fanfold.core.ports import Users
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.problems import Invalid
 from graph_service.profile import registered
+from graph_service.tie_limit import TieLimit
 
 
 class MutesOneself(Invalid):
@@ -33,7 +34,7 @@ class BlocksOneself(Invalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ties:
-    """Mutes and blocks, made and ended.
+    """Mutes and blocks, made and ended, within the limits of each.
 
     Every method is idempotent, and appends its event even if the tables show the tie already: its opposite may be on its way
     to them. A target who isn't registered is 404; a tie that exists can be ended in any case.
@@ -43,20 +44,26 @@ class Ties:
     users: Users
     ties: ports.Ties
     clock: Clock
+    mutes_limit: TieLimit
+    blocks_limit: TieLimit
 
     async def mute(self, user_id: str, target_id: str) -> Position | None:
         """Hide the target's posts from the user. A second mute leaves `since` as it was."""
         _refuse_oneself(MutesOneself, user_id, target_id)
         await registered(target_id, users=self.users)
-        return await self.log.append(
+        limit = self.mutes_limit
+        limit.refuse_too_many(await limit.count(user_id, target_id))
+        position = await self.log.append(
             UserMuted(user_id=user_id, target_id=target_id, muted_at=self._now())
         )
+        limit.made(user_id)
+        return position
 
     async def unmute(self, user_id: str, target_id: str) -> Position | None:
         """Show the target's posts again."""
         _refuse_oneself(MutesOneself, user_id, target_id)
         exists = await self.ties.mute_of(user_id, target_id) is not None
-        await self._refuse_unknown(target_id, exists=exists)
+        await self._refuse_end(user_id, target_id, exists=exists, limit=self.mutes_limit)
         return await self.log.append(
             UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=self._now())
         )
@@ -68,6 +75,8 @@ class Ties:
         """
         _refuse_oneself(BlocksOneself, user_id, target_id)
         await registered(target_id, users=self.users)
+        limit = self.blocks_limit
+        limit.refuse_too_many(await limit.count(user_id, target_id))
         now = self._now()
         events = (
             UserUnfollowed(follower_id=target_id, followee_id=user_id, unfollowed_at=now),
@@ -75,21 +84,30 @@ class Ties:
             UserBlocked(user_id=user_id, target_id=target_id, blocked_at=now),
         )
         # One after the other: a consumer that reads the block has read the ends of the follows before it.
-        return [await self.log.append(event) for event in events]
+        positions = [await self.log.append(event) for event in events]
+        limit.made(user_id)
+        return positions
 
     async def unblock(self, user_id: str, target_id: str) -> Position | None:
         """End the user's own block. A block by the target stays, and no follow comes back."""
         _refuse_oneself(BlocksOneself, user_id, target_id)
         blocks = await self.ties.blocks_between(user_id, target_id)
-        await self._refuse_unknown(target_id, exists=any(block.mine for block in blocks))
+        exists = any(block.mine for block in blocks)
+        await self._refuse_end(user_id, target_id, exists=exists, limit=self.blocks_limit)
         return await self.log.append(
             UserUnblocked(user_id=user_id, target_id=target_id, unblocked_at=self._now())
         )
 
-    async def _refuse_unknown(self, target_id: str, *, exists: bool) -> None:
+    async def _refuse_end(
+        self, user_id: str, target_id: str, *, exists: bool, limit: TieLimit
+    ) -> None:
         # A target who has left can still be taken off a list.
-        if not exists:
-            await registered(target_id, users=self.users)
+        if exists:
+            return
+        await registered(target_id, users=self.users)
+        # The beginning may be on its way to the tables. If there is none, the end leaves a row of its own.
+        limit.refuse_too_many_rows(await limit.count(user_id, target_id))
+        limit.made(user_id)
 
     def _now(self) -> datetime:
         return from_ms(self.clock.now_ms())

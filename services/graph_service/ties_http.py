@@ -15,6 +15,7 @@ from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, WRITTEN,
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
 from graph_service.lists import Connections, list_blocked, list_muted
+from graph_service.tie_limit import TieLimit, TooManyBlocked, TooManyMuted, too_many
 from graph_service.ties import Ties
 
 
@@ -62,25 +63,46 @@ class TieRoutes:
         return await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.ties)
 
 
+def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
+    ties = engines.stores.ties
+    mutes = TieLimit(ties.mutes, clock=clock, most=settings.max_muted, too_many=TooManyMuted)
+    blocks = TieLimit(
+        ties.blocks_made, clock=clock, most=settings.max_blocked, too_many=TooManyBlocked
+    )
+    return Ties(
+        log=engines.log,
+        users=engines.stores.users,
+        ties=ties,
+        clock=clock,
+        mutes_limit=mutes,
+        blocks_limit=blocks,
+    )
+
+
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
-    stores = engines.stores
-    change = Ties(log=engines.log, users=stores.users, ties=stores.ties, clock=clock)
-    do = TieRoutes(change, stores.ties)
+    change = _changes(engines, clock=clock, settings=settings)
+    do = TieRoutes(change, engines.stores.ties)
     reads = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
         dependencies=[*OWN, *write_guards(engines, settings).all()],
         responses=NOT_OWN_OR_LEFT,
     )
-    one: Responses = {204: WRITTEN}
-    several: Responses = {204: ALL_WRITTEN}
+    mutes: Responses = {204: WRITTEN, 409: too_many("mute", settings.max_muted)}
+    blocks: Responses = {204: ALL_WRITTEN, 409: too_many("block", settings.max_blocked)}
+    unmutes: Responses = {204: WRITTEN, 409: mutes[409]}
+    unblocks: Responses = {204: WRITTEN, 409: blocks[409]}
     muted, blocked = "/users/{user_id}/muted", "/users/{user_id}/blocked"
     mute, block = f"{muted}/{{target_id}}", f"{blocked}/{{target_id}}"
-    writes.add_api_route(mute, do.mute_user, methods=["PUT"], status_code=204, responses=one)
-    writes.add_api_route(mute, do.unmute_user, methods=["DELETE"], status_code=204, responses=one)
-    writes.add_api_route(block, do.block_user, methods=["PUT"], status_code=204, responses=several)
-    writes.add_api_route(block, do.unblock_user, methods=["DELETE"], status_code=204, responses=one)
+    writes.add_api_route(mute, do.mute_user, methods=["PUT"], status_code=204, responses=mutes)
+    writes.add_api_route(
+        mute, do.unmute_user, methods=["DELETE"], status_code=204, responses=unmutes
+    )
+    writes.add_api_route(block, do.block_user, methods=["PUT"], status_code=204, responses=blocks)
+    writes.add_api_route(
+        block, do.unblock_user, methods=["DELETE"], status_code=204, responses=unblocks
+    )
     reads.add_api_route(muted, do.read_muted, methods=["GET"])
     reads.add_api_route(blocked, do.read_blocked, methods=["GET"])
     return [writes, reads]

@@ -8,7 +8,8 @@ import pytest
 from fanfold.core.clock import rfc3339
 from fanfold.core.events import UserBlocked, UserUnfollowed
 from fanfold.core.ports.log import Position
-from tests.support.app import WriteSide
+from fanfold.core.settings import Settings
+from tests.support.app import WriteSide, a_write_side
 
 LISTS = ("muted", "blocked")
 on_both_lists = pytest.mark.parametrize("list_name", LISTS)
@@ -363,3 +364,69 @@ async def test_a_service_with_clock_skew_refuses_ties(api: WriteSide) -> None:
         assert (await tie(api, list_name, "alice", "bob")).status_code == 503
         assert (await untie(api, list_name, "alice", "bob")).status_code == 503
     assert await kinds(api) == []
+
+
+# --- limits -------------------------------------------------------------------------------------------------
+
+LIMITED = Settings(max_following=1, max_muted=1, max_blocked=1)
+
+
+def problem(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+
+
+@pytest.mark.parametrize(
+    ("tie", "kind"),
+    [
+        ("following", "follows-too-many"),
+        ("muted", "mutes-too-many"),
+        ("blocked", "blocks-too-many"),
+    ],
+)
+async def test_one_tie_more_than_the_maximum_is_409_until_one_is_ended(tie: str, kind: str) -> None:
+    async with a_write_side(LIMITED) as api:
+        await api.registered("alice", "a", "b")
+        assert (await api("PUT", f"/users/alice/{tie}/a")).status_code == 204
+        await api.project()
+        assert problem(await api("PUT", f"/users/alice/{tie}/b")) == (409, kind)
+        assert (await api("PUT", f"/users/alice/{tie}/a")).status_code == 204, "it adds nothing"
+        assert (await api("DELETE", f"/users/alice/{tie}/a")).status_code == 204
+        await api.project()
+        assert (await api("PUT", f"/users/alice/{tie}/b")).status_code == 204
+
+
+@pytest.mark.parametrize("tie", ["following", "muted", "blocked"])
+async def test_ties_with_four_times_the_maximum_of_users_in_all_are_the_most(tie: str) -> None:
+    """Each leaves a row that a feed reads, whether it is active or not."""
+    async with a_write_side(LIMITED) as api:
+        targets = [f"t{number}" for number in range(5)]
+        await api.registered("alice", *targets)
+        for target in targets[:4]:
+            for method in ("PUT", "DELETE"):
+                assert (await api(method, f"/users/alice/{tie}/{target}")).status_code == 204
+                await api.project()
+        refused = await api("PUT", f"/users/alice/{tie}/t4")
+        assert problem(refused) == (409, "too-many-changes")
+        assert (await api("PUT", f"/users/alice/{tie}/t0")).status_code == 204
+        await api.project()
+        assert (await api("DELETE", f"/users/alice/{tie}/t0")).status_code == 204
+
+
+@pytest.mark.parametrize("tie", ["muted", "blocked"])
+async def test_ends_of_ties_that_never_began_count_as_rows_too(tie: str) -> None:
+    async with a_write_side(LIMITED) as api:
+        targets = [f"t{number}" for number in range(5)]
+        await api.registered("alice", *targets)
+        for target in targets[:4]:
+            assert (await api("DELETE", f"/users/alice/{tie}/{target}")).status_code == 204
+            await api.project()
+        refused = await api("DELETE", f"/users/alice/{tie}/t4")
+        assert problem(refused) == (409, "too-many-changes")
+        assert (await api("DELETE", f"/users/alice/{tie}/t3")).status_code == 204
+
+
+async def test_unfollowing_users_who_were_never_followed_leaves_no_row(api: WriteSide) -> None:
+    await api.registered("alice", "a")
+    assert (await api("DELETE", "/users/alice/following/a")).status_code == 204
+    await api.project()
+    assert await api.tables.stores.follows.following("alice") == {}

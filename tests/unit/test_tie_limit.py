@@ -9,7 +9,7 @@ import pytest
 
 from fanfold.core.ports import Follow
 from fanfold.core.settings import Settings
-from graph_service.follow_limit import COUNT_TTL_S, FollowLimit
+from graph_service.tie_limit import COUNT_TTL_S, TieLimit, TooManyFollowed
 from tests.support.app import WriteSide, a_write_side
 from tests.support.clock import ManualClock
 from tests.support.stores import an_edge, fresh
@@ -30,29 +30,33 @@ class Follows:
         }
 
 
-def a_limit(follows: Any, clock: ManualClock, *, max_following: int = 100) -> FollowLimit:
-    return FollowLimit(follows, clock=clock, max_following=max_following)
+def a_limit(follows: Any, clock: ManualClock, *, max_following: int = 100) -> TieLimit:
+    return TieLimit(follows.following, clock=clock, most=max_following, too_many=TooManyFollowed)
+
+
+async def others(limit: TieLimit, follower: str, followee: str) -> int:
+    return (await limit.count(follower, followee)).active
 
 
 async def test_a_count_is_read_once_and_raised_by_the_follows_of_this_process() -> None:
     follows = Follows("bob", "carol")
     limit = a_limit(follows, ManualClock())
-    assert await limit.others_followed("alice", "dave") == 2
+    assert await others(limit, "alice", "dave") == 2
     for count in range(2, 20):
-        assert await limit.others_followed("alice", "dave") == count
-        limit.followed("alice")
+        assert await others(limit, "alice", "dave") == count
+        limit.made("alice")
     assert follows.rows_read == 2
 
 
 async def test_a_count_is_read_again_after_its_time_to_live() -> None:
     follows, clock = Follows("bob"), ManualClock()
     limit = a_limit(follows, clock)
-    await limit.others_followed("alice", "dave")
+    await others(limit, "alice", "dave")
     follows.followees.append("carol")
     clock.advance(COUNT_TTL_S / 2)
-    limit.followed("alice")
+    limit.made("alice")
     clock.advance(COUNT_TTL_S / 2 + 0.001)
-    assert await limit.others_followed("alice", "dave") == 2
+    assert await others(limit, "alice", "dave") == 2
     assert follows.rows_read == 3, "a follow of this process doesn't renew the count"
 
 
@@ -63,14 +67,14 @@ async def test_within_a_tenth_of_the_maximum_every_follow_counts(
     follows = Follows(*(f"u{number}" for number in range(followed)))
     limit = a_limit(follows, ManualClock())
     for _ in range(2):
-        await limit.others_followed("alice", "dave")
+        await others(limit, "alice", "dave")
     assert follows.rows_read == rows_read
 
 
 async def test_near_the_maximum_the_followee_itself_is_not_counted() -> None:
     limit = a_limit(Follows("bob", "carol"), ManualClock(), max_following=2)
-    assert await limit.others_followed("alice", "bob") == 1
-    assert await limit.others_followed("alice", "dave") == 2
+    assert await others(limit, "alice", "bob") == 1
+    assert await others(limit, "alice", "dave") == 2
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""At most so many follows, mutes and blocks of one user, without counting them at every change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from cachetools import TTLCache
+
+from fanfold.core.clock import Clock
+from fanfold.http.problems import Conflict
+
+COUNT_TTL_S = 10.0
+COUNTED_USERS = 10_000
+MARGIN = 0.1
+"""The share of a maximum below it within which rows are counted at every change."""
+
+ROWS_PER_TIE = 4
+"""Rows of ties, ended ones too, for each that may be active. A row stays when its tie ends, and a feed reads them all."""
+
+
+class TooManyTies(Conflict):
+    """As many ties of one kind are active as may be."""
+
+    advice: ClassVar[str]
+
+
+class TooManyFollowed(TooManyTies):
+    kind = "follows-too-many"
+    title = "Too many followed users"
+    advice = "Unfollow someone first"
+
+
+class TooManyMuted(TooManyTies):
+    kind = "mutes-too-many"
+    title = "Too many muted users"
+    advice = "Unmute someone first"
+
+
+class TooManyBlocked(TooManyTies):
+    kind = "blocks-too-many"
+    title = "Too many blocked users"
+    advice = "Unblock someone first"
+
+
+class TooManyChanges(Conflict):
+    """As many other users as may be were followed, muted or blocked at some time. Those can be again, but nobody else."""
+
+    kind = "too-many-changes"
+    title = "Too many changes"
+
+
+class HasEnd(Protocol):
+    """A row of a follow, a mute or a block."""
+
+    @property
+    def active(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class Counted:
+    """Ties with users other than the one asked about. `rows` counts ended ones too; `known`: that user has a row."""
+
+    active: int
+    rows: int
+    known: bool = False
+
+
+class TieLimit:
+    """Refuses ties of one kind beyond `most` active ones and `ROWS_PER_TIE` times as many rows.
+
+    A user's rows are counted in the tables and the counts are kept for ten seconds; each tie made by this process raises them.
+    An end doesn't lower them, since it may have ended nothing: the kept counts are rather too high, and then the rows are counted
+    again. Within a tenth of a maximum no kept count is used, so the limit is as exact as the tables are. What other processes do
+    is missed for up to ten seconds: a user passes the limit only by making more than a tenth of it in ties through them within
+    that time.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], Awaitable[Mapping[str, HasEnd]]],
+        *,
+        clock: Clock,
+        most: int,
+        too_many: type[TooManyTies],
+    ) -> None:
+        self._read = read
+        self._too_many = too_many
+        self._most, self._most_rows = most, most * ROWS_PER_TIE
+        self._counts: TTLCache[str, Counted] = TTLCache(
+            COUNTED_USERS, ttl=COUNT_TTL_S, timer=clock.monotonic_s
+        )
+
+    async def count(self, user_id: str, target_id: str) -> Counted:
+        """The user's ties with others than the target: from the tables near a maximum, else the kept counts."""
+        kept = self._counts.get(user_id)
+        if (
+            kept is not None
+            and kept.active < _kept_below(self._most)
+            and kept.rows < _kept_below(self._most_rows)
+        ):
+            return kept
+        ties = await self._read(user_id)
+        active = sum(tie.active for tie in ties.values())
+        self._counts[user_id] = Counted(active, len(ties))
+        target = ties.get(target_id)
+        if target is None:
+            return Counted(active, len(ties))
+        return Counted(active - target.active, len(ties) - 1, known=True)
+
+    def refuse_too_many(self, counted: Counted) -> None:
+        """Answer 409 to one tie more than the maximum, and to one row more."""
+        if counted.active >= self._most:
+            raise self._too_many(f"{self._too_many.advice}: {self._most} is the most.")
+        self.refuse_too_many_rows(counted)
+
+    def refuse_too_many_rows(self, counted: Counted) -> None:
+        """Answer 409 to one row more than the maximum: an end without a beginning leaves a row too."""
+        if not counted.known and counted.rows >= self._most_rows:
+            raise TooManyChanges(
+                f"{self._most_rows} users are the most in all, those of earlier times included. They can be chosen again."
+            )
+
+    def made(self, user_id: str) -> None:
+        """Note a tie whose beginning, or end without a beginning, was appended."""
+        if (counted := self._counts.get(user_id)) is not None:
+            counted.active += 1
+            counted.rows += 1
+
+
+def too_many(verb: str, most: int) -> dict[str, str]:
+    """The 409 of a route in OpenAPI."""
+    return {
+        "description": f"You {verb} {most} users already (the maximum); or you did so with {most * ROWS_PER_TIE} users at some time, "
+        "and this is another one (`too-many-changes`): those of earlier times can be chosen again."
+    }
+
+
+def _kept_below(most: int) -> int:
+    return most - max(1, round(most * MARGIN))
