@@ -29,7 +29,8 @@ INCOMPLETE_HEADER = "Fanfold-Incomplete"
 RankingQuery = Annotated[
     Ranking,
     Query(
-        description="`relevance`: the best of the newest posts. `chronological`: all posts, strictly by time."
+        description="`relevance`: a selection, the best of the newest posts. It leaves out older posts, and all but the newest few "
+        "of each pulled author. `chronological`: all posts, strictly by time; `Link` in an answer by relevance names it."
     ),
 ]
 
@@ -49,9 +50,23 @@ _FEED_ANSWER: dict[str, Any] = {
             "knows no affinity; `rebuilding`: the feed of a user who was away is being put together; `behind`: a write "
             "of `Fanfold-After` could not be seen in time.",
             "schema": {"type": "string"},
-        }
+        },
     }
 }
+
+_RANKED_ANSWER: dict[str, Any] = {
+    "headers": {
+        **_FEED_ANSWER["headers"],
+        "Link": {
+            "description": 'With `relevance`, which is a selection: the whole feed, by time, as `rel="alternate"` '
+            "(RFC 8288), relative to this address.",
+            "schema": {"type": "string"},
+        },
+    }
+}
+
+_WHOLE_FEED = {"Link": '<?ranking=chronological>; rel="alternate"; title="All posts, by time"'}
+"""Relative, so that it holds behind any gateway."""
 
 
 MOST_AWAITED = 20
@@ -106,7 +121,10 @@ class FeedRoutes:
             awaited=awaited,
             explain=explain,
         )
-        return _json(page, missing)
+        answer = _json(page, missing)
+        if ranking == "relevance":
+            answer.headers.update(_WHOLE_FEED)
+        return answer
 
     async def count_new(self, user_id: UserIdPath, since: Since) -> Response:
         """Count the posts in your own feed that are newer than a post, or than a first page."""
@@ -149,10 +167,11 @@ def routers(reader: FeedReader) -> list[APIRouter]:
     own = APIRouter(tags=["feeds"], dependencies=OWN_FEED, responses=NOT_OWN_FEED)
     public = APIRouter(tags=["feeds"])
     answer: Responses = {200: _FEED_ANSWER}
+    ranked: Responses = {200: _RANKED_ANSWER}
     feed, posts = "/users/{user_id}/feed", "/users/{user_id}/posts"
     blocked: Responses = {403: {"description": "There is a block between you and the author."}}
     own.add_api_route(
-        feed, do.read_feed, methods=["GET"], response_model=FeedPage, responses=answer
+        feed, do.read_feed, methods=["GET"], response_model=FeedPage, responses=ranked
     )
     own.add_api_route(
         f"{feed}/new", do.count_new, methods=["GET"], response_model=NewPosts, responses=answer

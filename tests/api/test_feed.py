@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -270,3 +271,36 @@ async def test_the_document_describes_the_items_the_cursor_and_the_header(
     assert set(document["components"]["schemas"]["PostResource"]["required"]) == set(
         posts["items"][0]
     )
+
+
+async def test_relevance_is_a_selection_and_its_answer_says_where_the_rest_is(
+    client: httpx2.AsyncClient, world: World
+) -> None:
+    """At most five posts of a pulled author, and then the end; the other feed has them all."""
+    for ago_s in range(10, 29):
+        await world.post("star", ago_s=ago_s)
+    selection = await client.get(FEED, headers=ALICE, params={"limit": 100})
+    by_author = Counter(item["author_id"] for item in selection.json()["items"])
+    assert by_author == {"alice": 1, "bob": 1, "star": 5}
+    assert (selection.json()["next_cursor"], selection.json()["complete"]) == (None, True)
+    link = selection.links["alternate"]
+    whole = await client.get(
+        selection.url.copy_with(query=None).join(link["url"]), headers=ALICE, params=None
+    )
+    assert whole.status_code == 200
+    assert "link" not in whole.headers
+    posts = len(whole.json()["items"])
+    while cursor := whole.json()["next_cursor"]:
+        params = {"ranking": "chronological", "cursor": cursor}
+        whole = await client.get(FEED, headers=ALICE, params=params)
+        posts += len(whole.json()["items"])
+    assert posts == 22
+
+
+async def test_the_documentation_says_that_relevance_is_a_selection(
+    client: httpx2.AsyncClient,
+) -> None:
+    route = (await client.get("/openapi.json")).json()["paths"]["/users/{user_id}/feed"]["get"]
+    assert "Link" in route["responses"]["200"]["headers"]
+    [ranking] = [param for param in route["parameters"] if param["name"] == "ranking"]
+    assert "a selection" in ranking["description"]
