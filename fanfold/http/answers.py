@@ -83,7 +83,7 @@ class KnownHosts:
             await self.app(scope, receive, send)
             return
         sent = Headers(scope=scope).getlist("host")
-        # HTTP/1.0 knows no hosts; a second one would be seen by whoever reads the other.
+        # HTTP/1.0 knows no hosts; and of two, a proxy may have checked the other one.
         if len(sent) > 1 or (not sent and scope["http_version"] != "1.0"):
             await problem_response(BadRequest("Send exactly one Host header."))(
                 scope, receive, send

@@ -262,7 +262,7 @@ async def test_a_listed_user_can_be_taken_off_the_list_registered_or_not(
     write = {"muted": stores.ties.write_mute, "blocked": stores.ties.write_block}[list_name]
     await write("alice", "ghost", active=True, since_ms=0, offset=0)
     assert (await untie(api, list_name, "alice", "ghost")).status_code == 204
-    # A user whom the other one blocks is only on the other one's list.
+    # A block is only on the list of the user who made it.
     assert (await untie(api, list_name, "ghost", "alice")).status_code == 404
 
 

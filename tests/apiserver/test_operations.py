@@ -211,7 +211,7 @@ def test_who_backs_up_may_do_nothing_else(api: KubeApi, method: str, path: str) 
 def kubectl(api: KubeApi, tmp_path: Path) -> str:
     """The command, with this server's address; the one program here that isn't built by us."""
     program = shutil.which("kubectl")
-    assert program, "the scripts need kubectl: install it, as whoever uses them does"
+    assert program, "the scripts need kubectl: install it, as their users do"
     config = tmp_path / "kubeconfig"
     config.write_text(
         yaml.safe_dump(

@@ -1,4 +1,4 @@
-"""Whoever comes back after a long absence finds the feed that the log says, at the first read and ever after."""
+"""A user who comes back after a long absence finds the feed that follows from the log, from the first read on."""
 
 from __future__ import annotations
 

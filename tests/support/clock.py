@@ -45,7 +45,7 @@ class ManualClock:
         await woken
 
     def advance(self, seconds: float) -> None:
-        """Move on by that long and wake whoever is due, earliest first."""
+        """Move on by that long and wake the sleepers that are due, earliest first."""
         self._move_to(self._elapsed_ms + seconds * 1000)
 
     @property

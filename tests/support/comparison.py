@@ -110,7 +110,7 @@ class Comparison:
                 self.outcome.wrong.append(f"{user_id} has left, and a follow has not ended")
 
     async def _post(self, post_id: str) -> list[str]:
-        """By its author, by one who likes it, and by one from whom it is hidden, as far as there are such."""
+        """As its author sees it, a user who likes it, and a user who may not see it, where such users exist."""
         author = self._oracle.posts[post_id]["author_id"]
         apart = {one for tie in self._oracle.blocked if author in tie for one in tie} - {author}
         viewers = {author, *sorted(self._oracle.likers[post_id])[:1], *sorted(apart)[:1]}

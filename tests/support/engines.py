@@ -33,7 +33,7 @@ class Node(Protocol):
     port: int
 
     def launch(self) -> None:
-        """Start on the same port with the data of before; returns at once."""
+        """Start on the same port with the same data; returns at once."""
 
     def wait(self) -> None:
         """Return when the engine answers its own protocol; raise with the log's path if it doesn't."""

@@ -137,7 +137,7 @@ def quantity(written: str | int) -> float:
 
 
 def environment(objects: Sequence[Object], container: Object) -> dict[str, str]:
-    """What a container finds in its environment; where a Secret or the pod gives it, that is said in angle brackets."""
+    """What a container finds in its environment; a value from a Secret or the pod is named in angle brackets."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         found |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.support.previous DIRECTORY
 
-writes it anew from a checkout of that version. It runs *that* version's code in this environment, so it is done once a
+writes it again from a checkout of that version. It runs *that* version's code in this environment, so it is done once a
 release, while the two are still alike enough.
 """
 

@@ -63,7 +63,7 @@ class Stack(Protocol):
         ...
 
     async def sweep(self) -> None:
-        """Put to sleep whoever has read nothing for long, as the daily sweep does."""
+        """Put users who have read nothing for long to sleep, as the daily sweep does."""
         ...
 
 
@@ -115,7 +115,7 @@ async def embedded_stack(settings: Settings, path: Path) -> AsyncIterator[Embedd
 
 
 class _Server(uvicorn.Server):
-    """Signals are for whoever runs the tests."""
+    """Signals are for the process that runs the tests."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """What many clients do at once. Each looks at its own writes right after they are acknowledged.
 
-Whoever acts does one thing at a time, so that nobody but the log's other users can change what a look must find; what
-those others may have changed is noted before they ask for it, and not expected after it.
+A user does one thing at a time, so only other users can change what the user's look must find. What those may change is
+noted before they ask for it, and not expected afterwards.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Storm:
     deleting: set[str] = field(default_factory=set)
     leaving: set[str] = field(default_factory=set)
     blocking: set[tuple[str, str]] = field(default_factory=set)
-    """Of all three, also what was only asked for so far. Who ever blocked whom stays, for follows don't return."""
+    """Of all three, also what was only asked for so far. A pair with a block stays in it, because follows don't return."""
     blocks: set[tuple[str, str]] = field(default_factory=set)
     muted: set[tuple[str, str]] = field(default_factory=set)
     likes: list[tuple[str, Known]] = field(default_factory=list)
@@ -394,7 +394,7 @@ class Storm:
         ]
         self._expect(not missing, what, who, missing)
 
-    # Whom they choose.
+    # Their choices.
 
     def _popular(self) -> str:
         return self.rng.choices(*self._authors)[0]

@@ -42,7 +42,7 @@ PUSHED = SMALL.model_copy(update={"pull_threshold": 1000, "take_events": 200})
 
 
 async def marks(pipeline: Pipeline, author: str = "alice") -> tuple[list[str], int]:
-    """Whom a fan-out would deliver to, sorted, and how many it would leave out."""
+    """The users that a fan-out would deliver to, sorted, and how many it would leave out."""
     user = await pipeline.user(author)
     audiences = [
         await pipeline.stores.follows.audience(author, bucket)

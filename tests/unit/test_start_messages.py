@@ -71,7 +71,7 @@ def started(
     """A way to start a process that ends at once; what it changes of this one is restored."""
     root, sigterm = logging.getLogger(), signal.getsignal(signal.SIGTERM)
     handlers, level, timeout_s = root.handlers[:], root.level, socket.getdefaulttimeout()
-    # The consoles were made for the stderr of before.
+    # The consoles were made for an earlier stderr.
     for console in (options.console, one_at_a_time.errors):
         monkeypatch.setattr(console, "_file", None)
     yield Started(monkeypatch, capsys)

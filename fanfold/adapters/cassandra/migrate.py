@@ -1,7 +1,7 @@
 """The schema of `schemas/cassandra/`: numbered files, applied once each, in order.
 
 Every statement is `IF NOT EXISTS`, so a file that was half applied when its runner died is simply applied again.
-Two runners at once take turns: whoever inserts a file's row first, by a lightweight transaction, applies it.
+Two runners at once take turns: the first to insert a file's row, by a lightweight transaction, applies the file.
 """
 
 from __future__ import annotations

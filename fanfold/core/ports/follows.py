@@ -1,4 +1,4 @@
-"""Who follows whom: each edge twice, as its followee and as its follower sees it."""
+"""The follow graph: each edge twice, as its followee and as its follower sees it."""
 
 from __future__ import annotations
 

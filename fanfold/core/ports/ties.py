@@ -22,7 +22,7 @@ class Tie:
 
 
 class Ties(Protocol):
-    """Who mutes and blocks whom. The fan-out worker alone writes them."""
+    """Mutes and blocks of all users. The fan-out worker alone writes them."""
 
     async def write_mute(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
