@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     )
     dead_letter_limit: PositiveInt = Field(
         100,
-        description="Dead letters in a row after which a worker stops: the worker is then more likely wrong than the records.",
+        description="Dead letters in a row after which a worker stops: the worker is then more likely wrong than the records. Foreign records don't count, nor records that are rejected "
+        "from one source only.",
     )
     worker_id: str | None = Field(
         None,
@@ -158,7 +159,7 @@ class Settings(BaseSettings):
     max_clock_skew_s: float = Field(
         2,
         gt=0,
-        description="An API whose clock differs more from the log's answers writes with 503.",
+        description="An API whose clock differs more from the log's answers writes with 503. A worker dead-letters events dated further ahead of their append.",
     )
 
     # Engines.

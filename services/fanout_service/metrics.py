@@ -9,6 +9,11 @@ EVENTS = Counter(
     "Records processed, by topic and by result: projected or dead_letter.",
     ["topic", "result"],
 )
+DEAD_LETTERS = Counter(
+    "fanfold_fanout_dead_letters",
+    "Records dead-lettered, by source (one of our services, own, foreign, or none) and by cause (undecodable, rejected or unexpected).",
+    ["source", "cause"],
+)
 RETRIES = Counter(
     "fanfold_fanout_retries",
     "Attempts that failed with a transient error, by topic.",

@@ -19,7 +19,8 @@ from fanfold.core.errors import Fault, Rejected, Transient
 from fanfold.core.events import Event
 from fanfold.core.ports.log import EventLog, Record
 from fanfold.core.retry import Backoff, retry
-from fanout_service.metrics import EVENTS, RETRIES
+from fanout_service.dead_letter_limit import DeadLettersInARow, cause_of, source_of
+from fanout_service.metrics import DEAD_LETTERS, EVENTS, RETRIES
 from fanout_service.recorded_event import RecordedEvent, read_recorded_event
 from fanout_service.run_concurrently import run_concurrently
 
@@ -49,9 +50,9 @@ class Route(Generic[E]):
     group_of: Callable[[RecordedEvent[E]], Hashable]
     together: bool
 
-    def read(self, record: Record) -> RecordedEvent[E]:
+    def read(self, record: Record, *, max_skew_ms: int) -> RecordedEvent[E]:
         """The record's event. Raises `Rejected`."""
-        _, event = read_recorded_event(record)
+        _, event = read_recorded_event(record, max_skew_ms=max_skew_ms)
         if not isinstance(event, self.events):
             raise Rejected(f"{type(event).__name__} does not belong on {record.topic}")
         return RecordedEvent(record, event)
@@ -67,6 +68,7 @@ class BatchProcessor:
         clock: Clock,
         retry_budget_s: float,
         dead_letter_limit: int,
+        max_clock_skew_s: float,
         groups_in_flight: int = 32,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -76,14 +78,15 @@ class BatchProcessor:
         self._dead_letter_limit = dead_letter_limit
         self._free = asyncio.Semaphore(groups_in_flight)
         self._chance = chance
-        self._dead_in_a_row = 0
+        self._max_skew_ms = int(max_clock_skew_s * 1000)
+        self._dead_in_a_row = DeadLettersInARow(dead_letter_limit)
 
     async def process(self, records: Sequence[Record], route: Route[E]) -> None:
         """Return when every record is projected or a dead letter. Raises `Fault`: then none may be acknowledged."""
         groups: dict[Hashable, list[RecordedEvent[E]]] = defaultdict(list)
         for record in records:
             try:
-                recorded = route.read(record)
+                recorded = route.read(record, max_skew_ms=self._max_skew_ms)
             except Rejected as error:
                 await self._dead_letter(record, error)
             else:
@@ -111,7 +114,7 @@ class BatchProcessor:
                 logger.exception("%d records from %s on failed", len(unit), position)
             await self._find_rejected(unit, project, error)
         else:
-            self._dead_in_a_row = 0
+            self._dead_in_a_row.end()
             EVENTS.labels(topic, "projected").inc(len(unit))
 
     async def _find_rejected(
@@ -125,8 +128,7 @@ class BatchProcessor:
             await self._process_unit([recorded], project)
 
     async def _dead_letter(self, record: Record, error: Exception) -> None:
-        self._dead_in_a_row += 1
-        if self._dead_in_a_row > self._dead_letter_limit:
+        if self._dead_in_a_row.add(record, error):
             raise Fault(
                 f"{self._dead_letter_limit} dead letters in a row: the worker is more likely wrong than the records;"
                 f" the next would be {record.position}: {_without_content(error)}"
@@ -139,6 +141,7 @@ class BatchProcessor:
             without_value = replace(record, value=None)
             await self._append_dead_letter(without_value, f"{reason} (value left out)")
         EVENTS.labels(record.topic, "dead_letter").inc()
+        DEAD_LETTERS.labels(source_of(record), cause_of(error)).inc()
         logger.warning("dead letter %s: %s", record.position, _without_content(error))
 
     async def _append_dead_letter(self, record: Record, reason: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar, assert_never
+from uuid import UUID
 
 from fanfold.core.buckets import BUCKETS_IN_GENERATION
 from fanfold.core.errors import Rejected
@@ -35,6 +37,7 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports.log import Record
+from fanfold.core.text import POST_MAX_BYTES, display_name_error, post_text_error
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
@@ -46,12 +49,18 @@ class RecordedEvent(NamedTuple, Generic[E_co]):
     event: E_co
 
 
-def read_recorded_event(record: Record) -> RecordedEvent[Event]:
-    """Decode and check a record, without asking a store. Raises `Rejected`."""
+def read_recorded_event(record: Record, *, max_skew_ms: int) -> RecordedEvent[Event]:
+    """Decode and check a record, without asking a store. Raises `Rejected`.
+
+    An event that is dated more than `max_skew_ms` after its append is rejected: its post would lead every feed until that day. An
+    old date is not: imports and replays append late.
+    """
     event = record.event()
     if event.topic != record.topic:
         raise Rejected(f"{type(event).__name__} does not belong on {record.topic}")
     _check_fields(event)
+    if _latest_ms(event) > record.appended_at_ms + max_skew_ms:
+        raise Rejected("a time in it is later than its append to the log")
     # The key decides the partition, and the partition decides the order: every argument about order needs the right key.
     if record.key != event.key.encode():
         raise Rejected("the key is not the event's")
@@ -63,18 +72,37 @@ def _check_fields(event: Event) -> None:
         case PostCreated():
             if to_ms(event.created_at) != created_at_ms(event.post_id):
                 raise Rejected("created_at is not the millisecond inside post_id")
+            _check_text(post_text_error(event.content, max_chars=POST_MAX_BYTES))
         case UserFollowed() | UserUnfollowed():
             if event.follower_id == event.followee_id:
                 raise Rejected("nobody follows oneself")
         case UserMuted() | UserUnmuted() | UserBlocked() | UserUnblocked():
             if event.user_id == event.target_id:
                 raise Rejected("nobody mutes or blocks oneself")
-        case PostEdited() | PostDeleted() | PostLiked() | PostUnliked():
+        case PostEdited():
+            _check_text(post_text_error(event.content, max_chars=POST_MAX_BYTES))
+        case UserRegistered():
+            _check_text(display_name_error(event.display_name))
+        case PostDeleted() | PostLiked() | PostUnliked():
             pass
-        case UserRegistered() | UserLeft() | UserFellAsleep() | UserWoke() | AuthorModeChanged():
+        case UserLeft() | UserFellAsleep() | UserWoke() | AuthorModeChanged():
             pass
         case _:
             _check_command(event)
+
+
+def _check_text(error: str | None) -> None:
+    # The bytes are bounded, but not the characters: their number is a setting, which may be lower than when a post was made.
+    if error is not None:
+        raise Rejected(f"its text is not allowed: {error}")
+
+
+def _latest_ms(event: Event) -> int:
+    """The latest time that the event states, also inside a post's id."""
+    values = [getattr(event, name) for name in type(event).model_fields]
+    times = [to_ms(value) for value in values if isinstance(value, datetime)]
+    ids = [created_at_ms(value) for value in values if isinstance(value, UUID)]
+    return max(times + ids, default=0)
 
 
 def _check_command(command: Command) -> None:

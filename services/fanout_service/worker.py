@@ -72,6 +72,7 @@ class Worker:
             clock=clock,
             retry_budget_s=settings.retry_budget_s,
             dead_letter_limit=settings.dead_letter_limit,
+            max_clock_skew_s=settings.max_clock_skew_s,
         )
 
         def slices() -> Slices:

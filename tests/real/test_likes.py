@@ -29,7 +29,9 @@ async def test_a_thousand_likes_of_one_post_are_counted_once_each_though_the_wor
 ) -> None:
     # Small batches, so that there are many places to die at.
     settings = await prepared(settings_for(engines, take_events=50, worker_id="one"))
-    clock, post = SystemClock(), a_post()
+    clock = SystemClock()
+    now_ms = clock.now_ms()
+    post = a_post(ms=now_ms)
     async with (
         KafkaLog(settings, clock=clock, source="test") as log,
         cassandra_stores(settings, clock=clock) as stores,
@@ -41,8 +43,8 @@ async def test_a_thousand_likes_of_one_post_are_counted_once_each_though_the_wor
         async def settled() -> bool:
             return await lag(settings) == 0
 
-        likes: Sequence[Event] = [a_like(post, name) for name in LIKERS]
-        unlikes: Sequence[Event] = [an_unlike(post, name) for name in FICKLE]
+        likes: Sequence[Event] = [a_like(post, name, ms=now_ms) for name in LIKERS]
+        unlikes: Sequence[Event] = [an_unlike(post, name, ms=now_ms) for name in FICKLE]
         with ExitStack() as first:
             worker = first.enter_context(service("fanout_service", settings, tmp_path))
             await ready(worker)

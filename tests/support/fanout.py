@@ -38,8 +38,11 @@ from tests.support.clock import START_MS, ManualClock
 from tests.support.crashes import Life, Mortal, mortal
 
 TOPICS = (*PROJECTED_TOPICS, COMMANDS)
-SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5)
-"""So that three followers make a celebrity, and three more open the next generation of buckets."""
+SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5, max_clock_skew_s=60)
+"""So that three followers make a celebrity, and three more open the next generation of buckets.
+
+The skew is large, because tests date events some seconds ahead of a clock that stands still.
+"""
 
 
 # --- builders ------------------------------------------------------------------------------------------

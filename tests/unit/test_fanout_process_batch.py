@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import pytest
+from prometheus_client import REGISTRY
 
 from fanfold.core.errors import Fault, Rejected, Unavailable
 from fanfold.core.events import GRAPH, GraphEvent, UserFollowed
 from fanfold.core.ports.log import Record
+from fanout_service.dead_letter_limit import source_of
 from fanout_service.process_batch import BatchProcessor, Project, Route
 from fanout_service.recorded_event import RecordedEvent
 from tests.support.clock import ManualClock
@@ -56,7 +58,12 @@ class DeadLetters:
 
 def a_processor(log: Any, clock: ManualClock, *, limit: int = 100) -> BatchProcessor:
     return BatchProcessor(
-        log=log, clock=clock, retry_budget_s=45, dead_letter_limit=limit, chance=lambda: 1.0
+        log=log,
+        clock=clock,
+        retry_budget_s=45,
+        dead_letter_limit=limit,
+        max_clock_skew_s=2,
+        chance=lambda: 1.0,
     )
 
 
@@ -140,24 +147,106 @@ async def test_a_dead_letter_that_is_too_large_for_the_log_is_kept_without_its_v
     assert len(reason) < 1100
 
 
+def from_source(record: Record, source: str | None) -> Record:
+    headers = {name: value for name, value in record.headers.items() if name != "ce_source"}
+    return replace(record, headers=headers | ({"ce_source": source.encode()} if source else {}))
+
+
+def rejected_by_worker(*sources: str | None) -> list[Record]:
+    """Records that no projection has to see."""
+    return [
+        from_source(a_record(a_follow("bob", "bob"), offset=offset), source)
+        for offset, source in enumerate(sources)
+    ]
+
+
+def a_broken_projection() -> Projection:
+    return Projection({"bob": [ZeroDivisionError("oh")] * 1000})
+
+
+OWN = ("fanfold/graph_service", "fanfold/post_service", "fanfold/fanout_service")
+
+
 async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     dead_letters = DeadLetters()
-    records = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(4)]
+    records = [from_source(record, OWN[0]) for record in follows(*[("bob", "alice")] * 4)]
     with pytest.raises(Fault, match="3 dead letters in a row"):
         await a_processor(dead_letters, ManualClock(), limit=3).process(
-            records, Projection().route()
+            records, a_broken_projection().route(together=False)
         )
     assert len(dead_letters.dead) == 3
+
+
+async def test_a_worker_that_rejects_what_several_services_append_stops() -> None:
+    dead_letters = DeadLetters()
+    with pytest.raises(Fault, match="3 dead letters in a row"):
+        await a_processor(dead_letters, ManualClock(), limit=3).process(
+            rejected_by_worker(*OWN * 10), Projection().route()
+        )
+    assert (
+        len(dead_letters.dead) == 5
+    )  # 2 of each, and the sixth would be the fourth beyond one source
+
+
+@pytest.mark.parametrize("source", [None, "", "elsewhere", "fanfold", "fanfold/graph_service"])
+async def test_garbage_of_one_source_stops_nobody(source: str | None) -> None:
+    dead_letters = DeadLetters()
+    garbage = [replace(record, value=b"{") for record in rejected_by_worker(*[source] * 101)]
+    await a_processor(dead_letters, ManualClock()).process(garbage, Projection().route())
+    assert len(dead_letters.dead) == 101
+
+
+@pytest.mark.parametrize("source", [None, "elsewhere"])
+async def test_foreign_records_that_trigger_a_bug_stop_nobody(source: str | None) -> None:
+    dead_letters = DeadLetters()
+    records = [from_source(record, source) for record in follows(*[("bob", "alice")] * 4)]
+    processor = a_processor(dead_letters, ManualClock(), limit=3)
+    await processor.process(records, a_broken_projection().route(together=False))
+    assert len(dead_letters.dead) == 4
 
 
 async def test_a_success_between_dead_letters_resets_their_count() -> None:
     dead_letters = DeadLetters()
     processor = a_processor(dead_letters, ManualClock(), limit=3)
     for _ in range(3):
-        poison = [a_record(a_follow("bob", "bob"), offset=offset) for offset in range(2)]
-        await processor.process(poison, Projection().route())
+        await processor.process(rejected_by_worker(*OWN), Projection().route())
+        poison = [from_source(record, OWN[0]) for record in follows(("bob", "alice"))]
+        await processor.process(poison, a_broken_projection().route())
         await processor.process(follows(("bob", "alice")), Projection().route())
-    assert len(dead_letters.dead) == 6
+    assert len(dead_letters.dead) == 12
+
+
+@pytest.mark.parametrize(
+    ("source", "label"),
+    [
+        *((f"fanfold/{name}", name) for name in ("post_service", "graph_service", "all-in-one")),
+        ("fanfold/dead-letters", "own"),
+        ("fanfold/\xff" + "x" * 100, "own"),
+        ("test", "foreign"),
+        ("", "none"),
+        (None, "none"),
+    ],
+)
+async def test_dead_letters_are_counted_by_source_and_cause(source: str | None, label: str) -> None:
+    def counted(cause: str) -> float:
+        labels = {"source": label, "cause": cause}
+        return REGISTRY.get_sample_value("fanfold_fanout_dead_letters_total", labels) or 0
+
+    causes = ("rejected", "undecodable", "unexpected")
+    before = [counted(cause) for cause in causes]
+    rejected = rejected_by_worker(source)
+    undecodable = [replace(record, value=b"{") for record in rejected]
+    unexpected = [from_source(record, source) for record in follows(("bob", "alice"))]
+    processor = a_processor(DeadLetters(), ManualClock())
+    await processor.process([*rejected, *undecodable, *unexpected], a_broken_projection().route())
+    assert [counted(cause) for cause in causes] == [count + 1 for count in before]
+
+
+async def test_a_record_without_the_cloudevents_version_has_no_source() -> None:
+    (record,) = rejected_by_worker("fanfold/post_service")
+    headers = {name: value for name, value in record.headers.items() if name != "ce_specversion"}
+    assert source_of(record) == "post_service"
+    assert source_of(replace(record, headers=headers)) == "none"
 
 
 async def test_a_fault_in_one_group_stops_the_others_before_it_is_raised() -> None:

@@ -13,20 +13,31 @@ from fanfold.core.events import (
     Event,
     NewFollow,
     PostCreated,
+    UserRegistered,
 )
-from fanout_service.recorded_event import read_recorded_event
-from tests.support.clock import START_MS
+from fanfold.core.ports.log import Record
+from fanfold.core.text import POST_MAX_BYTES
+from fanout_service.recorded_event import RecordedEvent, read_recorded_event
+from tests.support.clock import A_DAY_MS, START_MS
 from tests.support.fanout import (
     a_block,
     a_follow,
     a_mute,
+    a_pipeline,
     a_post,
     a_record,
+    an_edit,
     an_unblock,
     an_unfollow,
     an_unmute,
     at,
 )
+
+YEAR_9999_MS = 253_370_764_800_000
+
+
+def read(record: Record) -> RecordedEvent[Event]:
+    return read_recorded_event(record, max_skew_ms=2000)
 
 
 def a_slice(**changes: Any) -> DeliverSlice:
@@ -51,7 +62,7 @@ def a_slice(**changes: Any) -> DeliverSlice:
     ids=lambda event: type(event).__name__,
 )
 def test_a_good_record_is_its_event(event: Event) -> None:
-    assert read_recorded_event(a_record(event)).event == event
+    assert read(a_record(event)).event == event
 
 
 def a_late_post() -> PostCreated:
@@ -75,24 +86,24 @@ def a_late_post() -> PostCreated:
 )
 def test_an_event_that_contradicts_itself_is_rejected(event: Event, reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
-        read_recorded_event(a_record(event))
+        read(a_record(event))
 
 
 def test_a_backfill_of_no_follows_is_rejected() -> None:
     record = a_record(BackfillFollow(followee_id="alice", follows=(NewFollow("bob", 3),)))
     with pytest.raises(Rejected, match="no follows"):
-        read_recorded_event(replace(record, value=b'{"followee_id": "alice", "follows": []}'))
+        read(replace(record, value=b'{"followee_id": "alice", "follows": []}'))
 
 
 @pytest.mark.parametrize("key", [None, b"", b"bob", b"\xff"])
 def test_a_key_that_is_not_the_events_is_rejected(key: bytes | None) -> None:
     with pytest.raises(Rejected, match="key"):
-        read_recorded_event(replace(a_record(a_post()), key=key))
+        read(replace(a_record(a_post()), key=key))
 
 
 def test_an_event_on_another_topic_is_rejected() -> None:
     with pytest.raises(Rejected, match="belong"):
-        read_recorded_event(replace(a_record(a_post()), topic=GRAPH))
+        read(replace(a_record(a_post()), topic=GRAPH))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_an_event_on_another_topic_is_rejected() -> None:
 )
 def test_a_value_that_is_no_event_is_undecodable(value: bytes | None) -> None:
     with pytest.raises(Undecodable):
-        read_recorded_event(replace(a_record(a_follow("bob")), value=value))
+        read(replace(a_record(a_follow("bob")), value=value))
 
 
 @pytest.mark.parametrize("ce_type", [None, b"fanfold.UserVanished.v1", b"\xff"])
@@ -122,4 +133,73 @@ def test_a_type_that_this_version_does_not_know_is_undecodable(ce_type: bytes | 
     headers = {k: v for k, v in record.headers.items() if k != "ce_type"}
     headers |= {} if ce_type is None else {"ce_type": ce_type}
     with pytest.raises(Undecodable, match="unknown event type"):
-        read_recorded_event(replace(record, headers=headers))
+        read(replace(record, headers=headers))
+
+
+# --- times and text ------------------------------------------------------------------------------------
+
+SKEW_MS = 2000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        a_post(ms=START_MS + SKEW_MS + 1),
+        a_post(ms=YEAR_9999_MS),
+        a_follow("bob").model_copy(update={"followed_at": at(YEAR_9999_MS)}),
+        a_mute("bob", ms=START_MS + SKEW_MS + 1),
+        a_block("bob", ms=YEAR_9999_MS),
+        an_edit(a_post(), "later").model_copy(update={"edited_at": at(YEAR_9999_MS)}),
+        UserRegistered(user_id="bob", display_name="Bob", registered_at=at(YEAR_9999_MS)),
+        an_edit(a_post(ms=YEAR_9999_MS), "of a post to come"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_event_that_is_dated_after_its_append_is_rejected(event: Event) -> None:
+    with pytest.raises(Rejected, match="later than its append"):
+        read(a_record(event))
+
+
+@pytest.mark.parametrize("ms", [START_MS + SKEW_MS, START_MS, START_MS - 10 * 365 * A_DAY_MS])
+def test_an_event_within_the_skew_or_from_long_ago_is_not_rejected(ms: int) -> None:
+    for event in (a_post(ms=ms), a_mute("bob", ms=ms)):
+        assert read(a_record(event)).event == event
+
+
+def test_an_event_that_was_too_early_passes_when_it_is_replayed_later() -> None:
+    post = a_post(ms=START_MS + 60_000)
+    with pytest.raises(Rejected):
+        read(a_record(post))
+    assert read(a_record(post, appended_at_ms=START_MS + 58_000)).event == post
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "\u2800", "a\x00b", "a\x1bb", "x" * 900_000, "\u00e9" * 9000]
+)
+def test_text_that_no_api_accepts_is_rejected(text: str) -> None:
+    for event in (a_post(content=text), an_edit(a_post(), text)):
+        with pytest.raises(Rejected, match="text is not allowed"):
+            read(a_record(event))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u2028b", "a\x00", "x" * 101, "\u2800"])
+def test_a_display_name_that_no_api_accepts_is_rejected(name: str) -> None:
+    event = UserRegistered(user_id="bob", display_name=name, registered_at=at(START_MS))
+    with pytest.raises(Rejected, match="text is not allowed"):
+        read(a_record(event))
+
+
+def test_a_post_that_was_made_under_a_higher_limit_of_characters_is_not_rejected() -> None:
+    post = a_post(content="x" * POST_MAX_BYTES)
+    assert read(a_record(post)).event == post
+
+
+async def test_a_foreign_post_of_the_year_9999_is_a_dead_letter_and_in_no_timeline() -> None:
+    async with a_pipeline() as pipeline:
+        ours, foreign = a_post(), a_post(ms=YEAR_9999_MS)
+        nul = a_post(content="x\x00" * 1000)
+        await pipeline.handle(a_follow("bob"), ours, foreign, nul)
+        assert await pipeline.timeline("bob") == [ours.post_id]
+        reasons = [reason for _, reason in await pipeline.dead_letters()]
+        assert len(reasons) == 2
+        assert not any("x" * 3 in reason or "\x00" in reason for reason in reasons)

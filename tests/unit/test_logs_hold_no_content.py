@@ -78,6 +78,7 @@ async def process(record: Record, error: Exception) -> list[Record]:
         log=log,  # type: ignore[arg-type]
         clock=ManualClock(autojump=True),
         retry_budget_s=1,
+        max_clock_skew_s=2,
         dead_letter_limit=100,
     )
     route = Route(
