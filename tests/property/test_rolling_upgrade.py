@@ -136,9 +136,27 @@ async def _check(history: list[Any]) -> None:
         assert again.replayed == 0
 
 
+async def _follows_in_the_log(
+    pipeline: Pipeline, happened: Sequence[Event]
+) -> dict[tuple[str, ...], str]:
+    """What happened, and the ends of follows across a block, which the worker appends."""
+    kinds = ("UserFollowed", "UserUnfollowed")
+    rows = await pipeline.log.rows([GRAPH], after=0, limit=10_000)
+    in_the_log = last([row.record.event() for row in rows], *kinds)
+    ties = last(happened, "UserBlocked", "UserUnblocked")
+    for pair, kind in last(happened, *kinds).items():
+        ends = [ties[between] for between in (pair, pair[::-1]) if between in ties]
+        if "UserBlocked" in ends:
+            assert in_the_log[pair] == "UserUnfollowed"
+        elif not ends:
+            assert in_the_log[pair] == kind
+    return in_the_log
+
+
 async def _tables_show(pipeline: Pipeline, happened: Sequence[Event]) -> None:
     stores, likes = pipeline.stores, pipeline.stores.likes
-    for (user, other), kind in last(happened, "UserFollowed", "UserUnfollowed").items():
+    followed = await _follows_in_the_log(pipeline, happened)
+    for (user, other), kind in followed.items():
         follow = (await stores.follows.following(user)).get(other)
         assert bool(follow and follow.active) == (kind == "UserFollowed")
     for (user, other), kind in last(happened, "UserMuted", "UserUnmuted").items():
@@ -158,7 +176,6 @@ async def _tables_show(pipeline: Pipeline, happened: Sequence[Event]) -> None:
             of_user = await likes.of_user(name, [post.post_id])
             assert bool(of_user) == (name in fans)
     for name in PEOPLE:
-        followed = last(happened, "UserFollowed", "UserUnfollowed")
         fans = {
             u for (u, other), kind in followed.items() if other == name and kind == "UserFollowed"
         }
