@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -15,6 +16,8 @@ from fanfold.core.errors import Transient
 from fanfold.core.ports import FollowerEdge, RecentLike, Stores, User
 
 Line = dict[str, Any]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +96,11 @@ class Export:
 
     async def _following(self, user: User) -> AsyncIterator[list[Line]]:
         follows = await self.stores.follows.following(user.user_id)
-        yield [
-            _tie("following", follow.followee_id, follow.since_ms, active=follow.active)
-            for follow in follows.values()
-        ]
+        for some in self._by_page(follows.values()):
+            yield [
+                _tie("following", follow.followee_id, follow.since_ms, active=follow.active)
+                for follow in some
+            ]
 
     async def _followers(self, user: User) -> AsyncIterator[list[Line]]:
         for bucket in buckets_up_to(user.generation):
@@ -116,15 +120,18 @@ class Export:
     async def _ties(self, user: User) -> AsyncIterator[list[Line]]:
         """Mutes, and the blocks that the user made. Blocks by others are the others' data."""
         mutes = await self.stores.ties.mutes(user.user_id)
-        yield [
-            _tie("mute", mute.other_id, mute.since_ms, active=mute.active)
-            for mute in mutes.values()
-        ]
+        for some in self._by_page(mutes.values()):
+            yield [_tie("mute", mute.other_id, mute.since_ms, active=mute.active) for mute in some]
         blocks = await self.stores.ties.blocks_made(user.user_id)
-        yield [
-            _tie("block", block.other_id, block.since_ms, active=block.active)
-            for block in blocks.values()
-        ]
+        for some in self._by_page(blocks.values()):
+            yield [
+                _tie("block", block.other_id, block.since_ms, active=block.active) for block in some
+            ]
+
+    def _by_page(self, rows: Iterable[R]) -> Iterator[list[R]]:
+        remaining = iter(rows)
+        while page := list(islice(remaining, self.page)):
+            yield page
 
     async def _likes(self, user: User) -> AsyncIterator[list[Line]]:
         page: list[RecentLike] = []

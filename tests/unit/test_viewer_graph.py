@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fanfold.adapters.memory import memory_stores
 from fanfold.core.ports import Stores
 from fanfold.core.settings import Settings
 from feed_service.caches.viewer_graph import read_viewer_graph
+from graph_service.export import Export
 from graph_service.lists import list_blocked, list_following, list_muted
 from tests.support.clock import ManualClock
 from tests.support.longest_step import longest_step_s
@@ -71,3 +73,12 @@ async def test_the_worst_user_allowed_holds_the_event_loop_no_longer_than_20_ms(
         await list_blocked("viewer", cursor=None, limit=100, ties=ties)
 
     assert await longest_step_s(read) < LONGEST_S
+    export = Export(stores=stores, clock=ManualClock())
+
+    async def export_all() -> None:
+        user, _ = await export.begin("viewer")
+        async for lines in export.rest(user):
+            assert lines
+            await asyncio.sleep(0)  # sent
+
+    assert await longest_step_s(export_all) < LONGEST_S
