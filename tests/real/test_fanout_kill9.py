@@ -47,7 +47,9 @@ class World:
             UserFollowed(follower_id=f"user-{n}", followee_id="alice", followed_at=now)
             for n in range(count)
         ]
-        await self.log.append_many(follows)
+        # In portions: one append is one acknowledgement, and has a request's timeout.
+        for first in range(0, count, 1000):
+            await self.log.append_many(follows[first : first + 1000])
 
     async def post(self) -> PostCreated:
         now_ms = SystemClock().now_ms()

@@ -39,7 +39,7 @@ async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedPr
 
 
 async def worked_off(settings: Settings, path: Path) -> None:
-    """A worker handles all there is, and stops."""
+    """A worker handles all there is, and stops; while it runs, the log is not replayed."""
 
     async def all_acknowledged() -> bool:
         return await lag(settings) == 0
@@ -49,6 +49,9 @@ async def worked_off(settings: Settings, path: Path) -> None:
         await eventually(
             all_acknowledged, within_s=60, what="everything is acknowledged", every_s=0.5
         )
+        refused = await fanfold(settings, "topics", "replay", "--from-start")
+        assert refused.returncode != 0
+        assert "stop all of them first" in refused.stderr
 
 
 async def followers(settings: Settings) -> int:
@@ -60,7 +63,7 @@ async def followers(settings: Settings) -> int:
 async def test_the_tables_are_rebuilt_in_an_empty_keyspace_and_a_dead_letter_is_handled(
     engines: RealEngines, tmp_path: Path
 ) -> None:
-    settings = await prepared(settings_for(engines, worker_id="worker-1"))
+    settings = await prepared(settings_for(engines))
     async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
         await log.append_many([a_follow(of="bob", by=f"u{n}") for n in range(5)])
         await log.append(a_follow(of="bob", by="late"))
@@ -81,7 +84,7 @@ async def test_the_tables_are_rebuilt_in_an_empty_keyspace_and_a_dead_letter_is_
     await migrate(empty)
     await prepared(empty)
 
-    # A worker with a fixed name is a member of the group until its session ends.
+    # The group is empty a moment after its worker has left. (One with a fixed id would be a member until its session ends.)
     async def rewound() -> bool:
         ran = await fanfold(empty, "topics", "replay", "--from-start")
         assert ran.returncode == 0 or "stop all of them first" in ran.stderr, ran.stderr

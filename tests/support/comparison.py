@@ -60,7 +60,7 @@ class Comparison:
         while found and clock() < gives_up_at_s:
             await asyncio.sleep(0.5)
             found = await _at_once(look, found)
-        return [f"{each}: {what}" for each, wrong in found.items() for what in wrong]
+        return [f"{user_id}: {what}" for user_id, wrong in found.items() for what in wrong]
 
     async def _user(self, user_id: str) -> list[str]:
         if user_id in self._oracle.left:
@@ -92,7 +92,7 @@ class Comparison:
                 continue
             path = f"/users/{user_id}/{kind}?limit=100"
             listed = (await call(self._api, "GET", path, user_id)).json()["items"]
-            names = {each["user_id"] for each in listed}
+            names = {user["user_id"] for user in listed}
             expected = {other for one, other in ties if one == user_id}
             if names != expected:
                 wrong.append(f"{kind} {names} instead of {expected}")
@@ -131,9 +131,9 @@ async def _at_once(look: Look, ids: Iterable[str]) -> dict[str, list[str]]:
     todo, wrong = iter(list(ids)), {}
 
     async def client() -> None:
-        for each in todo:
-            if found := await look(each):
-                wrong[each] = found
+        for item_id in todo:
+            if found := await look(item_id):
+                wrong[item_id] = found
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_CLIENTS):

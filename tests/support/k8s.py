@@ -43,12 +43,14 @@ def build(directory: Path) -> tuple[Object, ...]:
 
 
 def of_kind(objects: Sequence[Object], *kinds: str) -> list[Object]:
-    return [each for each in objects if each["kind"] in kinds]
+    return [found for found in objects if found["kind"] in kinds]
 
 
 def named(objects: Sequence[Object], kind: str, name: str) -> Object:
     """The one object of that kind and name."""
-    (found,) = (each for each in of_kind(objects, kind) if each["metadata"]["name"] == name)
+    (found,) = (
+        candidate for candidate in of_kind(objects, kind) if candidate["metadata"]["name"] == name
+    )
     return found
 
 
@@ -84,7 +86,8 @@ class Workload:
     def is_ours(self) -> bool:
         """Runs our image, by its command line."""
         return any(
-            "args" in each and "fanfold/fanfold:" in each["image"] for each in self.containers
+            "args" in container and "fanfold/fanfold:" in container["image"]
+            for container in self.containers
         )
 
     def __str__(self) -> str:
@@ -92,11 +95,11 @@ class Workload:
 
 
 def workloads(objects: Sequence[Object]) -> list[Workload]:
-    return [_workload(each) for each in of_kind(objects, *WORKLOADS)]
+    return [_workload(found) for found in of_kind(objects, *WORKLOADS)]
 
 
 def workload(objects: Sequence[Object], name: str) -> Workload:
-    (found,) = (each for each in workloads(objects) if each.name == name)
+    (found,) = (candidate for candidate in workloads(objects) if candidate.name == name)
     return found
 
 
@@ -113,7 +116,7 @@ def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     if not selector.keys() & {"matchLabels", "matchExpressions"}:
         return selector.items() <= labels.items()
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        _expression_holds(each, labels) for each in selector.get("matchExpressions", ())
+        _expression_holds(expression, labels) for expression in selector.get("matchExpressions", ())
     )
 
 
@@ -141,20 +144,22 @@ def environment(objects: Sequence[Object], container: Object) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         found |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
-    for each in container.get("env", ()):
-        found[each["name"]] = each["value"] if "value" in each else f"<{each['valueFrom']}>"
+    for variable in container.get("env", ()):
+        found[variable["name"]] = (
+            variable["value"] if "value" in variable else f"<{variable['valueFrom']}>"
+        )
     return found
 
 
 def references(objects: Sequence[Object]) -> Iterator[tuple[str, str, str | None]]:
     """Each Secret and ConfigMap that a pod needs: kind, name, and key or None for the whole."""
-    for each in workloads(objects):
-        for volume in each.pod.get("volumes", ()):
+    for pods in workloads(objects):
+        for volume in pods.pod.get("volumes", ()):
             if "configMap" in volume:
                 yield "ConfigMap", volume["configMap"]["name"], None
             for item in volume.get("secret", {}).get("items", ()):
                 yield "Secret", volume["secret"]["secretName"], item["key"]
-        for container in each.containers:
+        for container in pods.containers:
             for source in container.get("envFrom", ()):
                 yield "ConfigMap", source["configMapRef"]["name"], None
             for entry in container.get("env", ()):

@@ -94,8 +94,8 @@ def _of_crd(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _close(schema: Any) -> None:
     if isinstance(schema, list):
-        for each in schema:
-            _close(each)
+        for part in schema:
+            _close(part)
         return
     if not isinstance(schema, dict):
         return
@@ -104,8 +104,8 @@ def _close(schema: Any) -> None:
     open_ = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
     if isinstance(schema.get("properties"), dict) and not open_:
         schema["additionalProperties"] = False
-    for each in schema.values():
-        _close(each)
+    for part in schema.values():
+        _close(part)
 
 
 def _keda_keys(home: Path) -> dict[str, list[str]]:

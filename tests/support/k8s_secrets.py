@@ -12,8 +12,9 @@ from tests.support.k8s_schemas import ROOT
 def provided_secrets(objects: Sequence[Object]) -> dict[str, set[str]]:
     """Every Secret that there will be, with its keys."""
     provided = made_by_script()
-    for each in of_kind(objects, "Secret"):
-        provided[each["metadata"]["name"]] = {*each.get("data", ()), *each.get("stringData", ())}
+    for secret in of_kind(objects, "Secret"):
+        keys = {*secret.get("data", ()), *secret.get("stringData", ())}
+        provided[secret["metadata"]["name"]] = keys
     for user in of_kind(objects, "KafkaUser"):
         # Strimzi, for a user that authenticates by TLS.
         assert user["spec"]["authentication"]["type"] == "tls"

@@ -92,9 +92,9 @@ class KubeApi:
     def _resources(self, api_version: str) -> dict[str, tuple[str, bool]]:
         base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         return {
-            each["kind"]: (each["name"], each["namespaced"])
-            for each in self.call("GET", base)["resources"]
-            if "/" not in each["name"]
+            resource["kind"]: (resource["name"], resource["namespaced"])
+            for resource in self.call("GET", base)["resources"]
+            if "/" not in resource["name"]
         }
 
     def call(

@@ -233,7 +233,9 @@ async def _deliveries(storm: Storm, load: Load) -> None:
         for author in storm.cast.actors
         if oracle.sides[author] == "push" and back & oracle.followers(author)
     ]
-    for author in sorted(authors, key=lambda each: -len(oracle.followers(each)))[: load.last_posts]:
+    for author in sorted(authors, key=lambda author: -len(oracle.followers(author)))[
+        : load.last_posts
+    ]:
         await storm.post(author)
         await storm.stack.quiet()
         path = f"/posts/{storm.posts[-1].post_id}/fanout"

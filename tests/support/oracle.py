@@ -152,7 +152,7 @@ class Oracle:
 
     def followers(self, author: str) -> set[str]:
         """Who follows the author."""
-        return {each for each, followees in self.following.items() if author in followees}
+        return {user_id for user_id, followees in self.following.items() if author in followees}
 
     def follower_counts(self) -> dict[str, int]:
         return self._followers

@@ -53,7 +53,7 @@ print(json.dumps({
     "events": {name: json.loads(text) for name, text in sorted(event_schemas().items())},
     "records": records,
     "statements": sorted(set(statements)),
-    "migrations": {each.name: each.checksum for each in load_migrations()},
+    "migrations": {migration.name: migration.checksum for migration in load_migrations()},
     "partitions": {name: topic.partitions for name, topic in load_topics().items()},
 }))
 """

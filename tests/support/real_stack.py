@@ -166,7 +166,7 @@ async def real_stack(settings: Settings, directory: Path) -> AsyncIterator[RealS
 async def lag(settings: Settings) -> int:
     """Records that the worker's group has not acknowledged, over all topics."""
     backlog = await read_backlog(settings, most_commands=0)
-    return sum(each.records for each in backlog.lags)
+    return sum(partition.records for partition in backlog.lags)
 
 
 async def read_kafka(settings: Settings) -> list[RawRecord]:

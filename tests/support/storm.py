@@ -344,7 +344,7 @@ class Storm:
             self._expect(not missing, "read", reader, sorted(missing)[:3])
             self._expect(shown == sorted(set(shown), reverse=True), "order", reader, shown)
             authors = {oracle.posts[post_id]["author_id"] for post_id in shown}
-            strange = {each for each in authors if reader not in (*self.graph[each], each)}
+            strange = {author for author in authors if reader not in (*self.graph[author], author)}
             self._expect(not strange, "strangers", reader, strange)
             self.looks["read"] += 1
 
