@@ -14,6 +14,7 @@ from feed_service.caches.viewer_graph import read_viewer_graph
 from graph_service.export import Export
 from graph_service.lists import list_blocked, list_following, list_muted
 from tests.support.clock import ManualClock
+from tests.support.feed import World, a_reader
 from tests.support.longest_step import longest_step_s
 from tests.support.stores import an_edge
 
@@ -82,3 +83,16 @@ async def test_the_worst_user_allowed_holds_the_event_loop_no_longer_than_20_ms(
             await asyncio.sleep(0)  # sent
 
     assert await longest_step_s(export_all) < LONGEST_S
+
+
+async def test_the_first_feed_of_the_worst_user_has_no_long_step_either() -> None:
+    world = World()
+    await write_follows(world.stores, MOST, ended=INACTIVE)
+    await write_ties(world.stores, world.stores.ties.write_mute, "m", active=MOST, ended=INACTIVE)
+
+    async def read_first() -> None:
+        async with a_reader(world) as reader:
+            page, _ = await reader.feeds.page("viewer", ranking="relevance", limit=10, cursor=None)
+        assert (page.items, page.complete) == ([], True)
+
+    assert await longest_step_s(read_first) < LONGEST_S

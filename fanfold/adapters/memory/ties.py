@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 
-from fanfold.adapters.memory.cells import ClusteredTable, Row
+from fanfold.adapters.memory.cells import PAGE_ROWS, ClusteredTable, Row
 from fanfold.core.ports import Tie
 
 
@@ -48,8 +49,12 @@ class MemoryTies:
         }
 
     async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
-        others = dict.fromkeys(other_ids)
-        return [tie for other_id in others for tie in await self.blocks_between(user_id, other_id)]
+        found: list[Tie] = []
+        for number, other_id in enumerate(dict.fromkeys(other_ids), start=1):
+            found += await self.blocks_between(user_id, other_id)
+            if number % PAGE_ROWS == 0:
+                await asyncio.sleep(0)  # so that no step of the event loop is long
+        return found
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
         rows = ((mine, self._blocks.row(user_id, (mine, other_id))) for mine in (False, True))
