@@ -38,11 +38,8 @@ from tests.support.clock import START_MS, ManualClock
 from tests.support.crashes import Life, Mortal, mortal
 
 TOPICS = (*PROJECTED_TOPICS, COMMANDS)
-SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5, max_clock_skew_s=60)
-"""So that three followers make a celebrity, and three more open the next generation of buckets.
-
-The skew is large, because tests date events some seconds ahead of a clock that stands still.
-"""
+SMALL = Settings(pull_threshold=3, bucket_followers=2, take_events=5)
+"""So that three followers make a celebrity, and three more open the next generation of buckets."""
 
 
 # --- builders ------------------------------------------------------------------------------------------
@@ -122,11 +119,13 @@ class Pipeline:
 
     def worker(self, life: Life | None = None) -> Worker:
         """A new worker, as after a restart."""
+        # Tests date events some seconds ahead of a clock that stands still.
+        settings = self.settings.model_copy(update={"max_clock_skew_s": 60})
         if life is None:
-            return Worker(self.settings, log=self.log, stores=self.stores, clock=self.clock)
+            return Worker(settings, log=self.log, stores=self.stores, clock=self.clock)
         log: EventLog = Mortal(self.log, life)
         stores = mortal(self.stores, life)
-        return Worker(self.settings, log=log, stores=stores, clock=self.clock)
+        return Worker(settings, log=log, stores=stores, clock=self.clock)
 
     async def append(self, *events: Event) -> None:
         await self.log.append_many(events)
