@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.core.events import Event, PostCreated
+from fanfold.core.events import GRAPH, Event, PostCreated, UserBlocked, UserFollowed, UserUnfollowed
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.examples import examples
@@ -155,10 +155,28 @@ async def test_the_tables_equal_a_fold_of_the_log(
             except Killed:
                 worker = pipeline.worker()
         await pipeline.drain(worker)
+        await end_follows_across_blocks(pipeline, model)
         await check_graph(pipeline, model)
         await check_ties(pipeline, model)
         await check_posts(pipeline, model)
         await check_coverage(pipeline, model)
+
+
+async def end_follows_across_blocks(pipeline: Pipeline, model: Model) -> None:
+    """Take the unfollows that the worker appended into the model: only between users with a block, and all across one that lasts."""
+    rows = await pipeline.log.rows([GRAPH], after=0, limit=10_000)
+    lasts: dict[tuple[str, str], bool] = {}
+    for event in (row.record.event() for row in rows):
+        if isinstance(event, UserFollowed | UserUnfollowed):
+            lasts[event.follower_id, event.followee_id] = isinstance(event, UserFollowed)
+    ever = {(e.user_id, e.target_id) for e in model.events if isinstance(e, UserBlocked)}
+    for author, readers in model.following.items():
+        ended = {reader for reader in readers if not lasts[reader, author]}
+        assert all((r, author) in ever or (author, r) in ever for r in ended)
+        readers.difference_update(ended)
+        assert not any(
+            (r, author) in model.blocked or (author, r) in model.blocked for r in readers
+        )
 
 
 async def check_graph(pipeline: Pipeline, model: Model) -> None:
