@@ -1,8 +1,8 @@
-"""Where followers and posts are kept: pure functions from an id to a partition.
+"""The partitions of followers and posts: pure functions from an id.
 
-A *generation* multiplies the number of follower buckets by sixteen. An author's newest generation grows with
-the follower count and never shrinks; an edge stays in the generation it was first written in, so readers of
-followers visit all generations from 0 to the newest.
+Each *generation* has sixteen times as many follower buckets as the one before. An author's newest generation grows with the
+follower count and never shrinks. An edge stays in the generation that it was first written in, so readers of followers visit
+all generations from 0 to the newest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fanfold.core.ids import created_at_ms
 BUCKETS_IN_GENERATION = (1, 16, 256, 4096, 65536)
 NEWEST_GENERATION = len(BUCKETS_IN_GENERATION) - 1
 
-# A month of a busy bot's pointers is a partition of a few MB; a reader of the retention window visits two.
+# A busy bot's pointers of a month are a partition of a few MB; a read of the retention window visits two.
 TIME_BUCKET_MS = 30 * 24 * 3600 * 1000
 
 
@@ -29,12 +29,12 @@ class FollowerBucket(NamedTuple):
 
 
 def follower_bucket(follower_id: str, generation: int) -> int:
-    """The bucket of a follower in a generation; the same on every machine, for ever."""
+    """The bucket of a follower in a generation; it must never change."""
     return zlib.crc32(follower_id.encode()) % BUCKETS_IN_GENERATION[generation]
 
 
 def generation_for(follower_count: int, bucket_followers: int) -> int:
-    """The smallest generation whose buckets hold at most `bucket_followers` on average."""
+    """The smallest generation whose buckets hold at most `bucket_followers` each, on average."""
     for generation, buckets in enumerate(BUCKETS_IN_GENERATION):
         if follower_count <= buckets * bucket_followers:
             return generation
@@ -49,7 +49,7 @@ def buckets_up_to(newest_generation: int) -> Iterator[FollowerBucket]:
 
 
 def slices_total(newest_generation: int) -> int:
-    """How many slices a fan-out over all buckets has."""
+    """The number of slices of a fan-out over all buckets."""
     return sum(BUCKETS_IN_GENERATION[: newest_generation + 1])
 
 

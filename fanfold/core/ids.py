@@ -1,4 +1,4 @@
-"""Identifiers: `UserId` is text as an identity provider hands it out, `PostId` a UUIDv7 (RFC 9562).
+"""Identifiers: a `UserId` is text from an identity provider, a `PostId` a UUIDv7 (RFC 9562).
 
 A post's creation time *is* the 48-bit millisecond field of its id, so ordering by id is ordering by time
 (ties: within a process, the order in which they were made), alike for Python's `UUID`, Cassandra's `uuid` and the text in JSON.

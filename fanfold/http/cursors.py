@@ -1,8 +1,8 @@
-"""Opaque cursors: base64url of a checksum and what the route wants to remember.
+"""Opaque cursors: base64url of a checksum and the route's payload.
 
-The checksum covers a *scope* (the route and whatever else the cursor is bound to: the user, the ranking), so a
-cursor that was changed, cut, or taken from elsewhere is refused. It is no secret and carries no authority: what a
-reader may see is decided by the credential on every page.
+The checksum covers a *scope* (the route and what else the cursor is bound to: the user, the ranking), so a cursor that was
+changed, cut or made for another scope is refused. It is not secret and carries no authority: on every page the credential
+decides what the viewer may see.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def encode_cursor(payload: bytes, *, scope: str) -> str:
 
 def decode_cursor(text: str, *, scope: str) -> bytes:
     """The payload of a cursor. Answers 422 if it is broken, changed, or of another scope."""
-    # Checked first: the decoder skips characters that are not of its alphabet.
+    # Checked first, because the decoder skips characters outside its alphabet.
     if _BASE64URL.fullmatch(text) is None:
         raise refused_cursor()
     try:
@@ -34,7 +34,7 @@ def decode_cursor(text: str, *, scope: str) -> bytes:
     except binascii.Error as error:
         raise refused_cursor() from error
     payload = raw[_CHECKSUM_BYTES:]
-    # Encoded again, for two texts may decode to the same bytes.
+    # Encoded again, because two texts may decode to the same bytes.
     if encode_cursor(payload, scope=scope) != text:
         raise refused_cursor()
     return payload
@@ -48,7 +48,7 @@ def _checksum(payload: bytes, scope: str) -> bytes:
 
 
 def refused_cursor() -> Invalid:
-    """The 422 for a cursor that this list never gave."""
+    """The 422 for a cursor that this list did not make."""
     return Invalid.at(
         "query",
         "cursor",

@@ -1,4 +1,4 @@
-"""What a body must be before any route sees it: small, sent as JSON, and JSON."""
+"""Limits of a body, checked before its route runs: its size, its content type and its syntax."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
 class BodyLimits:
-    """ASGI middleware: 413 over 64 KiB, 415 for what isn't sent as JSON, 400 for what isn't JSON.
+    """ASGI middleware: 413 for a body over 64 KiB, 415 for another content type than JSON, 400 for a body that isn't JSON.
 
-    An empty body passes: whether one is needed is for the route to say.
+    An empty body passes, because only the route knows whether it needs one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -50,8 +50,8 @@ class BodyLimits:
 
 
 async def _read(headers: Headers, receive: Receive) -> bytes | None:
-    """The whole body, or None when the client went away."""
-    # Before reading, so that an honest client isn't made to send it all.
+    """The whole body; None when the client disconnected."""
+    # Before reading, so that a client that declares the length needn't send the body.
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared[:12]) > MAX_BODY_BYTES:
         raise _too_large()
@@ -79,7 +79,7 @@ def _check(headers: Headers, body: bytes) -> None:
     if media_type != "application/json":
         raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
     try:
-        # Decoded here, for `json` would also guess at UTF-16 and UTF-32.
+        # Decoded here, because `json` also accepts UTF-16 and UTF-32.
         json.loads(body.decode(), parse_constant=_refuse, parse_int=_integer)
     except RecursionError as error:
         raise BadRequest("Send JSON with less nesting.") from error
@@ -88,9 +88,9 @@ def _check(headers: Headers, body: bytes) -> None:
 
 
 def _integer(digits: str) -> int:
-    # Python refuses to read integers of some thousand digits. They are JSON, but nothing that any field takes.
+    # Python refuses integers of thousands of digits. They are JSON, but no field takes them.
     if len(digits) > _LONGEST_INTEGER:
-        raise Invalid("Send no number as long as this.")
+        raise Invalid(f"Send no number of more than {_LONGEST_INTEGER} digits.")
     return int(digits)
 
 

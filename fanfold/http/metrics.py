@@ -1,4 +1,4 @@
-"""How many requests were answered, how, and how fast, for Prometheus."""
+"""The number and duration of requests, for Prometheus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A label's values must be few: a client may send any method and any path.
+# A label must have few values, but a client may send any method and any path.
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _NO_ROUTE = "(none)"
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fanfold.core.ids import UserId
 
-# The canonical text only: `UUID` alone would also take braces, `urn:uuid:` and other versions.
+# Only the canonical text: `UUID` also accepts braces, `urn:uuid:` and other versions.
 POST_ID_PATTERN = (
     r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
 )
@@ -57,6 +57,6 @@ Limit = Annotated[
 Cursor = Annotated[
     str | None,
     AfterValidator(_empty_is_absent),
-    Query(description="`next_cursor` of the page before; absent or empty for the first page."),
+    Query(description="`next_cursor` of the previous page; absent or empty for the first page."),
 ]
 """As sent; decode it with `fanfold.http.cursors.decode_cursor`."""

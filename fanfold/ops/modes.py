@@ -58,7 +58,7 @@ class ReviewModes:
     async def run(self, reviewed: Reviewed, *, dry_run: bool) -> None:
         """Look at every user, and count in `reviewed`. Raises `Unavailable`: some reviews may have been requested."""
         requests: list[ReviewDelivery] = []
-        async for user in self.stores.users.everyone():
+        async for user in self.stores.users.all_users():
             reviewed.users += 1
             if (delivery := self._other_delivery(user)) is not None:
                 reviewed.to_pull += delivery == "pull"

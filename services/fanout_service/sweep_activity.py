@@ -58,7 +58,7 @@ class SweepActivity:
     async def run(self, swept: Swept, *, dry_run: bool = False) -> None:
         """Read every user who follows someone, and count in `swept`. Raises `Unavailable`: some may have fallen asleep by then."""
         batch: list[str] = []
-        async for user_id in self.stores.follows.everyone_who_follows():
+        async for user_id in self.stores.follows.all_follower_ids():
             batch.append(user_id)
             if len(batch) == BATCH:
                 await self._sweep(batch, swept, dry_run=dry_run)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
@@ -17,10 +18,10 @@ from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from fanfold.http.best_effort import best_effort
 from fanfold.http.guards import refuse_left
+from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Conflict, EngineAway, Invalid
-from post_service.post_answer import PostAnswer, post_answer
 
-logger = logging.getLogger(__name__)
+_RESOURCE = TypeAdapter(PostResource)
 
 
 class KeyReused(Invalid):
@@ -37,7 +38,7 @@ class KeyInFlight(Conflict):
 class Created:
     """The answer to a publication. `position` is None when the log couldn't tell it."""
 
-    answer: PostAnswer
+    post: PostResource
     position: str | None
 
 
@@ -107,8 +108,10 @@ class CreatePost:
         position = await self.log.append(event)
         if position is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
-        answer = post_answer(Post(post_id, author_id, content), author, liked_by_me=False)
-        return Created(answer, None if position is None else str(position))
+        post = PostResource.of(
+            Post(post_id, author_id, content), author=author.name, liked_by_me=False
+        )
+        return Created(post, None if position is None else str(position))
 
 
 def _in_flight() -> KeyInFlight:
@@ -118,11 +121,12 @@ def _in_flight() -> KeyInFlight:
 
 
 def _to_json(created: Created) -> str:
-    return json.dumps(
-        {"answer": created.answer.model_dump(mode="json"), "position": created.position}
-    )
+    post = _RESOURCE.dump_python(created.post, mode="json")
+    return json.dumps({"answer": post, "position": created.position})
 
 
 def _from_json(text: str) -> Created:
     kept = json.loads(text)
-    return Created(PostAnswer.model_validate(kept["answer"]), kept["position"])
+    # Answers that were stored before posts had likes lack these two fields.
+    post = {"like_count": 0, "liked_by_me": False, **kept["answer"]}
+    return Created(_RESOURCE.validate_python(post), kept["position"])

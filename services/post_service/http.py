@@ -20,6 +20,7 @@ from fanfold.http.guards import write_guards
 from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
 from fanfold.http.params import PostIdPath
 from fanfold.http.positions import set_position
+from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Invalid
 from fanfold.http.readiness import Check, clocks_agree, readiness
 from post_service import likes_http
@@ -34,7 +35,6 @@ from post_service.existing_post import (
     refuse_others,
 )
 from post_service.fanout_status import FanoutStatus, read_fanout_status
-from post_service.post_answer import PostAnswer, post_answer
 
 
 class PostText(BaseModel):
@@ -77,7 +77,7 @@ class PostRoutes:
         body: PostText,
         response: Response,
         idempotency_key: IdempotencyKey = None,
-    ) -> PostAnswer:
+    ) -> PostResource:
         """Publish a post."""
         self._check(body)
         stores = self.engines.stores
@@ -90,19 +90,20 @@ class PostRoutes:
             settings=self.settings,
         )
         created = await create(actor, body.content, key=idempotency_key)
-        response.headers["Location"] = f"/posts/{created.answer.post_id}"
+        response.headers["Location"] = f"/posts/{created.post.post_id}"
         if created.position is not None:
             response.headers[POSITION_HEADER] = created.position
-        return created.answer
+        return created.post
 
-    async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostAnswer:
+    async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostResource:
         """Read a post."""
         post, author = await self._visible(post_id, actor)
-        return post_answer(post, author, liked_by_me=await self._liked_by(actor, post))
+        liked = await self._liked_by(actor, post)
+        return PostResource.of(post, author=author.name, liked_by_me=liked)
 
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
-    ) -> PostAnswer:
+    ) -> PostResource:
         """Replace the text of one's own post."""
         self._check(body)
         post, author = await self._visible(post_id, actor)
@@ -112,7 +113,7 @@ class PostRoutes:
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
         set_position(response, position)
-        return post_answer(edited, author, liked_by_me=liked)
+        return PostResource.of(edited, author=author.name, liked_by_me=liked)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Delete one's own post, for good. Deleting it again changes nothing."""

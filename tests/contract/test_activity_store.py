@@ -153,7 +153,7 @@ async def test_every_generation_can_be_marked_at_once(stores: Stores) -> None:
     await stores.follows.mark_asleep(alice, [], asleep=True, offset=2)
 
 
-async def test_everyone_who_follows_is_walked_once_whoever_sleeps(stores: Stores) -> None:
+async def test_every_follower_is_walked_once_asleep_or_awake(stores: Stores) -> None:
     bob, followers = fresh("bob"), [fresh("f") for _ in range(120)]
     edges = [
         an_edge(follower, offset=offset, active=offset % 2 > 0)
@@ -161,6 +161,6 @@ async def test_everyone_who_follows_is_walked_once_whoever_sleeps(stores: Stores
     ]
     await write_edges(stores, bob, edges)
     await stores.users.set_asleep(followers[0], asleep=True, offset=0)
-    found = [user_id async for user_id in stores.follows.everyone_who_follows()]
+    found = [user_id async for user_id in stores.follows.all_follower_ids()]
     assert sorted(user_id for user_id in found if user_id in set(followers)) == sorted(followers)
     assert len(found) == len(set(found))

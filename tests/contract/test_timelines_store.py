@@ -40,6 +40,7 @@ async def test_every_pointer_reaches_every_reader_and_the_rows_are_counted(store
     for reader in readers[::50]:
         found = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10)
         assert found == entries(*pointers)
+        assert [entry.post_id for entry in found] == [pointer.post_id for pointer in pointers]
 
 
 async def test_nothing_to_push_writes_nothing(stores: Stores) -> None:
@@ -56,9 +57,8 @@ async def test_a_timeline_is_the_same_whatever_the_order_and_number_of_pushes(
     pointers = [a_pointer(START_MS - age) for age in range(count)]
     for pointer in shuffled_with_repetitions(pointers, seed):
         assert await stores.timelines.push([pointer], [alice]) == 1
-    assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=100) == entries(
-        *pointers
-    )
+    found = await stores.timelines.timeline(alice, before=None, since_ms=0, limit=100)
+    assert found == entries(*pointers)
 
 
 @examples_in_one_store
@@ -73,15 +73,15 @@ async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
     alice, taylor, since_ms = fresh("alice"), fresh("taylor"), START_MS - window
     pointers = [a_pointer(START_MS - age, by=taylor) for age in ages]
     await stores.timelines.push(pointers, [alice])
-    for at, pointer in enumerate(pointers):
-        await stores.timelines.add_pulled(pointer, offset=at)
+    for offset, pointer in enumerate(pointers):
+        await stores.timelines.add_pulled(pointer, offset=offset)
 
     pushed: list[TimelineEntry] = await all_pages(
         lambda before: stores.timelines.timeline(
             alice, before=before, since_ms=since_ms, limit=limit
         ),
         limit=limit,
-        cursor=lambda pointer: pointer.post_id,
+        cursor=lambda entry: entry.post_id,
     )
     pulled = await all_pages(
         lambda before: stores.timelines.pulled(
@@ -91,19 +91,18 @@ async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
         cursor=lambda post_id: post_id,
     )
 
-    in_window = [each for each, age in zip(pointers, ages, strict=True) if age <= window]
+    in_window = [pointer for pointer, age in zip(pointers, ages, strict=True) if age <= window]
     assert pushed == entries(*sorted(in_window, reverse=True))
-    assert pulled == [pointer.post_id for pointer in pushed]
+    assert pulled == [entry.post_id for entry in pushed]
 
 
-async def test_a_pointer_past_its_time_is_neither_written_nor_counted(stores: Stores) -> None:
+async def test_an_expired_pointer_is_neither_written_nor_counted(stores: Stores) -> None:
     alice, taylor = fresh("alice"), fresh("taylor")
     late, in_time = a_pointer(START_MS - KEPT_MS, by=taylor), a_pointer(by=taylor)
     assert await stores.timelines.push([late, in_time], [alice]) == 1
     await stores.timelines.add_pulled(late, offset=1)
-    assert await stores.timelines.timeline(alice, before=None, since_ms=0, limit=9) == entries(
-        in_time
-    )
+    found = await stores.timelines.timeline(alice, before=None, since_ms=0, limit=9)
+    assert found == entries(in_time)
     assert await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9) == []
     assert taylor not in await stores.timelines.pulled_authors()
 
@@ -113,8 +112,8 @@ async def test_a_pulled_post_is_stored_once_and_raises_the_version(stores: Store
     first, second = a_pointer(START_MS - 10, by=taylor), a_pointer(START_MS, by=taylor)
     await stores.timelines.add_pulled(first, offset=3)
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS - 10, 3)
-    for pointer, at in [(second, 4), (first, 3), (second, 4)]:
-        await stores.timelines.add_pulled(pointer, offset=at)
+    for pointer, offset in [(second, 4), (first, 3), (second, 4)]:
+        await stores.timelines.add_pulled(pointer, offset=offset)
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 4)
     found = await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9)
     assert found == [second.post_id, first.post_id]
@@ -127,7 +126,7 @@ async def test_last_pulled_is_the_newest_post_even_if_clocks_disagreed(stores: S
     assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 2)
 
 
-async def test_somebody_without_posts_has_an_empty_timeline_and_nothing_pulled(
+async def test_a_user_without_deliveries_has_an_empty_timeline_and_an_author_without_posts_nothing_pulled(
     stores: Stores,
 ) -> None:
     assert await stores.timelines.timeline(fresh("new"), before=None, since_ms=0, limit=9) == []

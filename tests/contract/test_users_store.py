@@ -88,7 +88,7 @@ async def test_a_walk_finds_every_user_with_a_row_once_and_as_a_read_does(stores
                 await stores.users.leave(user, offset=offset)
     stranger = fresh("stranger")
     await write_edges(stores, stranger, [an_edge(stranger, offset=0)])
-    found = [user async for user in stores.users.everyone()]
+    found = [user async for user in stores.users.all_users()]
     ids = [user.user_id for user in found]
     assert len(ids) == len(set(ids))
     assert stranger not in ids, "a user with edges only has no row"

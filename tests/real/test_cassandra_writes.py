@@ -7,7 +7,7 @@ from cassandra.cluster import ResponseFuture
 
 from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import SystemClock
-from fanfold.core.ports import Pointer, TimelineEntry
+from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY
 from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines
@@ -65,7 +65,7 @@ async def test_twenty_thousand_timelines_get_a_post_with_the_longest_of_ids(
         assert await stores.timelines.push([pointer], readers) == 20_000
         for reader in readers[::2000]:
             found = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=2)
-            assert found == [TimelineEntry(pointer.post_id.int, pointer.author_id)]
+            assert [(entry.post_id, entry.author_id) for entry in found] == [pointer]
 
 
 async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -> None:
@@ -89,8 +89,8 @@ async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
             await write_edges(stores, bob, edges)
             for _ in range(20):
                 audience = await stores.follows.audience(bob, FollowerBucket(0, 0))
-                await stores.timelines.push([Pointer(a_post_id(), bob)], audience.reader_ids)
-            everyone = [user_id async for user_id in stores.follows.everyone_who_follows()]
+                await stores.timelines.push([Pointer(a_post_id(), bob)], audience.awake_ids)
+            everyone = [user_id async for user_id in stores.follows.all_follower_ids()]
             kept = statements_held() - before
         finally:
             gc.enable()

@@ -74,11 +74,11 @@ class Mortal:
 
         return write
 
-    async def push(self, pointers: Sequence[Any], reader_ids: Sequence[str]) -> int:
+    async def push(self, pointers: Sequence[Any], user_ids: Sequence[str]) -> int:
         rows = 0
-        for reader_id in reader_ids:
+        for user_id in user_ids:
             self._life.spend()
-            rows += await self._port.push(pointers, [reader_id])
+            rows += await self._port.push(pointers, [user_id])
         return rows
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[Any]) -> None:

@@ -48,7 +48,7 @@ async def marks(pipeline: Pipeline, author: str = "alice") -> tuple[list[str], i
         await pipeline.stores.follows.audience(author, bucket)
         for bucket in buckets_up_to(user.generation)
     ]
-    return sorted(name for audience in audiences for name in audience.reader_ids), sum(
+    return sorted(name for audience in audiences for name in audience.awake_ids), sum(
         audience.asleep for audience in audiences
     )
 

@@ -16,14 +16,14 @@ async def test_pointers_and_pulled_posts_are_gone_a_day_after_the_retention_wind
     stores = memory_stores(Settings(retention_days=2), clock=clock)
     old, new = Pointer(a_post_id(START_MS - MS_PER_DAY), "bob"), Pointer(a_post_id(), "bob")
     assert await stores.timelines.push([old, new], ["alice"]) == 2
-    for at, pointer in enumerate((old, new)):
-        await stores.timelines.add_pulled(pointer, offset=at)
+    for offset, pointer in enumerate((old, new)):
+        await stores.timelines.add_pulled(pointer, offset=offset)
 
     async def found() -> tuple[list[Pointer], int, bool]:
         timeline = await stores.timelines.timeline("alice", before=None, since_ms=0, limit=9)
         pulled = await stores.timelines.pulled("bob", before=None, since_ms=0, limit=9)
-        pushed = [Pointer(entry.post_id, entry.author_id) for entry in timeline]
-        return pushed, len(pulled), "bob" in await stores.timelines.pulled_authors()
+        pointers = [Pointer(entry.post_id, entry.author_id) for entry in timeline]
+        return pointers, len(pulled), "bob" in await stores.timelines.pulled_authors()
 
     clock.advance(2 * 86_400 - 0.001)
     assert await found() == ([new, old], 2, True)

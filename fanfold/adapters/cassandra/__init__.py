@@ -1,1 +1,1 @@
-"""The stores in Cassandra. Loaded on demand: nothing embedded imports the driver."""
+"""The stores in Cassandra. Imported on demand: the embedded stack doesn't load the driver."""

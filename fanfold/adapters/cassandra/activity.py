@@ -24,5 +24,7 @@ class CassandraActivity:
 
     async def last_reads(self, user_ids: Collection[str]) -> Mapping[str, int]:
         ids = list(dict.fromkeys(user_ids))
-        rows = await asyncio.gather(*(self._session.row(self._last_read, each) for each in ids))
+        rows = await asyncio.gather(
+            *(self._session.row(self._last_read, user_id) for user_id in ids)
+        )
         return {user_id: row[0] for user_id, row in zip(ids, rows, strict=True) if row is not None}

@@ -1,4 +1,4 @@
-"""Reading the per-author tables, whose partitions are time buckets, as one list, newest first."""
+"""Reads the per-author tables, whose partitions are time buckets, as one list, newest first."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from fanfold.core.clock import Clock
 from fanfold.core.ids import first_post_id_at
 
 NEWEST_POST_ID = UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")
-"""Above every post's id: "before" when there is no bound."""
+"""Higher than every post's id: `before` when there is no bound."""
 
 BUCKETS = """
 SELECT time_bucket FROM author_buckets WHERE author_id = ? AND time_bucket <= ? AND time_bucket >= ?
 """
 
-# Up to this many, asking every bucket at once is quicker than asking which exist.
+# Reading up to this many buckets at once is faster than first asking which exist.
 PROBED_BUCKETS = 3
-# Another machine's clock may be ahead of ours, and its posts in a bucket that has not begun here.
+# Another machine's clock may be ahead, and its posts in a bucket that has not begun on this one.
 AHEAD_MS = 60_000
 
 
 class AuthorWalk:
-    """Walks time buckets from the newest post asked for down to the oldest."""
+    """Walks the time buckets from the newest to the oldest."""
 
     def __init__(self, session: CassandraSession, *, clock: Clock) -> None:
         self._session = session

@@ -12,7 +12,7 @@ from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.window import Window
 from fanfold.core.settings import Settings
 
-# Cassandra refuses a batch over 50 KiB of its own, larger, form of the rows.
+# Cassandra refuses a batch over 50 KiB, measured in its own, larger form of the rows.
 MAX_BATCH_BYTES = 24 * 1024
 
 
@@ -26,7 +26,7 @@ class _OpenBatch:
 
 
 class BatchWriter:
-    """One for a process, so that the bound on batches in flight is the process's."""
+    """A process has one, which bounds its batches in flight."""
 
     def __init__(
         self, session: CassandraSession, settings: Settings, replica_sets: ReplicaSets
@@ -36,13 +36,13 @@ class BatchWriter:
         self._replica_sets = replica_sets
         self._rows = settings.write_batch_rows
         self._window = Window(settings.writes_in_flight)
-        # Rows waiting for their group to fill a batch, over all groups of a call.
+        # The most rows of a call, over all groups, that wait until their batch is full.
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
 
     async def write(self, rows: Iterable[PackedRow]) -> int:
-        """Write all rows, drawn from `rows` no faster than they are written; returns how many.
+        """Write all rows, and take them from `rows` only as fast as they are written. Returns their number.
 
-        Raises `Unavailable` at the first batch that fails, when none of the call is in flight any more.
+        Raises `Unavailable` if a batch fails, once no batch of the call is in flight any more.
         """
         sending = _Sending(self._session, self._window, self._settings.cassandra_keyspace)
         try:
@@ -51,7 +51,7 @@ class BatchWriter:
                 if sending.error is not None:
                     break
         finally:
-            await sending.all_settled()
+            await sending.all_answered()
         return sending.rows
 
     def _batches(self, rows: Iterable[PackedRow]) -> Iterable[_OpenBatch]:
@@ -71,7 +71,9 @@ class BatchWriter:
             if not full and open_rows < most_open:
                 continue
             if not full:
-                group = max(open_batches, key=lambda each: len(open_batches[each].wires))
+                group = max(
+                    open_batches, key=lambda open_group: len(open_batches[open_group].wires)
+                )
             batch = open_batches.pop(group)
             open_rows -= len(batch.wires)
             yield batch
@@ -97,15 +99,15 @@ class _Sending:
             PackedBatch(rows, keyspace=self._keyspace, routing_key=batch.routing_key)
         )
         self._waiting.add(sent)
-        sent.add_done_callback(self._settled)
+        sent.add_done_callback(self._answered)
 
-    async def all_settled(self) -> None:
+    async def all_answered(self) -> None:
         if self._waiting:
             await asyncio.wait(self._waiting)
         if self.error is not None:
             raise self.error
 
-    def _settled(self, sent: asyncio.Future[Any]) -> None:
+    def _answered(self, sent: asyncio.Future[Any]) -> None:
         self._waiting.discard(sent)
         error = sent.exception()
         self._window.leave(answered=error is None)

@@ -1,4 +1,4 @@
-"""How a session to Cassandra is opened: blocking, so call it in a thread."""
+"""Opens a session to Cassandra. It blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from fanfold.core.settings import Settings
 RECONNECT_S = 1.0
 HEARTBEAT_S = 10
 
-# Meant for callers who batch by accident; ours are large and across partitions on purpose (see `batches`).
+# These warn of accidental batches; ours are large and span partitions on purpose (see `batches`).
 EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")
 
 
 class _Connection(LibevConnection):  # type: ignore[misc]  # the driver has no types
-    # A batch in one piece: the driver's 4 KiB would make several system calls of it.
+    # So that a batch takes one system call; with the driver's 4 KiB it takes several.
     out_buffer_size = 64 * 1024
 
 
 def connect(settings: Settings, *, keyspace: str | None) -> Session:
     """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
-    # Adding it again changes nothing.
+    # Adding a filter twice changes nothing.
     logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
     cluster = Cluster(
         contact_points=[host.strip() for host in settings.cassandra_hosts.split(",")],
@@ -45,11 +45,11 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         protocol_version=PROTOCOL_VERSION,
         # The driver's other loops are slower or experimental; importing this one fails where it is missing.
         connection_class=_Connection,
-        # The kernel would hold back the end of a batch until the server acknowledges its beginning, which the
-        # server delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this.
+        # Without it, the kernel holds back the end of a batch until the server acknowledges the beginning, which the server
+        # delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this option.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
-        # The default backs off to ten minutes: a node that restarted would stay unused that long.
+        # The default backs off to ten minutes, for which a restarted node would stay unused.
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=settings.cassandra_timeout_s,
         control_connection_timeout=settings.cassandra_timeout_s,
@@ -67,7 +67,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         cluster.shutdown()
         raise
     session.client_protocol_handler = PackingProtocolHandler
-    # Every statement brings its own timestamp; a client's clock must never decide.
+    # Every statement has its own timestamp; a client's clock must never decide.
     session.use_client_timestamp = False
     return session
 
@@ -93,7 +93,7 @@ def _password(settings: Settings) -> PlainTextAuthProvider | None:
 
 
 def client_tls(settings: Settings) -> ssl.SSLContext | None:
-    """None without TLS. Raises `Fault` when a file can't be used."""
+    """The TLS context; None without TLS. Raises `Fault` when a file can't be used."""
     if settings.cassandra_ca is None:
         return None
     return client_context(
@@ -112,4 +112,4 @@ def _certified_name(settings: Settings) -> dict[str, str] | None:
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
-    return not any(str(each).startswith(EXPECTED_WARNINGS) for each in record.args or ())
+    return not any(str(argument).startswith(EXPECTED_WARNINGS) for argument in record.args or ())

@@ -22,7 +22,7 @@ SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_us
 WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ?
 """
 FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
-# What a delivery needs and no more: it is read once a delivery.
+# Only the columns that a delivery needs: it reads them every time.
 AUDIENCE = """
 SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
 """
@@ -51,9 +51,9 @@ MARK_ASLEEP = """
 INSERT INTO followers_by_user (user_id, generation, bucket, follower_id, asleep)
 VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
-EVERYONE_WHO_FOLLOWS = "SELECT DISTINCT user_id FROM following_by_user"
+ALL_FOLLOWER_IDS = "SELECT DISTINCT user_id FROM following_by_user"
 
-# A list in one SELECT is one answer in the server's memory.
+# The server holds the answer to one SELECT in memory.
 IDS_IN_A_READ = 500
 
 
@@ -73,7 +73,7 @@ class CassandraFollows:
         self._write_materialised = session.statement(WRITE_MATERIALISED)
         self._mark_materialised = session.statement(MARK_MATERIALISED)
         self._mark_asleep = session.statement(MARK_ASLEEP)
-        self._everyone_who_follows = session.statement(EVERYONE_WHO_FOLLOWS)
+        self._all_follower_ids = session.statement(ALL_FOLLOWER_IDS)
 
     async def follower_edges(
         self, followee_id: str, generation: int, follower_ids: Collection[str]
@@ -158,15 +158,15 @@ class CassandraFollows:
     ) -> list[FollowerEdge]:
         edges: list[FollowerEdge] = []
         while True:
-            where = (followee_id, *bucket, after or "")
+            start = (followee_id, *bucket, after or "")
             if limit is None:
-                rows = await self._session.rows(self._followers, *where)
+                rows = await self._session.rows(self._followers, *start)
             else:
-                rows = await self._session.rows(self._followers_page, *where, limit - len(edges))
+                rows = await self._session.rows(self._followers_page, *start, limit - len(edges))
             edges += [_follower_edge(bucket.generation, row) for row in rows if _is_edge(row)]
             if limit is None or not rows or len(edges) == limit:
                 return edges
-            after = rows[-1][0]  # there were marks without an edge among them: read on
+            after = rows[-1][0]  # some rows were marks without an edge: read on
 
     async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
         rows = await self._session.rows(self._audience, followee_id, *bucket)
@@ -180,8 +180,8 @@ class CassandraFollows:
             follows.update((follow.followee_id, follow) for follow in _follows(page))
         return follows
 
-    async def everyone_who_follows(self) -> AsyncIterator[str]:
-        async for page in self._session.pages(self._everyone_who_follows):
+    async def all_follower_ids(self) -> AsyncIterator[str]:
+        async for page in self._session.pages(self._all_follower_ids):
             for (user_id,) in page:
                 yield user_id
 
@@ -197,7 +197,7 @@ def _state(edge: FollowerEdge) -> tuple[bool, int, int, int, int]:
 
 
 def _is_edge(row: Row) -> bool:
-    return row[4] is not None  # a mark of sleep may stand in a row of its own
+    return row[4] is not None  # a row may hold only a mark of sleep
 
 
 def _follower_edge(generation: int, row: Row) -> FollowerEdge:
@@ -208,7 +208,7 @@ def _follower_edge(generation: int, row: Row) -> FollowerEdge:
 def _follows(rows: Sequence[Row]) -> Iterator[Follow]:
     for followee_id, active, since_ms, follow_offset, offset, materialised_follow in rows:
         if offset is None:
-            continue  # marked as materialised, but the edge itself never came
+            continue  # a mark whose edge is not written
         yield Follow(
             followee_id=followee_id,
             active=active,

@@ -1,4 +1,4 @@
-"""What each service's role may do. A cluster that asks for no password needs none of it."""
+"""Grants to the services' roles. A cluster without passwords needs none."""
 
 from __future__ import annotations
 

@@ -119,16 +119,16 @@ class CassandraLikes:
         self, user_id: str, *, before: RecentLike | None = None, limit: int
     ) -> list[RecentLike]:
         found: list[RecentLike] = []
-        place = None if before is None else (before.liked_at_ms, before.post_id)
+        start = None if before is None else (before.liked_at_ms, before.post_id)
         while len(found) < limit:
-            # At least a few: after many unlikes one row at a time would be slow.
+            # At least 20: after many unlikes, one row at a time would be slow.
             rows_asked = max(limit - len(found), 20)
-            if place is None:
+            if start is None:
                 rows = await self._session.rows(self._recent, user_id, rows_asked)
             else:
-                rows = await self._session.rows(self._recent_before, user_id, *place, rows_asked)
+                rows = await self._session.rows(self._recent_before, user_id, *start, rows_asked)
             found += [RecentLike(*row[:3]) for row in rows if row[3]]
             if len(rows) < rows_asked:
                 break
-            place = rows[-1][:2]
+            start = rows[-1][:2]
         return found[:limit]

@@ -28,7 +28,7 @@ CREATE_KEYSPACE = """
 CREATE KEYSPACE IF NOT EXISTS {keyspace}
 WITH replication = {{'class': 'NetworkTopologyStrategy', '{datacenter}': {replication}}}
 """
-# Two nodes that create a table at once would each give it an id and then disagree for ever; this id is the same on both.
+# Two nodes that create a table at once would give it two ids and disagree for ever; this id is the same on both.
 CREATE_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version int PRIMARY KEY, name text, checksum text, runner uuid, applied boolean
@@ -40,7 +40,7 @@ CLAIM = """
 INSERT INTO schema_migrations (version, name, checksum, runner, applied)
 VALUES (%s, %s, %s, %s, false) IF NOT EXISTS USING TTL 60
 """
-# All columns, so that none keeps the claim's TTL; conditional, so that it counts as later than the claim.
+# It writes all columns, so that none keeps the claim's TTL, and is conditional, so that it is later than the claim.
 FINISH = """
 UPDATE schema_migrations SET name = %s, checksum = %s, applied = true, runner = %s
 WHERE version = %s IF runner = %s
@@ -52,13 +52,13 @@ RECORDED_PARTITIONS = "SELECT topic, partitions FROM topic_partitions"
 
 KEYSPACE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 POLL_S = 0.2
-# Changing the schema is slow on a loaded ring, and nobody waits for it but an operator.
+# Changing the schema is slow on a loaded ring, and only an operator waits for it.
 TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file. The checksum covers what is executed, so comments may be improved."""
+    """One file. The checksum covers only what is executed, so comments may change."""
 
     version: int
     name: str
@@ -73,16 +73,16 @@ def load_migrations(directory: Path = SCHEMAS / "cassandra") -> list[Migration]:
     """All migrations in order. Raises `Fault` if their numbers aren't 1, 2, 3 and so on."""
     paths = sorted(directory.glob("*.cql"))
     migrations = [_load(path) for path in paths]
-    if [each.version for each in migrations] != list(range(1, len(paths) + 1)):
+    if [migration.version for migration in migrations] != list(range(1, len(paths) + 1)):
         raise Fault(f"{directory}: migrations must be numbered from 0001 without a gap")
     return migrations
 
 
 async def migrate(settings: Settings, migrations: list[Migration] | None = None) -> list[str]:
-    """Create the keyspace and apply the migrations it lacks; one line for each thing done.
+    """Create the keyspace and apply the missing migrations. Returns one line for each.
 
-    Idempotent, and safe while another does the same. Raises `Fault` when a file that was applied has changed,
-    `Unavailable` when Cassandra is away.
+    Idempotent, and safe while another process does the same. Raises `Fault` when a file that was applied has changed,
+    `Unavailable` when Cassandra doesn't answer.
     """
     keyspace = settings.cassandra_keyspace
     if not KEYSPACE_NAME.fullmatch(keyspace):
@@ -99,7 +99,7 @@ async def migrate(settings: Settings, migrations: list[Migration] | None = None)
         table_id = uuid.uuid5(uuid.NAMESPACE_DNS, f"{keyspace}.schema_migrations.fanfold")
         await cql.change(CREATE_MIGRATIONS.format(table_id=table_id))
         wanted = load_migrations() if migrations is None else migrations
-        applied = [each.name for each in wanted if await _applied_now(cql, each)]
+        applied = [file.name for file in wanted if await _applied_now(cql, file)]
     return [f"applied {name}" for name in applied] or [f"keyspace {keyspace} is up to date"]
 
 
@@ -122,7 +122,7 @@ async def recorded_partitions(settings: Settings) -> dict[str, int]:
 
 
 class Cql:
-    """A session for an operator's few statements, each in a thread."""
+    """Runs an operator's few statements, each in a thread."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -134,7 +134,7 @@ class Cql:
         return list(result)
 
     async def change(self, cql: str) -> None:
-        """Change the schema, and return when all nodes agree on it."""
+        """Change the schema, and return once all nodes agree on it."""
         result = await asyncio.to_thread(self._session.execute, cql, timeout=TIMEOUT_S)
         if not result.response_future.is_schema_agreed:
             raise TablesUnavailable(
@@ -144,7 +144,7 @@ class Cql:
 
 @asynccontextmanager
 async def operator_session(settings: Settings, *, keyspace: str | None) -> AsyncIterator[Cql]:
-    """A session for an operator's few statements. Raises `Unavailable`, and `Fault` for what no retry can heal."""
+    """A session for an operator's few statements. Raises `Unavailable`, or `Fault` for an error that a retry can't fix."""
     try:
         session = await asyncio.to_thread(connect, settings, keyspace=keyspace)
         try:
@@ -156,7 +156,7 @@ async def operator_session(settings: Settings, *, keyspace: str | None) -> Async
 
 
 async def _applied_now(cql: Cql, migration: Migration) -> bool:
-    """Apply it unless it is applied. False if it was, or if another runner has done it meanwhile."""
+    """Apply the migration. False if it was applied already, or another runner applied it meanwhile."""
     runner = uuid.uuid4()
     row = (migration.name, migration.checksum)
     while not (await cql.run(CLAIM, migration.version, *row, runner))[0][0]:
@@ -174,7 +174,7 @@ async def _applied_now(cql: Cql, migration: Migration) -> bool:
 
 
 def _load(path: Path) -> Migration:
-    # No literal in a migration holds "--" or ";".
+    # No literal in a migration contains "--" or ";".
     code = re.sub(r"--.*", "", path.read_text())
     statements = tuple(" ".join(part.split()) for part in code.split(";") if part.strip())
     return Migration(version=int(path.name[:4]), name=path.name, statements=statements)

@@ -1,7 +1,7 @@
-"""A batch whose rows are bytes already: the driver's own batch costs ten times as much Python a row.
+"""Batches of rows that are serialised already: the driver's own batch takes ten times as much Python for each row.
 
-`ProtocolHandler.encode_message` is the driver's documented place for another encoding; everything around it
-(routing, timeouts, retries, re-preparing) stays the driver's.
+`ProtocolHandler.encode_message` is the driver's documented hook for another encoding. Routing, timeouts, retries and
+re-preparing are still the driver's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 _BODY_START = Struct(">BH")
 _BODY_END = Struct(">HI")
 length = Struct(">i").pack
-"""What stands before each bound value on the wire."""
+"""The length prefix of a bound value on the wire."""
 _NO_FLAGS = 0
 PROTOCOL_VERSION = 5
 
@@ -26,7 +26,7 @@ PackedRow = tuple[bytes, bytes]
 
 
 class Packing:
-    """Packs rows of one prepared statement, whose markers begin with the partition key's columns, in order."""
+    """Packs rows of one prepared statement. Its first markers must be the partition key's columns, in order."""
 
     def __init__(self, prepared: PreparedStatement) -> None:
         self._types = [column.type for column in prepared.column_metadata]
@@ -36,38 +36,38 @@ class Packing:
         self.row_start = (
             prepared_kind + len(query_id).to_bytes(2) + query_id + len(self._types).to_bytes(2)
         )
-        """What stands before the values of each row."""
+        """The bytes before the values of every row."""
 
     def values(self, first: int, *bound: Any) -> bytes:
-        """Values on the wire for the markers from number `first` on."""
+        """The values of the markers from number `first` on, serialised."""
         return _values(self._serialised(first, bound))
 
     def row(self, *bound: Any) -> PackedRow:
         """A whole row."""
         serialised = self._serialised(0, bound)
         key = serialised[: self._key_columns]
-        routing_key = key[0] if len(key) == 1 else b"".join(_component(each) for each in key)
+        routing_key = key[0] if len(key) == 1 else b"".join(_component(column) for column in key)
         return routing_key, self.row_start + _values(serialised)
 
     def _serialised(self, first: int, bound: Sequence[Any]) -> list[bytes]:
         types = self._types[first : first + len(bound)]
         return [
-            each_type.serialize(each, PROTOCOL_VERSION)
-            for each_type, each in zip(types, bound, strict=True)
+            column_type.serialize(value, PROTOCOL_VERSION)
+            for column_type, value in zip(types, bound, strict=True)
         ]
 
 
 def _values(serialised: list[bytes]) -> bytes:
-    return b"".join([part for each in serialised for part in (length(len(each)), each)])
+    return b"".join([part for value in serialised for part in (length(len(value)), value)])
 
 
 def _component(serialised: bytes) -> bytes:
-    """One column of a partition key of several."""
+    """One column of a partition key that has several."""
     return len(serialised).to_bytes(2) + serialised + b"\x00"
 
 
 class PackedRows:
-    """The rows of a batch, on the wire one after the other."""
+    """The rows of a batch, serialised one after the other."""
 
     __slots__ = ("count", "wire")
 
@@ -80,19 +80,19 @@ class PackedRows:
 
 
 class PackedBatch(BatchStatement):  # type: ignore[misc]
-    """An UNLOGGED batch of packed rows, sent to a replica of `routing_key`. May be sent again: rows are idempotent."""
+    """An UNLOGGED batch of packed rows for a replica of `routing_key`. It may be sent twice: its rows are idempotent."""
 
     def __init__(self, rows: PackedRows, *, keyspace: str, routing_key: bytes) -> None:
         super().__init__(BatchType.UNLOGGED)
         self._statements_and_parameters = rows
         self.is_idempotent = True
-        # For routing only: the statement's id says where the rows go.
+        # For routing only: the statement's id identifies the table.
         self.keyspace = keyspace
         self.routing_key = routing_key
 
 
 class PackingProtocolHandler(ProtocolHandler):  # type: ignore[misc]
-    """Encodes packed batches; leaves every other message to the driver."""
+    """Encodes packed batches. The driver encodes every other message."""
 
     @classmethod
     def encode_message(cls, msg: Any, *args: Any, **options: Any) -> bytes:
@@ -103,7 +103,7 @@ class PackingProtocolHandler(ProtocolHandler):  # type: ignore[misc]
 
 
 class _Raw:
-    """What `ProtocolHandler.encode_message` asks of a message, for a packed batch on protocol 5."""
+    """The message interface that `ProtocolHandler.encode_message` needs, for a packed batch on protocol 5."""
 
     opcode = BatchMessage.opcode
 

@@ -1,4 +1,4 @@
-"""The one place where Cassandra's driver meets asyncio: connecting, calling, paging, and translating its errors."""
+"""Cassandra's driver on asyncio: connecting, calling, paging, and translating the driver's errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Row = tuple[Any, ...]
 
 
 class Statement:
-    """CQL that is prepared at every connect. `conditional` marks a lightweight transaction."""
+    """CQL that is prepared at connecting. `conditional` marks a lightweight transaction."""
 
     def __init__(self, cql: str, *, conditional: bool) -> None:
         self.cql = cql
@@ -43,9 +43,9 @@ class Statement:
 
 
 class CassandraSession:
-    """Calls from one event loop. Entering starts to connect; until that succeeds every call raises `Unavailable`.
+    """A session for one event loop. Entering it starts to connect; until that succeeds, every call raises `Unavailable`.
 
-    Calls raise `Unavailable` within `cassandra_timeout_s` of being sent, and `Fault` for what no retry can heal.
+    Calls raise `Unavailable` within `cassandra_timeout_s` of being sent, and `Fault` for an error that a retry can't fix.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -54,7 +54,7 @@ class CassandraSession:
         self._session: Session | None = None
         self._why_not = "not connected yet"
         self._in_flight = asyncio.Semaphore(STATEMENTS_IN_FLIGHT)
-        self._settled: deque[tuple[_Call, Any, BaseException | None]] = deque()
+        self._answered: deque[tuple[_Call, Any, BaseException | None]] = deque()
         self._wake_up_sent = False
         self._ping = self.statement(PING)
 
@@ -91,7 +91,7 @@ class CassandraSession:
     async def rows_of(self, bound: BoundStatement) -> list[Row]:
         """The same of a statement with its values."""
         call = await self._started(bound)
-        rows: list[Row] = await call.settled or []
+        rows: list[Row] = await call.answer or []
         while call.more:
             rows.extend(await self._next_page(call))
         return rows
@@ -99,7 +99,7 @@ class CassandraSession:
     async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
         """Run a statement and read its result page by page: for a whole table."""
         call = await self._started(self.prepared(statement).bind(values))
-        yield await call.settled or []
+        yield await call.answer or []
         while call.more:
             yield await self._next_page(call)
 
@@ -110,17 +110,17 @@ class CassandraSession:
 
     async def run(self, statement: Statement, *values: Any) -> None:
         """Run a statement without a result."""
-        await (await self._started(self.prepared(statement).bind(values))).settled
+        await (await self._started(self.prepared(statement).bind(values))).answer
 
     async def ping(self) -> None:
-        """Return if a quorum answers and the schema is there."""
+        """Return if a quorum answers and the schema exists."""
         await self.run(self._ping)
 
     def send(self, batch: PackedBatch) -> asyncio.Future[Any]:
-        """Send a batch at once; the caller bounds how many are in flight. Never raises, the future does."""
+        """Send a batch at once. The caller bounds the number in flight. Errors are in the future."""
         call = _Call(self._loop.create_future(), counted=False)
         self._start(call, batch)
-        return call.settled
+        return call.answer
 
     def prepared(self, statement: Statement) -> PreparedStatement:
         """The driver's statement. Raises `Unavailable` until connected."""
@@ -136,10 +136,10 @@ class CassandraSession:
         return self._session.cluster.metadata
 
     async def _next_page(self, call: _Call) -> list[Row]:
-        call.settled = self._loop.create_future()
+        call.answer = self._loop.create_future()
         await self._enter()
         call.response.start_fetching_next_page()
-        return await call.settled or []
+        return await call.answer or []
 
     async def _started(self, bound: BoundStatement) -> _Call:
         await self._enter()
@@ -161,12 +161,12 @@ class CassandraSession:
 
     def _start(self, call: _Call, query: Any) -> None:
         if self._session is None:
-            self._settle(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
+            self._finish(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
             return
         try:
             call.response = self._session.execute_async(query)
         except DRIVER_ERRORS as error:
-            self._settle(call, None, error)
+            self._finish(call, None, error)
             return
         call.response.add_callbacks(
             callback=self._succeeded,
@@ -175,15 +175,15 @@ class CassandraSession:
             errback_args=(call,),
         )
 
-    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn: one
-    # wake-up serves them all, since each costs a system call and the interpreter's lock.
+    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn. One wake-up serves
+    # them all, because a wake-up costs a system call and the interpreter's lock.
 
     def _succeeded(self, rows: Any, call: _Call) -> None:
-        self._settled.append((call, rows, None))
+        self._answered.append((call, rows, None))
         self._wake_up()
 
     def _failed(self, error: BaseException, call: _Call) -> None:
-        self._settled.append((call, None, error))
+        self._answered.append((call, None, error))
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -196,22 +196,22 @@ class CassandraSession:
             log.debug("an answer came after the event loop was closed")
 
     def _drain(self) -> None:
-        # Before looking, so that an answer added meanwhile wakes the loop again.
+        # Reset first, so that an answer added meanwhile wakes the loop again.
         self._wake_up_sent = False
-        while self._settled:
-            self._settle(*self._settled.popleft())
+        while self._answered:
+            self._finish(*self._answered.popleft())
 
-    def _settle(self, call: _Call, rows: Any, error: BaseException | None) -> None:
-        # Here and not where it is awaited: a cancelled caller doesn't make its statement go away.
+    def _finish(self, call: _Call, rows: Any, error: BaseException | None) -> None:
+        # Here and not where it is awaited: the statement of a cancelled caller is still in flight.
         if call.counted:
             self._in_flight.release()
         call.release()
-        if call.settled.done():
+        if call.answer.done():
             return
         if error is None:
-            call.settled.set_result(rows)
+            call.answer.set_result(rows)
         else:
-            call.settled.set_exception(translated(error))
+            call.answer.set_exception(translated(error))
 
     async def _stay_connected(self, tried_once: asyncio.Event) -> None:
         """Connect, and again whenever no node has been up for a while. The driver resolves names only when it connects."""
@@ -249,14 +249,14 @@ class CassandraSession:
             await asyncio.to_thread(before.cluster.shutdown)
 
     def _connect_and_prepare(self) -> Session:
-        # The keyspace goes with each statement: after a USE, nodes may give one statement two ids.
+        # Each statement names the keyspace: after a USE, nodes may give one statement two ids.
         session = connect(self._settings, keyspace=None)
         try:
             for statement in self._statements:
                 prepared = session.prepare(
                     statement.cql, keyspace=self._settings.cassandra_keyspace
                 )
-                # A transaction that the driver repeats on its own would report its own first try as a rival's.
+                # If the driver repeated a transaction by itself, it would report its own first attempt as a rival's.
                 prepared.is_idempotent = not statement.conditional
                 if statement.conditional:
                     prepared.retry_policy = FallthroughRetryPolicy()
@@ -268,26 +268,26 @@ class CassandraSession:
 
 
 class _Call:
-    """One statement on its way; paging gives it a new future a page, as long as there is `more`."""
+    """One statement in flight. Paging gives it a new future for each page while there is `more`."""
 
-    __slots__ = ("counted", "more", "response", "settled")
+    __slots__ = ("answer", "counted", "more", "response")
 
-    def __init__(self, settled: asyncio.Future[Any], *, counted: bool) -> None:
-        self.settled = settled
+    def __init__(self, answer: asyncio.Future[Any], *, counted: bool) -> None:
+        self.answer = answer
         self.counted = counted
         self.response: ResponseFuture = None
         self.more = False
 
     def release(self) -> None:
-        """Let go of what is settled, the statement and its answer.
+        """Release the memory of an answered statement.
 
         The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
-        statement: at full speed that is seconds' worth of batches and of audiences. And the two hold each other.
+        statement: at full speed these are the batches and audiences of seconds. The two also refer to each other.
         """
         response = self.response
         if response is None:
             return
-        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver has no other way to it
+        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver offers no other access
             timer.callback = None
         self.more = response.has_more_pages
         if not self.more:

@@ -24,9 +24,9 @@ from fanfold.core.settings import Settings
 
 @asynccontextmanager
 async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator[Stores]:
-    """Stores that connect now or, when Cassandra or its schema isn't there, as soon as it is.
+    """Stores that connect at once or, if Cassandra doesn't answer or lacks the schema, as soon as possible.
 
-    Until then every call raises `Unavailable`. Call them on the event loop that enters.
+    Until then every call raises `Unavailable`. Call them on the event loop that entered.
     """
     session = CassandraSession(settings)
     replica_sets = ReplicaSets(session, settings)

@@ -58,7 +58,7 @@ class CassandraTies:
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
         state = (active, since_ms, offset, at_offset(offset))
-        # The maker's side last: a worker that dies between the two finds its own row unwritten, and writes both again.
+        # The maker's row last: a worker that dies between the two finds it unwritten at the restart, and writes both again.
         await self._session.run(self._write_block, target_id, user_id, False, *state)
         await self._session.run(self._write_block, user_id, target_id, True, *state)
 

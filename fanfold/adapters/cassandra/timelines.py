@@ -19,12 +19,12 @@ from fanfold.core.ports import Pointer, Pulled, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY, Settings
 
 PULLED_SHARDS = 16
-MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and its day
+MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and a day
 
 PUSH = """
 INSERT INTO user_timeline (user_id, post_id, author_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
 """
-# As bytes: making the driver's UUIDs was half of the cost of a timeline of 129 pointers.
+# Ids as bytes, which are read as integers: the driver's UUIDs were half of the cost of a timeline of 129 pointers.
 TIMELINE = """
 SELECT uuid_as_blob(post_id), author_id FROM user_timeline
 WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT ?
@@ -64,9 +64,9 @@ class CassandraTimelines:
         self._pulled = session.statement(PULLED)
         self._pulled_authors = session.statement(PULLED_AUTHORS)
 
-    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
+    async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         packing = Packing(self._session.prepared(self._push))
-        return await self._batches.write(self._pushed(packing, pointers, reader_ids))
+        return await self._batches.write(self._pushed(packing, pointers, user_ids))
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
@@ -112,20 +112,20 @@ class CassandraTimelines:
         }
 
     def _pushed(
-        self, packing: Packing, pointers: Sequence[Pointer], reader_ids: Sequence[str]
+        self, packing: Packing, pointers: Sequence[Pointer], user_ids: Sequence[str]
     ) -> Iterator[PackedRow]:
         for post_id, author_id in pointers:
             ttl_s = self._ttl_s(post_id)
             if ttl_s <= 0:
                 continue
-            # Only the reader differs from row to row: the rest is serialised once.
+            # Rows differ only in the user: the other values are serialised once.
             shared = packing.values(1, post_id, author_id, at_creation(post_id), ttl_s)
             start = packing.row_start
-            for reader_id in reader_ids:
-                key = reader_id.encode()
+            for user_id in user_ids:
+                key = user_id.encode()
                 yield key, b"".join((start, length(len(key)), key, shared))
 
     def _ttl_s(self, post_id: UUID) -> int:
         left_ms = created_at_ms(post_id) + self._keep_ms - self._clock.now_ms()
-        # Capped: Cassandra refuses more, and a post from a clock that was decades ahead would stop its worker for good.
+        # Cassandra refuses a longer TTL, and a post from a clock that was decades ahead would stop its worker for good.
         return min(-(-left_ms // 1000), MAX_TTL_S)

@@ -8,10 +8,10 @@ from fanfold.core.ids import created_at_ms
 
 
 def at_creation(post_id: UUID) -> int:
-    """For what never changes once written: the post's creation time."""
+    """For a cell that never changes once written: the post's creation time."""
     return created_at_ms(post_id) * 1000
 
 
 def at_offset(offset: int) -> int:
-    """For what events change: the offset. Plus one, as the first offset is 0 and a timestamp should be positive."""
+    """For a cell that events change: the offset plus one, because the first offset is 0 and timestamps should be positive."""
     return offset + 1

@@ -10,12 +10,12 @@ from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import User
 
-EVERYONE = """
+ALL_USERS = """
 SELECT user_id, display_name, follower_count, generation, delivery, pull_since_ms, count_offset,
 asleep, asleep_offset, woke_offset, has_left FROM users
 """
-GET = EVERYONE + "WHERE user_id = ?"
-GET_MANY = EVERYONE + "WHERE user_id IN ?"
+GET = ALL_USERS + "WHERE user_id = ?"
+GET_MANY = ALL_USERS + "WHERE user_id IN ?"
 REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
 WRITE_FOLLOWER_COUNT = """
 UPDATE users USING TIMESTAMP ?
@@ -44,7 +44,7 @@ class CassandraUsers:
         self._set_asleep = session.statement(SET_ASLEEP)
         self._begin_waking = session.statement(BEGIN_WAKING)
         self._leave = session.statement(LEAVE)
-        self._everyone = session.statement(EVERYONE)
+        self._all_users = session.statement(ALL_USERS)
 
     async def get(self, user_id: str) -> User:
         row = await self._session.row(self._get, user_id)
@@ -78,8 +78,8 @@ class CassandraUsers:
     async def leave(self, user_id: str, *, offset: int) -> None:
         await self._session.run(self._leave, at_offset(offset), user_id)
 
-    async def everyone(self) -> AsyncIterator[User]:
-        async for page in self._session.pages(self._everyone):
+    async def all_users(self) -> AsyncIterator[User]:
+        async for page in self._session.pages(self._all_users):
             for row in page:
                 yield _user(row)
 

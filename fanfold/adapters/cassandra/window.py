@@ -1,4 +1,4 @@
-"""How many batches a process has on the way: fewer while Cassandra can't keep up."""
+"""The number of batches that a process may have in flight: fewer while Cassandra can't keep up."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ WIDENED_BY = 0.1
 class Window:
     """A semaphore that a failure narrows and answers widen again, between one and `most`.
 
-    A node that has just come back is slow at first. What it can't answer within the timeout would be sent again, all at
-    once, and again be too much.
+    A node that has just restarted is slow at first. Batches that it can't answer within the timeout would be retried all at
+    once and overload it again.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +23,7 @@ class Window:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
-        """Return when there is room, first come first served."""
+        """Return when there is room; first come, first served."""
         if not self._waiting and self._taken < int(self._allowed):
             self._taken += 1
             return
@@ -33,11 +33,11 @@ class Window:
             await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled():
-                self._release()  # the room was given before the cancellation arrived
+                self._release()  # it was let in before the cancellation arrived
             raise
 
     def leave(self, *, answered: bool) -> None:
-        """Give the room back."""
+        """Release the room."""
         change = self._allowed + WIDENED_BY if answered else self._allowed * NARROWED_TO
         self._allowed = min(max(change, 1.0), float(self._most))
         self._release()

@@ -1,4 +1,4 @@
-"""Tables of last-write-wins cells: Cassandra's rule, in a few lines.
+"""Tables of last-write-wins cells, by Cassandra's rule.
 
 A cell is written with a timestamp; the higher timestamp stays, and of two equal ones the larger value, so the
 outcome doesn't depend on the order or the number of writes.
@@ -39,7 +39,7 @@ class Table(Generic[P]):
         self._rows: dict[P, Cells] = {}
 
     def write(self, key: P, timestamp: int, /, **columns: Any) -> None:
-        """Write cells of one row. With no columns the row merely exists."""
+        """Write cells of one row. Without columns, only the row itself."""
         _write(self._rows.setdefault(key, {}), timestamp, columns)
 
     def row(self, key: P) -> Row | None:
@@ -59,7 +59,7 @@ class ClusteredTable(Generic[P, C]):
         self._partitions: dict[P, SortedDict] = {}
 
     def write(self, partition: P, clustering: C, timestamp: int, /, **columns: Any) -> None:
-        """Write cells of one row. With no columns the row merely exists."""
+        """Write cells of one row. Without columns, only the row itself."""
         rows = self._partitions.get(partition)
         if rows is None:
             rows = self._partitions[partition] = SortedDict()

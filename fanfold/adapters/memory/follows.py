@@ -97,7 +97,7 @@ class MemoryFollows:
             for follow in _follows(page)
         }
 
-    async def everyone_who_follows(self) -> AsyncIterator[str]:
+    async def all_follower_ids(self) -> AsyncIterator[str]:
         for user_id in self._following.partitions():
             yield user_id
 
@@ -105,7 +105,7 @@ class MemoryFollows:
 def _follows(rows: Sequence[tuple[str, Row]]) -> Iterator[Follow]:
     for followee_id, row in rows:
         if "state" not in row:
-            continue  # marked as materialised, but the edge itself never came
+            continue  # a mark whose edge is not written
         active, since_ms, follow_offset, offset = row["state"]
         yield Follow(
             followee_id=followee_id,

@@ -11,7 +11,7 @@ from fanfold.core.ports import Like, LikeCount, RecentLike
 
 
 class MemoryLikes:
-    """See `fanfold.core.ports.Likes`. Counts are cells of the posts' rows, so the table of those is handed in."""
+    """See `fanfold.core.ports.Likes`. Counts are cells of the posts' rows."""
 
     def __init__(self, posts: Table[UUID]) -> None:
         self._posts = posts

@@ -1,4 +1,4 @@
-"""`Timelines` in memory: a sorted list of pointers a reader, since nearly every pointer is the newest of its list."""
+"""`Timelines` in memory: a sorted list for each user. Nearly every pointer is the newest of its list."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fanfold.core.ids import created_at_ms, first_post_id_at
 from fanfold.core.ports import Pointer, Pulled, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY
 
-_BY_NUMBER = itemgetter(0)
+_BY_POST = itemgetter(0)
 
 
 class MemoryTimelines:
-    """See `fanfold.core.ports.Timelines`. Expired pointers go when their list is next read."""
+    """See `fanfold.core.ports.Timelines`. Expired pointers are removed when their list is next read."""
 
     def __init__(self, *, retention_ms: int, clock: Clock) -> None:
         self._ttl_ms = retention_ms + MS_PER_DAY
@@ -27,14 +27,15 @@ class MemoryTimelines:
         self._celebrity_posts: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
         self._pulled_authors: Table[str] = Table()
 
-    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
-        live = [pointer for pointer in pointers if self._lives(created_at_ms(pointer.post_id))]
+    async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
+        entries = [
+            _entry(pointer) for pointer in pointers if self._lives(created_at_ms(pointer.post_id))
+        ]
         timelines = self._timelines
-        for pointer in live:
-            entry = _entry(pointer)
-            for reader_id in reader_ids:
-                _insert(timelines[reader_id], entry)
-        return len(live) * len(reader_ids)
+        for entry in entries:
+            for user_id in user_ids:
+                _insert(timelines[user_id], entry)
+        return len(entries) * len(user_ids)
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
@@ -76,12 +77,12 @@ class MemoryTimelines:
         oldest_first = lists.get(key)
         if not oldest_first:
             return []
-        expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1)).int
-        del oldest_first[: bisect_left(oldest_first, expired_before, key=_BY_NUMBER)]
-        start = bisect_left(oldest_first, first_post_id_at(since_ms).int, key=_BY_NUMBER)
+        expired_before = first_post_id_at(max(0, self._clock.now_ms() - self._ttl_ms + 1))
+        del oldest_first[: _index(oldest_first, expired_before.int)]
+        start = _index(oldest_first, first_post_id_at(since_ms).int)
         end = len(oldest_first)
         if before is not None:
-            end = bisect_left(oldest_first, before.int, key=_BY_NUMBER)
+            end = _index(oldest_first, before.int)
         return oldest_first[max(start, end - limit) : max(start, end)][::-1]
 
 
@@ -89,11 +90,14 @@ def _entry(pointer: Pointer) -> TimelineEntry:
     return TimelineEntry(pointer.post_id.int, pointer.author_id)
 
 
+def _index(oldest_first: list[TimelineEntry], post_number: int) -> int:
+    return bisect_left(oldest_first, post_number, key=_BY_POST)
+
+
 def _insert(oldest_first: list[TimelineEntry], entry: TimelineEntry) -> None:
-    number = entry[0]
-    if not oldest_first or oldest_first[-1][0] < number:
+    if not oldest_first or oldest_first[-1].post_number < entry.post_number:
         oldest_first.append(entry)
         return
-    index = bisect_left(oldest_first, number, key=_BY_NUMBER)
-    if index == len(oldest_first) or oldest_first[index][0] != number:
+    index = _index(oldest_first, entry.post_number)
+    if index == len(oldest_first) or oldest_first[index].post_number != entry.post_number:
         oldest_first.insert(index, entry)

@@ -43,7 +43,7 @@ class MemoryUsers:
     async def leave(self, user_id: str, *, offset: int) -> None:
         self._users.write(user_id, offset, left=True)
 
-    async def everyone(self) -> AsyncIterator[User]:
+    async def all_users(self) -> AsyncIterator[User]:
         for user_id, row in list(self._users.items()):
             yield _user(user_id, row)
 

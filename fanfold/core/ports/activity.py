@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Activity(Protocol):
-    """The one thing here that isn't in the log: losing it makes users who read look as if they slept, and no more."""
+    """The only data that is not in the log. Losing it makes active users look asleep, and does no other harm."""
 
     async def note_read(self, user_id: str, *, at_ms: int) -> None:
-        """Record that a feed was read; the latest stays."""
+        """Record that a feed was read. The latest time stays."""
 
     async def last_reads(self, user_ids: Collection[str]) -> Mapping[str, int]:
-        """When each of them last read a feed; who never did is absent."""
+        """When each user last read a feed. Users who never did are absent."""

@@ -1,4 +1,4 @@
-"""The follow graph: each edge twice, as its followee and as its follower sees it."""
+"""The follow graph. Each edge is stored twice: for its followee and for its follower."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fanfold.core.buckets import FollowerBucket
 
 @dataclass(frozen=True, slots=True)
 class FollowerEdge:
-    """An edge as its followee sees it: the judge of counts and of deliveries.
+    """The followee's row of an edge: it decides counts and deliveries.
 
-    `follow_offset` names the follow: the offset that made the edge active (its last time). `offset` is the
+    `follow_offset` identifies the follow: it is the offset of the event that last made the edge active. `offset` is the
     offset of the last event applied to the edge.
     """
 
@@ -27,10 +27,10 @@ class FollowerEdge:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """The same edge as its follower sees it: what a feed read filters by.
+    """The follower's row of an edge: feed reads filter by it.
 
-    `materialised` says that the followee's posts are in the follower's timeline: a backfill has finished
-    that covers exactly this follow.
+    `materialised` says that the followee's posts are in the follower's timeline: the backfill of exactly this follow has
+    finished.
     """
 
     followee_id: str
@@ -42,9 +42,9 @@ class Follow:
 
 
 class Audience(NamedTuple):
-    """One bucket's active followers: those to deliver to, and how many are left out because they sleep."""
+    """One bucket's active followers: the awake ones, who receive deliveries, and the number of those asleep."""
 
-    reader_ids: list[str]
+    awake_ids: list[str]
     asleep: int
 
 
@@ -54,23 +54,23 @@ class Follows(Protocol):
     async def follower_edges(
         self, followee_id: str, generation: int, follower_ids: Collection[str]
     ) -> dict[str, FollowerEdge]:
-        """Those followers' edges that are in that generation, active or not."""
+        """The edges of these followers that are in this generation, active or not."""
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        """Write each edge on its followee's side, each with its own `offset`."""
+        """Write the followee's row of each edge, with the edge's own `offset`."""
 
     async def write_following(
         self, followee_id: str, edges: Sequence[FollowerEdge], *, materialised: Collection[str] = ()
     ) -> None:
-        """Write each edge on its follower's side, likewise; those of the `materialised` followers with their mark."""
+        """Write the follower's row of each edge, with the edge's own `offset`. Edges of the `materialised` followers get that mark."""
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
-        """Mark (follower id, follow offset) pairs: that follow, and no later one, is backfilled."""
+        """Mark (follower id, follow offset) pairs as materialised: the mark is for that follow and no later one."""
 
     async def mark_asleep(
         self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, offset: int
     ) -> None:
-        """Mark a follower's edges, as (followee id, generation) pairs, for `audience`. Marking what isn't there adds no edge."""
+        """Mark a follower's edges, given as (followee id, generation) pairs, for `audience`. A mark alone makes no edge."""
 
     async def followers(
         self,
@@ -80,13 +80,13 @@ class Follows(Protocol):
         after: str | None = None,
         limit: int | None = None,
     ) -> list[FollowerEdge]:
-        """The edges of one bucket in order of follower id, active or not; the whole bucket by default."""
+        """The edges of one bucket in order of follower id, active or not. By default the whole bucket."""
 
     async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
-        """One bucket's active followers, as a delivery sees them."""
+        """One bucket's active followers, for a delivery."""
 
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
 
-    def everyone_who_follows(self) -> AsyncIterator[str]:
-        """The id of every user with a row of follows, active or not, in no order, a page at a time."""
+    def all_follower_ids(self) -> AsyncIterator[str]:
+        """The id of every user who follows or followed someone, in no order, read a page at a time."""

@@ -1,4 +1,4 @@
-"""How far each post's fan-out has come."""
+"""The progress of each post's fan-out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fanfold.core.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a fan-out set out to do. A pulled post has no slices and nothing planned."""
+    """What a fan-out is to do. A pulled post has no slices and 0 planned deliveries."""
 
     strategy: Delivery
     planned: int
@@ -23,14 +23,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SliceDone:
-    """A finished slice: the rows it wrote, and when."""
+    """A finished slice: the number of rows written, and the time."""
 
     delivered: int
     finished_at_ms: int
 
 
 class Jobs(Protocol):
-    """How far each post's fan-out has come."""
+    """The progress of each post's fan-out."""
 
     async def plan(self, post_id: UUID) -> Plan | None:
         """The recorded plan, or None."""

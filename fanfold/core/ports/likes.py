@@ -1,4 +1,4 @@
-"""Who likes what, and how many like it."""
+"""Likes, and their number for each post."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """One user's like of one post: the judge of its count.
+    """One user's like of one post: it decides the post's count.
 
-    `liked_at_ms` is when the like that is, or was last, active began. `offset` is the offset of the last event applied.
+    `liked_at_ms` is when the present or last like began. `offset` is the offset of the last event applied.
     """
 
     user_id: str
@@ -24,7 +24,7 @@ class Like:
 
 
 class LikeCount(NamedTuple):
-    """A post's count, and the offset of the last event counted; None before the first."""
+    """A post's count, and the offset of the last event counted (None before the first)."""
 
     likes: int
     offset: int | None
@@ -39,19 +39,19 @@ class RecentLike(NamedTuple):
 
 
 class Likes(Protocol):
-    """Likes, kept by the user who likes, so that no post has a partition that grows with its fame.
+    """Likes, stored by the user who likes: no post has a partition that grows with its likes.
 
-    The fan-out worker alone writes them: first the count, then the lists by time, then the likes themselves.
+    Only the fan-out worker writes them: first the count, then the lists by time, then the likes themselves.
     """
 
     async def count(self, post_id: UUID) -> LikeCount:
         """A post's count; (0, None) before its first like. `Posts.get` answers it too."""
 
     async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-        """Write it, with `offset`: one atomic row."""
+        """Write a post's count and its `offset` atomically."""
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
-        """Those users' likes of one post, active or not."""
+        """The likes of one post by these users, active or not."""
 
     async def write(self, likes: Sequence[Like]) -> None:
         """Write each like, each with its own `offset`."""
@@ -59,10 +59,10 @@ class Likes(Protocol):
     async def write_recent(
         self, user_id: str, like: RecentLike, *, active: bool, offset: int
     ) -> None:
-        """Write one entry of a user's list by time, or its end."""
+        """Write one entry of a user's list by time. With `active=False` the entry has ended."""
 
     async def of_user(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
-        """Which of those posts the user likes."""
+        """Those of these posts that the user likes."""
 
     async def recent(
         self, user_id: str, *, before: RecentLike | None = None, limit: int

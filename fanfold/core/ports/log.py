@@ -1,8 +1,7 @@
-"""The log as a port: append, consume in batches with acknowledgement, tail.
+"""The log as a port: append, consume in acknowledged batches, tail.
 
-The log is the commit point of everything: an HTTP write is acknowledged when its event is appended, and every
-table is a projection of it. Adapters: `fanfold.adapters.kafka` (real) and `fanfold.adapters.sqlite.log` (embedded), and one
-contract suite over both.
+The log is the commit point: an HTTP write is acknowledged when its event is appended, and every table is a projection of the
+log. Adapters: `fanfold.adapters.kafka` (real) and `fanfold.adapters.sqlite.log` (embedded), with one contract suite for both.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _POSITION = re.compile(r"([a-z0-9.-]{1,100})/(0|[1-9][0-9]{0,8})/(0|[1-9][0-9]{0
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a record lies. Positions of one partition are comparable by offset, others are not."""
+    """The position of a record. Positions in one partition compare by offset; others don't compare."""
 
     topic: str
     partition: int
@@ -33,7 +32,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """The position of that form. Raises `ValueError`."""
+        """The position of that text. Raises `ValueError`."""
         found = _POSITION.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is not topic/partition/offset")
@@ -42,7 +41,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read. `appended_at_ms` is the log's own clock (LogAppendTime)."""
+    """A record. `appended_at_ms` is from the log's own clock (LogAppendTime)."""
 
     topic: str
     partition: int
@@ -57,7 +56,7 @@ class Record:
         return Position(self.topic, self.partition, self.offset)
 
     def event(self) -> Event:
-        """Decode it. Raises `Undecodable`."""
+        """The decoded event. Raises `Undecodable`."""
         return events.decode(self.headers, self.value)
 
 
@@ -65,14 +64,14 @@ class Tail(Protocol):
     """A reader without a group that follows topics as they grow."""
 
     async def read(self) -> Sequence[Record]:
-        """What was appended since the last call, in order within a partition.
+        """The records appended since the last call, in order within a partition.
 
-        Waits up to about 200 ms for something, then returns nothing. Raises `Unavailable`.
+        Waits up to about 200 ms for a record, then returns none. Raises `Unavailable`.
         """
         ...
 
     def behind_s(self) -> float:
-        """Seconds since this tail last held every record that the log had. Grows when the log is away."""
+        """Seconds since this tail last had every record of the log. Grows while the log is unavailable."""
         ...
 
 
@@ -82,27 +81,27 @@ class EventLog(Protocol):
     async def append(self, event: Event) -> Position | None:
         """Append one event and return when it is durable (`acks=all`).
 
-        Returns None when the log has the record but can't tell where (a deduplicated send). Raises
-        `Unavailable` within the request timeout; a record not sent by then is dropped, not sent later.
+        Returns None when the log has the record but can't tell its position (a deduplicated send). Raises
+        `Unavailable` within the request timeout; a record that was not sent by then is dropped, not sent later.
         """
         ...
 
     async def append_many(self, batch: Sequence[Event]) -> None:
-        """Append all, in order within each key. Raises `Unavailable`: some may have been appended."""
+        """Append all events, in order within each key. Raises `Unavailable`; then some may have been appended."""
         ...
 
     async def dead_letter(self, record: Record, reason: str) -> None:
-        """Keep a record that can't be handled, raw, with its origin and the reason. Raises `Unavailable`.
+        """Dead-letter a record that can't be handled: keep it raw, with its origin and the reason. Raises `Unavailable`.
 
         Headers added: `ff_topic`, `ff_partition`, `ff_offset`, `ff_appended_at_ms`, `ff_reason`.
         """
         ...
 
     async def replay(self, records: Sequence[Record]) -> None:
-        """Append such records once more to the topics they were on, in order within each key.
+        """Append dead-lettered records again to their topics, in order within each key.
 
-        They are *new* records: their place in the log is a later one. Value, key and headers are kept, and `ff_replay_of`
-        says where each lay first. Raises `Unavailable`: some may have been appended.
+        They are *new* records with later positions. Value, key and headers are kept, and `ff_replay_of` holds the first
+        position of each. Raises `Unavailable`; then some may have been appended.
         """
         ...
 
@@ -124,14 +123,14 @@ class EventLog(Protocol):
 
 
 BatchHandler = Callable[[Sequence[Record]], Awaitable[None]]
-"""Handles a batch whole. Returning acknowledges all of it; raising acknowledges none and stops the consumer."""
+"""Handles a whole batch. Returning acknowledges all of it; raising acknowledges none of it and stops the consumer."""
 
 
 class Consumer(Protocol):
     """Reads topics in a group, in batches, and acknowledges what its handlers have processed.
 
-    At least once: after a crash, records since the last acknowledgement come again. Records of one partition
-    arrive in order, and a topic's next batch only after its handler has returned.
+    At least once: after a crash, records after the last acknowledgement are read again. Records of one partition arrive in
+    order, and a topic's next batch only after its handler has returned.
     """
 
     async def run(self, handlers: Mapping[str, BatchHandler]) -> None:

@@ -13,7 +13,7 @@ from fanfold.core.ids import created_at_ms
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A post's content, in its one home.
+    """A post's content, stored once.
 
     `offset` is the offset of the last edit or deletion applied, `like_offset` that of the last like counted (in
     another topic: the two don't compare); None before the first.
@@ -34,7 +34,7 @@ class Post:
 
 
 class AuthoredPost(NamedTuple):
-    """An author's pointer to an own post. `delivery` is None until the fan-out is planned."""
+    """A pointer to a post of an author. `delivery` is None until the fan-out is planned."""
 
     post_id: UUID
     delivery: Delivery | None
@@ -50,13 +50,13 @@ class Posts(Protocol):
         """Replace the shown text."""
 
     async def note_offset(self, post_id: UUID, *, offset: int) -> None:
-        """Record that an event was applied which changed nothing."""
+        """Record the offset of an event that changed nothing else."""
 
     async def delete(self, post_id: UUID, *, offset: int) -> None:
-        """Mark it deleted: a value, never a tombstone."""
+        """Mark the post as deleted: a value, not a tombstone."""
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
-        """Those that exist, deleted ones too, in no order."""
+        """The posts that exist, deleted ones too, in no order."""
 
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int

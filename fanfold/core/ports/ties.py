@@ -9,9 +9,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """A mute or a block as one of its two users sees it. `offset` is the offset of the last event applied.
+    """One user's row of a mute or a block. `offset` is the offset of the last event applied.
 
-    `mine` is false where the other user made it (a block only).
+    `mine` is false if the other user made it, which only a block can be.
     """
 
     other_id: str
@@ -27,7 +27,7 @@ class Ties(Protocol):
     async def write_mute(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        """Write one mute, or its end."""
+        """Write one mute. With `active=False` it has ended."""
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         """A user's mutes by target, active or not, in order of target id."""
@@ -38,7 +38,7 @@ class Ties(Protocol):
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        """Write one block, or its end, as the target sees it and then as the user does."""
+        """Write one block: the target's row first, then the user's. With `active=False` it has ended."""
 
     async def blocks_made(self, user_id: str) -> dict[str, Tie]:
         """The blocks that a user has made, by target, active or not, in order of target id."""

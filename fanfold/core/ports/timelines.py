@@ -8,16 +8,16 @@ from uuid import UUID
 
 
 class Pointer(NamedTuple):
-    """A post in a timeline: its content is elsewhere."""
+    """A pointer to a post: all that a timeline stores."""
 
     post_id: UUID
     author_id: str
 
 
 class TimelineEntry(NamedTuple):
-    """A pointer as a timeline is read. `post_number` is the integer in the post's id.
+    """A pointer as a timeline read returns it: with the post id as an integer, which is faster to make and to compare.
 
-    A feed reads a hundred entries for ten posts that it shows, and integers are made several times faster than UUIDs.
+    A read compares hundreds of entries and shows ten of them.
     """
 
     post_number: int
@@ -29,7 +29,7 @@ class TimelineEntry(NamedTuple):
 
 
 class Pulled(NamedTuple):
-    """An author with pulled posts. `version` grows with each of them, in the log's order."""
+    """An author with pulled posts. `version` grows with every pulled post, in the log's order."""
 
     last_pulled_at_ms: int
     version: int
@@ -38,19 +38,19 @@ class Pulled(NamedTuple):
 class Timelines(Protocol):
     """Pointers: each user's timeline (push) and each celebrity's posts (pull).
 
-    Both expire a day after the retention window; a pointer already past it is not written.
+    Both expire a day after the retention window. A pointer that has expired already is not written.
     """
 
-    async def push(self, pointers: Sequence[Pointer], reader_ids: Sequence[str]) -> int:
-        """Put every pointer into every reader's timeline. Returns the rows written."""
+    async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
+        """Put every pointer into the timeline of every user. Returns the number of rows written."""
 
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:
-        """A user's timeline, newest first; it may hold authors no longer followed."""
+        """A user's timeline, newest first. It may hold posts of authors whom the user no longer follows."""
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
-        """Store a celebrity's post once, then raise the author's `Pulled`: a reader of the new version sees it."""
+        """Store a celebrity's post, then raise the author's `Pulled`: a reader that sees the new version sees the post."""
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
