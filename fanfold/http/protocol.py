@@ -89,8 +89,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
-    # --- the connection ----------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.bounds.connections:
@@ -157,8 +155,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
         self._feed(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, fields) + rest)
 
-    # --- the parser's callbacks ----------------------------------------------------------------------
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
@@ -198,8 +194,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect(None)
         super().on_message_complete()
 
-    # --- refusing -----------------------------------------------------------------------------------
-
     def _abandon(self, refusal: Refusal) -> None:
         """Refuse from within a callback of the parser, which can only be left by an exception."""
         self._refusal = refusal
@@ -227,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self.transport.write(refusal.answer())
         if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self.transport.close()  # a place is needed now, and this client has sent nothing yet
+            self.transport.close()  # the connection slot is needed now, and this client has sent nothing yet
             return
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)

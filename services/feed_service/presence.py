@@ -1,7 +1,7 @@
-"""Presence: each read of a feed is noted, and a sleeper who reads is woken. Both happen in the background.
+"""Presence: each read of a feed is noted, and a sleeping user who reads is woken. Both happen in the background.
 
-Neither delays an answer or fails one. What couldn't be done is done at a later read: a sleeper's feed is pulled as long
-as it takes.
+Neither delays an answer or fails one. What couldn't be done is done at a later read: a sleeping user's feed is pulled
+as long as it takes.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from fanfold.core.ports.log import EventLog
 
 logger = logging.getLogger(__name__)
 
-_AWAKENINGS = Counter("fanfold_feed_awakenings", "Sleepers woken by reading a feed.")
+_AWAKENINGS = Counter("fanfold_feed_awakenings", "Sleeping users woken by reading a feed.")
 
 NOTED_S = 24 * 3600.0
 """A viewer's read is noted once in this time, because sleep is judged in days."""
 
 WAKING_S = 600.0
-"""A sleeper is not woken again within this time, whichever process began it. For a user who still sleeps afterwards an
-awakening was lost (to the dead letters, say), and there is another."""
+"""A sleeping user is not woken again within this time, by this process or another. If the user still sleeps afterwards, the
+awakening was lost (to the dead letters, say), and another one begins."""
 
 _MOST_REMEMBERED = (
     100_000  # about 22 MB; a user who is forgotten is noted again, which is one small write
@@ -65,7 +65,7 @@ class Presence:
         self._activity = activity
         self._clock = clock
         timer = clock.monotonic_s
-        # With the offset of the sleep or awakening behind an awakening, and 0 for a note.
+        # User id → the offset of the sleep that was answered; 0 in the notes.
         self._noted: TTLCache[str, int] = TTLCache(most_remembered, NOTED_S, timer=timer)
         self._woken: TTLCache[str, int] = TTLCache(most_remembered, WAKING_S, timer=timer)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""At most so many follows, mutes and blocks of one user, without counting them at every change."""
+"""The limits on follows, mutes and blocks of one user, kept without counting the rows at every change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS_PER_TIE = 4
 
 
 class TooManyTies(Conflict):
-    """As many ties of one kind are active as may be."""
+    """The user has the maximum number of active ties of this kind."""
 
     advice: ClassVar[str]
 
@@ -45,7 +45,7 @@ class TooManyBlocked(TooManyTies):
 
 
 class TooManyChanges(Conflict):
-    """As many other users as may be were followed, muted or blocked at some time. Those can be again, but nobody else."""
+    """The user has the maximum number of rows, those of ended ties included. Only earlier targets can be chosen again."""
 
     kind = "too-many-changes"
     title = "Too many changes"

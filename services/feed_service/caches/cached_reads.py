@@ -159,8 +159,8 @@ class CachedReads:
         """The same for an event that the tables show already: whatever is read from now on shows it too."""
         for change in event.changes():
             if isinstance(change, NameChanged) and self._is_forgotten(change.registered_at):
-                # A name that the log has lately set counts before the table's. Of an old one nobody knows whether it is
-                # still the last.
+                # A name that the log has lately set counts before the table's. An older one may have been changed since by
+                # an event that is no longer pending.
                 self._names.drop(change.user_id)
                 continue
             if isinstance(change, LikeChanged):
@@ -197,7 +197,7 @@ class CachedReads:
                 assert_never(change)
 
     def _is_forgotten(self, happened_at: datetime) -> bool:
-        """Whether what came after it may not be pending any more."""
+        """Whether later changes may no longer be pending."""
         return self._clock.now_ms() - to_ms(happened_at) >= PENDING_S * 1000
 
     async def close(self) -> None:

@@ -61,7 +61,7 @@ class Celebrities:
         Raises `Unavailable` when it isn't even known which authors are pulled.
         """
         pulled = (await self._pulled_authors.get((None,)))[None]
-        # By the shorter of the two: either may have thousands.
+        # Iterate over the shorter one: either may have thousands.
         found = (
             filter(pulled.__contains__, authors)
             if len(authors) < len(pulled)

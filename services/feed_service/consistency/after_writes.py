@@ -25,7 +25,6 @@ from fanfold.core.events import (
     NameChanged,
     PostAdded,
     PostChanged,
-    PostCreated,
     UserGone,
     ViewerCell,
     ViewerGraphChanged,
@@ -83,7 +82,13 @@ class AfterWrites:
         seen = await asyncio.gather(
             *(self._seen(viewer, position, deadline_s) for position in positions)
         )
-        authors = frozenset(event.author_id for event in seen if isinstance(event, PostCreated))
+        authors = frozenset(
+            change.author_id
+            for event in seen
+            if event is not None
+            for change in event.changes()
+            if isinstance(change, PostAdded)
+        )
         return Awaited(authors, behind=None in seen)
 
     async def _seen(self, viewer: str, position: Position, deadline_s: float) -> Event | None:

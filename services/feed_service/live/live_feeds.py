@@ -64,12 +64,12 @@ class TooManyOfYours(TooManyRequests):
 
 
 ReadNewest = Callable[[str, int, frozenset[str]], Awaitable[Newest]]
-"""Reads a viewer's newest items, at most so many; these authors are pulled even if they are pushed."""
+"""Reads a viewer's newest items, at most a number of them; these authors are pulled even if they are pushed."""
 
 
 @dataclass(slots=True)
 class _Hint:
-    """What happened to an author's posts since the last tick: `soon`, not a like alone; `posted`, a new post."""
+    """Changes of an author's posts since the last tick. `soon`: more than likes; `posted`: a new post among them."""
 
     at_s: float
     soon: bool = False

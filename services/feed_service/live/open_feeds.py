@@ -64,7 +64,7 @@ class OpenFeeds:
     def showing(self, author_id: str) -> set[LiveFeed]:
         """The feeds that may show an author's posts.
 
-        The first look may miss a post that comes meanwhile, so a feed that it has not ended for shows every author.
+        The first look may miss a post that comes meanwhile, so a feed whose first look has not finished shows every author.
         """
         return {*self._of_author.get(author_id, ()), *self.of(author_id), *self._new}
 

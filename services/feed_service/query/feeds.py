@@ -126,7 +126,7 @@ class Feeds:
     async def _open(
         self, viewer: str, pull_too: frozenset[str] = frozenset(), *, since_ms: int = 0
     ) -> FeedQuery:
-        """A query of the viewer's feed. That the viewer reads is noted, and a viewer who slept is woken."""
+        """A query of the viewer's feed. Records the read, and wakes a sleeping viewer."""
         retained_since_ms = self._clock.now_ms() - self._retention_ms
         query = await FeedQuery.open(
             viewer, self._reads, since_ms=max(retained_since_ms, since_ms), pull_too=pull_too
