@@ -94,7 +94,7 @@ async def _measure(bench: Bench, only: str, console: Console, about: dict[str, A
         measure: Measure = getattr(importlib.import_module(f"bench.{name}"), name)
         load = os.getloadavg()
         section = await measure(bench)
-        section.load = tuple(round(each, 2) for each in load)
+        section.load = tuple(round(average, 2) for average in load)
         sections.append(section)
         show(section, console)
         # After each section, so that an interrupted run keeps its results.

@@ -84,7 +84,7 @@ def new_post(
     return PostCreated(post_id=post_id, author_id=author_id, content=content, created_at=created)
 
 
-async def each(calls: Iterable[Awaitable[T]]) -> None:
+async def await_each(calls: Iterable[Awaitable[T]]) -> None:
     """Await all, some at a time."""
     waiting = iter(calls)
     while chunk := list(islice(waiting, _CALLS_AT_ONCE)):

@@ -18,7 +18,7 @@ _PART = re.compile(r"<!-- bench (?P<name>\w+) -->\n(?P<text>.*?)<!-- /bench -->\
 
 def filled(text: str, sample: dict[str, Any]) -> str:
     """The document, with each marked part written from the sample."""
-    parts = {each["section"]: _section(each) for each in sample["sections"]}
+    parts = {section["section"]: _section(section) for section in sample["sections"]}
     parts["machine"] = _machine(sample)
 
     def part(found: re.Match[str]) -> str:
@@ -33,7 +33,7 @@ _MISSING = "Not in this sample.\n"
 
 def _section(section: dict[str, Any]) -> str:
     notes = "\n".join(f"* {note}" for note in section["notes"])
-    load = ", ".join(str(each) for each in section["load_before"])
+    load = ", ".join(str(average) for average in section["load_before"])
     return f"{section['title']}. Load before (1, 5, 15 minutes): {load}.\n\n{markdown(section)}\n\n{notes}\n"
 
 
@@ -45,7 +45,7 @@ def _machine(sample: dict[str, Any]) -> str:
         f"Python {sample['python']}, {versions}",
         f"{', '.join(sample['engines'])}; {engines}",
         f"commit {sample['commit']}{' with changes' if sample['changed_since_commit'] else ''}, at {sample['at']}",
-        f"load before: {', '.join(str(each) for each in sample['load_before'])}",
+        f"load before: {', '.join(str(average) for average in sample['load_before'])}",
     ]
     return "\n".join(f"* {line}" for line in lines) + "\n"
 

@@ -21,7 +21,9 @@ class CassandraToMeasure(CassandraFromJars):
 
     def command(self) -> list[str]:
         heap = {"-Xms768m": "-Xms2g", "-Xmx768m": "-Xmx2g"}
-        return _checked([_replaced(each, _JVM | heap) for each in super().command()], "-Xmx2g")
+        return _checked(
+            [_replaced(argument, _JVM | heap) for argument in super().command()], "-Xmx2g"
+        )
 
     def filled(self, template: str, **values: object) -> Path:
         path = super().filled(template, **values)
@@ -35,7 +37,9 @@ class KafkaToMeasure(KafkaFromJars):
 
     def command(self) -> list[str]:
         heap = {"-Xms256m": "-Xms512m", "-Xmx256m": "-Xmx512m"}
-        return _checked([_replaced(each, _JVM | heap) for each in super().command()], "-Xmx512m")
+        return _checked(
+            [_replaced(argument, _JVM | heap) for argument in super().command()], "-Xmx512m"
+        )
 
 
 def engines_to_measure() -> RealEngines:

@@ -46,11 +46,11 @@ async def fan_out(
     ended_ms, rows = started_ms, 0
     for post in posts:
         slices = await finished(system.stores.jobs, post.post_id, poll_s=_POLL_S)
-        delivered = sum(each.delivered for each in slices)
+        delivered = sum(slice_done.delivered for slice_done in slices)
         if delivered != audience:
             raise WrongResult(f"{delivered} deliveries to {audience} followers")
         rows += delivered
-        ended_ms = max([ended_ms, *(each.finished_at_ms for each in slices)])
+        ended_ms = max([ended_ms, *(slice_done.finished_at_ms for slice_done in slices)])
     # The worker records whole milliseconds.
     return Fanned(rows, max(1.0, ended_ms - started_ms) / 1000, Costs.now(pids).since(before))
 

@@ -66,7 +66,7 @@ async def _product(
     seconds = bench.pick(SECONDS, 1.0)
     async with connections(service.url) as pool:
         # Other feeds first, so that the process is cold but has run its code.
-        others = next(each for each in CELEBRITIES if each != celebrities)
+        others = next(count for count in CELEBRITIES if count != celebrities)
         await at_rate(pool, [_request(name) for name in readers.named(others)[:40]], COLD_RATE)
         cold = await at_rate(pool, [_request(name) for name in names], COLD_RATE)
         into["cold p50"].append(cold.ms_at(0.5))

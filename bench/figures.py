@@ -25,7 +25,7 @@ class Figure:
             "median": _short(self.median),
             "least": _short(min(self.rounds)),
             "most": _short(max(self.rounds)),
-            "rounds": [_short(each) for each in self.rounds],
+            "rounds": [_short(measured) for measured in self.rounds],
         }
 
     def __str__(self) -> str:

@@ -97,8 +97,8 @@ def _section(found: dict[str, Found], sizes: tuple[int, ...]) -> Section:
         cells = {name: figure(figures[name]) if name in figures else "" for name in names}
         section.rows.append({"what": what, **cells})
     pushed = [found[f"pushed, {followers:,}"] for followers in sizes]
-    cpu = [figure(each["CPU a post, worker: ms"]).median for each in pushed]
-    peaks = [figure(each["peak memory of the worker, MB"]).median for each in pushed]
+    cpu = [figure(figures["CPU a post, worker: ms"]).median for figures in pushed]
+    peaks = [figure(figures["peak memory of the worker, MB"]).median for figures in pushed]
     small, large = (found[f"pulled, {count:,}"]["CPU a post, worker: ms"] for count in CELEBRITIES)
     power, more = slope(sizes, cpu), 100 * (peaks[-1] / peaks[0] - 1)
     of_it = 100 * (peaks[-1] / peaks[-2] - 1)

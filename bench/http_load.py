@@ -58,8 +58,8 @@ async def connections(url: str, count: int = CONNECTIONS) -> AsyncIterator[list[
     try:
         yield opened
     finally:
-        for each in opened:
-            each.close()
+        for connection in opened:
+            connection.close()
 
 
 Request = tuple[str, str]
@@ -88,8 +88,8 @@ async def at_rate(
 ) -> Latencies:
     """Open loop: a slow answer delays no other request, and waiting for a connection counts as latency."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
-    for each in pool:
-        free.put_nowait(each)
+    for connection in pool:
+        free.put_nowait(connection)
     latencies: list[float] = []
     started = time.perf_counter()
 
@@ -122,5 +122,5 @@ async def as_many_as_go(
             await connection.get(*request(answered))
 
     started = time.perf_counter()
-    await asyncio.gather(*(keep_asking(each) for each in pool))
+    await asyncio.gather(*(keep_asking(connection) for connection in pool))
     return answered / (time.perf_counter() - started)

@@ -27,7 +27,7 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "engines": sorted({*_engine_versions("kafka"), *_engine_versions("cassandra")}),
-        "load_before": [round(each, 2) for each in os.getloadavg()],
+        "load_before": [round(average, 2) for average in os.getloadavg()],
     }
 
 

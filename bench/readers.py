@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from uuid import UUID
 
-from bench.crowd import each, new_post, seed_author
+from bench.crowd import await_each, new_post, seed_author
 from bench.stack import System
 from fanfold.core.delivery import Delivery
 from fanfold.core.ports import Pointer
@@ -85,10 +85,12 @@ class Readers:
         mode: Delivery = "pull" if pulled else "push"
         count = 1_000_000 if pulled else len(names)
         await seed_author(stores, author, names, system.settings, delivery=mode, count=count)
-        await each(stores.posts.create(post, author, "Of 140 characters: " * 7) for post in posts)
-        await each(stores.posts.set_delivery(author, post, mode, offset=1) for post in posts)
+        await await_each(
+            stores.posts.create(post, author, "Of 140 characters: " * 7) for post in posts
+        )
+        await await_each(stores.posts.set_delivery(author, post, mode, offset=1) for post in posts)
         if pulled:
-            await each(
+            await await_each(
                 stores.timelines.add_pulled(Pointer(post, author), offset=1) for post in posts
             )
         else:

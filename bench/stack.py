@@ -79,7 +79,7 @@ async def running(
                 # The same name at each start, so that the group returns its partitions at once.
                 named = settings.model_copy(update={"worker_id": name})
                 started[name] = stack.enter_context(service(module, named, bench.directory))
-        await asyncio.gather(*(ready(each) for each in started.values()))
+        await asyncio.gather(*(ready(process) for process in started.values()))
         log = await stack.enter_async_context(KafkaLog(own, clock=clock, source="fanfold/bench"))
         stores = await stack.enter_async_context(cassandra_stores(own, clock=clock))
         yield System(settings, log, stores, started)

@@ -65,7 +65,7 @@ def _small(number: int) -> str:
 
 
 def _their(number: int) -> list[str]:
-    return [f"fan-{number:02}-{each}" for each in range(FOLLOWERS)]
+    return [f"fan-{number:02}-{follower}" for follower in range(FOLLOWERS)]
 
 
 async def _usual(bench: Bench, system: System) -> list[float]:
@@ -112,13 +112,13 @@ async def _seen_after_ms(system: System, number: int, due: float) -> float:
     post = new_post(_small(number), now_ms=_now_ms())
     await system.log.append(post)
     slices = await finished(system.stores.jobs, post.post_id, poll_s=POLL_S)
-    if sum(each.delivered for each in slices) != FOLLOWERS:
+    if sum(slice_done.delivered for slice_done in slices) != FOLLOWERS:
         raise WrongResult(f"{post.post_id} did not reach its {FOLLOWERS} followers")
     for reader in _their(number):
         newest = await system.stores.timelines.timeline(reader, before=None, since_ms=0, limit=20)
         if post.post_id not in {pointer.post_id for pointer in newest}:
             raise WrongResult(f"{post.post_id} is not in the timeline of {reader}")
-    return max(each.finished_at_ms for each in slices) - due_ms
+    return max(slice_done.finished_at_ms for slice_done in slices) - due_ms
 
 
 async def _both_have_joined(system: System) -> None:
@@ -151,7 +151,7 @@ def _section(found: Measured, audience: int) -> Section:
     section = Section("f", f"Two workers: {FOLLOWERS} followers beside a post to {audience:,}")
     arms = {"usual": found.usual, "meanwhile": found.beside}
     by = {
-        (arm, share): [percentile(each, share) for each in rounds]
+        (arm, share): [percentile(latencies, share) for latencies in rounds]
         for arm, rounds in arms.items()
         for share in (0.5, 0.99)
     }
@@ -165,7 +165,9 @@ def _section(found: Measured, audience: int) -> Section:
                 "times": ratio(meanwhile, usual),
             }
         )
-    samples = " and ".join(str(sum(len(each) for each in rounds)) for rounds in arms.values())
+    samples = " and ".join(
+        str(sum(len(latencies) for latencies in rounds)) for rounds in arms.values()
+    )
     lesser = figure([100 * share for share in found.shares])
     section.notes = [
         f"{samples} small posts, one each {EVERY_S * 1000:.0f} ms, from when each was due to when the worker had written the last row.",

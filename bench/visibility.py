@@ -105,10 +105,10 @@ class Watch:
 
         jobs = self._system.stores.jobs
         done = await finished(jobs, UUID(post_id), poll_s=POLL_S)
-        if sum(each.delivered for each in done) != followers:
+        if sum(slice_done.delivered for slice_done in done) != followers:
             raise WrongResult(f"{post_id} did not reach its {followers:,} followers")
         slices = await jobs.slices_done(UUID(post_id))
-        bucket = max(slices, key=lambda each: slices[each].finished_at_ms)
+        bucket = max(slices, key=lambda bucket: slices[bucket].finished_at_ms)
         edges: list[FollowerEdge] = await self._system.stores.follows.followers(
             _author(followers), bucket
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from uuid import UUID
 
-from bench.crowd import each, new_post, seed_author
+from bench.crowd import await_each, new_post, seed_author
 from bench.stack import System
 from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY
@@ -85,8 +85,10 @@ class WideWorld:
         posts = [new_post(author, now_ms=now_ms - age_ms).post_id for age_ms in ages_ms]
         self.posts[author] = posts
         await seed_author(stores, author, names, system.settings)
-        await each(stores.posts.create(post, author, TEXT) for post in posts)
-        await each(stores.posts.set_delivery(author, post, "push", offset=1) for post in posts)
+        await await_each(stores.posts.create(post, author, TEXT) for post in posts)
+        await await_each(
+            stores.posts.set_delivery(author, post, "push", offset=1) for post in posts
+        )
         await stores.timelines.push([Pointer(post, author) for post in posts], names)
 
 

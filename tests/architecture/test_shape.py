@@ -49,3 +49,16 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 def test_every_module_is_named_for_what_it_defines_or_does() -> None:
     assert [str(module) for module in product_modules() if module.stem in SAYS_NOTHING] == []
+
+
+def test_a_loop_variable_says_what_it_holds() -> None:
+    found = [
+        f"{module.relative_to(ROOT)}:{name.lineno}"
+        for folder in ("fanfold", "services", "deploy", "bench")
+        for module in sorted((ROOT / folder).rglob("*.py"))
+        for loop in ast.walk(ast.parse(module.read_text()))
+        if isinstance(loop, ast.For | ast.AsyncFor | ast.comprehension)
+        for name in ast.walk(loop.target)
+        if isinstance(name, ast.Name) and name.id == "each"
+    ]
+    assert found == []

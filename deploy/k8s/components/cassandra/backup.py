@@ -39,7 +39,7 @@ class Cluster:
         found = self._call(
             "GET", f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims?{query}"
         )
-        return sorted(each["metadata"]["name"] for each in found["items"])
+        return sorted(claim["metadata"]["name"] for claim in found["items"])
 
     def snapshots(self) -> list[dict[str, Any]]:
         """The snapshots that this program has made."""
@@ -91,9 +91,9 @@ def back_up(cluster: Cluster, *, volumes: str, keep_days: int, ready_within_s: f
     _wait_until_usable(cluster, {f"{name}-{at}" for name in names}, ready_within_s)
     oldest = f"{now - timedelta(days=keep_days):%Y%m%d-%H%M}"
     old = [
-        each["metadata"]["name"]
-        for each in cluster.snapshots()
-        if each["metadata"]["labels"][MADE_BY] < oldest
+        snapshot["metadata"]["name"]
+        for snapshot in cluster.snapshots()
+        if snapshot["metadata"]["labels"][MADE_BY] < oldest
     ]
     for name in old:
         cluster.forget(name)
@@ -103,7 +103,7 @@ def back_up(cluster: Cluster, *, volumes: str, keep_days: int, ready_within_s: f
 def _wait_until_usable(cluster: Cluster, names: set[str], within_s: float) -> None:
     deadline = time.monotonic() + within_s
     while left := names - {
-        each["metadata"]["name"] for each in cluster.snapshots() if _usable(each)
+        snapshot["metadata"]["name"] for snapshot in cluster.snapshots() if _usable(snapshot)
     }:
         if time.monotonic() > deadline:
             raise SystemExit(f"not usable after {within_s:.0f} s: {', '.join(sorted(left))}")
