@@ -232,7 +232,7 @@ async def test_an_answer_that_nobody_reads_ends(server: Served) -> None:
     assert received < 1000 * 65536
 
 
-async def test_one_connection_more_than_the_server_takes_is_told_to_retry() -> None:
+async def test_a_connection_above_the_limit_gets_an_answer_to_retry() -> None:
     async with a_server(replace(QUICK, connections=2, head_s=5)) as server:
         idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         await asyncio.sleep(0.05)

@@ -26,18 +26,18 @@ def test_every_object_is_accepted_without_a_warning(
 ) -> None:
     api.apply(yaml.safe_load((MANIFESTS / "cluster/gateway-class.yaml").read_text()))
     warnings = {}
-    for each in objects:
-        api.apply(each)
+    for manifest in objects:
+        api.apply(manifest)
         if api.warnings:
-            warnings[f"{each['kind']} {each['metadata']['name']}"] = api.warnings
+            warnings[f"{manifest['kind']} {manifest['metadata']['name']}"] = api.warnings
     assert warnings == {}
 
 
 def test_applying_it_again_changes_nothing(api: KubeApi, objects: tuple[Object, ...]) -> None:
-    before = [api.apply(each) for each in objects]
-    again = [api.apply(each) for each in objects]
-    assert [each["metadata"]["resourceVersion"] for each in again] == [
-        each["metadata"]["resourceVersion"] for each in before
+    before = [api.apply(manifest) for manifest in objects]
+    again = [api.apply(manifest) for manifest in objects]
+    assert [applied["metadata"]["resourceVersion"] for applied in again] == [
+        applied["metadata"]["resourceVersion"] for applied in before
     ]
 
 
@@ -76,13 +76,17 @@ def test_the_server_sees_a_mistake(api: KubeApi, mistake: tuple[str, str, str, A
         api.apply(mistaken, dry_run=True)
 
 
-def pod_of(each: Workload, namespace: str) -> Object:
+def pod_of(resource: Workload, namespace: str) -> Object:
     """The pod that a controller would make."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": each.name, "namespace": namespace, "labels": dict(each.labels)},
-        "spec": copy.deepcopy(each.pod),
+        "metadata": {
+            "name": resource.name,
+            "namespace": namespace,
+            "labels": dict(resource.labels),
+        },
+        "spec": copy.deepcopy(resource.pod),
     }
 
 
@@ -94,8 +98,8 @@ def namespace_of(objects: tuple[Object, ...]) -> str:
 def test_every_pod_is_admitted_by_restricted_pod_security(
     api: KubeApi, objects: tuple[Object, ...]
 ) -> None:
-    for each in workloads(objects):
-        admitted = api.create(pod_of(each, namespace_of(objects)), dry_run=True)
+    for resource in workloads(objects):
+        admitted = api.create(pod_of(resource, namespace_of(objects)), dry_run=True)
         assert admitted["kind"] == "Pod"
 
 
@@ -145,9 +149,9 @@ def test_a_node_of_cassandra_is_admitted_too(api: KubeApi, objects: tuple[Object
     assert admitted["kind"] == "Pod"
 
 
-def next_version(each: Object) -> Object:
+def next_version(manifest: Object) -> Object:
     """The same with another version and other settings, as the next release has them."""
-    text = yaml.safe_dump(each).replace("0.1.0", "0.2.0")
+    text = yaml.safe_dump(manifest).replace("0.1.0", "0.2.0")
     found: Object = yaml.safe_load(text.replace("fanfold-settings-", "fanfold-settings-next-"))
     return found
 
@@ -156,13 +160,13 @@ def test_the_next_version_can_be_applied_over_this_one(
     api: KubeApi, objects: tuple[Object, ...]
 ) -> None:
     """No field is touched that can't be changed; but a Job can't be at all, so it goes first, as the script has it."""
-    for each in objects:
-        api.apply(each)
-    for each in objects:
-        if each["kind"] == "Job":
+    for manifest in objects:
+        api.apply(manifest)
+    for manifest in objects:
+        if manifest["kind"] == "Job":
             with pytest.raises(Refused, match="immutable"):
-                api.apply(next_version(each), dry_run=True)
-            api.delete(each)
-        api.apply(next_version(each), dry_run=each["kind"] != "Job")
-        if each["kind"] == "Job":
-            api.delete(each)
+                api.apply(next_version(manifest), dry_run=True)
+            api.delete(manifest)
+        api.apply(next_version(manifest), dry_run=manifest["kind"] != "Job")
+        if manifest["kind"] == "Job":
+            api.delete(manifest)

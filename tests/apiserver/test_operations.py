@@ -87,7 +87,7 @@ def a_snapshot(name: str, labels: dict[str, str]) -> Object:
 
 def snapshots(api: KubeApi) -> dict[str, Object]:
     path = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{NAMESPACE}/volumesnapshots"
-    return {each["metadata"]["name"]: each for each in api.call("GET", path)["items"]}
+    return {snapshot["metadata"]["name"]: snapshot for snapshot in api.call("GET", path)["items"]}
 
 
 @contextmanager
@@ -145,9 +145,9 @@ def test_a_backup_snapshots_every_node_and_forgets_the_old_ones(
     api.apply(a_snapshot("somebody-elses", {}))
 
     def driver() -> None:
-        for each in snapshots(api).values():
-            if "status" not in each:
-                api.set_status(each, {"readyToUse": True})
+        for snapshot in snapshots(api).values():
+            if "status" not in snapshot:
+                api.set_status(snapshot, {"readyToUse": True})
 
     with meanwhile(driver):
         lines = program.back_up(
@@ -200,7 +200,7 @@ def test_a_backup_of_nothing_fails(api: KubeApi) -> None:
         ("GET", "/api/v1/persistentvolumeclaims"),
     ],
 )
-def test_who_backs_up_may_do_nothing_else(api: KubeApi, method: str, path: str) -> None:
+def test_the_backup_account_may_do_nothing_else(api: KubeApi, method: str, path: str) -> None:
     account = KubeApi(api.url, ca=api.ca, token=account_token(api, "cassandra-backup"))
     with pytest.raises(Refused) as refused:
         account.call(method, path)
@@ -250,12 +250,16 @@ def run(script: str, *arguments: str, kubectl: str) -> str:
 def test_the_secrets_are_made_once_and_kept(api: KubeApi, kubectl: str) -> None:
     run("k8s_secrets", NAMESPACE, kubectl=kubectl)
     path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
-    first = {each["metadata"]["name"]: each["data"] for each in api.call("GET", path)["items"]}
+    first = {
+        secret["metadata"]["name"]: secret["data"] for secret in api.call("GET", path)["items"]
+    }
     assert {name: set(first[name]) for name in made_by_script()} == made_by_script()
 
     run("k8s_secrets", NAMESPACE, kubectl=kubectl)
 
-    again = {each["metadata"]["name"]: each["data"] for each in api.call("GET", path)["items"]}
+    again = {
+        secret["metadata"]["name"]: secret["data"] for secret in api.call("GET", path)["items"]
+    }
     assert again == first
 
 
@@ -264,33 +268,33 @@ def test_a_rollout_goes_through_and_can_be_repeated(api: KubeApi, kubectl: str) 
     objects = rendered("prod")
     job = named(objects, "Job", "prepare")
     services = [
-        each
-        for each in of_kind(objects, "Deployment", "StatefulSet")
-        if each["metadata"].get("labels", {}).get("fanfold.io/stage") == "serve"
+        service
+        for service in of_kind(objects, "Deployment", "StatefulSet")
+        if service["metadata"].get("labels", {}).get("fanfold.io/stage") == "serve"
     ]
     prepared = threading.Event()
     # As in a cluster that has never had them.
-    for each in (job, *services):
+    for manifest in (job, *services):
         with contextlib.suppress(Refused):
-            api.delete(each)
+            api.delete(manifest)
 
     def controllers() -> None:
-        for each in of_kind(objects, "Kafka", "CassandraDatacenter"):
-            _where_it_is(api, each, lambda _: {"conditions": [_condition("Ready")]})
+        for engine in of_kind(objects, "Kafka", "CassandraDatacenter"):
+            _where_it_is(api, engine, lambda _: {"conditions": [_condition("Ready")]})
         if _where_it_is(api, job, _completed):
             prepared.set()
-        for each in services:
-            found = _where_it_is(api, each, _rolled_out)
+        for service in services:
+            found = _where_it_is(api, service, _rolled_out)
             if found and not prepared.is_set():
-                served_before_prepared.append(each["metadata"]["name"])
+                served_before_prepared.append(service["metadata"]["name"])
 
     with meanwhile(controllers):
         for _ in range(2):
             run("k8s_rollout", str(MANIFESTS / "overlays/prod"), kubectl=kubectl)
 
     assert served_before_prepared == []
-    for each in objects:
-        api.get(each)
+    for manifest in objects:
+        api.get(manifest)
 
 
 def _where_it_is(api: KubeApi, document: Object, status: Any) -> bool:
@@ -352,14 +356,14 @@ def test_the_command_line_runs_as_the_operator(api: KubeApi, kubectl: str) -> No
 
     def made() -> list[Object]:
         return [
-            each
-            for each in api.call("GET", jobs)["items"]
-            if each["metadata"]["name"].startswith("fanfold-")
+            job
+            for job in api.call("GET", jobs)["items"]
+            if job["metadata"]["name"].startswith("fanfold-")
         ]
 
     def controller() -> None:
-        for each in made():
-            _where_it_is(api, {"apiVersion": "batch/v1", "kind": "Job", **each}, _completed)
+        for job in made():
+            _where_it_is(api, {"apiVersion": "batch/v1", "kind": "Job", **job}, _completed)
 
     with meanwhile(controller), pytest.raises(AssertionError, match="timed out"):
         run("k8s_fanfold", NAMESPACE, "status", "--json", kubectl=kubectl)
@@ -389,9 +393,9 @@ def test_the_pods_of_a_rollout_find_the_settings_of_that_rollout() -> None:
     """A hash is part of the ConfigMap's name, so that what runs keeps what it was started with."""
     objects = rendered("prod")
     (settings,) = (
-        each
-        for each in of_kind(objects, "ConfigMap")
-        if each["metadata"]["name"].startswith("fanfold-settings-")
+        config_map
+        for config_map in of_kind(objects, "ConfigMap")
+        if config_map["metadata"]["name"].startswith("fanfold-settings-")
     )
     for name in ("post-service", "prepare"):
         for container in workload(objects, name).containers:

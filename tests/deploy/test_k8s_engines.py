@@ -85,7 +85,9 @@ def test_the_command_line_may_append_what_it_produces_and_see_what_waits(
     }
 
 
-def test_who_prepares_and_who_measures_may_touch_no_event(objects: tuple[Object, ...]) -> None:
+def test_the_preparing_and_the_measuring_user_may_touch_no_event(
+    objects: tuple[Object, ...],
+) -> None:
     for user in ("prepare-kafka", "keda-kafka"):
         for operations in rules_of(objects, user).values():
             assert not operations & {"Read", "Write", "Delete", "All"}, user
@@ -203,14 +205,14 @@ def test_each_service_has_a_role_and_the_job_lets_it_do_its_work(
     objects: tuple[Object, ...],
 ) -> None:
     (datacenter,) = of_kind(objects, "CassandraDatacenter")
-    users = {each["secretName"]: each["superuser"] for each in datacenter["spec"]["users"]}
+    users = {user["secretName"]: user["superuser"] for user in datacenter["spec"]["users"]}
     assert set(users.values()) == {False}
     # The Secrets are there before the datacenter is.
     assert users.keys() == {name for name in made_by_script() if name.endswith("-cassandra")}
     (granting,) = (
-        each
-        for each in workload(objects, "prepare").containers
-        if each["args"][:2] == ["schema", "grant"]
+        container
+        for container in workload(objects, "prepare").containers
+        if container["args"][:2] == ["schema", "grant"]
     )
     granted = {re.split("[=:]", argument)[1] for argument in granting["args"][2:]}
     assert granted == {name.removesuffix("-cassandra").replace("-", "_") for name in users}
@@ -229,9 +231,9 @@ def test_a_service_may_write_the_tables_of_its_stores_and_no_other(
     objects: tuple[Object, ...],
 ) -> None:
     (granting,) = (
-        each
-        for each in workload(objects, "prepare").containers
-        if each["args"][:2] == ["schema", "grant"]
+        container
+        for container in workload(objects, "prepare").containers
+        if container["args"][:2] == ["schema", "grant"]
     )
     granted = [
         argument.removeprefix("--write=").partition(":")
@@ -253,19 +255,19 @@ def test_repairs_come_well_within_the_time_that_a_tombstone_is_kept() -> None:
     tables = "\n".join(path.read_text() for path in (ROOT / "schemas/cassandra").glob("*.cql"))
     grace_s = [int(found) for found in re.findall(r"gc_grace_seconds *= *(\d+)", tables)]
     # Tables that don't say otherwise keep them for ten days.
-    ordinary = [each for each in grace_s if each > 86_400] or [864_000]
+    ordinary = [seconds for seconds in grace_s if seconds > 86_400] or [864_000]
     assert every_days * 86_400 < min(ordinary)
 
 
 def test_workers_are_scaled_on_the_lag_of_every_topic_that_they_consume() -> None:
     triggers = _triggers()
-    assert {each["type"] for each in triggers} == {"kafka"}
-    assert {each["metadata"]["topic"] for each in triggers} == {
+    assert {trigger["type"] for trigger in triggers} == {"kafka"}
+    assert {trigger["metadata"]["topic"] for trigger in triggers} == {
         f"{PREFIX}.{topic.name}"
         for topic in load_topics().values()
         if "fanout_service" in topic.consumers
     }
-    assert {each["metadata"]["consumerGroup"] for each in triggers} == {GROUP}
+    assert {trigger["metadata"]["consumerGroup"] for trigger in triggers} == {GROUP}
 
 
 def test_there_are_never_more_workers_than_partitions_and_never_none() -> None:
@@ -298,7 +300,7 @@ def test_keda_knows_every_key_that_it_is_given() -> None:
         authentication = named(
             objects, "TriggerAuthentication", trigger["authenticationRef"]["name"]
         )
-        given = {each["parameter"] for each in authentication["spec"]["secretTargetRef"]}
+        given = {reference["parameter"] for reference in authentication["spec"]["secretTargetRef"]}
         assert given <= set(known["authParams"])
         assert given == {"ca", "cert", "key"}
         assert trigger["metadata"]["tls"] == "enable"

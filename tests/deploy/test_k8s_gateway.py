@@ -96,7 +96,7 @@ async def test_what_a_service_serves_to_users_reaches_that_service(
 def by_envoy(local: Mapping[str, Any], path: str) -> Answer:
     """The first route that matches."""
     (host,) = local["route_config"]["virtual_hosts"]
-    route = next(each for each in host["routes"] if _envoy_matches(each["match"], path))
+    route = next(route for route in host["routes"] if _envoy_matches(route["match"], path))
     if "direct_response" in route:
         return Answer(str(route["direct_response"]["status"]), "", None)
     action = route["route"]
@@ -131,8 +131,8 @@ def by_gateway(objects: tuple[Object, ...], path: str) -> Answer:
         for match in rule["matches"]
         if _rule_matches(match["path"], path)
     ]
-    _, rule = max(matching, key=lambda each: each[0])
-    filters = {each["type"]: each for each in rule.get("filters", ())}
+    _, rule = max(matching, key=lambda match: match[0])
+    filters = {route_filter["type"]: route_filter for route_filter in rule.get("filters", ())}
     if "ExtensionRef" in filters:
         direct = named(objects, "HTTPRouteFilter", filters["ExtensionRef"]["extensionRef"]["name"])
         return Answer(str(direct["spec"]["directResponse"]["statusCode"]), "", None)
@@ -160,7 +160,7 @@ def test_no_path_has_two_patterns(objects: tuple[Object, ...]) -> None:
         if match["path"]["type"] == "RegularExpression"
     ]
     for path in STRANGE_PATHS:
-        assert sum(re.fullmatch(each, path) is not None for each in patterns) <= 1, path
+        assert sum(re.fullmatch(pattern, path) is not None for pattern in patterns) <= 1, path
 
 
 def test_clients_are_bounded_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
@@ -215,8 +215,8 @@ def test_what_the_gateway_answers_itself_is_the_same_problem(
 ) -> None:
     overrides = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["responseOverride"]
     # What a service answers is never touched.
-    assert {each["source"] for each in overrides} == {"Local"}
-    by_gateway = {_status(each): _problem(each["response"]) for each in overrides}
+    assert {override["source"] for override in overrides} == {"Local"}
+    by_gateway = {_status(override): _problem(override["response"]) for override in overrides}
     no_route = named(objects, "HTTPRouteFilter", "no-such-route")["spec"]["directResponse"]
     by_gateway[no_route["statusCode"]] = _problem(no_route)
     # The local Envoy asks nobody who they are.
@@ -263,7 +263,7 @@ def test_the_page_of_the_documentation_is_the_same(
     objects: tuple[Object, ...], local: dict[str, Any]
 ) -> None:
     (host,) = local["route_config"]["virtual_hosts"]
-    (docs,) = (each for each in host["routes"] if each["match"].get("path") == "/docs")
+    (docs,) = (route for route in host["routes"] if route["match"].get("path") == "/docs")
     shown = named(objects, "ConfigMap", "gateway-docs")["data"]["response.body"]
     assert shown == docs["direct_response"]["body"]["inline_string"]
 
@@ -296,7 +296,7 @@ def test_every_route_leads_to_a_service_and_every_policy_to_something_that_is_th
     named(objects, "EnvoyProxy", gateway["spec"]["infrastructure"]["parametersRef"]["name"])
 
 
-def test_in_production_nobody_says_who_they_are_but_by_a_token(
+def test_in_production_only_a_token_identifies_a_user(
     objects: tuple[Object, ...],
 ) -> None:
     """The services trust X-User-Id: it must never be what a client has sent."""
@@ -309,4 +309,4 @@ def test_in_production_nobody_says_who_they_are_but_by_a_token(
     guarded = {target["name"] for target in security["targetRefs"]}
     assert guarded == {"post-service", "graph-service", "feed-service"}
     (gateway,) = of_kind(objects, "Gateway")
-    assert {each["protocol"] for each in gateway["spec"]["listeners"]} == {"HTTPS"}
+    assert {listener["protocol"] for listener in gateway["spec"]["listeners"]} == {"HTTPS"}

@@ -119,14 +119,14 @@ def test_every_service_is_scraped_once_where_it_serves_its_metrics(
             if selects(monitor["spec"]["selector"], service["metadata"]["labels"]):
                 scraped.append(service["metadata"]["name"])
                 ports = {port["name"] for port in service["spec"]["ports"]}
-                assert {each["port"] for each in monitor["spec"]["endpoints"]} <= ports
-        assert {each["path"] for each in monitor["spec"]["endpoints"]} == {"/metrics"}
+                assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+        assert {endpoint["path"] for endpoint in monitor["spec"]["endpoints"]} == {"/metrics"}
     for monitor in of_kind(objects, "PodMonitor"):
         for name in SERVICES:
-            each = workload(objects, name)
-            if selects(monitor["spec"]["selector"], each.labels):
+            resource = workload(objects, name)
+            if selects(monitor["spec"]["selector"], resource.labels):
                 scraped.append(name)
-                ports = {port["name"] for port in each.containers[0]["ports"]}
+                ports = {port["name"] for port in resource.containers[0]["ports"]}
                 assert {e["port"] for e in monitor["spec"]["podMetricsEndpoints"]} <= ports
     assert sorted(scraped) == sorted(SERVICES)
 

@@ -41,11 +41,11 @@ def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
 def policies_of(
     objects: Sequence[Object], labels: dict[str, str], direction: str
 ) -> Iterator[Object]:
-    for each in of_kind(objects, "NetworkPolicy"):
-        if direction in each["spec"]["policyTypes"] and selects(
-            each["spec"]["podSelector"], labels
+    for policy in of_kind(objects, "NetworkPolicy"):
+        if direction in policy["spec"]["policyTypes"] and selects(
+            policy["spec"]["podSelector"], labels
         ):
-            yield from each["spec"].get(direction.lower(), ())
+            yield from policy["spec"].get(direction.lower(), ())
 
 
 def may_reach(
@@ -79,17 +79,17 @@ def test_nothing_is_allowed_but_what_is_named(objects: tuple[Object, ...]) -> No
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
     }
-    for each in of_kind(objects, "NetworkPolicy"):
-        for rule in each["spec"].get("ingress", ()):
-            assert rule.get("from"), f"{each['metadata']['name']} lets everybody in"
+    for policy in of_kind(objects, "NetworkPolicy"):
+        for rule in policy["spec"].get("ingress", ()):
+            assert rule.get("from"), f"{policy['metadata']['name']} lets everybody in"
 
 
 def test_every_policy_is_about_pods_that_there_are(objects: tuple[Object, ...]) -> None:
-    pods = [dict(each.labels) for each in workloads(objects)] + [KAFKA, CASSANDRA]
-    for each in of_kind(objects, "NetworkPolicy"):
-        selector = each["spec"]["podSelector"]
-        assert any(selects(selector, labels) for labels in pods), each["metadata"]["name"]
-        for rule in [*each["spec"].get("ingress", ()), *each["spec"].get("egress", ())]:
+    pods = [dict(resource.labels) for resource in workloads(objects)] + [KAFKA, CASSANDRA]
+    for policy in of_kind(objects, "NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]
+        assert any(selects(selector, labels) for labels in pods), policy["metadata"]["name"]
+        for rule in [*policy["spec"].get("ingress", ()), *policy["spec"].get("egress", ())]:
             for peer in [*rule.get("from", ()), *rule.get("to", ())]:
                 if "namespaceSelector" in peer:
                     namespace = peer["namespaceSelector"]["matchLabels"]
@@ -98,18 +98,20 @@ def test_every_policy_is_about_pods_that_there_are(objects: tuple[Object, ...]) 
                     assert any(selects(peer["podSelector"], labels) for labels in pods), peer
 
 
-def test_who_needs_an_engine_reaches_it_and_is_let_in(objects: tuple[Object, ...]) -> None:
+def test_every_pod_that_needs_an_engine_reaches_it_and_is_let_in(
+    objects: tuple[Object, ...],
+) -> None:
     (kafka,) = of_kind(objects, "Kafka")
     (listener,) = kafka["spec"]["kafka"]["listeners"]
-    ours = [each for each in workloads(objects) if each.is_ours]
-    assert {each.name for each in ours} >= {*SERVICES, "prepare"}
-    for each in ours:
-        labels = dict(each.labels)
-        assert may_reach(objects, labels, KAFKA, listener["port"]), each.name
+    ours = [resource for resource in workloads(objects) if resource.is_ours]
+    assert {resource.name for resource in ours} >= {*SERVICES, "prepare"}
+    for resource in ours:
+        labels = dict(resource.labels)
+        assert may_reach(objects, labels, KAFKA, listener["port"]), resource.name
         # Strimzi makes a policy of the peers of the listener.
-        assert any(_is_pod(peer, labels) for peer in listener["networkPolicyPeers"]), each.name
-        assert may_reach(objects, labels, CASSANDRA, 9042), each.name
-        assert lets_in(objects, CASSANDRA, labels, 9042), each.name
+        assert any(_is_pod(peer, labels) for peer in listener["networkPolicyPeers"]), resource.name
+        assert may_reach(objects, labels, CASSANDRA, 9042), resource.name
+        assert lets_in(objects, CASSANDRA, labels, 9042), resource.name
 
 
 def test_the_gateway_reaches_the_apis_and_the_monitoring_reaches_metrics_only(
@@ -133,8 +135,8 @@ def test_only_the_proxies_of_the_own_gateway_are_let_in(objects: tuple[Object, .
     (gateway,) = of_kind(objects, "Gateway")
     proxies = [
         peer["podSelector"]["matchLabels"]
-        for each in of_kind(objects, "NetworkPolicy")
-        for rule in each["spec"].get("ingress", ())
+        for policy in of_kind(objects, "NetworkPolicy")
+        for rule in policy["spec"].get("ingress", ())
         for peer in rule["from"]
         if "envoy-gateway-system" in str(peer.get("namespaceSelector"))
     ]
@@ -148,7 +150,11 @@ def test_only_the_proxies_of_the_own_gateway_are_let_in(objects: tuple[Object, .
 
 
 def test_no_service_calls_another(objects: tuple[Object, ...]) -> None:
-    pods = {each.name: dict(each.labels) for each in workloads(objects) if each.is_service}
+    pods = {
+        resource.name: dict(resource.labels)
+        for resource in workloads(objects)
+        if resource.is_service
+    }
     for caller, labels in pods.items():
         for called in pods.values():
             assert not may_reach(objects, labels, called, 8080), caller
@@ -178,18 +184,20 @@ def test_everybody_may_ask_for_a_name(objects: tuple[Object, ...]) -> None:
 def test_every_disruption_budget_and_every_spread_is_about_its_own_pods(
     objects: tuple[Object, ...],
 ) -> None:
-    pods = {each.name: each for each in workloads(objects)}
+    pods = {resource.name: resource for resource in workloads(objects)}
     for budget in of_kind(objects, "PodDisruptionBudget"):
         name = budget["metadata"]["name"]
         selected = {
-            each.name for each in pods.values() if selects(budget["spec"]["selector"], each.labels)
+            resource.name
+            for resource in pods.values()
+            if selects(budget["spec"]["selector"], resource.labels)
         }
         assert selected == {name}
         # With one replica a budget of "one must stay" would keep its node from ever being drained.
         assert budget["spec"]["maxUnavailable"] == 1
-    for each in pods.values():
-        for constraint in each.pod.get("topologySpreadConstraints", ()):
-            assert selects(constraint["labelSelector"], each.labels), each.name
-        selector = each.spec.get("selector")
+    for resource in pods.values():
+        for constraint in resource.pod.get("topologySpreadConstraints", ()):
+            assert selects(constraint["labelSelector"], resource.labels), resource.name
+        selector = resource.spec.get("selector")
         if selector:
-            assert selects(selector, each.labels), each.name
+            assert selects(selector, resource.labels), resource.name

@@ -43,9 +43,9 @@ def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
 
 
 def containers(objects: tuple[Object, ...]) -> Iterator[tuple[str, Workload, Object]]:
-    for each in workloads(objects):
-        for container in each.containers:
-            yield f"{each}/{container['name']}", each, container
+    for resource in workloads(objects):
+        for container in resource.containers:
+            yield f"{resource}/{container['name']}", resource, container
 
 
 def test_each_service_has_everything_that_a_service_has(objects: tuple[Object, ...]) -> None:
@@ -53,22 +53,22 @@ def test_each_service_has_everything_that_a_service_has(objects: tuple[Object, .
         kind = "StatefulSet" if service == "fanout-service" else "Deployment"
         for wanted in (kind, "Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"):
             named(objects, wanted, service)
-        each = workload(objects, service)
-        (container,) = each.containers
+        resource = workload(objects, service)
+        (container,) = resource.containers
         assert [probe for probe in PROBES if probe not in container] == []
         assert container["lifecycle"]["preStop"]["sleep"]["seconds"] > 0
-        assert each.pod["serviceAccountName"] == service
-        assert {each["topologyKey"] for each in each.pod["topologySpreadConstraints"]} == {
+        assert resource.pod["serviceAccountName"] == service
+        assert {spread["topologyKey"] for spread in resource.pod["topologySpreadConstraints"]} == {
             "topology.kubernetes.io/zone",
             "kubernetes.io/hostname",
         }
 
 
 def test_every_pod_is_what_restricted_pod_security_asks_for(objects: tuple[Object, ...]) -> None:
-    for name, each, container in containers(objects):
-        assert each.pod["securityContext"]["runAsNonRoot"] is True, name
-        assert each.pod["securityContext"]["runAsUser"] > 0, name
-        assert each.pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    for name, resource, container in containers(objects):
+        assert resource.pod["securityContext"]["runAsNonRoot"] is True, name
+        assert resource.pod["securityContext"]["runAsUser"] > 0, name
+        assert resource.pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False, name
         assert context["capabilities"] == {"drop": ["ALL"]}, name
@@ -85,9 +85,13 @@ def test_the_namespace_enforces_restricted_pod_security_of_a_pinned_version(
         assert re.fullmatch(r"v1\.\d+", labels[f"pod-security.kubernetes.io/{mode}-version"])
 
 
-def test_only_who_speaks_to_the_api_server_has_a_token_for_it(objects: tuple[Object, ...]) -> None:
+def test_only_pods_that_call_the_api_server_have_a_token_for_it(
+    objects: tuple[Object, ...],
+) -> None:
     with_token = {
-        each.name for each in workloads(objects) if each.pod["automountServiceAccountToken"]
+        resource.name
+        for resource in workloads(objects)
+        if resource.pod["automountServiceAccountToken"]
     }
     bound = {
         subject["name"]
@@ -107,11 +111,11 @@ def test_every_probe_and_service_names_a_port_that_exists(objects: tuple[Object,
                 assert container[probe]["httpGet"]["port"] in ports, f"{name} {probe}"
     for service in of_kind(objects, "Service"):
         (target,) = (
-            each
-            for each in workloads(objects)
-            if service["spec"]["selector"].items() <= each.labels.items()
+            resource
+            for resource in workloads(objects)
+            if service["spec"]["selector"].items() <= resource.labels.items()
         )
-        exposed = {p["name"] for each in target.containers for p in each.get("ports", ())}
+        exposed = {p["name"] for container in target.containers for p in container.get("ports", ())}
         assert {p["targetPort"] for p in service["spec"]["ports"]} <= exposed
 
 
@@ -153,11 +157,11 @@ def test_a_readiness_probe_waits_longer_than_the_service_asks_its_engines(
 def test_the_grace_is_longer_than_the_drain(objects: tuple[Object, ...]) -> None:
     drain_s = http_app._STOP_GRACE_S + producer._STOP_S
     for service in SERVICES:
-        each = workload(objects, service)
-        (container,) = each.containers
+        resource = workload(objects, service)
+        (container,) = resource.containers
         own_s = stream._STOP_S if service == "fanout-service" else 0
         before_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert each.pod["terminationGracePeriodSeconds"] > before_s + drain_s + own_s, service
+        assert resource.pod["terminationGracePeriodSeconds"] > before_s + drain_s + own_s, service
 
 
 def test_requests_are_made_and_limits_are_not_below_them(objects: tuple[Object, ...]) -> None:
@@ -185,16 +189,16 @@ def test_a_java_heap_fits_into_its_memory(objects: tuple[Object, ...]) -> None:
 
 def test_every_environment_name_of_ours_is_a_setting(objects: tuple[Object, ...]) -> None:
     known = {f"FANFOLD_{name.upper()}" for name in Settings.model_fields}
-    for name, each, container in containers(objects):
-        if each.is_ours:
+    for name, resource, container in containers(objects):
+        if resource.is_ours:
             assert environment(objects, container).keys() <= known, name
 
 
 def test_every_container_of_ours_starts_with_settings_that_are_whole(
     objects: tuple[Object, ...],
 ) -> None:
-    for name, each, container in containers(objects):
-        if each.is_ours:
+    for name, resource, container in containers(objects):
+        if resource.is_ours:
             settings = _settings(objects, container)
             mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
             files = [
@@ -216,11 +220,11 @@ def _settings(objects: tuple[Object, ...], container: Object) -> Settings:
     return Settings(**values)
 
 
-def test_every_container_of_ours_is_told_a_command_that_exists(
+def test_every_container_of_ours_runs_a_command_that_exists(
     objects: tuple[Object, ...],
 ) -> None:
-    for name, each, container in containers(objects):
-        if each.is_ours:
+    for name, resource, container in containers(objects):
+        if resource.is_ours:
             # The image's entry point is `fanfold`.
             assert "command" not in container, name
             command: Any = typer.main.get_command(command_line.app)
@@ -233,8 +237,8 @@ def test_every_container_of_ours_is_told_a_command_that_exists(
 def test_every_secret_and_every_key_that_is_used_is_provided(objects: tuple[Object, ...]) -> None:
     secrets = provided_secrets(objects)
     maps = {
-        each["metadata"]["name"]: each.get("data", {}).keys()
-        for each in of_kind(objects, "ConfigMap")
+        config_map["metadata"]["name"]: config_map.get("data", {}).keys()
+        for config_map in of_kind(objects, "ConfigMap")
     }
     for kind, name, key in references(objects):
         provided = secrets if kind == "Secret" else maps
@@ -245,32 +249,34 @@ def test_every_secret_and_every_key_that_is_used_is_provided(objects: tuple[Obje
 def test_every_volume_that_is_mounted_is_there_and_none_is_left_over(
     objects: tuple[Object, ...],
 ) -> None:
-    for each in workloads(objects):
+    for resource in workloads(objects):
         # Labels in a claim's template change with the version, and the template can't.
-        assert "volumeClaimTemplates" not in each.spec
-        volumes = {volume["name"] for volume in each.pod["volumes"]}
+        assert "volumeClaimTemplates" not in resource.spec
+        volumes = {volume["name"] for volume in resource.pod["volumes"]}
         mounted = {
-            mount["name"] for container in each.containers for mount in container["volumeMounts"]
+            mount["name"]
+            for container in resource.containers
+            for mount in container["volumeMounts"]
         }
-        assert mounted == volumes, str(each)
+        assert mounted == volumes, str(resource)
 
 
 def test_a_private_key_is_read_by_nobody_else(objects: tuple[Object, ...]) -> None:
-    for each in workloads(objects):
-        for volume in each.pod["volumes"]:
+    for resource in workloads(objects):
+        for volume in resource.pod["volumes"]:
             keys = {item["key"] for item in volume.get("secret", {}).get("items", ())}
             if "user.key" in keys:
-                assert volume["secret"]["defaultMode"] == 0o440, str(each)
-                assert each.pod["securityContext"]["fsGroup"] > 0, str(each)
+                assert volume["secret"]["defaultMode"] == 0o440, str(resource)
+                assert resource.pod["securityContext"]["fsGroup"] > 0, str(resource)
 
 
 def test_images_labels_and_the_package_are_of_one_version(objects: tuple[Object, ...]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for name, each, container in containers(objects):
+    for name, resource, container in containers(objects):
         image, _, tag = container["image"].rpartition(":")
         if image.endswith("fanfold/fanfold"):
             assert tag == version, name
-            assert each.labels["app.kubernetes.io/version"] == version, name
+            assert resource.labels["app.kubernetes.io/version"] == version, name
         # Pinned: what runs today is what runs tomorrow.
         assert re.fullmatch(r"\d+\.\d+\.\d+", tag), name
         assert container["imagePullPolicy"] == "IfNotPresent", name
@@ -280,35 +286,38 @@ def test_what_an_autoscaler_owns_is_not_set_by_an_apply() -> None:
     objects = rendered("prod")
     owners = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
     targets = [
-        (each["spec"]["scaleTargetRef"]["kind"], each["spec"]["scaleTargetRef"]["name"])
-        for each in owners
+        (owner["spec"]["scaleTargetRef"]["kind"], owner["spec"]["scaleTargetRef"]["name"])
+        for owner in owners
     ]
     # One owner each: two would fight.
     assert sorted(name for _, name in targets) == sorted(SERVICES)
     for kind, name in targets:
         assert "replicas" not in named(objects, kind, name)["spec"]
-    for each in of_kind(objects, "HorizontalPodAutoscaler"):
-        assert each["spec"]["minReplicas"] >= 3
+    for autoscaler in of_kind(objects, "HorizontalPodAutoscaler"):
+        assert autoscaler["spec"]["minReplicas"] >= 3
 
 
 def test_a_rollout_of_an_api_never_takes_one_away_before_another_is_ready(
     objects: tuple[Object, ...],
 ) -> None:
-    for each in workloads(objects):
-        if each.kind == "Deployment" and each.is_service:
-            assert each.spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-            assert each.spec["minReadySeconds"] > 0
+    for resource in workloads(objects):
+        if resource.kind == "Deployment" and resource.is_service:
+            assert resource.spec["strategy"]["rollingUpdate"] == {
+                "maxSurge": 1,
+                "maxUnavailable": 0,
+            }
+            assert resource.spec["minReadySeconds"] > 0
 
 
 def test_a_job_is_safe_to_repeat_and_ends(objects: tuple[Object, ...]) -> None:
     prepare = workload(objects, "prepare")
     assert prepare.spec["ttlSecondsAfterFinished"] > 0
     assert prepare.spec["activeDeadlineSeconds"] > 0
-    steps = [each["args"][:2] for each in prepare.containers]
+    steps = [container["args"][:2] for container in prepare.containers]
     assert steps == [["schema", "migrate"], ["schema", "grant"], ["topics", "apply"]]
-    for each in of_kind(objects, "CronJob"):
-        assert each["spec"]["concurrencyPolicy"] == "Forbid"
-        assert each["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
+    for cron_job in of_kind(objects, "CronJob"):
+        assert cron_job["spec"]["concurrencyPolicy"] == "Forbid"
+        assert cron_job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
 
 
 def test_the_manifests_name_the_kubernetes_that_they_are_checked_against() -> None:

@@ -21,9 +21,9 @@ CLUSTER_SCOPED = {"Namespace"}
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_object_is_valid_by_the_schema_of_its_kind(overlay: str) -> None:
     assert {
-        f"{each['kind']} {each['metadata']['name']}": errors
-        for each in rendered(overlay)
-        if (errors := errors_of(each))
+        f"{manifest['kind']} {manifest['metadata']['name']}": errors
+        for manifest in rendered(overlay)
+        if (errors := errors_of(manifest))
     } == {}
 
 
@@ -59,12 +59,14 @@ def test_a_mistake_in_any_kind_is_seen(
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_everything_is_in_one_namespace_and_nothing_is_there_twice(overlay: str) -> None:
     objects = rendered(overlay)
-    (namespace,) = (each["metadata"]["name"] for each in of_kind(objects, "Namespace"))
+    (namespace,) = (namespace["metadata"]["name"] for namespace in of_kind(objects, "Namespace"))
 
     assert {
-        each["metadata"]["namespace"] for each in objects if each["kind"] not in CLUSTER_SCOPED
+        manifest["metadata"]["namespace"]
+        for manifest in objects
+        if manifest["kind"] not in CLUSTER_SCOPED
     } == {namespace}
-    names = Counter((each["kind"], each["metadata"]["name"]) for each in objects)
+    names = Counter((manifest["kind"], manifest["metadata"]["name"]) for manifest in objects)
     assert [name for name, count in names.items() if count > 1] == []
 
 
@@ -72,7 +74,7 @@ def test_everything_is_in_one_namespace_and_nothing_is_there_twice(overlay: str)
     "components",
     [
         (),
-        *((each,) for each in COMPONENTS),
+        *((component,) for component in COMPONENTS),
         *itertools.combinations(COMPONENTS, len(COMPONENTS) - 1),
     ],
     ids="+".join,
@@ -85,7 +87,9 @@ def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path:
 
     objects = build(tmp_path)
 
-    assert {each["kind"]: errors for each in objects if (errors := errors_of(each))} == {}
+    assert {
+        manifest["kind"]: errors for manifest in objects if (errors := errors_of(manifest))
+    } == {}
     assert len(of_kind(objects, "Deployment")) == 3 + ("cassandra" in components)
 
 

@@ -105,9 +105,9 @@ def test_every_object_belongs_to_one_step(overlay: str) -> None:
     objects = rendered(overlay)
     steps = {
         stage: {
-            (each["kind"], each["metadata"]["name"])
-            for each in objects
-            if each["metadata"].get("labels", {}).get("fanfold.io/stage") == stage
+            (manifest["kind"], manifest["metadata"]["name"])
+            for manifest in objects
+            if manifest["metadata"].get("labels", {}).get("fanfold.io/stage") == stage
         }
         for stage in ("prepare", "serve")
     }
@@ -128,7 +128,7 @@ def test_the_secrets_are_made_once(tmp_path: Path) -> None:
     first, second = cluster.run("k8s_secrets", "fanfold"), cluster.run("k8s_secrets", "fanfold")
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert {each["metadata"]["name"]: set(each["stringData"]) for each in cluster.made} == (
+    assert {secret["metadata"]["name"]: set(secret["stringData"]) for secret in cluster.made} == (
         made_by_script()
     )
     assert first.stdout.count("created ") == len(made_by_script())
@@ -139,10 +139,10 @@ def test_a_password_is_long_its_own_and_not_an_argument(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     cluster.run("k8s_secrets", "fanfold")
 
-    passwords = [each["stringData"]["password"] for each in cluster.made]
+    passwords = [secret["stringData"]["password"] for secret in cluster.made]
     assert min(map(len, passwords)) >= 32
     assert len(set(passwords)) == len(passwords)
-    assert [each for each in cluster.made if errors_of(each)] == []
+    assert [secret for secret in cluster.made if errors_of(secret)] == []
     assert not [word for word in passwords if any(word in line for line in cluster.log)]
 
 
@@ -150,17 +150,17 @@ def test_a_role_has_the_name_that_it_is_granted_under(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     cluster.run("k8s_secrets", "fanfold")
 
-    for each in cluster.made:
-        name = each["metadata"]["name"]
+    for secret in cluster.made:
+        name = secret["metadata"]["name"]
         if name.endswith("-cassandra"):
             role = name.removesuffix("-cassandra").replace("-", "_")
-            assert each["stringData"]["username"] == role
+            assert secret["stringData"]["username"] == role
 
 
-def test_engines_are_told_from_services_by_a_label() -> None:
+def test_a_label_distinguishes_engines_from_services() -> None:
     """The overlays patch services by it."""
-    for each in of_kind(rendered("prod"), "Deployment", "StatefulSet"):
-        labels = each["metadata"]["labels"]
+    for manifest in of_kind(rendered("prod"), "Deployment", "StatefulSet"):
+        labels = manifest["metadata"]["labels"]
         engine = selects({"app.kubernetes.io/component": "engine"}, labels)
         assert engine != (labels.get("fanfold.io/stage") == "serve")
 

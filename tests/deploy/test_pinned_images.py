@@ -34,13 +34,13 @@ CRANE = "#!/bin/sh\necho sha256:$(printf '%s' \"$2\" | sha256sum | cut -c1-64)\n
 def images_of_others() -> set[str]:
     compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"].values()
     dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text()
-    found = {each["image"] for each in compose}
+    found = {service["image"] for service in compose}
     found |= set(re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE))
     for overlay in ("dev", "prod"):
         found |= {
             container["image"]
-            for each in workloads(rendered(overlay))
-            for container in each.containers
+            for resource in workloads(rendered(overlay))
+            for container in resource.containers
         }
     return {image for image in found if "fanfold/fanfold" not in image}
 

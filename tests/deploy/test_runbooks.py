@@ -286,7 +286,7 @@ def exists(kind: str, name: str) -> bool:
         return True  # made by the line before it
     if kind == "persistentvolumeclaim":
         return name.removeprefix("server-data-") in cassandra_pods()
-    return name in {each["metadata"]["name"] for each in of_kind(objects(), KINDS[kind])}
+    return name in {manifest["metadata"]["name"] for manifest in of_kind(objects(), KINDS[kind])}
 
 
 def selected(selector: str) -> bool:

@@ -26,7 +26,7 @@ async def ask(stack: Stack, method: str, path: str, actor: str, **kwargs: Any) -
 
 
 @pytest.mark.timeout(200)
-async def test_who_leaves_is_gone_for_readers_and_from_every_count(stack: Stack) -> None:
+async def test_a_user_who_leaves_is_gone_for_viewers_and_from_every_count(stack: Stack) -> None:
     for name in ("alice", *FANS, *IDOLS):
         await ask(stack, "PUT", f"/users/{name}", name, json={"display_name": name.title()})
     pushed = await ask(stack, "POST", "/posts", "alice", json={"content": "to few"})

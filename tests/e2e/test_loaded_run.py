@@ -31,9 +31,9 @@ async def test_everything_equals_the_oracle_after_a_loaded_run(stack: Stack) -> 
     assert compared.items > 1_000, "an empty run proves nothing"
     assert compared.likes > 100
     assert compared.sources == {"push", "pull"}
-    assert {each for each, looks in run.looks.items() if looks > 3} >= LOOKS
+    assert {look for look, looks in run.looks.items() if looks > 3} >= LOOKS
     assert run.reconnected == 3
     assert set(oracle.told) == set(oracle.crossings)
-    sides = [each.delivery for each in oracle.crossings if each.author_id == run.star]
+    sides = [crossing.delivery for crossing in oracle.crossings if crossing.author_id == run.star]
     assert sides == ["pull", "push", "pull", "push", "pull"]
     assert len(oracle.awakenings) >= load.sleepers

@@ -17,7 +17,7 @@ def stack_settings() -> dict[str, float]:
     return {"pull_threshold": 3, "overlap_s": 0}
 
 
-async def test_whom_one_mutes_or_blocks_leaves_the_feed_and_returns_at_once(stack: Stack) -> None:
+async def test_a_muted_or_blocked_author_leaves_the_feed_and_returns_at_once(stack: Stack) -> None:
     """Bob is pushed and Star is pulled. Each read names the write before it, and waits for nothing else."""
     api = stack.api
     for user in USERS:

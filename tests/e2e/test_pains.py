@@ -77,7 +77,7 @@ async def test_an_empty_feed_says_that_it_is_whole(stack: Stack) -> None:
 
 @embedded
 @pytest.mark.parametrize("end", ["following", "muted", "blocked"])
-async def test_whoever_is_hidden_takes_no_place_in_a_feed(stack: Stack, end: str) -> None:
+async def test_a_hidden_author_takes_no_place_in_a_feed(stack: Stack, end: str) -> None:
     """The depth is of what is shown, not of what was once delivered."""
     await a_network(stack, "alice", "bob", "loud", follows=[("alice", "bob"), ("alice", "loud")])
     bobs = [await a_post(stack, "bob") for _ in range(25)]
@@ -161,9 +161,9 @@ async def test_posts_of_one_millisecond_and_posts_that_come_late_have_their_plac
         await stack.quiet()
 
     await arrive(same)
-    await shows(stack, "alice", [str(each) for each in sorted(same, reverse=True)])
+    await shows(stack, "alice", [str(post_id) for post_id in sorted(same, reverse=True)])
     await arrive(late)
-    expected = [str(each) for each in sorted([*same, *late], reverse=True)]
+    expected = [str(post_id) for post_id in sorted([*same, *late], reverse=True)]
     for limit in (1, 2, 5, 100):
         await shows(stack, "alice", expected, limit=limit)
 

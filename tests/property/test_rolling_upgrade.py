@@ -88,12 +88,12 @@ async def lived_through(pipeline: Pipeline, history: Sequence[Any]) -> list[Even
     workers: dict[str, Any] = {"newer": newer, "older": Older(newer)}
     happened: list[Event] = [*POSTS]
     await pipeline.append(*POSTS)
-    for each in history:
-        if isinstance(each, Event):
-            await pipeline.append(each)
-            happened.append(each)
+    for step in history:
+        if isinstance(step, Event):
+            await pipeline.append(step)
+            happened.append(step)
         else:
-            who, topic, limit = each
+            who, topic, limit = step
             await pipeline.step(workers[who], topic, limit=limit)
     # The older one takes all that is left: as late as a rollout can be.
     for topic in TOPICS:
@@ -116,7 +116,9 @@ def last(happened: Sequence[Event], *kinds: str) -> dict[tuple[str, ...], str]:
 
 @examples(40)
 @given(histories)
-def test_what_the_older_one_could_not_read_is_as_if_it_had_been_read(history: list[Any]) -> None:
+def test_events_unreadable_to_the_older_version_end_as_if_it_had_read_them(
+    history: list[Any],
+) -> None:
     asyncio.run(_check(history))
 
 
@@ -127,7 +129,7 @@ async def _check(history: list[Any]) -> None:
         await replay(pipeline.log, pipeline.clock, Chosen(), Replayed(), again=False, dry_run=False)
         await pipeline.drain()
 
-        states = {each.state for each in await read_letters(pipeline.log, pipeline.clock)}
+        states = {letter.state for letter in await read_letters(pipeline.log, pipeline.clock)}
         assert states <= {State.REPLAYED, State.OVERTAKEN}
         await _tables_show(pipeline, happened)
         # Once more changes nothing.
@@ -164,8 +166,8 @@ async def _tables_show(pipeline: Pipeline, happened: Sequence[Event]) -> None:
         assert mute is not None
         assert mute.active == (kind == "UserMuted")
     for (user, other), kind in last(happened, "UserBlocked", "UserUnblocked").items():
-        mine = [each for each in await stores.ties.blocks_between(user, other) if each.mine]
-        assert [each.active for each in mine] == [kind == "UserBlocked"]
+        mine = [block for block in await stores.ties.blocks_between(user, other) if block.mine]
+        assert [block.active for block in mine] == [kind == "UserBlocked"]
     liked = last(happened, "PostLiked", "PostUnliked")
     for post in POSTS:
         fans = {

@@ -26,7 +26,7 @@ async def test_two_operators_at_once_apply_each_migration_once_and_a_third_has_n
     settings = settings_for(engines)
     done = await asyncio.gather(migrate(settings), migrate(settings))
     applied = [line for lines in done for line in lines if line.startswith("applied")]
-    assert sorted(applied) == [f"applied {each.name}" for each in load_migrations()]
+    assert sorted(applied) == [f"applied {migration.name}" for migration in load_migrations()]
     assert await migrate(settings) == [f"keyspace {settings.cassandra_keyspace} is up to date"]
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
         await stores.ping()
@@ -66,7 +66,9 @@ async def test_a_keyspace_that_is_no_name_is_refused(engines: RealEngines) -> No
         await migrate(settings_for(engines, cassandra_keyspace="x; DROP KEYSPACE system"))
 
 
-async def test_without_cassandra_an_operator_is_told_so(engines: RealEngines) -> None:
+async def test_without_cassandra_an_operator_gets_an_error_that_says_so(
+    engines: RealEngines,
+) -> None:
     with pytest.raises(Unavailable, match="Cassandra"):
         await migrate(settings_for(engines, cassandra_port=1))
 

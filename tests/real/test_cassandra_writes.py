@@ -77,7 +77,7 @@ async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -
         assert await stores.follows.followers(bob, FollowerBucket(0, 0)) == edges
 
 
-async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
+async def test_answered_statements_are_released(engines: RealEngines) -> None:
     """Not when its timeout would have passed, nor when the garbage collector comes: memory would grow with speed."""
     settings = await migrated(engines)
     bob, readers = fresh("bob"), [fresh("r") for _ in range(300)]
@@ -100,4 +100,4 @@ async def test_what_is_answered_is_let_go_of(engines: RealEngines) -> None:
 
 def statements_held() -> int:
     # `type`, because `isinstance` asks a weak proxy for what is gone.
-    return sum(issubclass(type(each), ResponseFuture) for each in gc.get_objects())
+    return sum(issubclass(type(held), ResponseFuture) for held in gc.get_objects())

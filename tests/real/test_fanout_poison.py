@@ -88,7 +88,7 @@ async def dead_letters(settings: Settings, count: int) -> list[Letter]:
     return letters
 
 
-async def test_poison_is_buried_with_its_origin_and_its_neighbours_are_handled(
+async def test_poison_is_dead_lettered_with_its_origin_and_its_neighbours_are_handled(
     engines: RealEngines, tmp_path: Path
 ) -> None:
     settings = await prepared(settings_for(engines))

@@ -328,7 +328,7 @@ async def test_granting_again_changes_nothing_and_an_unknown_role_is_refused_by_
         await grant(superuser, read=["nobody_of_that_name"], write=[])
 
 
-async def test_what_is_no_longer_asked_for_is_revoked(cluster: Cluster) -> None:
+async def test_rights_no_longer_wanted_are_revoked(cluster: Cluster) -> None:
     superuser = cluster.settings("prepare-kafka", "cassandra")
     async with operator_session(superuser, keyspace="fanfold") as cql:
         await cql.run("CREATE ROLE IF NOT EXISTS formerly_trusted")

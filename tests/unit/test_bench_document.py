@@ -20,7 +20,7 @@ def test_the_tables_are_those_of_the_committed_sample() -> None:
 def test_the_document_has_a_place_for_every_section() -> None:
     sample = json.loads(SAMPLE.read_text())
     assert not sample["quick"], "a smoke run's figures mean nothing"
-    assert {each["section"] for each in sample["sections"]} <= set(SECTIONS)
+    assert {section["section"] for section in sample["sections"]} <= set(SECTIONS)
     assert set(re.findall(r"^<!-- bench (\w) -->$", DOCUMENT.read_text(), re.MULTILINE)) == set(
         SECTIONS
     )

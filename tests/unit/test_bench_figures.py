@@ -39,7 +39,7 @@ def test_nothing_measured_is_no_figure() -> None:
 
 
 def test_small_numbers_keep_three_digits() -> None:
-    assert [number(each) for each in (0.012345, 9.876, 99.94, 123.4)] == [
+    assert [number(value) for value in (0.012345, 9.876, 99.94, 123.4)] == [
         "0.0123",
         "9.88",
         "99.9",
@@ -54,7 +54,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
-    values = [float(each) for each in range(1, 101)]
+    values = [float(value) for value in range(1, 101)]
     assert [percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
     assert percentile([7.0], 0.99) == 7
 
@@ -117,7 +117,7 @@ def test_token_ranges_cover_the_ring_once(pieces: int) -> None:
 
 def test_seeded_edges_lie_where_a_growing_audience_would_have_put_them() -> None:
     settings = Settings(bucket_followers=2)
-    seeded = list(edges([f"u{each}" for each in range(40)], settings, since_ms=1))
+    seeded = list(edges([f"u{n}" for n in range(40)], settings, since_ms=1))
     assert [edge.generation for edge in seeded].count(0) == 2
     assert [edge.generation for edge in seeded].count(1) == 30
     assert [edge.generation for edge in seeded].count(2) == 8

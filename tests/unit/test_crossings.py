@@ -167,7 +167,7 @@ async def test_after_a_crash_anywhere_in_a_review_its_crossing_is_there_under_on
 
 
 @pytest.mark.parametrize("follow_first", [True, False])
-async def test_what_is_counted_between_a_review_and_its_crossing_has_been_decided_already(
+async def test_counts_between_a_review_and_its_crossing_are_already_decided(
     follow_first: bool,
 ) -> None:
     """Whatever that crossing says, the last one in the log has the delivery of the row."""

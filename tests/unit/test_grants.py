@@ -34,7 +34,7 @@ def test_a_role_may_write_the_tables_that_it_is_named_with_and_read_all() -> Non
     }
 
 
-def test_what_is_held_and_not_asked_for_is_surplus_wherever_it_covers_the_keyspace() -> None:
+def test_unwanted_rights_are_surplus_wherever_they_cover_the_keyspace() -> None:
     held = {
         "data": {"ALTER"},
         "data/fanfold": {"SELECT", "MODIFY"},

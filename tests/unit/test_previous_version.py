@@ -33,7 +33,7 @@ def test_the_fixture_is_of_another_version() -> None:
     assert SCHEMAS.keys() < event_schemas().keys()
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda each: each["headers"]["ce_type"])
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["headers"]["ce_type"])
 def test_what_the_previous_version_wrote_is_read_as_it_was_meant(record: dict[str, Any]) -> None:
     headers = {name: text.encode() for name, text in record["headers"].items()}
 
@@ -47,12 +47,14 @@ def test_what_the_previous_version_wrote_is_read_as_it_was_meant(record: dict[st
 
 @pytest.mark.parametrize(
     "event",
-    [each for each in EXAMPLES if each.type_name() in types_known()],
-    ids=lambda each: type(each).__name__,
+    [example for example in EXAMPLES if example.type_name() in types_known()],
+    ids=lambda example: type(example).__name__,
 )
 def test_what_this_version_writes_fits_the_previous_one(event: Event) -> None:
     """Its fields are all there, and of its types; it ignores the others."""
-    schema = next(each for each in SCHEMAS.values() if each["title"] == type(event).__name__)
+    schema = next(
+        declared for declared in SCHEMAS.values() if declared["title"] == type(event).__name__
+    )
     wire = events.encode(event, source="test", now_ms=0)
     jsonschema.validate(orjson.loads(wire.value), schema)
     assert "additionalProperties" not in schema
@@ -67,11 +69,11 @@ def test_an_event_only_ever_gets_fields_that_may_be_absent(name: str) -> None:
 
 def test_the_migrations_that_were_released_are_untouched_and_come_first() -> None:
     released: dict[str, str] = previous("migrations")
-    today = {each.name: each.checksum for each in load_migrations()}
+    today = {migration.name: migration.checksum for migration in load_migrations()}
     assert list(today.items())[: len(released)] == sorted(released.items())
 
 
-@pytest.mark.parametrize("migration", load_migrations(), ids=lambda each: each.name)
+@pytest.mark.parametrize("migration", load_migrations(), ids=lambda migration: migration.name)
 def test_a_migration_only_adds(migration: Any) -> None:
     """A version that is still running is never in the way of it, nor it in that version's. What goes, goes a release later."""
     for statement in migration.statements:

@@ -165,7 +165,7 @@ def test_every_tool_of_go_has_a_version() -> None:
     assert "@latest" not in script
 
 
-def test_what_could_not_be_compared_with_advisories_is_no_pass() -> None:
+def test_packages_not_compared_with_advisories_do_not_pass() -> None:
     clean = {"name": "a", "version": "1", "vulns": []}
     unknown = {"name": "b", "skip_reason": "not found"}
     bad = {"name": "c", "version": "2", "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"]}]}
