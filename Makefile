@@ -59,7 +59,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 
 check: static ## Run the fast part of the tests: no Java, no Docker, under a minute
 	@echo "==> fast tests, on the embedded adapters"
-	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real" $(FAST_TIERS)
+	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow" $(FAST_TIERS)
 
 audit: $(TEST) ## Compare the locked packages with published advisories; look for secrets, licences and missing hashes
 	@$(PY) -m pytest --quiet tests/unit/test_supply.py tests/unit/test_jars.py tests/api/test_documentation.py

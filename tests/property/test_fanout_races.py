@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,7 @@ def orders(steps: int) -> Iterator[tuple[str, ...]]:
         yield tuple(POSTS if n in posts else GRAPH for n in range(2 * steps))
 
 
+@pytest.mark.slow
 async def test_a_follower_who_is_added_during_a_fan_out_gets_the_post_in_every_order() -> None:
     tried: set[tuple[str, ...]] = set()
     async with a_pipeline() as pipeline:

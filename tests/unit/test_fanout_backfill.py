@@ -146,6 +146,7 @@ async def test_a_follow_that_ends_between_two_steps_is_left_out_of_the_next(
         assert not await materialised(pipeline, "bob")
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_between_steps_and_toggles_leaves_the_last_follow_whole() -> None:
     """Whatever is left out, the follow that lasts is marked, and only with all of its posts."""
     toggles: list[Event] = [a_follow("bob"), an_unfollow("bob"), a_follow("bob"), a_follow("carl")]

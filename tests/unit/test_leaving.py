@@ -125,7 +125,9 @@ async def longest_append(pipeline: Pipeline, event: Event) -> int:
     return longest
 
 
-@pytest.mark.parametrize("take_events", [1, 5, 200])
+@pytest.mark.parametrize(
+    "take_events", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5)), 200]
+)
 async def test_a_worker_that_dies_anywhere_ends_all_follows_in_the_end(
     take_events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

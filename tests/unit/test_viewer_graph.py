@@ -57,6 +57,7 @@ async def test_a_viewer_graph_reads_no_block_suffered_from_a_user_who_is_not_fol
     assert list(rows.blocks) == [("f000001", False)]
 
 
+@pytest.mark.slow
 async def test_the_worst_user_allowed_holds_the_event_loop_no_longer_than_20_ms(
     stores: Stores,
 ) -> None:
@@ -85,6 +86,7 @@ async def test_the_worst_user_allowed_holds_the_event_loop_no_longer_than_20_ms(
     assert await longest_step_s(export_all) < LONGEST_S
 
 
+@pytest.mark.slow
 async def test_the_first_feed_of_the_worst_user_has_no_long_step_either() -> None:
     world = World()
     await write_follows(world.stores, MOST, ended=INACTIVE)
