@@ -47,7 +47,7 @@ def poison() -> list[Raw]:
     selfish = b'{"follower_id": "alice", "followee_id": "alice", ' + times + b"}"
     typed = b'{"follower_id": 7, "followee_id": ["alice"], ' + times + b"}"
     # As large as the log takes, so that the letter is larger than that.
-    large = b'{"follower_id": "eve", "padding": "' + b"x" * (2**20 - 600) + b'"}'
+    large = b'{"follower_id": "eve", "padding": "' + b"x" * (2**20 - 450) + b'"}'
     return [
         good._replace(value=b"{", why="Undecodable"),
         good._replace(value=b"\xff\xfe\x00", why="Undecodable"),

@@ -129,7 +129,11 @@ class _Producer:
         kafka._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
 
     async def close(self) -> None:
-        """Close the connections of a dropped producer."""
+        """Close the connections of a dropped producer, those included that its tasks were opening."""
+        sender = self.kafka._sender.sender_task  # noqa: SLF001
+        cancelled = {*self._requests, *((sender,) if sender is not None else ())}
+        if cancelled:
+            await asyncio.wait(cancelled, timeout=_STOP_S)
         await self.kafka.client.close()
 
     async def finish(self) -> None:
