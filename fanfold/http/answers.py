@@ -89,7 +89,9 @@ class KnownHosts:
                 scope, receive, send
             )
         elif sent and not self._knows(sent[0]):
-            problem = Misdirected("Ask by a name in FANFOLD_ALLOWED_HOSTS.")
+            problem = Misdirected(
+                "Ask by a name of this server, such as 127.0.0.1 or localhost; its operator adds names by FANFOLD_ALLOWED_HOSTS."
+            )
             await problem_response(problem)(scope, receive, send)
         else:
             await self.app(scope, receive, send)

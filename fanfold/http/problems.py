@@ -234,6 +234,9 @@ _BY_TYPE = {
     "model_attributes_type": "Send a JSON object.",
     "dict_type": "Send a JSON object.",
     "string_unicode": "Send text without lone surrogates.",
+    "string_type": "Send text, in quotes.",
+    "string_too_short": "Write something: it is empty.",
+    "bool_parsing": "Send true or false.",
 }
 _PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -249,11 +252,17 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     return Invalid("Change what `errors` lists.", errors=errors)
 
 
+def _choices(found: Mapping[str, Any]) -> str | None:
+    """For a parameter of which only some words are known."""
+    return f"Send {found['ctx']['expected']}." if found["type"] == "literal_error" else None
+
+
 def _what_to_change(found: Mapping[str, Any]) -> WhatToChange:
     where, *path = found["loc"]
     kind = found["type"]
     detail = (
-        _BY_PATTERN.get(str(found.get("ctx", {}).get("pattern")))
+        _choices(found)
+        or _BY_PATTERN.get(str(found.get("ctx", {}).get("pattern")))
         or _BY_TYPE.get(kind)
         or str(found["msg"]).removeprefix("Value error, ")
     )

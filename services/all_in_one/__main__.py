@@ -100,14 +100,19 @@ def _show(system: System, settings: Settings, took_s: float, commands: list[str]
     urls.add_row("metrics", f"{shown}/metrics")
     console.print(urls)
     console.print(
-        f"\n{demo.NAMES['bob']} has {demo.BOB_FOLLOWERS:,} followers and is pushed; {demo.NAMES['nova']} has "
-        f"{demo.NOVA_FOLLOWERS:,} and is pulled (the demo's threshold is {settings.pull_threshold:,}).\n"
+        f"\n{demo.NAMES['bob']} has {demo.BOB_FOLLOWERS:,} followers and is {_how(demo.BOB_FOLLOWERS, settings)}; "
+        f"{demo.NAMES['nova']} has {demo.NOVA_FOLLOWERS:,} and is {_how(demo.NOVA_FOLLOWERS, settings)} "
+        f"(the demo's threshold is {settings.pull_threshold:,}).\n"
         f"{demo.NAMES['alice']} follows both. Copy and paste:\n"
     )
     for line in commands:
         # Not wrapped: a command that is copied must be one line.
         console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print("\nCtrl-C stops it.")
+
+
+def _how(followers: int, settings: Settings) -> str:
+    return "pulled" if followers >= settings.pull_threshold else "pushed"
 
 
 async def _commands(system: System, settings: Settings) -> list[str]:

@@ -152,7 +152,13 @@ def _positions(headers: list[str]) -> list[Position]:
 
 
 def _since(since: str, viewer: str) -> UUID:
-    return UUID(since) if POST_ID.fullmatch(since) else newest_of(since, viewer=viewer)
+    if POST_ID.fullmatch(since):
+        return UUID(since)
+    try:
+        return newest_of(since, viewer=viewer)
+    except Invalid as error:
+        detail = "Send a post id, or a `next_cursor` of your own feed."
+        raise Invalid.at("query", "since", detail) from error
 
 
 def _json(answer: FeedPage | PostPage | NewPosts, missing: Sequence[SourceName] = ()) -> Response:

@@ -419,3 +419,12 @@ async def test_unknown_routes_and_methods_are_problems_too(api: WriteSide) -> No
     assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
     answer = await api("POST", "/openapi.json", json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_a_value_of_the_wrong_type_or_choice_is_explained_in_our_words(
+    api: WriteSide,
+) -> None:
+    wrong = await api("POST", "/posts", json={"content": 5})
+    empty = await api("PUT", "/users/alice", json={"display_name": ""})
+    details = [answer.json()["errors"][0]["detail"] for answer in (wrong, empty)]
+    assert details == ["Send text, in quotes.", "Write something: it is empty."]

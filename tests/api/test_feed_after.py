@@ -163,6 +163,8 @@ async def test_counting_stops_at_the_post(world: World, client: httpx2.AsyncClie
 async def test_since_is_a_post_or_a_cursor(client: httpx2.AsyncClient, since: str) -> None:
     answer = await client.get(f"{FEED}/new", params={"since": since}, headers=ALICE)
     assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["pointer"], "post id" in error["detail"]) == ("since", True)
 
 
 async def test_a_count_without_a_source_is_incomplete(
