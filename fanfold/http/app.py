@@ -35,7 +35,7 @@ from fanfold.http.problems import (
     problem_document,
     problem_response,
 )
-from fanfold.http.protocol import Bounds, bounded
+from fanfold.http.protocol import Bounds, server_config
 
 logger = logging.getLogger(__name__)
 
@@ -204,16 +204,10 @@ class _Server(uvicorn.Server):
 
 async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop. Raises `Fault` if it can't listen."""
-    config = uvicorn.Config(
+    config = server_config(
         Admission(KnownHosts(app, settings.known_hosts), most=settings.max_in_flight),
-        http=bounded(Bounds(connections=settings.max_connections)),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        # No route uses the client's address or scheme, so forwarding headers are not trusted either.
-        proxy_headers=False,
-        timeout_graceful_shutdown=_STOP_GRACE_S,
+        Bounds(connections=settings.max_connections),
+        stop_grace_s=_STOP_GRACE_S,
     )
     async with metrics_port(settings):
         sockets = listen(settings.host, settings.port)

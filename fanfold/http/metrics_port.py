@@ -16,7 +16,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.answers import KnownHosts
 from fanfold.http.listen import close, listen
 from fanfold.http.metrics import exposition
-from fanfold.http.protocol import Bounds, bounded
+from fanfold.http.protocol import Bounds, server_config
 
 _MOST_SCRAPERS = 20
 _STOP_GRACE_S = 2
@@ -30,15 +30,10 @@ async def metrics_port(settings: Settings) -> AsyncIterator[None]:
         return
     choose_port = "FANFOLD_METRICS_PORT=…"
     sockets = listen(settings.host, settings.metrics_port, choose_port=choose_port)
-    config = uvicorn.Config(
+    config = server_config(
         KnownHosts(Starlette(routes=[Route("/metrics", _metrics)]), settings.known_hosts),
-        http=bounded(Bounds(connections=_MOST_SCRAPERS)),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_STOP_GRACE_S,
+        Bounds(connections=_MOST_SCRAPERS),
+        stop_grace_s=_STOP_GRACE_S,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=list(sockets)), name="metrics")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from fanfold.http.protocol import BoundedProtocol, Bounds
+from fanfold.http.protocol import Bounds
+from tests.support.served import listening
 
 QUICK = Bounds(head_s=0.3, body_s=0.3, unread_s=0.3, connections=20)
 
@@ -66,19 +66,8 @@ async def a_server(bounds: Bounds) -> AsyncIterator[Served]:
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
         await send({"type": "http.response.body", "body": b"ok " + body})
 
-    protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
-    config = uvicorn.Config(
-        app, port=0, http=protocol, access_log=False, log_config=None, lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - it has no event
-        await asyncio.sleep(0.01)
-    try:
-        yield Served(server.servers[0].sockets[0].getsockname()[1], seen)
-    finally:
-        server.should_exit = True
-        await serving
+    async with listening(app, bounds) as port:
+        yield Served(port, seen)
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from fanfold.core.errors import Unavailable
-from fanfold.core.ports import Stores
 from tests.support.clock import ManualClock
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
-from tests.support.stores import fresh, migrated, stores_in_cassandra
+from tests.support.stores import answers, fresh, migrated, stores_in_cassandra
 
 pytestmark = pytest.mark.real
 
@@ -61,14 +59,6 @@ async def relayed(address: str, node: tuple[str, int]) -> AsyncIterator[Relay]:
         yield relay
     finally:
         await relay.stop()
-
-
-async def answers(stores: Stores) -> bool:
-    try:
-        await stores.ping()
-    except Unavailable:
-        return False
-    return True
 
 
 async def test_a_node_is_found_again_under_its_name_when_its_address_changes(

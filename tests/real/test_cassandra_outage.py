@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.stores import (
     a_post_id,
     an_edge,
+    answers,
     fresh,
     migrated,
     stores_in_cassandra,
@@ -28,14 +29,6 @@ TIMEOUT_S = 2.0
 @pytest.fixture
 async def settings(engines: RealEngines) -> Settings:
     return (await migrated(engines)).model_copy(update={"cassandra_timeout_s": TIMEOUT_S})
-
-
-async def answers(stores: Stores) -> bool:
-    try:
-        await stores.ping()
-    except Unavailable:
-        return False
-    return True
 
 
 async def test_a_killed_cassandra_is_unavailable_in_time_and_serves_again_when_it_is_back(

@@ -18,8 +18,8 @@ import pytest
 
 from deploy.local.plan import ROOT
 from deploy.local.supervisor import Supervisor
-from tests.support.engines import chosen_source
 from tests.support.eventually import eventually
+from tests.support.jars import JARS
 from tests.support.local_system import LocalSystem, a_local_system
 
 pytestmark = pytest.mark.real
@@ -31,8 +31,8 @@ RETRIED = {409, 502, 503, 504}
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
-    if chosen_source() != "jars":
-        pytest.skip("`make up` starts the engines from their jars, and FANFOLD_ENGINES has others")
+    if not JARS.exists():
+        pytest.skip("`make up` starts the engines from their jars: `scripts/fetch_engines jars`")
     running = a_local_system(tmp_path_factory.mktemp("a system") / "of its own", workers=2)
     running.up()
     try:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
-import uvicorn
-from fastapi import FastAPI
 
 from fanfold.core.clock import SystemClock
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
+from tests.support.served import listening
 
 RawRecord = tuple[str, int, int, str, bytes]
 """(topic, partition, offset, ce_type, value), as the oracle takes it."""
@@ -108,38 +106,7 @@ async def embedded_stack(settings: Settings, path: Path) -> AsyncIterator[Embedd
     async with all_in_one(settings, clock=SystemClock(), path=path) as system:
         transport = httpx2.ASGITransport(app=system.app)
         async with (
-            listening(system.app) as url,
+            listening(system.app) as port,
             httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
         ):
-            yield EmbeddedStack(system, client, path, settings, url)
-
-
-class _Server(uvicorn.Server):
-    """Signals are for the process that runs the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def listening(app: FastAPI) -> AsyncIterator[str]:
-    """The URL of the application on a socket, in this loop: its transport in memory streams no answer."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            port=0,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    serving = asyncio.create_task(server.serve(), name="listening")
-    while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
+            yield EmbeddedStack(system, client, path, settings, f"http://127.0.0.1:{port}")

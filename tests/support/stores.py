@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from fanfold.adapters.memory import memory_stores
 from fanfold.core.clock import Clock
+from fanfold.core.errors import Unavailable
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import FollowerEdge, Stores
 from fanfold.core.settings import Settings
@@ -65,6 +66,15 @@ async def migrated(engines: RealEngines) -> Settings:
         await migrate(settings)
         _migrated[engines.cassandra_port] = settings
     return _migrated[engines.cassandra_port]
+
+
+async def answers(stores: Stores) -> bool:
+    """Whether the engine behind these stores answers now."""
+    try:
+        await stores.ping()
+    except Unavailable:
+        return False
+    return True
 
 
 def fresh(name: str) -> str:

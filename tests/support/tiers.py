@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -61,14 +62,17 @@ class Order:
 
 
 class Report:
-    """Heads each tier, and ends with what each took, summed over the processes; a skip without a reason fails."""
+    """Heads each tier, and ends with what each took, summed over the processes.
+
+    A skip without a reason fails; in CI every skip does, because it would hide an engine or a tool that is missing.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.sizes: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.current = ""
-        self.silent_skips: list[str] = []
+        self.refused_skips: list[str] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._count(item.nodeid for item in session.items)
@@ -105,16 +109,20 @@ class Report:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[tier_of(report.nodeid)] += report.duration
-        if report.skipped and not hasattr(report, "wasxfail") and not _reason(report):
-            self.silent_skips.append(report.nodeid)
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = _reason(report)
+            if not reason:
+                self.refused_skips.append(f"SKIPPED WITHOUT A REASON: {report.nodeid}")
+            elif os.getenv("CI"):
+                self.refused_skips.append(f"SKIPPED IN CI: {report.nodeid}: {reason}")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.silent_skips and session.exitstatus == pytest.ExitCode.OK:
+        if self.refused_skips and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for nodeid in self.silent_skips:
-            terminalreporter.write_line(f"SKIPPED WITHOUT A REASON: {nodeid}", red=True)
+        for refused in self.refused_skips:
+            terminalreporter.write_line(refused, red=True)
         terminalreporter.write_sep("-", "tiers")
         for tier in TIERS:
             if self.sizes[tier]:

@@ -11,13 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from fanfold.http.admission import REFUSED, Admission
-from fanfold.http.protocol import Bounds, bounded
 from tests.support.open_loop import a_request
 from tests.support.overload import Overload, overload
+from tests.support.served import listening
 
 MOST = 8
 SERVICE_S = 0.005
@@ -173,23 +172,8 @@ async def a_busy_server(most: int) -> AsyncIterator[int]:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(
-        Admission(app, most=most),
-        port=0,
-        http=bounded(Bounds()),
-        access_log=False,
-        log_config=None,
-        lifespan="off",
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - it has no event
-        await asyncio.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await serving
+    async with listening(Admission(app, most=most)) as port:
+        yield port
 
 
 @pytest.mark.slow

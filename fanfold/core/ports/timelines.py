@@ -47,7 +47,7 @@ class Timelines(Protocol):
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:
-        """A user's timeline, newest first. It may hold posts of authors whom the user no longer follows."""
+        """A user's timeline, newest first. Posts by authors that the user has unfollowed may still be in it."""
 
     async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
         """Store a celebrity's post, then raise the author's `Pulled`: a reader that sees the new version sees the post."""

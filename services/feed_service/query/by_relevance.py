@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
-from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Post
 from feed_service.candidates import Candidate
 from feed_service.query.cursor import RankingCursor
@@ -96,7 +95,7 @@ def _ranked(
         post = hydrated.post
         return relevance(
             rule,
-            age_ms=now_ms - created_at_ms(post.post_id),
+            age_ms=now_ms - post.created_at_ms,
             like_count=post.like_count,
             affinity_share=shares.get(post.author_id, 0.0),
         )
