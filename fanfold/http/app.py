@@ -35,7 +35,8 @@ from fanfold.http.problems import (
     problem_document,
     problem_response,
 )
-from fanfold.http.protocol import Bounds, server_config
+from fanfold.http.protocol import Bounds
+from fanfold.http.server_config import server_config
 
 logger = logging.getLogger(__name__)
 

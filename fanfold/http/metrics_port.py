@@ -16,7 +16,8 @@ from fanfold.core.settings import Settings
 from fanfold.http.answers import KnownHosts
 from fanfold.http.listen import close, listen
 from fanfold.http.metrics import exposition
-from fanfold.http.protocol import Bounds, server_config
+from fanfold.http.protocol import Bounds
+from fanfold.http.server_config import server_config
 
 _MOST_SCRAPERS = 20
 _STOP_GRACE_S = 2

@@ -16,8 +16,6 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanfold.http.problems import MEDIA_TYPE, problem_fields
@@ -245,26 +243,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         detail = f"Send {what} within {within_s:g} s."
         self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail))
-
-
-def server_config(app: ASGIApp, bounds: Bounds, *, stop_grace_s: int) -> uvicorn.Config:
-    """How uvicorn serves an application of ours: within these bounds, without a log or headers of its own."""
-    return uvicorn.Config(
-        app,
-        http=bounded(bounds),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        # No route uses the client's address or scheme, so forwarding headers are not trusted either.
-        proxy_headers=False,
-        timeout_graceful_shutdown=stop_grace_s,
-    )
-
-
-def bounded(bounds: Bounds) -> type[BoundedProtocol]:
-    """The protocol with these bounds, as uvicorn takes it: a class."""
-    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
 
 
 def _without_upgrade(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:

@@ -12,7 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from fanfold.http.protocol import Bounds, server_config
+from fanfold.http.protocol import Bounds
+from fanfold.http.server_config import server_config
 
 AppFactory = Callable[[], AbstractAsyncContextManager[FastAPI]]
 

@@ -1,0 +1,28 @@
+"""How uvicorn serves our applications."""
+
+from __future__ import annotations
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fanfold.http.protocol import BoundedProtocol, Bounds
+
+
+def server_config(app: ASGIApp, bounds: Bounds, *, stop_grace_s: int) -> uvicorn.Config:
+    """How uvicorn serves an application of ours: within these bounds, without a log or headers of its own."""
+    return uvicorn.Config(
+        app,
+        http=_bounded(bounds),
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # No route uses the client's address or scheme, so forwarding headers are not trusted either.
+        proxy_headers=False,
+        timeout_graceful_shutdown=stop_grace_s,
+    )
+
+
+def _bounded(bounds: Bounds) -> type[BoundedProtocol]:
+    """The protocol with these bounds, as uvicorn takes it: a class."""
+    return type("Protocol", (BoundedProtocol,), {"bounds": bounds})
