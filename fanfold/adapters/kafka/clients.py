@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import LogUnavailable
 from fanfold.core.settings import Settings
 
+# A cancelled start waits this long for its first connection, which it then closes.
+_FIRST_CONNECTION_S = 2.0
+
 
 def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
     """A consumer, not started, that commits only when it is told to. Raises `Fault` for a certificate or key it can't use."""
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         enable_auto_commit=False,
         **client_security(settings),
         **options,
     )
+    _keep_first_connection(consumer._client)  # noqa: SLF001
+    return consumer
 
 
 def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """An idempotent producer, not started, with `acks=all`. Raises `Fault` like `make_consumer`."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
         enable_idempotence=True,
         acks="all",
         **client_security(settings),
         **options,
     )
+    _keep_first_connection(producer.client)
+    return producer
 
 
 @asynccontextmanager
@@ -53,11 +62,33 @@ async def started_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
     )
+    _keep_first_connection(admin._client)  # noqa: SLF001
     try:
         await admin.start()
         yield admin
     finally:
         await admin.close()
+
+
+def _keep_first_connection(client: AIOKafkaClient) -> None:
+    """Delay the cancellation of a start until the client knows its first connection, so that closing it closes that too.
+
+    aiokafka's `bootstrap` forgets the open connection when it is cancelled: nothing closes it until it is garbage.
+    """
+    bootstrap = client.bootstrap
+
+    async def uncancelled() -> None:
+        connecting = asyncio.create_task(bootstrap())
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            await asyncio.wait({connecting}, timeout=_FIRST_CONNECTION_S)
+            if not connecting.done():
+                connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            raise
+
+    client.bootstrap = uncancelled
 
 
 @contextmanager
