@@ -1,0 +1,62 @@
+"""The keys of the shared cache and the form of a feed's entries: the one place where writers and readers agree on them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+_ID_BYTES = 16
+
+
+def feed_key(user_id: str) -> str:
+    """A reader's timeline, as a list of pointers: see `feed_entry`."""
+    return f"feed:user:{user_id}"
+
+
+def post_key(post_id: UUID) -> str:
+    """A post's content, and whether it is deleted."""
+    return f"post:{post_id}"
+
+
+def like_count_key(post_id: UUID) -> str:
+    """A post's like count."""
+    return f"like_count:{post_id}"
+
+
+def name_key(user_id: str) -> str:
+    """A user's display name, or that the user has left."""
+    return f"name:{user_id}"
+
+
+def graph_key(user_id: str) -> str:
+    """Which authors a viewer sees: follows without mutes and blocks, and whether the viewer sleeps or has left."""
+    return f"graph:{user_id}"
+
+
+def recent_likes_key(user_id: str) -> str:
+    """A viewer's last likes."""
+    return f"recent_likes:{user_id}"
+
+
+def authored_key(author_id: str) -> str:
+    """An author's newest posts."""
+    return f"authored:{author_id}"
+
+
+def pulled_key(author_id: str) -> str:
+    """A celebrity's newest pulled posts."""
+    return f"pulled:{author_id}"
+
+
+def feed_entry(post_id: UUID, author_id: str) -> bytes:
+    """A pointer: the 16 bytes of the post id, then the author's id. Entries in descending order are newest first."""
+    return post_id.bytes + author_id.encode()
+
+
+def entry_number(entry: bytes) -> int:
+    """The post id of an entry, as an integer."""
+    return int.from_bytes(entry[:_ID_BYTES])
+
+
+def entry_author(entry: bytes) -> str:
+    """The author of an entry."""
+    return entry[_ID_BYTES:].decode()
