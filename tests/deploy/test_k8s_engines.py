@@ -222,7 +222,10 @@ STORES_WRITTEN = {
     "post_service": ("posts", "idempotency_keys"),
     "graph_service": ("users",),
     "feed_service": ("activity",),
-    "fanout_service": ("posts", "timelines", "users", "follows", "jobs", "ties", "likes"),
+    "fanout_service": (
+        *("posts", "timelines", "users", "follows", "jobs", "ties", "likes"),
+        "cache_switch",
+    ),
 }
 """The stores to which each service writes: modules of the Cassandra adapter."""
 

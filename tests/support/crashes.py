@@ -108,6 +108,7 @@ def mortal(stores: Stores, life: Life) -> Stores:
         jobs=Mortal(stores.jobs, life),
         likes=Mortal(stores.likes, life),
         activity=Mortal(stores.activity, life),
+        cache_switch=Mortal(stores.cache_switch, life),
         ping=stores.ping,
     )
 

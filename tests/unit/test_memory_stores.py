@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.core.ports import KeyReservation, Pointer
+from fanfold.core.ports import CacheOutage, KeyReservation, Pointer
+from fanfold.core.ports.cache_switch import EPOCH_KEPT_S, OFF_S
 from fanfold.core.settings import MS_PER_DAY, Settings
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import a_post_id
@@ -46,3 +48,18 @@ async def test_an_idempotency_key_is_free_again_24_hours_after_its_last_change()
     assert await keys.reserve("bob", "k", rival) == replace(held, answer="{}")
     clock.advance(1)
     assert await keys.reserve("bob", "k", rival) is None
+
+
+async def test_an_outage_of_the_cache_ends_by_itself_unless_it_is_told_again() -> None:
+    clock, epoch = ManualClock(), uuid4()
+    switch = memory_stores(Settings(), clock=clock).cache_switch
+    for _ in range(3):
+        await switch.begin("worker", epoch)
+        clock.advance(OFF_S - 1)
+        assert await switch.outages() == [CacheOutage("worker", epoch, off=True)]
+    clock.advance(1)
+    assert await switch.outages() == [CacheOutage("worker", epoch, off=False)]
+    clock.advance(EPOCH_KEPT_S - OFF_S - 1)
+    assert await switch.outages() == [CacheOutage("worker", epoch, off=False)]
+    clock.advance(1)
+    assert await switch.outages() == []

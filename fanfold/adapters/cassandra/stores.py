@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fanfold.adapters.cassandra.activity import CassandraActivity
 from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.cache_switch import CassandraCacheSwitch
 from fanfold.adapters.cassandra.follows import CassandraFollows
 from fanfold.adapters.cassandra.idempotency_keys import CassandraIdempotencyKeys
 from fanfold.adapters.cassandra.jobs import CassandraJobs
@@ -41,6 +42,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         jobs=CassandraJobs(session),
         likes=CassandraLikes(session, batches=batches),
         activity=CassandraActivity(session),
+        cache_switch=CassandraCacheSwitch(session, clock=clock),
         ping=session.ping,
     )
     async with session:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from fanfold.adapters.memory.activity import MemoryActivity
+from fanfold.adapters.memory.cache_switch import MemoryCacheSwitch
 from fanfold.adapters.memory.cells import Table
 from fanfold.adapters.memory.follows import MemoryFollows
 from fanfold.adapters.memory.idempotency_keys import MemoryIdempotencyKeys
@@ -37,6 +38,7 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         jobs=MemoryJobs(),
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),
+        cache_switch=MemoryCacheSwitch(clock=clock),
         ping=_ping,
     )
 

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fanfold.core.ports.activity import Activity
+from fanfold.core.ports.cache_switch import CacheOutage, CacheSwitch
 from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
 from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
@@ -31,6 +32,8 @@ __all__ = [
     "Activity",
     "Audience",
     "AuthoredPost",
+    "CacheOutage",
+    "CacheSwitch",
     "Follow",
     "FollowerEdge",
     "Follows",
@@ -73,4 +76,5 @@ class Stores:
     jobs: Jobs
     likes: Likes
     activity: Activity
+    cache_switch: CacheSwitch
     ping: Callable[[], Awaitable[None]]
