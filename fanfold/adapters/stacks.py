@@ -10,8 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from fanfold.core.clock import Clock
+from fanfold.core.errors import Fault
+from fanfold.core.ports.cache_epoch import CacheEpoch
+from fanfold.core.ports.cache_switch import CacheOutage
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 
@@ -32,6 +36,8 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
 
     Opening waits for neither. Raises `Fault` if a certificate or key can't be used.
     """
+    if settings.cache == "memory":
+        raise Fault("FANFOLD_CACHE: memory is only for `make run`; use redis://host:port or none")
     from fanfold.adapters.cassandra.connect import client_tls
     from fanfold.adapters.cassandra.stores import cassandra_stores
     from fanfold.adapters.kafka.log import KafkaLog
@@ -53,7 +59,27 @@ async def embedded(
 ) -> AsyncIterator[EmbeddedEngines]:
     """The log in a SQLite file, the tables in memory: empty until a consumer has replayed the log."""
     from fanfold.adapters.memory import memory_stores
+    from fanfold.adapters.memory.shared_cache import MemorySharedCache
     from fanfold.adapters.sqlite.log import SqliteLog
 
     async with SqliteLog(path, clock=clock, source="fanfold/all-in-one") as log:
-        yield EmbeddedEngines(log, memory_stores(settings, clock=clock))
+        stores = memory_stores(settings, clock=clock)
+        if settings.cache != "memory":
+            yield EmbeddedEngines(log, stores)
+            return
+        epoch = CacheEpoch(_NoOutages(), clock=clock)
+        cache = MemorySharedCache(settings, clock=clock, epoch=epoch)
+        yield EmbeddedEngines(log, stores, cache, epoch)
+
+
+class _NoOutages:
+    """A `CacheSwitch` that was never used."""
+
+    async def outages(self) -> list[CacheOutage]:
+        return []
+
+    async def begin(self, writer_id: str, epoch: UUID) -> None:
+        raise NotImplementedError
+
+    async def end(self, writer_id: str, epoch: UUID) -> None:
+        raise NotImplementedError

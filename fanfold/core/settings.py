@@ -17,6 +17,9 @@ MS_PER_DAY = 24 * 3600 * 1000
 # A port of five digits may still be too high; the client says so.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_CACHE = re.compile(
+    r"none|memory|(?:rediss?|valkeys?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[0-9]{1,4})?"
+)
 _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -208,6 +211,20 @@ class Settings(BaseSettings):
     )
     cassandra_password: SecretStr | None = Field(None, description="Password of that role.")
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
+    cache: str = Field(
+        "none",
+        description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise), `memory` in `make run`, or `none`.",
+    )
+    cache_ca: Path | None = Field(
+        None,
+        description="Trusted CA certificates (PEM) for the shared cache's certificate; without it, those of the system.",
+    )
+    cache_user: str | None = Field(None, description="User at the shared cache (over TLS).")
+    cache_password: SecretStr | None = Field(None, description="Password of that user.")
+    cache_timeout_s: float = Field(0.1, gt=0, description="Longest wait for the shared cache.")
+    shared_cache_ttl_s: PositiveInt = Field(
+        3600, description="The shared cache keeps a value so long, and a feed after its last read."
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged. Logs are JSON on stderr."
@@ -238,6 +255,22 @@ class Settings(BaseSettings):
         if _TOPIC_PREFIX.fullmatch(given) is None:
             raise ValueError("use 1-100 of A-Z a-z 0-9 . _ -")
         return given
+
+    @field_validator("cache")
+    @classmethod
+    def _cache(cls, given: str) -> str:
+        if _CACHE.fullmatch(given) is None:
+            raise ValueError("use none, memory or redis://host:port, without user and password")
+        return given
+
+    @model_validator(mode="after")
+    def _cache_credentials_are_whole(self) -> Self:
+        if self.cache_user is not None and self.cache_password is None:
+            raise ValueError("set both FANFOLD_CACHE_USER and FANFOLD_CACHE_PASSWORD, or neither")
+        over_tls = self.cache.startswith(("rediss:", "valkeys:"))
+        if not over_tls and (self.cache_ca, self.cache_password) != (None, None):
+            raise ValueError("use rediss:// in FANFOLD_CACHE: credentials are only sent over TLS")
+        return self
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:

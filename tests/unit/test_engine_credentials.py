@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.stacks import real
 from fanfold.adapters.tls import client_context
+from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 
@@ -32,6 +34,35 @@ def test_credentials_that_are_not_whole_or_would_go_in_the_clear_are_refused(
         Settings.model_validate({f"{engine}_{part}": value for part, value in given.items()})
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"cache": "redis"}, "redis://host:port"),
+        ({"cache": "http://cache:6379"}, "redis://host:port"),
+        ({"cache": "redis://alice:s@cache:6379"}, "without user and password"),
+        ({"cache": "rediss://cache", "cache_user": "alice"}, "_USER and FANFOLD_CACHE_PASSWORD"),
+        ({"cache": "redis://cache", "cache_password": "s"}, "only sent over TLS"),
+        ({"cache": "valkey://cache", "cache_ca": "ca.pem"}, "only sent over TLS"),
+    ],
+)
+def test_a_cache_that_cannot_be_used_as_given_is_refused(given: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "cache", ["none", "memory", "redis://cache", "valkey://[::1]:6379/2", "rediss://a.b:6379"]
+)
+def test_a_cache_by_its_address(cache: str) -> None:
+    assert Settings(cache=cache).cache == cache
+
+
+async def test_the_memory_of_one_process_is_no_cache_for_several() -> None:
+    with pytest.raises(Fault, match="FANFOLD_CACHE"):
+        async with real(Settings(cache="memory"), clock=SystemClock(), source="test"):
+            pass
+
+
 def test_a_password_is_not_shown_where_settings_are() -> None:
     settings = Settings(
         kafka_ca="ca.pem",
@@ -40,6 +71,8 @@ def test_a_password_is_not_shown_where_settings_are() -> None:
         cassandra_ca="ca.pem",
         cassandra_user="alice",
         cassandra_password="open sesame",
+        cache="rediss://cache:6379",
+        cache_password="open sesame",
     )
 
     assert "sesame" not in f"{settings!r} {settings.model_dump()}"
