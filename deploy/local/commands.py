@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from deploy.local.plan import APIS, ENGINES, GATEWAY, ROOT, SWEEP, Plan
+from deploy.local.plan import APIS, CACHE, ENGINES, GATEWAY, ROOT, SWEEP, Plan
 from fanfold.core.errors import Fault
 
 _ENGINES = ROOT / ".cache" / "engines"
@@ -17,6 +17,8 @@ _CASSANDRA_MAIN = "org.apache.cassandra.service.CassandraDaemon"
 
 def command(plan: Plan, name: str) -> list[str]:
     """The command line of a process; writes the configuration file that it names. Raises `Fault` if something isn't installed."""
+    if name == CACHE:
+        return _cache(plan)
     if name in ENGINES:
         return _kafka(plan) if name == "kafka" else _cassandra(plan)
     if name == GATEWAY:
@@ -103,6 +105,15 @@ def _cassandra(plan: Plan) -> list[str]:
         _classpath("cassandra"),
         _CASSANDRA_MAIN,
     ]
+
+
+def _cache(plan: Plan) -> list[str]:
+    if plan.cache_server is None:
+        raise Fault("the plan has no server for the shared cache")
+    config = _filled(
+        plan, _DEPLOY / "local" / "cache.conf", CACHE_PORT=plan.port(CACHE), HOME=plan.configuration
+    )
+    return [plan.cache_server, str(config)]
 
 
 def _gateway(plan: Plan) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,16 @@ DEFAULT_FIRST_PORT = 18100
 _ENGINE_PORTS = {"kafka": 0, "controller": 1, "cassandra": 2, "storage": 3}
 _GATEWAY_ADMIN = 4
 _API_PORTS = {"post": 5, "graph": 6, "feed": 7}
+_CACHE_PORT = 8
 _WORKERS_AFTER = 10
 PORTS_OF_A_PLAN = _WORKERS_AFTER + MOST_WORKERS
 """A block has this many ports after its first."""
 # Some systems limit a Unix socket's path to 104 bytes, and supervisord first binds it with its pid appended.
 _LONGEST_SOCKET_PATH = 92
 
-ENGINES = ("kafka", "cassandra")
+CACHE = "cache"
+CACHE_SERVERS = ("redis-server", "valkey-server")
+ENGINES = ("kafka", "cassandra", CACHE)
 APIS = tuple(_API_PORTS)
 GATEWAY = "gateway"
 SWEEP = "activity-sweep"
@@ -34,12 +38,22 @@ SWEEP = "activity-sweep"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`home` is the directory of everything that is kept. Paths are absolute."""
+    """`home` is the directory of everything that is kept. Paths are absolute.
+
+    `cache_server` is the program that serves the shared cache. Without one, no cache is started, and `cache` is `FANFOLD_CACHE`.
+    """
 
     home: Path
     gateway_port: int
     first_port: int
     workers: int
+    cache_server: str | None = None
+    cache: str = "none"
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """What the services call, in the order of starting."""
+        return tuple(name for name in ENGINES if name != CACHE or self.cache_server)
 
     @property
     def worker_names(self) -> tuple[str, ...]:
@@ -52,7 +66,7 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*ENGINES, *self.services)
+        return (*self.engines, *self.services)
 
     def port(self, name: str) -> int:
         """The port of a process, or of `controller`, `storage` or `gateway-admin`."""
@@ -60,9 +74,8 @@ class Plan:
             return self.gateway_port
         if name in self.worker_names:
             return self.first_port + _WORKERS_AFTER + self.worker_names.index(name) + 1
-        return (
-            self.first_port + (_ENGINE_PORTS | _API_PORTS | {"gateway-admin": _GATEWAY_ADMIN})[name]
-        )
+        others = {"gateway-admin": _GATEWAY_ADMIN, CACHE: _CACHE_PORT}
+        return self.first_port + (_ENGINE_PORTS | _API_PORTS | others)[name]
 
     @property
     def ports(self) -> dict[str, int]:
@@ -104,6 +117,7 @@ class Plan:
                 "cassandra_datacenter": "datacenter1",
                 "cassandra_keyspace": "fanfold",
                 "cassandra_replication": 1,
+                "cache": self._ready(CACHE) if self.cache_server else self.cache,
             },
             supervisor=str(self.socket),
             gateway=f"http://127.0.0.1:{self.gateway_port}",
@@ -118,8 +132,15 @@ class Plan:
                 return f"kafka://127.0.0.1:{self.port(name)}"
             case "cassandra":
                 return f"cql://127.0.0.1:{self.port(name)}"
+            case "cache":
+                return f"redis://127.0.0.1:{self.port(name)}"
             case "activity-sweep":
                 return ""
             case "gateway":
                 return f"http://127.0.0.1:{self.port('gateway-admin')}/ready"
         return f"http://127.0.0.1:{self.port(name)}/readyz"
+
+
+def find_cache_server() -> str | None:
+    """The path of the first of `CACHE_SERVERS` that is installed."""
+    return next((path for name in CACHE_SERVERS if (path := shutil.which(name))), None)

@@ -17,12 +17,13 @@ _KAFKA_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 # Protocol 5, stream 0, OPTIONS, no body; the answer is SUPPORTED (opcode 6).
 _CQL_OPTIONS = bytes([5, 0, 0, 0, 5, 0, 0, 0, 0])
 _CQL_SUPPORTED = 6
+_PONG = b"+PONG\r\n"
 
 
 def readiness_of(url: str) -> str:
     """`READY`, or what is wrong in one line. Blocks for at most a few seconds.
 
-    `http://…` must answer 200, `kafka://…` and `cql://…` must speak their protocol; an empty URL is always ready.
+    `http://…` must answer 200, `kafka://…`, `cql://…` and `redis://…` must speak their protocol; an empty URL is always ready.
     """
     if not url:
         return READY
@@ -31,6 +32,8 @@ def readiness_of(url: str) -> str:
             return _answered(_kafka_answers(address.hostname or "", address.port or 0))
         case address if address.scheme == "cql":
             return _answered(_cassandra_answers(address.hostname or "", address.port or 0))
+        case address if address.scheme == "redis":
+            return _answered(_cache_answers(address.hostname or "", address.port or 0))
     return _http(url)
 
 
@@ -64,6 +67,10 @@ def _kafka_answers(host: str, port: int) -> bool:
 def _cassandra_answers(host: str, port: int) -> bool:
     answer = _ask(host, port, _CQL_OPTIONS, 9)
     return len(answer) == 9 and answer[4] == _CQL_SUPPORTED
+
+
+def _cache_answers(host: str, port: int) -> bool:
+    return _ask(host, port, b"PING\r\n", len(_PONG)) == _PONG
 
 
 def _ask(host: str, port: int, question: bytes, wanted: int) -> bytes:

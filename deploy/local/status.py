@@ -18,6 +18,7 @@ from rich.table import Table
 
 from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import SUPERVISOR_ANSWERS_S
+from deploy.local.plan import CACHE
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.system import Process, System, read_system
@@ -52,6 +53,8 @@ class LocalStatus:
 
     processes: tuple[ProcessStatus, ...]
     kafka: Status
+    cache: str = "none"
+    """`FANFOLD_CACHE` of the services."""
 
     @property
     def up(self) -> bool:
@@ -65,7 +68,12 @@ class LocalStatus:
 
     def as_json(self) -> dict[str, Any]:
         processes = [{**asdict(process), "healthy": process.healthy} for process in self.processes]
-        return {"healthy": self.healthy, "processes": processes, **self.kafka.as_json()}
+        return {
+            "healthy": self.healthy,
+            "processes": processes,
+            "cache": self.cache,
+            **self.kafka.as_json(),
+        }
 
 
 async def read_local_status(system: System) -> LocalStatus:
@@ -73,7 +81,7 @@ async def read_local_status(system: System) -> LocalStatus:
     processes, kafka = await asyncio.gather(
         _processes(system), read_status(read_settings(**system.settings))
     )
-    return LocalStatus(tuple(processes), kafka)
+    return LocalStatus(tuple(processes), kafka, system.settings.get("cache", "none"))
 
 
 async def _processes(system: System) -> Sequence[ProcessStatus]:
@@ -106,6 +114,8 @@ def print_local_status(status: LocalStatus, console: Console) -> None:
         console.print("Fanfold is not up: `make up` starts it.")
         return
     console.print(_table(status.processes), "")
+    if CACHE not in (process.name for process in status.processes):
+        console.print(f"shared cache            {status.cache}", markup=False)
     print_work(status.kafka, console)
     print_verdict(console, healthy=status.healthy)
 

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
@@ -14,7 +15,15 @@ from rich.table import Table
 from deploy.local.arguments import OneLineParser, Port
 from deploy.local.data_format import check_data_format
 from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
-from deploy.local.plan import DEFAULT_FIRST_PORT, ENGINES, MOST_WORKERS, PORTS_OF_A_PLAN, Plan
+from deploy.local.plan import (
+    CACHE,
+    CACHE_SERVERS,
+    DEFAULT_FIRST_PORT,
+    MOST_WORKERS,
+    PORTS_OF_A_PLAN,
+    Plan,
+    find_cache_server,
+)
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.status import relative
 from deploy.local.supervisor import Supervisor
@@ -42,7 +51,11 @@ def up(wanted: Plan) -> None:
     supervisor = Supervisor(str(wanted.socket))
     if supervisor.alive():
         _refuse_other_ports(wanted)
-        running = {name for name, state in supervisor.processes().items() if state.running}
+        processes = supervisor.processes()
+        running = {name for name, state in processes.items() if state.running}
+        if CACHE not in processes:
+            # The services that run were started without it.
+            wanted = replace(wanted, cache_server=None)
         write_configuration(wanted)
         _apply_changes(supervisor)
     else:
@@ -51,9 +64,9 @@ def up(wanted: Plan) -> None:
         supervisor = start_supervisord(wanted, write_configuration(wanted))
     system = wanted.system()
     write_system(wanted.home, system)
-    for engine in ENGINES:
+    for engine in wanted.engines:
         supervisor.start(engine)
-    _wait(system, ENGINES, started_s)
+    _wait(system, wanted.engines, started_s)
     asyncio.run(_prepare(settings))
     _say("tables and topics are there", started_s)
     for service in wanted.services:
@@ -158,6 +171,8 @@ def _where(plan: Plan, system: System) -> Table:
     for process in system.processes:
         url = process.ready.removesuffix("/readyz").removesuffix("/ready")
         table.add_row(process.name, url, relative(Path(process.log)))
+    if plan.cache_server is None:
+        table.add_row(CACHE, plan.cache, "")
     table.add_row("data", relative(plan.data), "")
     return table
 
@@ -169,7 +184,21 @@ def _plan(home: Path, arguments: argparse.Namespace) -> Plan:
         if running
         else 1
     )
-    return Plan(home, arguments.port, arguments.ports, workers)
+    return with_cache(Plan(home, arguments.port, arguments.ports, workers))
+
+
+def with_cache(plan: Plan) -> Plan:
+    """The plan with the shared cache that the environment names, else with a server for it, if one is installed."""
+    given = read_settings()
+    if "cache" in given.model_fields_set:
+        return replace(plan, cache=given.cache)
+    server = find_cache_server()
+    if server is None:
+        servers = " or ".join(CACHE_SERVERS)
+        console.print(
+            f"Without the shared cache, because no {servers} is installed. On Debian and Ubuntu: sudo apt-get install redis-server."
+        )
+    return replace(plan, cache_server=server)
 
 
 def _arguments() -> argparse.Namespace:

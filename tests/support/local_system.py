@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.plan import ROOT, Plan
+from deploy.local.plan import ROOT, Plan, find_cache_server
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
@@ -73,7 +73,7 @@ def a_local_system(home: Path, *, workers: int) -> LocalSystem:
     """Not started yet."""
     while True:
         first = secrets.choice(_FIRST_PORTS)
-        plan = Plan(home, gateway_port=first + 9, first_port=first, workers=workers)
+        plan = Plan(home, first + 9, first, workers, cache_server=find_cache_server())
         if all(is_free(port) for port in plan.ports.values()):
             return LocalSystem(plan)
 

@@ -81,6 +81,12 @@ def test_a_program_sees_the_same() -> None:
     assert document["work"]["dead_letters"] == 3
 
 
+def test_a_person_and_a_program_see_that_there_is_no_shared_cache() -> None:
+    status = LocalStatus((a_process(),), Status(work_of(a_backlog())))
+    assert "shared cache            none" in printed(status).splitlines()
+    assert status.as_json()["cache"] == "none"
+
+
 async def test_a_system_without_its_supervisor_has_only_processes_that_do_not_run(
     tmp_path: Path,
 ) -> None:

@@ -10,22 +10,26 @@ import pytest
 import yaml
 
 from deploy.local import supervisord
+from deploy.local.commands import command
 from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
 from deploy.local.supervisor import Supervisor
 from deploy.local.system import read_system, write_system
+from deploy.local.up import with_cache
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
 
 
-def a_plan(home: Path, *, workers: int = 2) -> Plan:
-    return Plan(home, gateway_port=8080, first_port=18100, workers=workers)
+def a_plan(home: Path, *, workers: int = 2, cache_server: str | None = "redis-server") -> Plan:
+    return Plan(
+        home, gateway_port=8080, first_port=18100, workers=workers, cache_server=cache_server
+    )
 
 
 def configured(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, line: list[str]
 ) -> dict[str, dict[str, str]]:
-    monkeypatch.setattr(supervisord, "command", lambda _plan, _name: command)
+    monkeypatch.setattr(supervisord, "command", lambda _plan, _name: line)
     # As supervisord reads it.
     parser = RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
     parser.read_string(supervisord.configuration(plan, []))
@@ -34,7 +38,7 @@ def configured(
 
 def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> None:
     ports = list(a_plan(tmp_path, workers=MOST_WORKERS).ports.values())
-    assert len(ports) == len(set(ports)) == MOST_WORKERS + 9
+    assert len(ports) == len(set(ports)) == MOST_WORKERS + 10
 
 
 def test_another_number_of_workers_changes_no_port(tmp_path: Path) -> None:
@@ -46,9 +50,9 @@ def test_a_command_survives_spaces_and_percent_signs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = a_plan(tmp_path / "100 % mine")
-    command = ["/opt/with space/java", "-Dshare=50%", f"{plan.data}/*"]
-    section = configured(plan, monkeypatch, command)["program:kafka"]
-    assert shlex.split(section["command"].replace("%%", "%")) == command
+    line = ["/opt/with space/java", "-Dshare=50%", f"{plan.data}/*"]
+    section = configured(plan, monkeypatch, line)["program:kafka"]
+    assert shlex.split(section["command"].replace("%%", "%")) == line
     assert section["stdout_logfile"].replace("%%", "%") == str(plan.log("kafka"))
 
 
@@ -60,7 +64,59 @@ def test_every_process_is_restarted_and_only_engines_start_with_supervisord(
     programs = {name: sections[f"program:{name}"] for name in plan.names}
     assert {section["autorestart"] for section in programs.values()} == {"true"}
     started = {name for name, section in programs.items() if section["autostart"] == "true"}
-    assert started == {"kafka", "cassandra"}
+    assert started == {"kafka", "cassandra", "cache"}
+
+
+def test_the_services_use_the_cache_that_is_started(tmp_path: Path) -> None:
+    system = a_plan(tmp_path).system()
+    assert system.settings["cache"] == system.process("cache").ready == "redis://127.0.0.1:18108"
+
+
+def test_without_a_server_there_is_no_cache(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path, cache_server=None)
+    assert plan.engines == ("kafka", "cassandra")
+    assert "cache" not in plan.ports
+    assert plan.system().settings["cache"] == "none"
+
+
+def test_a_cache_that_the_environment_names_is_used_and_none_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FANFOLD_CACHE", "redis://elsewhere:6379")
+    plan = with_cache(a_plan(tmp_path, cache_server=None))
+    assert plan.cache_server is None
+    assert plan.system().settings["cache"] == "redis://elsewhere:6379"
+
+
+def test_a_person_without_a_server_reads_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FANFOLD_CACHE", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    plan = a_plan(tmp_path, cache_server=None)
+    assert with_cache(plan) == plan
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no redis-server or valkey-server is installed" in said
+    assert "sudo apt-get install redis-server" in said
+
+    server = tmp_path / "valkey-server"
+    server.write_text("")
+    server.chmod(0o755)
+    assert with_cache(plan).cache_server == str(server)
+
+
+def test_the_cache_listens_on_loopback_keeps_nothing_and_evicts_any_key(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path / "with space")
+    plan.configuration.mkdir(parents=True)
+    server, path = command(plan, "cache")
+    assert server == "redis-server"
+    lines = [shlex.split(line, comments=True) for line in Path(path).read_text().splitlines()]
+    options = {line[0]: line[1:] for line in lines if line}
+    assert options["bind"] == ["127.0.0.1"]
+    assert options["port"] == ["18108"]
+    assert options["dir"] == [str(plan.configuration)]
+    assert (options["save"], options["appendonly"]) == ([""], ["no"])
+    assert (options["maxmemory"], options["maxmemory-policy"]) == (["256mb"], ["allkeys-lru"])
 
 
 def test_each_worker_has_a_fixed_name_and_a_port_of_its_own(
