@@ -49,7 +49,7 @@ async def feed_reader(
     stores = engines.stores
     tail = LogTail(engines.log, settings=settings, clock=clock)
     reads = CachedReads(
-        stores, settings=settings, clock=clock, trusted=tail.trusted, budget_s=budget_s
+        engines, settings=settings, clock=clock, trusted=tail.trusted, budget_s=budget_s
     )
     presence = Presence(engines.log, stores.activity, clock=clock)
     feeds = Feeds(reads, presence=presence, settings=settings, clock=clock)
@@ -57,6 +57,7 @@ async def feed_reader(
         log=engines.log,
         stores=stores,
         clock=clock,
+        forget=reads.forget,
         apply=reads.apply_awaited,
         recent=tail.recent,
     )
@@ -71,6 +72,7 @@ async def feed_reader(
         "the tail": tail.follow(apply),
         "live feeds": live.tick_forever(),
         "pulled authors": reads.celebrities.refresh_forever(),
+        **({"the shared cache's epoch": epoch.watch()} if (epoch := engines.cache_epoch) else {}),
     }
     try:
         async with _running(background):

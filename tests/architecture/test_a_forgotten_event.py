@@ -109,6 +109,7 @@ def test_a_new_event_a_new_command_and_a_new_kind_of_change_are_type_errors_unti
     }
     change = {
         ("services/feed_service/caches/cached_reads.py", "_apply"),
+        ("services/feed_service/caches/changed_keys.py", "_keys"),
         ("services/feed_service/consistency/after_writes.py", "_shows"),
         ("services/feed_service/live/live_feeds.py", "hint"),
         ("services/feed_service/presence.py", "apply"),

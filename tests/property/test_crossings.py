@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.events import GRAPH, PROJECTED_TOPICS, AuthorModeChanged, Event, UserLeft, from_ms
+from fanfold.core.ports.no_shared_cache import NoSharedCache
 from tests.support.crashes import Killed, Life
 from tests.support.examples import examples
 from tests.support.fanout import (
@@ -106,7 +107,11 @@ async def every_feed_is_the_oracles(pipeline: Pipeline) -> None:
     )
     counts = oracle.follower_counts()
     world: Any = SimpleNamespace(
-        settings=pipeline.settings, clock=pipeline.clock, stores=pipeline.stores, subscribers=[]
+        settings=pipeline.settings,
+        clock=pipeline.clock,
+        stores=pipeline.stores,
+        subscribers=[],
+        cache=NoSharedCache(),
     )
     reader = Reader(world)
     try:

@@ -34,6 +34,8 @@ from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.ports import FollowerEdge, Pointer, Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position, Record
+from fanfold.core.ports.no_shared_cache import NoSharedCache
+from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
 from feed_service import http as feed
@@ -140,6 +142,7 @@ class World:
     celebrities: set[str] = field(default_factory=set)
     subscribers: list[Callable[[Event, int], None]] = field(default_factory=list)
     offset: int = 0
+    cache: SharedCache = field(default_factory=NoSharedCache)
 
     def __post_init__(self) -> None:
         memory = memory_stores(self.settings, clock=self.clock)
@@ -349,15 +352,15 @@ class Reader:
     ) -> None:
         self.trusted = True
         settings, clock, stores = world.settings, world.clock, world.stores
+        self.log = Records()
         self.reads = CachedReads(
-            stores,
+            Engines(self.log, stores, world.cache),  # type: ignore[arg-type]
             settings=settings,
             clock=clock,
             trusted=lambda: self.trusted,
             budget_s=budget_s,
             listed_likes=listed_likes,
         )
-        self.log = Records()
         self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]
         self.feeds = Feeds(self.reads, presence=self.presence, settings=settings, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
@@ -368,6 +371,7 @@ class Reader:
             log=self.log,  # type: ignore[arg-type]
             stores=stores,
             clock=clock,
+            forget=self.reads.forget,
             apply=self.reads.apply_awaited,
             recent=self.log.recent,
         )

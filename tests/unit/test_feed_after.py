@@ -45,12 +45,19 @@ class Waiting:
     log: Records = field(default_factory=Records)
     applied: list[tuple[Event, int]] = field(default_factory=list)
     applied_by_tail: dict[Position, Event] = field(default_factory=dict)
+    forgotten: list[Event] = field(default_factory=list)
+
+    async def forget(self, event: Event) -> None:
+        # Forgotten first: a load that begins after the event is applied must not find the old value.
+        assert event not in [applied for applied, _ in self.applied]
+        self.forgotten.append(event)
 
     async def after(self, *positions: Position, viewer: str = "alice") -> Awaited:
         wait = AfterWrites(
             log=self.log,  # type: ignore[arg-type]
             stores=self.world.stores,
             clock=self.world.clock,
+            forget=self.forget,
             apply=lambda event, offset: self.applied.append((event, offset)),
             recent=self.applied_by_tail.get,
         )
@@ -64,7 +71,9 @@ class Waiting:
         await change.project()
         assert await self.after(position) == Awaited(authors, behind=False)
         assert self.applied == [(change.event, change.offset)]
+        assert self.forgotten == [change.event]
         self.applied.clear()
+        self.forgotten.clear()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The tables as the feed reads them: through caches that the tail of the log keeps up to date.
+"""The tables as the feed reads them: through caches in this process, which the tail of the log keeps up to date, and the shared cache below.
 
 Every method loads what isn't cached, once for all callers that ask at that time, and within the time budget of a
 source. They raise `Unavailable`. The `cached_…` methods answer from memory alone.
@@ -6,7 +6,6 @@ source. They raise `Unavailable`. The `cached_…` methods answer from memory al
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,27 +26,25 @@ from fanfold.core.events import (
     ViewerGraphChanged,
     to_ms,
 )
-from fanfold.core.ports import AuthoredPost, Post, Stores
+from fanfold.core.ports import AuthoredPost, Post
+from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from feed_service.budget import each_within, within
+from feed_service.budget import within
 from feed_service.caches.cache import Cache, Load, Loaded
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.pending import PENDING_S, CellState, Pending
 from feed_service.caches.recent_likes import LISTED, RecentLikes, hidden_likes, shows_likes
-from feed_service.caches.viewer_graph import ViewerGraph, read_viewer_graph
+from feed_service.caches.shared_reads import OWN_POSTS, SharedReads
+from feed_service.caches.viewer_graph import ViewerGraph
 from feed_service.candidates import Candidate, Page
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-OWN_POSTS = 20
-"""Newest posts kept of an author. More of them are rarely on one page."""
-
 COUNTS_S = 0.5
 """Maximum extra staleness of a like count. A viral post is liked a thousand times a second and shown as often: reading
 its row after each like would make it a hot one, and caching only rows that count every like would cache nothing."""
 
-_MOST_LOOKED_UP = 20  # old likes, liked again; recent likes with more of them are not cached
 _BACKFILLING_S = 1.0  # no event reports the end of a backfill, so such a graph is soon read again
 _AS_LONG_AS_POSSIBLE = float("inf")
 
@@ -57,7 +54,7 @@ class CachedReads:
 
     def __init__(
         self,
-        stores: Stores,
+        engines: Engines,
         *,
         settings: Settings,
         clock: Clock,
@@ -65,15 +62,17 @@ class CachedReads:
         budget_s: float,
         listed_likes: int = LISTED,
     ) -> None:
-        self._stores = stores
+        self._stores = stores = engines.stores
+        self._shared = shared = SharedReads(
+            stores, engines.cache, settings=settings, clock=clock, budget_s=budget_s
+        )
         self._clock = clock
-        self._retention_ms = settings.retention_ms
         self._trusted = trusted
         self._budget_s = budget_s
         self._listed_likes = listed_likes
         self._pending = Pending(clock)
         self.celebrities = Celebrities(
-            stores.timelines, settings=settings, clock=clock, budget_s=budget_s
+            stores.timelines, shared, settings=settings, clock=clock, budget_s=budget_s
         )
 
         def cache(name: str, load: Load[K, V], size: int) -> Cache[K, V]:
@@ -98,13 +97,9 @@ class CachedReads:
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> Page:
-        """The part of a timeline that follows a post, uncached."""
-        asked = self._stores.timelines.timeline(
-            user_id, before=before, since_ms=since_ms, limit=limit
-        )
-        entries = await within(self._budget_s, asked)
-        found = [Candidate(-number, author_id, "push") for number, author_id in entries]
-        return Page(found, more=len(found) == limit)
+        """The part of a timeline that follows a post."""
+        asked = self._shared.timeline(user_id, before=before, since_ms=since_ms, limit=limit)
+        return await within(self._budget_s, asked)
 
     async def authored(self, author_ids: Collection[str]) -> dict[str, Page]:
         """The newest posts of authors within the retention window; an author who is unavailable is absent."""
@@ -115,7 +110,8 @@ class CachedReads:
 
     async def authored_page(self, author_id: str, *, before: UUID | None, since_ms: int) -> Page:
         """The author's posts that follow a post, uncached."""
-        pointers = await within(self._budget_s, self._pointers(author_id, before, since_ms))
+        asked = self._shared.authored_page(author_id, before=before, since_ms=since_ms)
+        pointers = await within(self._budget_s, asked)
         return _authored_page(author_id, pointers)
 
     async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
@@ -149,6 +145,10 @@ class CachedReads:
     async def liked(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
         """Which of these posts a user likes, uncached."""
         return await within(self._budget_s, self._stores.likes.of_user(user_id, post_ids))
+
+    async def forget(self, event: Event) -> None:
+        """Make the shared cache forget what an event changed, once the tables show it."""
+        await self._shared.forget(event)
 
     def apply(self, event: Event, offset: int) -> None:
         """Note what an event of the log changes; in whichever order."""
@@ -210,7 +210,10 @@ class CachedReads:
         self, user_ids: Collection[str]
     ) -> Mapping[str, Loaded[ViewerGraph]]:
         (user_id,) = user_ids
-        asked = read_viewer_graph(user_id, stores=self._stores)
+        # What is cached doesn't tell whether it shows a change that is pending; the rows do.
+        asked = self._shared.viewer_graph(
+            user_id, from_tables=self._pending.changes_viewer_graph(user_id)
+        )
         graph, rows = await within(self._budget_s, asked)
         if self._pending.has_left(user_id):
             graph = replace(graph, left=True)
@@ -220,10 +223,14 @@ class CachedReads:
         return {user_id: Loaded(graph, keep_s)}
 
     async def _load_authored(self, author_ids: Collection[str]) -> Mapping[str, Loaded[Page]]:
-        since_ms = self._clock.now_ms() - self._retention_ms
-        newest = await each_within(
-            self._budget_s, author_ids, lambda author_id: self._pointers(author_id, None, since_ms)
-        )
+        newest = await self._shared.authored(author_ids)
+        old = [
+            author_id
+            for author_id, pointers in newest.items()
+            if not self._pending.shows_authored(author_id, pointers)
+        ]
+        if old:
+            newest |= await self._shared.authored(old, from_tables=True)
         return {
             author_id: Loaded(
                 _authored_page(author_id, pointers),
@@ -232,19 +239,9 @@ class CachedReads:
             for author_id, pointers in newest.items()
         }
 
-    async def _pointers(
-        self, author_id: str, before: UUID | None, since_ms: int
-    ) -> list[AuthoredPost]:
-        return await self._stores.posts.by_author(
-            author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
-        )
-
     async def _load_posts(self, numbers: Collection[int]) -> Mapping[int, Loaded[Post]]:
-        asked = self._stores.posts.get([UUID(int=number) for number in numbers])
-        posts = await within(self._budget_s, asked)
-        return {
-            post_id.int: Loaded(post, self._keep_post_s(post)) for post_id, post in posts.items()
-        }
+        posts = await within(self._budget_s, self._shared.posts(numbers))
+        return {number: Loaded(post, self._keep_post_s(post)) for number, post in posts.items()}
 
     def _keep_post_s(self, post: Post) -> float:
         if not self._pending.shows_post(post):
@@ -252,15 +249,15 @@ class CachedReads:
         return _AS_LONG_AS_POSSIBLE if self._pending.shows_count(post) else COUNTS_S
 
     async def _load_names(self, user_ids: Collection[str]) -> Mapping[str, Loaded[str | None]]:
-        users = await within(self._budget_s, self._stores.users.get_many(user_ids))
+        rows = await within(self._budget_s, self._shared.names(user_ids))
         names: dict[str, Loaded[str | None]] = {}
         for user_id in user_ids:
-            user = users[user_id]
+            display_name, left = rows[user_id]
             # Leaving is final, so it doesn't matter whether the row or the log knows of it.
-            if user.left or self._pending.has_left(user_id):
+            if left or self._pending.has_left(user_id):
                 names[user_id] = Loaded(None, _AS_LONG_AS_POSSIBLE)
                 continue
-            name, up_to_date = user.display_name or user_id, True
+            name, up_to_date = display_name or user_id, True
             last_set = self._pending.name_of(user_id)
             if last_set and last_set != name:
                 # The worker will write it; but a tail that is behind may know less than the table.
@@ -273,20 +270,16 @@ class CachedReads:
         self, user_ids: Collection[str]
     ) -> Mapping[str, Loaded[RecentLikes]]:
         (user_id,) = user_ids
-        asked = self._stores.likes.recent(user_id, limit=self._listed_likes)
-        recent = RecentLikes.of(await within(self._budget_s, asked), listed=self._listed_likes)
+        # What is cached may lack a change that is pending; then the tables may show it.
+        changes = self._pending.likes_of(user_id)
+        asked = self._shared.recent_likes(
+            user_id, listed=self._listed_likes, from_tables=bool(changes)
+        )
+        recent = await within(self._budget_s, asked)
         hidden = hidden_likes(recent, self._pending.likes_of(user_id))
-        offsets = await self._like_offsets(user_id, hidden) if hidden else {}
+        offsets = await within(self._budget_s, self._shared.like_offsets(user_id, hidden))
         up_to_date = shows_likes(recent, self._pending.likes_of(user_id), offsets)
         return {user_id: Loaded(recent, _keep_s(up_to_date))}
-
-    async def _like_offsets(self, user_id: str, post_ids: Collection[UUID]) -> dict[UUID, int]:
-        if len(post_ids) > _MOST_LOOKED_UP:
-            return {}
-        likes = self._stores.likes
-        asked = asyncio.gather(*(likes.of_post(post_id, [user_id]) for post_id in post_ids))
-        found = await within(self._budget_s, asked)
-        return {like.post_id: like.offset for by_user in found for like in by_user.values()}
 
 
 def _keep_s(up_to_date: bool) -> float:

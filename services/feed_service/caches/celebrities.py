@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from fanfold.core.clock import Clock
@@ -12,6 +12,7 @@ from fanfold.core.ports import Pulled, Timelines
 from fanfold.core.settings import Settings
 from feed_service.budget import each_within, within
 from feed_service.caches.cache import Cache, Loaded
+from feed_service.caches.shared_reads import SharedReads
 from feed_service.candidates import Candidate, Page
 
 _LOG = logging.getLogger(__name__)
@@ -27,9 +28,16 @@ class Celebrities:
     """Reads `pulled_authors` and `celebrity_posts` through memory."""
 
     def __init__(
-        self, timelines: Timelines, *, settings: Settings, clock: Clock, budget_s: float
+        self,
+        timelines: Timelines,
+        shared: SharedReads,
+        *,
+        settings: Settings,
+        clock: Clock,
+        budget_s: float,
     ) -> None:
         self._timelines = timelines
+        self._shared = shared
         self._clock = clock
         self._retention_ms = settings.retention_ms
         self._refresh_s = settings.pulled_refresh_s
@@ -94,15 +102,29 @@ class Celebrities:
     async def _load_newest(
         self, versions: Collection[tuple[str, int]]
     ) -> dict[tuple[str, int], Loaded[Page]]:
-        since_ms = self._clock.now_ms() - self._retention_ms
-        pages = await each_within(
-            self._budget_s, versions, lambda version: self._page(version[0], None, since_ms)
-        )
-        return {version: Loaded(page, _AS_LONG_AS_POSSIBLE) for version, page in pages.items()}
+        async def load(
+            missing: Collection[tuple[str, int]],
+        ) -> dict[tuple[str, int], list[UUID]]:
+            since_ms = self._clock.now_ms() - self._retention_ms
+            return await each_within(
+                self._budget_s, missing, lambda version: self._post_ids(version[0], None, since_ms)
+            )
+
+        pages = await self._shared.pulled(versions, load)
+        return {
+            version: Loaded(_page(version[0], post_ids), _AS_LONG_AS_POSSIBLE)
+            for version, post_ids in pages.items()
+        }
 
     async def _page(self, author_id: str, before: UUID | None, since_ms: int) -> Page:
-        post_ids = await self._timelines.pulled(
+        return _page(author_id, await self._post_ids(author_id, before, since_ms))
+
+    async def _post_ids(self, author_id: str, before: UUID | None, since_ms: int) -> list[UUID]:
+        return await self._timelines.pulled(
             author_id, before=before, since_ms=since_ms, limit=HEAD_POSTS
         )
-        found = [Candidate(-post_id.int, author_id, "pull") for post_id in post_ids]
-        return Page(found, more=len(found) == HEAD_POSTS)
+
+
+def _page(author_id: str, post_ids: Sequence[UUID]) -> Page:
+    found = [Candidate(-post_id.int, author_id, "pull") for post_id in post_ids]
+    return Page(found, more=len(found) == HEAD_POSTS)

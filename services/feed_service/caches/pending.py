@@ -113,9 +113,18 @@ class Pending:
         last = self._newest_of.get(author_id)
         return last is None or any(pointer.post_id == last[1] for pointer in newest)
 
-    def shows_viewer_graph(self, user_id: str, rows: ViewerGraphRows) -> bool:
-        """Whether these rows show all known changes of a viewer graph. A change that has no effect on it needn't show."""
+    def changes_viewer_graph(self, user_id: str) -> bool:
+        """Whether any change of a viewer graph is pending."""
+        return bool(self._viewer_graphs.of(user_id))
+
+    def shows_viewer_graph(self, user_id: str, rows: ViewerGraphRows | None) -> bool:
+        """Whether these rows show all known changes of a viewer graph. A change that has no effect on it needn't show.
+
+        A graph without rows, as cached, shows none.
+        """
         changed = self._viewer_graphs.of(user_id)
+        if rows is None:
+            return not changed
         return all(
             _shows(rows.state_of(cell), state)
             for cell, state in changed.items()

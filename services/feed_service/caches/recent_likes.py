@@ -36,8 +36,8 @@ class RecentLikes:
 
     author_shares: Mapping[str, float]
     complete_since_ms: int | None
-    _upper_halves: array[int]
-    _lower_halves: array[int]
+    upper_halves: array[int]
+    lower_halves: array[int]
 
     @classmethod
     def of(cls, likes: Sequence[RecentLike], *, listed: int = LISTED) -> Self:
@@ -53,13 +53,13 @@ class RecentLikes:
         )
 
     def __len__(self) -> int:
-        return len(self._upper_halves)
+        return len(self.upper_halves)
 
     def __contains__(self, post_id: UUID) -> bool:
         upper, lower = post_id.int >> 64, post_id.int & _HALF
-        index = bisect_left(self._upper_halves, upper)
-        while index < len(self._upper_halves) and self._upper_halves[index] == upper:
-            if self._lower_halves[index] == lower:
+        index = bisect_left(self.upper_halves, upper)
+        while index < len(self.upper_halves) and self.upper_halves[index] == upper:
+            if self.lower_halves[index] == lower:
                 return True
             index += 1
         return False

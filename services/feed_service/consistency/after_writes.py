@@ -8,7 +8,7 @@ author instead of waiting for the timeline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 from uuid import UUID
@@ -44,6 +44,7 @@ _TAIL_WITHIN_S = (
 _ASKED_AGAIN = (Transient, TimeoutError)
 
 Apply = Callable[[Event, int], None]
+Forget = Callable[[Event], Awaitable[None]]
 Recent = Callable[[Position], Event | None]
 
 
@@ -65,12 +66,14 @@ NOTHING_AWAITED = Awaited(frozenset(), behind=False)
 class AfterWrites:
     """Waits until the tables show events.
 
-    `apply` applies an event to the caches, as the tail of the log would; `recent` are events that the tail has applied.
+    `forget` makes the shared cache forget what an event changed; `apply` applies the event to this process's caches, as the tail of
+    the log would; `recent` are events that the tail has applied.
     """
 
     log: EventLog
     stores: Stores
     clock: Clock
+    forget: Forget
     apply: Apply
     recent: Recent
 
@@ -103,6 +106,7 @@ class AfterWrites:
                 event = event or await self._event(position, deadline_s)
                 if event is None or not await self._shown(viewer, event, position.offset):
                     raise _NotShown
+                await self.forget(event)
                 # From here on nothing older is cached: a load that began before is known to be old.
                 self.apply(event, position.offset)
                 return event

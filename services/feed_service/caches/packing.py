@@ -1,0 +1,114 @@
+"""The form of values in the shared cache: JSON, so that an operator can read them with the cache's own command line.
+
+A form that changes needs a new key: processes of two versions share the cache during an update. The functions that unpack raise `ValueError`,
+`TypeError`, `AttributeError` or `OverflowError` for what they can't read.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from uuid import UUID
+
+import orjson
+
+from fanfold.core.ports import AuthoredPost, Post
+from feed_service.caches.recent_likes import RecentLikes
+from feed_service.caches.viewer_graph import ViewerGraph
+
+
+def pack_content(post: Post) -> bytes:
+    """All of a post but its likes."""
+    return orjson.dumps(
+        (post.author_id, post.content, post.edited_at_ms, post.deleted, post.offset)
+    )
+
+
+def pack_like_count(post: Post) -> bytes:
+    """A post's like count, and the offset of the last like counted."""
+    return orjson.dumps((post.like_count, post.like_offset))
+
+
+def unpack_post(post_id: UUID, content: bytes, like_count: bytes) -> Post:
+    """The post of both."""
+    author_id, text, edited_at_ms, deleted, offset = orjson.loads(content)
+    likes, like_offset = orjson.loads(like_count)
+    return Post(post_id, author_id, text, edited_at_ms, deleted, offset, likes, like_offset)
+
+
+def pack_name(name: tuple[str | None, bool]) -> bytes:
+    """A display name, and whether the user has left."""
+    return orjson.dumps(name)
+
+
+def unpack_name(_: str, packed: bytes) -> tuple[str | None, bool]:
+    name, left = orjson.loads(packed)
+    return name, left
+
+
+def pack_graph(graph: ViewerGraph) -> bytes:
+    """A viewer's graph."""
+    return orjson.dumps(
+        (
+            list(graph.visible),
+            graph.unmaterialised,
+            graph.asleep,
+            graph.asleep_offset,
+            graph.left,
+        )
+    )
+
+
+def unpack_graph(_: str, packed: bytes) -> ViewerGraph:
+    visible, unmaterialised, asleep, asleep_offset, left = orjson.loads(packed)
+    return ViewerGraph(
+        # Interned, because the same popular authors are in thousands of sets.
+        visible=frozenset(map(sys.intern, visible)),
+        unmaterialised=tuple(map(sys.intern, unmaterialised)),
+        asleep=asleep,
+        asleep_offset=asleep_offset,
+        left=left,
+    )
+
+
+def pack_recent_likes(likes: RecentLikes) -> bytes:
+    """A viewer's last likes."""
+    return orjson.dumps(
+        (
+            dict(likes.author_shares),
+            likes.complete_since_ms,
+            likes.upper_halves.tolist(),
+            likes.lower_halves.tolist(),
+        )
+    )
+
+
+def unpack_recent_likes(_: str, packed: bytes) -> RecentLikes:
+    shares, complete_since_ms, upper_halves, lower_halves = orjson.loads(packed)
+    return RecentLikes(
+        {sys.intern(author_id): share for author_id, share in shares.items()},
+        complete_since_ms,
+        array("Q", upper_halves),
+        array("Q", lower_halves),
+    )
+
+
+def pack_authored(newest: Sequence[AuthoredPost]) -> bytes:
+    """An author's newest posts, newest first."""
+    return orjson.dumps([(str(post_id), delivery) for post_id, delivery in newest])
+
+
+def unpack_authored(_: str, packed: bytes) -> list[AuthoredPost]:
+    return [AuthoredPost(UUID(post_id), delivery) for post_id, delivery in orjson.loads(packed)]
+
+
+def pack_pulled(pulled: tuple[int, Sequence[UUID]]) -> bytes:
+    """A version of an author's pulled posts, and the newest of them, newest first."""
+    version, post_ids = pulled
+    return orjson.dumps((version, [str(post_id) for post_id in post_ids]))
+
+
+def unpack_pulled(_: str, packed: bytes) -> tuple[int, list[UUID]]:
+    version, post_ids = orjson.loads(packed)
+    return version, [UUID(post_id) for post_id in post_ids]
