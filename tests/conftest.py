@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import examples, tiers
 from tests.support.engines import RealEngines, running_engines
+from tests.support.redis_node import running_redis
 
 examples.register_profiles()
 
@@ -21,6 +22,13 @@ def engines() -> Iterator[RealEngines]:
     """The real Kafka and Cassandra; the first test that asks for them waits until they answer."""
     with running_engines() as pair:
         yield pair
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis or Valkey, empty at first."""
+    with running_redis() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Fault
 from fanfold.core.ports.cache_epoch import CacheEpoch
-from fanfold.core.ports.cache_switch import CacheOutage
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 
@@ -32,9 +30,9 @@ class EmbeddedEngines(Engines):
 
 @asynccontextmanager
 async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterator[Engines]:
-    """Kafka and Cassandra. `source` is the CloudEvents `source` of what this process appends.
+    """Kafka, Cassandra, and the cache of the settings. `source` is the CloudEvents `source` of what this process appends.
 
-    Opening waits for neither. Raises `Fault` if a certificate or key can't be used.
+    Opening waits for none of them. Raises `Fault` if a certificate or key can't be used.
     """
     if settings.cache == "memory":
         raise Fault("FANFOLD_CACHE: memory is only for `make run`; use redis://host:port or none")
@@ -42,6 +40,7 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
     from fanfold.adapters.cassandra.stores import cassandra_stores
     from fanfold.adapters.kafka.log import KafkaLog
     from fanfold.adapters.kafka.security import client_security
+    from fanfold.adapters.redis.shared_cache import redis_shared_cache
 
     # A wrong path is a mistake in the configuration: it must fail now, while an outage would be waited for.
     client_tls(settings)
@@ -50,7 +49,12 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
         KafkaLog(settings, clock=clock, source=source) as log,
         cassandra_stores(settings, clock=clock) as stores,
     ):
-        yield Engines(log, stores)
+        if settings.cache == "none":
+            yield Engines(log, stores)
+            return
+        epoch = CacheEpoch(stores.cache_switch, clock=clock)
+        async with redis_shared_cache(settings, clock=clock, epoch=epoch) as cache:
+            yield Engines(log, stores, cache, epoch)
 
 
 @asynccontextmanager
@@ -67,19 +71,6 @@ async def embedded(
         if settings.cache != "memory":
             yield EmbeddedEngines(log, stores)
             return
-        epoch = CacheEpoch(_NoOutages(), clock=clock)
+        epoch = CacheEpoch(stores.cache_switch, clock=clock)
         cache = MemorySharedCache(settings, clock=clock, epoch=epoch)
         yield EmbeddedEngines(log, stores, cache, epoch)
-
-
-class _NoOutages:
-    """A `CacheSwitch` that was never used."""
-
-    async def outages(self) -> list[CacheOutage]:
-        return []
-
-    async def begin(self, writer_id: str, epoch: UUID) -> None:
-        raise NotImplementedError
-
-    async def end(self, writer_id: str, epoch: UUID) -> None:
-        raise NotImplementedError

@@ -4,7 +4,8 @@
     ├── Transient        retry: with backoff and a budget in the worker, by a 503 at the HTTP edge
     │   └── Unavailable  an engine did not answer in time
     │       ├── LogUnavailable
-    │       └── TablesUnavailable
+    │       ├── TablesUnavailable
+    │       └── CacheUnavailable
     ├── Rejected         the input is wrong: a dead letter in the worker, a 4xx at the HTTP edge
     │   └── Undecodable  a record that is not an event this version knows
     └── Fault            this process can't go on: stop with nothing acknowledged, to be restarted
@@ -42,6 +43,12 @@ class TablesUnavailable(Unavailable):
     """The tables did not answer in time."""
 
     engine = "the tables"
+
+
+class CacheUnavailable(Unavailable):
+    """The shared cache did not answer in time. Reads go on without it."""
+
+    engine = "the shared cache"
 
 
 class Rejected(FanfoldError):

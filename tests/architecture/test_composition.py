@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 KAFKA_CLIENTS = "fanfold/adapters/kafka/clients.py"
 COMMAND_LINE = "fanfold/ops/installation.py"
 READING = "fanfold/core/read_settings.py"
-HEAVY = {"aiokafka", "cassandra", "faust", "mode"}
+HEAVY = {"aiokafka", "cassandra", "faust", "hiredis", "mode"}
 EMBEDDED_STACK = ("all_in_one.__main__", "fanfold.ops.command_line")
 
 

@@ -25,6 +25,7 @@ VIOLATIONS = (
     ("layers", "fanfold/ops/__init__.py", "import fanfold.__main__"),
     ("cassandra", "services/feed_service/__init__.py", "import cassandra.cluster"),
     ("kafka", "services/post_service/__init__.py", "import aiokafka"),
+    ("redis", "services/feed_service/__init__.py", "import hiredis"),
     ("faust", "services/fanout_service/__init__.py", "import faust"),
     ("adapters", "services/post_service/__init__.py", "import fanfold.adapters.memory"),
     (

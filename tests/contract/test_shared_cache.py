@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache
@@ -24,15 +25,15 @@ def epoch() -> Epoch:
     return Epoch()
 
 
-@pytest.fixture
-def cache(server: CacheServer, epoch: Epoch) -> SharedCache:
-    return server.client(epoch)
+@pytest_asyncio.fixture
+async def cache(server: CacheServer, epoch: Epoch) -> SharedCache:
+    return await server.client(epoch)
 
 
-@pytest.fixture
-def other(server: CacheServer) -> SharedCache:
+@pytest_asyncio.fixture
+async def other(server: CacheServer) -> SharedCache:
     """Another process, in the same epoch at first."""
-    return server.client(Epoch())
+    return await server.client(Epoch())
 
 
 def a_key() -> str:
@@ -197,7 +198,7 @@ async def test_nothing_is_found_or_filled_while_the_epoch_is_unknown(
 
 
 async def test_writers_need_no_epoch(cache: SharedCache, epoch: Epoch, server: CacheServer) -> None:
-    writer = server.client(Epoch(None))
+    writer = await server.client(Epoch(None))
     key, user = a_key(), fresh("bob")
     await cache.fill([(await a_lease(cache, key), b"x")])
     await a_filled_list(cache, user, [])

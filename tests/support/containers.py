@@ -1,4 +1,4 @@
-"""Kafka and Cassandra in containers, by testcontainers, where a Docker engine answers.
+"""Kafka, Cassandra and Valkey in containers, by testcontainers, where a Docker engine answers.
 
 Written where no Docker engine was at hand, so never run: the jars are what CI proves. The settings are those
 of `deploy/engines/`, given through each image's own variables.
@@ -11,10 +11,17 @@ from abc import ABC, abstractmethod
 from docker.errors import APIError
 from testcontainers.core.container import DockerContainer
 
-from tests.support.probes import cassandra_answers, free_port, kafka_answers, wait_until
+from tests.support.probes import (
+    cassandra_answers,
+    free_port,
+    kafka_answers,
+    redis_answers,
+    wait_until,
+)
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 CASSANDRA_IMAGE = "cassandra:5.0.6"
+VALKEY_IMAGE = "valkey/valkey:8.1.10"
 START_WITHIN_S = 180.0
 
 KAFKA_SETTINGS = {
@@ -129,3 +136,15 @@ class CassandraContainer(ContainerNode):
 
     def answers(self) -> bool:
         return cassandra_answers("127.0.0.1", self.port)
+
+
+class ValkeyContainer(ContainerNode):
+    def configured(self) -> DockerContainer:
+        return (
+            DockerContainer(VALKEY_IMAGE)
+            .with_bind_ports(6379, self.port)
+            .with_command('valkey-server --save "" --appendonly no')
+        )
+
+    def answers(self) -> bool:
+        return redis_answers("127.0.0.1", self.port)

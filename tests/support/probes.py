@@ -40,6 +40,11 @@ def cassandra_answers(host: str, port: int) -> bool:
     return len(answer) == 9 and answer[4] == CQL_SUPPORTED
 
 
+def redis_answers(host: str, port: int) -> bool:
+    """False also while the server loads a snapshot."""
+    return _ask(host, port, b"PING\r\n", 7) == b"+PONG\r\n"
+
+
 def wait_until(ready: Callable[[], bool], *, within_s: float, gone: Callable[[], bool]) -> bool:
     """Poll until `ready`; False as soon as the engine is `gone`, or when the time is over."""
     deadline = time.monotonic() + within_s
@@ -53,6 +58,7 @@ def wait_until(ready: Callable[[], bool], *, within_s: float, gone: Callable[[],
 
 
 def _ask(host: str, port: int, question: bytes, wanted: int) -> bytes:
+    """The first bytes of the answer, as many as are wanted; fewer if they don't come within two seconds."""
     answer = b""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=2) as peer:
         peer.sendall(question)

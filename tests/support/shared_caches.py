@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
 
 from fanfold.adapters.memory.shared_cache import MemoryCacheServer, MemorySharedCache
+from fanfold.adapters.redis.greeting import greet
+from fanfold.adapters.redis.link import Link, checked
+from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Unavailable
 from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from tests.support.clock import ManualClock
+from tests.support.redis_node import RedisFromPath
 
 
 class Epoch:
@@ -27,7 +35,8 @@ class Epoch:
 class CacheServer(Protocol):
     """A cache server of a test."""
 
-    def client(self, epoch: Epoch) -> SharedCache: ...
+    async def client(self, epoch: Epoch) -> SharedCache:
+        """A process that uses the server, until the test ends."""
 
     async def pass_time(self, seconds: float) -> None:
         """Let what is kept grow older."""
@@ -45,7 +54,7 @@ class ServerInMemory:
         self._clock = ManualClock()
         self._server = MemoryCacheServer()
 
-    def client(self, epoch: Epoch) -> SharedCache:
+    async def client(self, epoch: Epoch) -> SharedCache:
         return MemorySharedCache(
             self._settings, clock=self._clock, epoch=epoch, server=self._server
         )
@@ -60,11 +69,107 @@ class ServerInMemory:
         self._server.restart(self._server.snapshot())
 
 
-def cache_server_of_each_adapter(settings: Settings) -> Any:
-    """A fixture: a `CacheServer`, in memory."""
+class ServerInRedis:
+    """Time passes by shortening what each key has left to live."""
 
-    @pytest_asyncio.fixture(params=["memory"])
+    def __init__(
+        self, settings: Settings, node: RedisFromPath | None, clients: AsyncExitStack
+    ) -> None:
+        self._settings = settings
+        self._node = node
+        self._clients = clients
+        self._caches: list[SharedCache] = []
+
+    async def client(self, epoch: Epoch) -> SharedCache:
+        cache = await self._clients.enter_async_context(
+            redis_shared_cache(self._settings, clock=SystemClock(), epoch=epoch)
+        )
+        # Readers never wait for a connection.
+        await cache.ping()
+        self._caches.append(cache)
+        return cache
+
+    async def pass_time(self, seconds: float) -> None:
+        async with plain_link(self._settings) as link:
+            (keys,) = checked(await link.ask(("KEYS", "*")))
+            for key in keys:
+                (left_ms,) = checked(await link.ask(("PTTL", key)))
+                assert left_ms >= 0, f"{key} never expires"
+                checked(await link.ask(("PEXPIRE", key, max(left_ms - int(seconds * 1000), 0))))
+
+    async def evict(self, key: str) -> None:
+        async with plain_link(self._settings) as link:
+            checked(await link.ask(("UNLINK", key)))
+
+    async def restart_from_now(self) -> None:
+        """Only for a server of the test's own."""
+        assert self._node is not None
+        async with plain_link(self._settings) as link:
+            checked(await link.ask(("SAVE",)))
+        await asyncio.to_thread(self._node.kill)
+        self._node.launch()
+        await asyncio.to_thread(self._node.wait)
+        for cache in self._caches:
+            await answering(cache)
+
+
+async def answering(cache: SharedCache) -> None:
+    """Return once the cache answers this client."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await cache.ping()
+            except Unavailable:
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def plain_link(settings: Settings) -> AsyncIterator[Link]:
+    """A connection for commands of the test's own."""
+    link = (await greet(settings)).link
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+@asynccontextmanager
+async def a_redis_of_its_own(
+    settings: Settings, *options: str
+) -> AsyncIterator[tuple[Settings, RedisFromPath]]:
+    """A server that the test may kill, and the settings that lead to it."""
+    node = RedisFromPath(*options)
+    try:
+        node.launch()
+        await asyncio.to_thread(node.wait)
+        yield settings.model_copy(update={"cache": f"redis://127.0.0.1:{node.port}"}), node
+    finally:
+        node.stop()
+
+
+@asynccontextmanager
+async def server_in_redis(settings: Settings, *, url: str | None) -> AsyncIterator[ServerInRedis]:
+    """A `CacheServer` at that URL, or one of its own, which can be restarted."""
+    async with AsyncExitStack() as clients:
+        if url is None:
+            settings, node = await clients.enter_async_context(a_redis_of_its_own(settings))
+            yield ServerInRedis(settings, node, clients)
+        else:
+            settings = settings.model_copy(update={"cache": url})
+            yield ServerInRedis(settings, None, clients)
+
+
+def cache_server_of_each_adapter(settings: Settings) -> Any:
+    """A fixture: a `CacheServer`, once in memory and once a real one."""
+
+    @pytest_asyncio.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.real)])
     async def server(request: pytest.FixtureRequest) -> AsyncIterator[CacheServer]:
-        yield ServerInMemory(settings)
+        if request.param == "memory":
+            yield ServerInMemory(settings)
+            return
+        restarts = "restarted" in request.function.__name__
+        url = None if restarts else request.getfixturevalue("redis_url")
+        async with server_in_redis(settings, url=url) as started:
+            yield started
 
     return server

@@ -24,6 +24,9 @@ TIERS = (
 )
 GROUPS = (
     (r"tests/real/test_(secured_engines|operator_rights)\.py", "secured-engines"),
+    # These need the cache alone.
+    (r"tests/contract/.*\[(.*-)?redis(-.*)?\]", "cache"),
+    (r"tests/real/test_shared_cache_\w+\.py", "cache"),
     (r"tests/real/test_up\.py", "local-system"),
     (r"tests/deploy/test_image\.py", "image"),
     # These take as long as all others on engines, so they have a pair of their own.

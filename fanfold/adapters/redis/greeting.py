@@ -1,0 +1,79 @@
+"""What a new connection says first, and which server it has met."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from fanfold.adapters.redis.address import Address, client_tls
+from fanfold.adapters.redis.link import Command, Link, checked
+from fanfold.adapters.redis.scripts import ALL
+from fanfold.core.errors import CacheUnavailable, Fault
+from fanfold.core.settings import Settings
+
+ASK_IDENTITY: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication"))
+_USABLE_FROM = (6, 2)
+
+
+class Greeted(NamedTuple):
+    """An open connection to a server that has loaded the scripts, and the server's identity."""
+
+    link: Link
+    identity: bytes
+
+
+async def greet(settings: Settings) -> Greeted:
+    """Connect, authenticate, load the scripts. Raises `CacheUnavailable`."""
+    address = Address.of(settings)
+    loop = asyncio.get_running_loop()
+    link: Link | None = None
+    try:
+        async with asyncio.timeout(settings.cache_timeout_s):
+            _, link = await loop.create_connection(
+                lambda: Link(timeout_s=settings.cache_timeout_s),
+                address.host,
+                address.port,
+                ssl=client_tls(settings),
+            )
+            load = (("SCRIPT", "LOAD", script.text) for script in ALL)
+            checked(await link.ask(*_first_commands(settings, address), *load))
+            return Greeted(link, await identity(link))
+    except (OSError, TimeoutError, CacheUnavailable, Fault) as error:
+        if link is not None:
+            link.close()
+        raise CacheUnavailable(f"{address}: {error or 'no answer in time'}") from error
+
+
+def _first_commands(settings: Settings, address: Address) -> list[Command]:
+    commands: list[Command] = []
+    if settings.cache_password is not None:
+        password = settings.cache_password.get_secret_value()
+        user = () if settings.cache_user is None else (settings.cache_user,)
+        commands.append(("AUTH", *user, password))
+    if address.database:
+        commands.append(("SELECT", address.database))
+    return commands
+
+
+async def identity(link: Link) -> bytes:
+    """What changes when the server may hold other things than it was told.
+
+    A process that starts, even from a snapshot, has a new run id. A replica that becomes the master has a new replication id, also one that was the
+    master before. Raises `CacheUnavailable` for a server that is not one to write to.
+    """
+    server, replication = checked(await link.ask(*ASK_IDENTITY))
+    told = _fields(server + b"\n" + replication)
+    if not told.keys() >= {"redis_version", "run_id", "master_replid"}:
+        raise CacheUnavailable("this server does not tell which process it is")
+    if told.get("role") != "master":
+        raise CacheUnavailable("this server is a replica: its master is elsewhere")
+    if told.get("redis_mode") == "cluster":
+        raise CacheUnavailable("this server is part of a cluster, which Fanfold doesn't support")
+    if tuple(map(int, told["redis_version"].split(".")[:2])) < _USABLE_FROM:
+        raise CacheUnavailable(f"this server is too old: {told['redis_version']}")
+    return f"{told['run_id']} {told['master_replid']}".encode()
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    pairs = (line.partition(":") for line in info.decode().splitlines() if ":" in line)
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,137 @@
+"""One connection to the cache's server. All callers share it: their questions are answered in order, without waiting for one another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+import hiredis
+
+from fanfold.core.errors import CacheUnavailable
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
+Answers: TypeAlias = "asyncio.Future[list[Any]]"
+
+# Its declared type has one part; it takes any number.
+_pack = cast(Callable[[Command], bytes], hiredis.pack_command)
+# After a pause of this whole process, the timer comes before what has arrived meanwhile: give that the time to be read.
+_SECOND_LOOK_S = 0.002
+
+
+class ServerError(CacheUnavailable):
+    """The server has refused a command."""
+
+    def names(self, code: str) -> bool:
+        """Whether this is the error with that code, which is the first word of what the server says."""
+        return str(self).startswith(f"{code} ")
+
+
+class Link(asyncio.Protocol):
+    """Speaks RESP 2. It closes itself when the server answers nothing for `timeout_s` though something was asked.
+
+    One timer watches over all questions: a timer for each, and a task to cancel, would cost more than the question.
+    """
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self.closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
+        # An error is an answer: the questions before and after it have theirs.
+        self._reader = hiredis.Reader(replyError=ServerError)
+        self._asked: deque[tuple[float, Answers | None, int]] = deque()
+        self._answers: list[Any] = []
+        self._received_at_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._suspected_at_s = -1.0
+        self._transport: asyncio.Transport | None = None
+
+    def ask(self, *commands: Command) -> Answers:
+        """Send the commands; the answers come in their order. An error of the server is a `ServerError` among them.
+
+        Raises `CacheUnavailable`, like the future, once the connection is closed.
+        """
+        answers: Answers = self._loop.create_future()
+        self._send(b"".join([_pack(command) for command in commands]))
+        self._expect(answers, len(commands))
+        return answers
+
+    def say(self, command: Command) -> None:
+        """Send a command; its answer is of no interest."""
+        self._send(_pack(command))
+        self._expect(None, 1)
+
+    def _send(self, packed: bytes) -> None:
+        if self._transport is None or self.closed.is_set():
+            raise CacheUnavailable("the connection to the cache is closed")
+        self._transport.write(packed)
+
+    def _expect(self, answers: Answers | None, count: int) -> None:
+        now_s = self._loop.time()
+        self._asked.append((now_s, answers, count))
+        if self._timer is None:
+            self._timer = self._loop.call_at(now_s + self._timeout_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._asked:
+            return
+        waiting_since_s = max(self._asked[0][0], self._received_at_s)
+        due_s = waiting_since_s + self._timeout_s
+        now_s = self._loop.time()
+        if now_s >= due_s:
+            if self._suspected_at_s == waiting_since_s:
+                self.close(f"no answer within {self._timeout_s:g} s")
+                return
+            self._suspected_at_s = waiting_since_s
+            due_s = now_s + _SECOND_LOOK_S
+        self._timer = self._loop.call_at(due_s, self._look)
+
+    def close(self, reason: str = "closed") -> None:
+        """End the connection; what is unanswered fails. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+        self.closed.set()
+        while self._asked:
+            _, answers, _ = self._asked.popleft()
+            if answers is not None and not answers.done():
+                answers.set_exception(CacheUnavailable(reason))
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received_at_s = self._loop.time()
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                self._take(answer)
+        except (hiredis.ProtocolError, IndexError) as error:
+            self.close(f"the server does not speak RESP: {error!r}")
+
+    def _take(self, answer: Any) -> None:
+        _, answers, count = self._asked[0]
+        self._answers.append(answer)
+        if len(self._answers) < count:
+            return
+        self._asked.popleft()
+        taken, self._answers = self._answers, []
+        if answers is not None and not answers.done():
+            answers.set_result(taken)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close(f"the connection is lost: {exc or 'closed by the server'}")
+
+
+def checked(answers: Sequence[Any]) -> Sequence[Any]:
+    """The answers, if none of them is an error; otherwise the first error is raised."""
+    for answer in answers:
+        if isinstance(answer, ServerError):
+            raise answer
+    return answers

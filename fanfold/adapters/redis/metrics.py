@@ -1,0 +1,69 @@
+"""What the shared cache did for this process. The kind of a key is what stands before its first colon."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import Counter
+
+from fanfold.adapters.redis.link import ServerError
+from fanfold.core.errors import CacheUnavailable
+from fanfold.core.ports.shared_cache import Lease
+
+LOOKUPS = Counter(
+    "fanfold_shared_cache_lookups",
+    "Keys asked of the shared cache: hit, miss (with a lease), or refused (another process has the lease).",
+    ["kind", "result"],
+)
+FILLS_REFUSED = Counter(
+    "fanfold_shared_cache_fills_refused",
+    "Values read from the tables whose lease had ended, most of them because of a write meanwhile.",
+    ["kind"],
+)
+FAILURES = Counter(
+    "fanfold_shared_cache_failures",
+    "Calls that the shared cache did not answer in time (unavailable), refused for want of memory (out_of_memory), or refused (refused).",
+    ["call", "cause"],
+)
+OFF = Counter(
+    "fanfold_shared_cache_off_seconds",
+    "Time that this process passed the shared cache by: it is away, or its epoch is unknown (outage).",
+    ["cause"],
+)
+EPOCHS = Counter(
+    "fanfold_shared_cache_epochs",
+    "Times that all that is cached became void: an outage that a writer told, or another server process.",
+)
+
+
+def count_lookups(keys: Iterable[str], found: Iterable[object]) -> None:
+    for (kind, result), count in Tally(
+        zip(map(_kind, keys), map(_result, found), strict=True)
+    ).items():
+        LOOKUPS.labels(kind, result).inc(count)
+
+
+def count_refused_fills(keys: Iterable[str]) -> None:
+    for kind, count in Tally(map(_kind, keys)).items():
+        FILLS_REFUSED.labels(kind).inc(count)
+
+
+def count_failure(call: str, error: CacheUnavailable) -> None:
+    FAILURES.labels(call, _cause(error)).inc()
+
+
+def _kind(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def _result(found: object) -> str:
+    if found is None:
+        return "refused"
+    return "miss" if isinstance(found, Lease) else "hit"
+
+
+def _cause(error: CacheUnavailable) -> str:
+    if not isinstance(error, ServerError):
+        return "unavailable"
+    return "out_of_memory" if error.names("OOM") else "refused"

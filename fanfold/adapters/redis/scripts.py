@@ -1,0 +1,95 @@
+"""What the server does in one step. A script sees no write of others between its commands.
+
+A kept string is `V`, stamp and payload, or `L` and the token of a lease. A list's last element is `E`, token and end, or `L` and token. Tokens begin
+with their stamp. The client loads the scripts on each new connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+from fanfold.adapters.redis.link import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, and the name by which a server that has loaded it calls it."""
+
+    text: str
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "name", name)
+
+    def call(self, keys: Sequence[str], *arguments: bytes | int) -> Command:
+        return ("EVALSHA", self.name, len(keys), *keys, *arguments)
+
+
+# In: keys, then stamp, lease, milliseconds. Out: for each key 1 if it is leased now, or what is kept in this stamp.
+LEASE = Script("""
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local kept = redis.call('GET', key)
+  if kept and string.sub(kept, 2, 1 + #ARGV[1]) == ARGV[1] then
+    answers[i] = kept
+  else
+    redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
+    answers[i] = 1
+  end
+end
+return answers
+""")
+
+# In: keys, then milliseconds, the leases, the values. Out: for each key 1 if its lease still held, else 0.
+FILL = Script("""
+local held = {}
+for i, key in ipairs(KEYS) do
+  held[i] = 0
+  if redis.call('GET', key) == ARGV[1 + i] then
+    redis.call('SET', key, ARGV[1 + #KEYS + i], 'PX', ARGV[1])
+    held[i] = 1
+  end
+end
+return held
+""")
+
+# In: a key, then stamp, lease, milliseconds. Out: 1 if it is leased now, 0 if somebody else has the lease, or the list.
+LEASE_FEED = Script("""
+local last = redis.call('LINDEX', KEYS[1], -1)
+if last and string.sub(last, 2, 1 + #ARGV[1]) == ARGV[1] then
+  if string.sub(last, 1, 1) == 'L' then return 0 end
+  return redis.call('LRANGE', KEYS[1], 0, -1)
+end
+redis.call('UNLINK', KEYS[1])
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+""")
+
+# In: a key, then milliseconds, the last element as known, the new last element, entries. Out: 1, or 0 if the last element is another.
+# A call takes some 8,000 arguments at most.
+APPEND = Script("""
+if redis.call('LINDEX', KEYS[1], -1) ~= ARGV[2] then return 0 end
+redis.call('RPOP', KEYS[1])
+for i = 4, #ARGV, 1000 do
+  redis.call('RPUSH', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+redis.call('RPUSH', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+""")
+
+# In: keys, then the longest list, entries. Out: nothing.
+PUSH = Script("""
+local longest = tonumber(ARGV[1])
+for i = 1, #KEYS do
+  if redis.call('LPUSHX', KEYS[i], unpack(ARGV, 2)) > longest then
+    redis.call('UNLINK', KEYS[i])
+  end
+end
+""")
+
+ALL = (LEASE, FILL, LEASE_FEED, APPEND, PUSH)

@@ -1,0 +1,261 @@
+"""`SharedCache` in Redis or Valkey."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar
+
+from fanfold.adapters.redis import metrics, scripts
+from fanfold.adapters.redis.connection import Connection
+from fanfold.adapters.redis.link import Command, Link, ServerError, checked
+from fanfold.core.cache_keys import feed_key
+from fanfold.core.clock import Clock
+from fanfold.core.errors import CacheUnavailable
+from fanfold.core.ports.shared_cache import FeedList, Lease
+from fanfold.core.settings import Settings
+
+T = TypeVar("T")
+
+LEASE_MS = 5000
+_STAMP_BYTES = 8
+_NONCE_BYTES = 8
+_STAMP = slice(1, 1 + _STAMP_BYTES)
+_PAYLOAD = slice(_STAMP.stop, None)
+_TOKEN = slice(1, _STAMP.stop + _NONCE_BYTES)
+_LIST_END = slice(_TOKEN.stop, None)
+_VALUE, _LEASE, _END = b"V", b"L", b"E"
+# Keys in one step of the server, which answers nobody else meanwhile: half a millisecond.
+_STEP = 500
+_STEPS_IN_FLIGHT = 8
+
+
+class _Usable(NamedTuple):
+    """An open connection, and the stamp of what is kept and found over it."""
+
+    link: Link
+    stamp: bytes
+
+    def a_token(self) -> bytes:
+        return self.stamp + os.urandom(_NONCE_BYTES)
+
+
+class RedisSharedCache:
+    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be passed by."""
+
+    def __init__(
+        self, settings: Settings, connection: Connection, *, epoch: Callable[[], bytes | None]
+    ) -> None:
+        self._ttl_ms = settings.shared_cache_ttl_s * 1000
+        self._longest_list = 2 * settings.feed_depth
+        self._connection = connection
+        self._epoch = epoch
+        self._stamped: tuple[bytes, bytes] = (b"", b"")
+
+    async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
+        found: list[bytes | Lease | None] = [None] * len(keys)
+        usable = self._usable()
+        if usable is None or not keys:
+            return found
+        try:
+            steps = [("MGET", *step) for step in _steps(keys)]
+            answers = checked(await usable.link.ask(*steps))
+            missing = []
+            for index, kept in enumerate(_joined(answers)):
+                if kept is None or kept[_STAMP] != usable.stamp:
+                    missing.append(index)
+                elif kept.startswith(_VALUE):
+                    found[index] = kept[_PAYLOAD]
+            if missing:
+                await self._lease(usable, keys, missing, found)
+        except CacheUnavailable as error:
+            _failed("look_up", usable.link, error)
+        metrics.count_lookups(keys, found)
+        return found
+
+    async def _lease(
+        self,
+        usable: _Usable,
+        keys: Sequence[str],
+        missing: Sequence[int],
+        found: list[bytes | Lease | None],
+    ) -> None:
+        token = usable.a_token()
+        calls = [
+            scripts.LEASE.call(step, usable.stamp, _LEASE + token, LEASE_MS)
+            for step in _steps([keys[index] for index in missing])
+        ]
+        answers = checked(await usable.link.ask(*calls))
+        for index, answer in zip(missing, _joined(answers), strict=True):
+            if answer == 1:
+                found[index] = Lease(keys[index], token)
+            elif answer.startswith(_VALUE):
+                # Filled by another process since the first question.
+                found[index] = answer[_PAYLOAD]
+
+    async def fill(self, values: Sequence[tuple[Lease, bytes]]) -> None:
+        usable = self._usable()
+        if usable is None or not values:
+            return
+        keys = [lease.key for lease, _ in values]
+        calls = [
+            scripts.FILL.call(
+                [lease.key for lease, _ in step],
+                self._ttl_ms,
+                *(_LEASE + lease.token for lease, _ in step),
+                *(_VALUE + lease.token[:_STAMP_BYTES] + value for lease, value in step),
+            )
+            for step in _steps(values)
+        ]
+        try:
+            kept = _joined(checked(await usable.link.ask(*calls)))
+            metrics.count_refused_fills(
+                key for key, held in zip(keys, kept, strict=True) if not held
+            )
+        except CacheUnavailable as error:
+            _failed("fill", usable.link, error)
+
+    async def feed(self, user_id: str) -> FeedList | Lease | None:
+        usable = self._usable()
+        if usable is None:
+            return None
+        key = feed_key(user_id)
+        found: FeedList | Lease | None = None
+        try:
+            (elements,) = checked(await usable.link.ask(("LRANGE", key, 0, -1)))
+            last = elements[-1] if elements else b""
+            if last[_STAMP] != usable.stamp:
+                found = await self._lease_feed(usable, key)
+            elif last.startswith(_END):
+                found = _list_of(elements)
+                # Only now: a lease must end, though others ask for the list meanwhile.
+                usable.link.say(("PEXPIRE", key, self._ttl_ms))
+        except CacheUnavailable as error:
+            _failed("feed", usable.link, error)
+        metrics.count_lookups([key], [found])
+        return found
+
+    async def _lease_feed(self, usable: _Usable, key: str) -> FeedList | Lease | None:
+        token = usable.a_token()
+        call = scripts.LEASE_FEED.call([key], usable.stamp, _LEASE + token, LEASE_MS)
+        (answer,) = checked(await usable.link.ask(call))
+        if answer == 1:
+            return Lease(key, token)
+        return None if answer == 0 else _list_of(answer)
+
+    async def fill_feed(self, lease: Lease, entries: Sequence[bytes], *, end: bytes) -> None:
+        last = _LEASE + lease.token
+        await self._append("fill_feed", lease.key, last, entries, _END + lease.token + end)
+
+    async def extend_feed(
+        self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes
+    ) -> None:
+        # The lease's token stays in the list: a list that was filled again since is another one, even with the same end.
+        last = _END + known.stamp + known.end
+        await self._append("extend_feed", feed_key(user_id), last, older, _END + known.stamp + end)
+
+    async def _append(
+        self, call: str, key: str, last: bytes, entries: Sequence[bytes], new_last: bytes
+    ) -> None:
+        usable = self._usable()
+        if usable is None or last[_STAMP] != usable.stamp:
+            return
+        command = scripts.APPEND.call([key], self._ttl_ms, last, new_last, *entries)
+        try:
+            (held,) = checked(await usable.link.ask(command))
+            metrics.count_refused_fills([] if held else [key])
+        except CacheUnavailable as error:
+            _failed(call, usable.link, error)
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        await self._tell("forget", [("UNLINK", *step) for step in _steps(keys)])
+
+    async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
+        keys = [f"feed:user:{user_id}" for user_id in user_ids]
+        calls = [
+            scripts.PUSH.call(users, self._longest_list, *some)
+            for some in _steps(entries)
+            for users in _steps(keys, _STEP // len(some))
+        ]
+        await self._tell("push", calls)
+
+    async def _tell(self, call: str, commands: Sequence[Command]) -> None:
+        for some in _steps(commands, _STEPS_IN_FLIGHT):
+            try:
+                await self._told(some)
+            except CacheUnavailable as error:
+                metrics.count_failure(call, error)
+                raise
+
+    async def _told(self, commands: Sequence[Command]) -> None:
+        """Tell once more over a new connection if this one is lost: all that is told may be told twice."""
+        link = (await self._connection.opened()).link
+        try:
+            checked(await link.ask(*commands))
+        except CacheUnavailable as error:
+            _close_without_scripts(link, error)
+            if not link.closed.is_set():
+                raise
+            link = (await self._connection.opened()).link
+            checked(await link.ask(*commands))
+
+    async def ping(self) -> None:
+        link = (await self._connection.opened()).link
+        checked(await link.ask(("PING",)))
+
+    def off_for(self, seconds: float) -> None:
+        """Count time in which readers got nothing."""
+        known = self._connection.known
+        if known is None:
+            metrics.OFF.labels("away").inc(seconds)
+        elif self._stamped[0] and self._epoch() is None:
+            metrics.OFF.labels("outage").inc(seconds)
+
+    def _usable(self) -> _Usable | None:
+        known, epoch = self._connection.known, self._epoch()
+        if known is None or epoch is None:
+            return None
+        told = epoch + known.identity
+        if self._stamped[0] != told:
+            if self._stamped[0]:
+                metrics.EPOCHS.inc()
+            self._stamped = told, blake2b(told, digest_size=_STAMP_BYTES).digest()
+        return _Usable(known.link, self._stamped[1])
+
+
+@asynccontextmanager
+async def redis_shared_cache(
+    settings: Settings, *, clock: Clock, epoch: Callable[[], bytes | None]
+) -> AsyncIterator[RedisSharedCache]:
+    """The cache of the settings. Opening waits for nothing; raises `Fault` if a certificate can't be used."""
+    async with Connection(settings, clock=clock) as connection:
+        cache = RedisSharedCache(settings, connection, epoch=epoch)
+        connection.ticked = cache.off_for
+        yield cache
+
+
+def _steps(items: Sequence[T], size: int = _STEP) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _joined(answers: Sequence[Sequence[Any]]) -> list[Any]:
+    return [answer for step in answers for answer in step]
+
+
+def _list_of(elements: Sequence[bytes]) -> FeedList:
+    last = elements[-1]
+    return FeedList(tuple(elements[:-1]), end=last[_LIST_END], stamp=last[_TOKEN])
+
+
+def _failed(call: str, link: Link, error: CacheUnavailable) -> None:
+    metrics.count_failure(call, error)
+    _close_without_scripts(link, error)
+
+
+def _close_without_scripts(link: Link, error: CacheUnavailable) -> None:
+    # A new connection loads the scripts that somebody has flushed.
+    if isinstance(error, ServerError) and error.names("NOSCRIPT"):
+        link.close(str(error))
