@@ -24,6 +24,7 @@ KAFKA = {
 }
 CASSANDRA = {"cassandra.datastax.com/cluster": "fanfold-cassandra"}
 """Labels that the operators give to the pods that they make."""
+CACHE = {"app.kubernetes.io/name": "fanfold-cache"}
 SYSTEM_NAMESPACES = {
     "kube-system",
     "envoy-gateway-system",
@@ -169,6 +170,23 @@ def test_the_nodes_of_an_engine_reach_one_another(objects: tuple[Object, ...]) -
     reaper = {"app.kubernetes.io/name": "reaper"}
     assert may_reach(objects, reaper, CASSANDRA, 8080)
     assert lets_in(objects, CASSANDRA, reaper, 8080)
+
+
+def test_only_feeds_and_workers_reach_the_cache_and_the_monitoring_reaches_its_metrics_only(
+    objects: tuple[Object, ...],
+) -> None:
+    for resource in workloads(objects):
+        labels = dict(resource.labels)
+        wanted = resource.name in ("feed-service", "fanout-service")
+        assert may_reach(objects, labels, CACHE, 6379) is wanted, resource.name
+        assert lets_in(objects, CACHE, labels, 6379) is wanted, resource.name
+    rules = list(policies_of(objects, CACHE, "Ingress"))
+    others = [rule for rule in rules if "namespaceSelector" in str(rule["from"])]
+    (monitoring,) = others
+    assert monitoring["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ]
+    assert [port["port"] for port in monitoring["ports"]] == ["metrics"]
 
 
 def test_everybody_may_ask_for_a_name(objects: tuple[Object, ...]) -> None:

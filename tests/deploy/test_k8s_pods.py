@@ -107,7 +107,7 @@ def test_every_probe_and_service_names_a_port_that_exists(objects: tuple[Object,
     for name, _, container in containers(objects):
         ports = {port["name"] for port in container.get("ports", ())}
         for probe in PROBES:
-            if probe in container:
+            if probe in container and not _asks_the_cache(container, probe):
                 assert container[probe]["httpGet"]["port"] in ports, f"{name} {probe}"
     for service in of_kind(objects, "Service"):
         (target,) = (
@@ -117,6 +117,11 @@ def test_every_probe_and_service_names_a_port_that_exists(objects: tuple[Object,
         )
         exposed = {p["name"] for container in target.containers for p in container.get("ports", ())}
         assert {p["targetPort"] for p in service["spec"]["ports"]} <= exposed
+
+
+def _asks_the_cache(container: Object, probe: str) -> bool:
+    """It doesn't speak HTTP. tests/deploy/test_k8s_cache.py runs the command of the probe."""
+    return container["name"] == "valkey" and "exec" in container[probe]
 
 
 def test_a_service_is_probed_at_the_paths_that_it_serves(objects: tuple[Object, ...]) -> None:
@@ -207,6 +212,9 @@ def test_every_container_of_ours_starts_with_settings_that_are_whole(
                 settings.kafka_key,
                 settings.cassandra_ca,
             ]
+            if settings.cache != "none":
+                files.append(settings.cache_ca)
+                assert settings.cache_user is not None, name
             assert {str(file.parent) for file in files if file} <= mounted, name
             assert None not in files, name
             assert settings.cassandra_user is not None, name
@@ -265,7 +273,7 @@ def test_a_private_key_is_read_by_nobody_else(objects: tuple[Object, ...]) -> No
     for resource in workloads(objects):
         for volume in resource.pod["volumes"]:
             keys = {item["key"] for item in volume.get("secret", {}).get("items", ())}
-            if "user.key" in keys:
+            if keys & {"user.key", "tls.key"}:
                 assert volume["secret"]["defaultMode"] == 0o440, str(resource)
                 assert resource.pod["securityContext"]["fsGroup"] > 0, str(resource)
 
@@ -278,7 +286,7 @@ def test_images_labels_and_the_package_are_of_one_version(objects: tuple[Object,
             assert tag == version, name
             assert resource.labels["app.kubernetes.io/version"] == version, name
         # Pinned: what runs today is what runs tomorrow.
-        assert re.fullmatch(r"\d+\.\d+\.\d+", tag), name
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
         assert container["imagePullPolicy"] == "IfNotPresent", name
 
 

@@ -14,7 +14,7 @@ import yaml
 from tests.support.k8s import MANIFESTS, OVERLAYS, build, named, of_kind, rendered
 from tests.support.k8s_schemas import ROOT, errors_of
 
-COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release")
+COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
 CLUSTER_SCOPED = {"Namespace"}
 
 

@@ -17,6 +17,7 @@ from tests.support.k8s_schemas import ROOT
 FILES = (
     "deploy/compose.yaml",
     "deploy/k8s/components/cassandra/repair.yaml",
+    "deploy/k8s/components/valkey/valkey.yaml",
     "deploy/docker/Dockerfile",
 )
 BY_TAG = {
@@ -24,6 +25,7 @@ BY_TAG = {
     "cassandra:5.0.6",
     "envoyproxy/envoy:v1.40.0",
     "python:3.11-slim-bookworm",
+    "oliver006/redis_exporter:v1.88.0",
     "thelastpickle/cassandra-reaper:5.0.0",
     "valkey/valkey:8.1.10",
 }
