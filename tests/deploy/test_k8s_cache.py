@@ -13,6 +13,7 @@ import pytest
 
 from fanfold.core import cache_keys
 from fanfold.core.settings import Settings
+from tests.support.containers import VALKEY_IMAGE
 from tests.support.k8s import (
     MANIFESTS,
     OVERLAYS,
@@ -81,6 +82,10 @@ def test_its_memory_fits_into_its_limit(objects: tuple[Object, ...]) -> None:
     assert (
         container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
     )
+
+
+def test_the_server_is_the_one_that_the_tests_run_on(objects: tuple[Object, ...]) -> None:
+    assert workload(objects, SERVER).containers[0]["image"].partition("@")[0] == VALKEY_IMAGE
 
 
 def test_it_keeps_nothing_and_evicts_as_on_one_machine(objects: tuple[Object, ...]) -> None:
