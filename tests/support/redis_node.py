@@ -17,6 +17,8 @@ from tests.support.probes import redis_answers
 
 SERVERS = ("redis-server", "valkey-server")
 NOT_PERSISTENT = ("--save", "", "--appendonly", "no")
+# A replica of the test gets its copy at once; by default others would be waited for.
+NOT_WAITING = ("--repl-diskless-sync-delay", "0")
 
 
 class RedisFromPath(JarNode):
@@ -33,7 +35,7 @@ class RedisFromPath(JarNode):
         if found is None:
             raise RuntimeError(f"no {' or '.join(SERVERS)}: run `make engines` (`make test` does)")
         own = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.home)]
-        return [found, *own, *NOT_PERSISTENT, *self.options]
+        return [found, *own, *NOT_PERSISTENT, *NOT_WAITING, *self.options]
 
     def answers(self) -> bool:
         return redis_answers("127.0.0.1", self.port)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from fanfold.adapters.memory.shared_cache import MemoryCacheServer, MemorySharedCache
-from fanfold.adapters.redis.greeting import greet
+from fanfold.adapters.redis.address import Address
 from fanfold.adapters.redis.link import Link, checked
 from fanfold.adapters.redis.shared_cache import redis_shared_cache
 from fanfold.core.clock import SystemClock
@@ -125,8 +125,11 @@ async def answering(cache: SharedCache) -> None:
 
 @asynccontextmanager
 async def plain_link(settings: Settings) -> AsyncIterator[Link]:
-    """A connection for commands of the test's own."""
-    link = (await greet(settings)).link
+    """A connection for commands of the test's own; also to a replica, which the product refuses to speak to."""
+    address = Address.of(settings)
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: Link(timeout_s=10), address.host, address.port
+    )
     try:
         yield link
     finally:

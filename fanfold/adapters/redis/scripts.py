@@ -63,7 +63,7 @@ if last and string.sub(last, 2, 1 + #ARGV[1]) == ARGV[1] then
   if string.sub(last, 1, 1) == 'L' then return 0 end
   return redis.call('LRANGE', KEYS[1], 0, -1)
 end
-redis.call('UNLINK', KEYS[1])
+if last then redis.call('UNLINK', KEYS[1]) end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -195,7 +195,7 @@ class RedisSharedCache:
         try:
             checked(await link.ask(*commands))
         except CacheUnavailable as error:
-            _close_without_scripts(link, error)
+            _close_if_useless(link, error)
             if not link.closed.is_set():
                 raise
             link = (await self._connection.opened()).link
@@ -252,10 +252,10 @@ def _list_of(elements: Sequence[bytes]) -> FeedList:
 
 def _failed(call: str, link: Link, error: CacheUnavailable) -> None:
     metrics.count_failure(call, error)
-    _close_without_scripts(link, error)
+    _close_if_useless(link, error)
 
 
-def _close_without_scripts(link: Link, error: CacheUnavailable) -> None:
-    # A new connection loads the scripts that somebody has flushed.
-    if isinstance(error, ServerError) and error.names("NOSCRIPT"):
+def _close_if_useless(link: Link, error: CacheUnavailable) -> None:
+    # A new connection loads the scripts that somebody has flushed, and finds out that a server has become a replica.
+    if isinstance(error, ServerError) and (error.names("NOSCRIPT") or error.names("READONLY")):
         link.close(str(error))
