@@ -34,7 +34,9 @@ class CountLikes:
             raise Unavailable("the likes are ahead of their count: another worker is writing them")
         folded = fold_likes(count, stored, changes)
         # 1. The count, with its offset: after a crash here, an event is counted and known to be counted.
-        if folded.count.offset is not None and folded.count != count:
+        #    It is written again as long as a like is missing: the row alone doesn't show that the write has also returned, and
+        #    so told the shared cache.
+        if folded.likes and folded.count.offset is not None:
             await self.likes.write_count(post_id, folded.count.likes, offset=folded.count.offset)
         # 2. The lists by time. Offsets decide their cells, so the order of these writes doesn't matter.
         await run_concurrently(

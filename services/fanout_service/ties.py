@@ -22,7 +22,7 @@ class TieChange(NamedTuple):
 
 
 def fold_tie(target_id: str, stored: Tie | None, changes: Sequence[TieChange]) -> Tie | None:
-    """The tie after the changes, which are in the order of their offsets; None if nothing is to be written.
+    """The tie after the changes, which are in the order of their offsets; None if they change nothing.
 
     The row includes every change up to its offset. A tie that is made again while it lasts keeps its `since_ms`.
     """
@@ -72,7 +72,9 @@ class Ties:
             await self._block(user_id, target_id, changes, group[-1].record.appended_at_ms)
 
     async def _mute(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
-        tie = fold_tie(target_id, await self.stores.ties.mute_of(user_id, target_id), changes)
+        stored = await self.stores.ties.mute_of(user_id, target_id)
+        # What is stored is written again: the row doesn't show that the write has also returned, and so told the shared cache.
+        tie = fold_tie(target_id, stored, changes) or stored
         if tie is not None:
             await self.stores.ties.write_mute(
                 user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
@@ -84,13 +86,14 @@ class Ties:
         between = await self.stores.ties.blocks_between(user_id, target_id)
         # The maker's own row decides, because it is written last: a change that it holds is in the target's row, too.
         own = next((tie for tie in between if tie.mine), None)
-        tie = fold_tie(target_id, own, changes)
-        if tie is not None:
-            await self.stores.ties.write_block(
-                user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
-            )
-        # Also where nothing was to be written: a worker may have died between the rows and the unfollows.
-        if (now := tie or own) is not None and now.active:
+        # Written again, and ended again, where both are stored: a worker may have died after either.
+        tie = fold_tie(target_id, own, changes) or own
+        if tie is None:
+            return
+        await self.stores.ties.write_block(
+            user_id, target_id, active=tie.active, since_ms=tie.since_ms, offset=tie.offset
+        )
+        if tie.active:
             await self.blocked_follows.end_between(
                 user_id, target_id, appended_at_ms=appended_at_ms
             )
