@@ -16,11 +16,22 @@ import fanout_service
 import feed_service
 import graph_service
 import post_service
-from tests.support.k8s import SERVICES, Object, named, of_kind, rendered, selects, workload
+from tests.support.k8s import (
+    SERVICES,
+    Object,
+    environment,
+    named,
+    of_kind,
+    quantity,
+    rendered,
+    selects,
+    workload,
+)
 
+CACHE = "fanfold-cache"
 OURS = re.compile(r"\bfanfold_[a-z0-9_]+")
-OTHERS = re.compile(r"\b(?:kafka|kube|kubelet)_[a-z0-9_]+")
-# From Strimzi's exporter, kube-state-metrics and the kubelet, as their documentation names them.
+OTHERS = re.compile(r"\b(?:kafka|kube|kubelet|redis)_[a-z0-9_]+")
+# From Strimzi's exporter, kube-state-metrics, the kubelet and redis_exporter, as their documentation and sources name them.
 KNOWN_OTHERS = {
     "kafka_consumergroup_lag",
     "kafka_consumergroup_current_offset",
@@ -31,6 +42,13 @@ KNOWN_OTHERS = {
     "kube_cronjob_spec_suspend",
     "kubelet_volume_stats_available_bytes",
     "kubelet_volume_stats_capacity_bytes",
+    "redis_evicted_keys_total",
+    "redis_expired_keys_total",
+    "redis_memory_max_bytes",
+    "redis_memory_used_bytes",
+    "redis_memory_used_rss_bytes",
+    "redis_rejected_connections_total",
+    "redis_uptime_in_seconds",
 }
 
 
@@ -134,12 +152,46 @@ def test_every_service_is_scraped_once_where_it_serves_its_metrics(
 def test_the_jobs_that_alerts_name_are_the_services(objects: tuple[Object, ...]) -> None:
     for title, expression in expressions(objects):
         for job in re.findall(r'(?<![a-z])job="([^"]+)"', expression):
-            assert job in SERVICES, title
+            assert job in {*SERVICES, CACHE}, title
     for monitor in of_kind(objects, "ServiceMonitor"):
         # The job is what this label of the Service says.
         label = monitor["spec"]["jobLabel"]
         for name in SERVICES:
             assert named(objects, "Service", name)["metadata"]["labels"][label] == name
+
+
+def test_the_cache_is_scraped_at_its_exporter(objects: tuple[Object, ...]) -> None:
+    cache = workload(objects, CACHE)
+    (monitor,) = (
+        found
+        for found in of_kind(objects, "PodMonitor")
+        if selects(found["spec"]["selector"], cache.labels)
+    )
+    # The job is what this label of the pods says.
+    assert cache.labels[monitor["spec"]["jobLabel"]] == CACHE
+    ports = {port["name"] for container in cache.containers for port in container["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]} <= ports
+
+
+def test_a_person_is_asked_to_restart_the_cache_between_its_two_certificates(
+    objects: tuple[Object, ...],
+) -> None:
+    expression = dict(expressions(objects))["FanfoldCacheRunsTooLong"]
+    (days,) = re.findall(r"> (\d+) \* 86400", expression)
+    certificate = named(objects, "Certificate", f"{CACHE}-server")["spec"]
+    duration, before = (int(certificate[key][:-1]) / 24 for key in ("duration", "renewBefore"))
+    assert duration - before < int(days) < duration - 60
+
+
+def test_the_cache_is_reported_before_it_is_killed_for_its_memory(
+    objects: tuple[Object, ...],
+) -> None:
+    expression = dict(expressions(objects))["FanfoldCacheMemory"]
+    (share,) = re.findall(r"> ([\d.]+)", expression)
+    container = workload(objects, CACHE).containers[0]
+    limit = quantity(container["resources"]["limits"]["memory"])
+    most = quantity(environment(objects, container)["MAXMEMORY"].replace("gb", "Gi"))
+    assert 1 < float(share) < limit / most
 
 
 def test_the_alert_of_too_few_partitions_knows_how_many_workers_there_can_be(
