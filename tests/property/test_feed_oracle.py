@@ -33,11 +33,13 @@ limits = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 
 
 class Feeds(RuleBasedStateMachine):
+    cached = False
+
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
         settings = Settings(feed_depth=DEPTH, relevance_window=10, retention_days=1)
-        self.world = World(settings=settings, celebrities=set(CELEBRITIES))
+        self.world = World(settings=settings, celebrities=set(CELEBRITIES), cached=self.cached)
         # So few likes are cached that older ones have to be looked up.
         self.reader = Reader(self.world, listed_likes=1)
         self.authors: dict[UUID, str] = {}
@@ -198,8 +200,9 @@ class Feeds(RuleBasedStateMachine):
         return post_id, self.contents[post_id], len(likers), viewer in likers
 
     def refreshed(self) -> None:
-        # The pulled authors are at most a second old; a push and a pull overlap for longer than that.
+        # The pulled authors are at most a second old; a push and a pull overlap for longer than that. So are the cache's outages.
         self.world.clock.advance(1)
+        self.run(self.world.cache_epoch.read())
 
     @invariant()
     def each_viewer_in_turn_sees_the_model(self) -> None:
@@ -248,5 +251,31 @@ class Feeds(RuleBasedStateMachine):
                 assert shown == feed
 
 
+class FeedsThroughTheSharedCache(Feeds):
+    """The same through the shared cache, with what can happen to it. While the tail is behind, every read goes to it."""
+
+    cached = True
+
+    @rule(data=st.data())
+    def a_key_is_evicted(self, data: st.DataObject) -> None:
+        kept = self.world.cache_server.kept
+        if kept:
+            del kept[data.draw(st.sampled_from(sorted(kept)))]
+
+    @rule()
+    def the_cache_is_saved(self) -> None:
+        self.snapshot = self.world.cache_server.snapshot()
+
+    @rule()
+    def the_cache_restarts_from_what_was_saved(self) -> None:
+        self.world.cache_server.restart(getattr(self, "snapshot", {}))
+
+    @rule(away=st.booleans())
+    def the_cache_is_away_for_the_worker_or_back(self, away: bool) -> None:
+        self.world.telling.away = {"forget", "push"} if away else set()
+
+
 TestFeeds = Feeds.TestCase
+TestFeedsThroughTheSharedCache = FeedsThroughTheSharedCache.TestCase
+TestFeedsThroughTheSharedCache.settings = examples(60, stateful_step_count=40)
 TestFeeds.settings = examples(60, stateful_step_count=40)

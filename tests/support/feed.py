@@ -13,6 +13,8 @@ from uuid import UUID
 import httpx2
 
 from fanfold.adapters.memory import memory_stores
+from fanfold.adapters.memory.shared_cache import MemoryCacheServer, MemorySharedCache
+from fanfold.adapters.telling_stores import telling
 from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import (
@@ -32,6 +34,7 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.ports import FollowerEdge, Pointer, Stores
+from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.ports.no_shared_cache import NoSharedCache
@@ -135,13 +138,17 @@ class Change:
 
 @dataclass
 class World:
-    """One log's changes. A change *happens*: it is published to the readers, then the tables show it."""
+    """One log's changes. A change *happens*: it is published to the readers, then the tables show it.
+
+    `cached`: the tables' writer tells a shared cache, through which the readers read; `telling` can be away for it alone.
+    """
 
     settings: Settings = field(default_factory=Settings)
     clock: ManualClock = field(default_factory=ManualClock)
     celebrities: set[str] = field(default_factory=set)
     subscribers: list[Callable[[Event, int], None]] = field(default_factory=list)
     offset: int = 0
+    cached: bool = False
     cache: SharedCache = field(default_factory=NoSharedCache)
 
     def __post_init__(self) -> None:
@@ -160,6 +167,16 @@ class World:
             activity=self.activity,
             ping=self._ping,
         )
+        self.cache_server = MemoryCacheServer()
+        self.cache_epoch = CacheEpoch(memory.cache_switch, clock=self.clock)
+        if self.cached:
+            self.cache = MemorySharedCache(
+                self.settings, clock=self.clock, epoch=self.cache_epoch, server=self.cache_server
+            )
+        self.telling = FaultyStore(self.cache)
+        if self.cached:
+            told: Any = self.telling
+            self.stores = telling(self.stores, told, writer_id="worker", clock=self.clock)
         self.followers: dict[str, dict[str, FollowerEdge]] = {}
 
     async def _ping(self) -> None:
