@@ -1,0 +1,106 @@
+"""Reads through the shared cache: what is taken from it, what isn't, and what it saves."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from fanfold.core.cache_keys import feed_key, name_key, post_key, pulled_key
+from fanfold.core.ports.shared_cache import Lease
+from feed_service.caches import packing
+from feed_service.caches.shared_reads import SharedReads
+from tests.support.feed import Reader, World
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World(cached=True, celebrities={"star"})
+    await world.cache_epoch.read()
+    return world
+
+
+def reads(world: World) -> SharedReads:
+    return SharedReads(
+        world.stores, world.cache, settings=world.settings, clock=world.clock, budget_s=1
+    )
+
+
+async def fill(world: World, key: str, value: bytes) -> None:
+    (lease,) = await world.cache.look_up([key])
+    assert isinstance(lease, Lease)
+    await world.cache.fill([(lease, value)])
+
+
+async def test_a_second_process_reads_a_feed_without_the_tables(world: World) -> None:
+    await world.happen(world.a_name("bob", "Bob"))
+    await world.follow("alice", "bob", "star")
+    for author in ("bob", "star"):
+        await world.post(author)
+    await world.cache_epoch.read()
+    first, _ = await Reader(world).page("alice", ranking="relevance")
+    stores = (world.posts, world.graph, world.timelines, world.likes)
+    for store in stores:
+        store.calls.clear()
+    second, missing = await Reader(world).page("alice", ranking="relevance")
+    assert (second.items, missing) == (first.items, [])
+    assert len(second.items) == 2
+    # Which authors are pulled is known to each process.
+    assert sum((store.calls for store in stores), start=type(stores[0].calls)()) == {
+        "pulled_authors": 1
+    }
+
+
+async def test_only_readers_who_read_have_a_list(world: World) -> None:
+    await world.follow("alice", "bob")
+    await world.follow("carol", "bob")
+    await Reader(world).page("alice")
+    await world.post("bob")
+    assert feed_key("alice") in world.cache_server.kept
+    assert feed_key("carol") not in world.cache_server.kept
+
+
+async def test_pulled_posts_older_than_the_wanted_version_are_read_from_the_tables(
+    world: World,
+) -> None:
+    """The worker raises the version before it tells the cache."""
+    post_id = await world.post("star")
+    await fill(world, pulled_key("star"), packing.pack_pulled((world.offset - 1, [])))
+
+    async def load(versions: object) -> dict[tuple[str, int], list[UUID]]:
+        return {("star", world.offset): [post_id]}
+
+    wanted = [("star", world.offset)]
+    assert await reads(world).pulled(wanted, load) == {wanted[0]: [post_id]}
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"\xff"])
+async def test_a_value_that_cant_be_read_is_read_from_the_tables(
+    world: World, value: bytes
+) -> None:
+    await world.happen(world.a_name("bob", "Bob"))
+    post_id = await world.post("bob", content="hello")
+    await fill(world, name_key("bob"), value)
+    await fill(world, post_key(post_id), value)
+    assert await reads(world).names(["bob"]) == {"bob": ("Bob", False)}
+    assert (await reads(world).posts([post_id.int]))[post_id.int].content == "hello"
+
+
+async def test_an_older_part_is_added_to_the_list(world: World) -> None:
+    await world.follow("alice", "bob")
+    for ago_s in range(30):
+        await world.post("bob", ago_s=ago_s)
+    await Reader(world).whole("alice", limits=[5])
+    world.timelines.calls.clear()
+    assert len(await Reader(world).whole("alice", limits=[5])) == 30
+    assert world.timelines.calls["timeline"] == 0
+
+
+async def test_packed_values_are_read_as_they_were(world: World) -> None:
+    await world.follow("alice", "bob", "star")
+    await world.happen(world.a_tie("mute", "alice", "star"))
+    graph, rows = await reads(world).viewer_graph("alice", from_tables=True)
+    assert rows is not None
+    assert packing.unpack_graph("alice", packing.pack_graph(graph)) == graph
+    likes = await reads(world).recent_likes("alice", listed=5, from_tables=True)
+    assert packing.unpack_recent_likes("alice", packing.pack_recent_likes(likes)) == likes
