@@ -14,6 +14,7 @@ from all_in_one import demo
 from all_in_one.rebuild_log import rebuild_log
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.stacks import embedded
+from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import Clock
 from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
@@ -62,7 +63,7 @@ async def all_in_one(
         worker = Worker(
             settings,
             log=await rebuild_log(log),
-            stores=engines.stores,
+            stores=stores_of_worker(engines, name=settings.worker_id, clock=clock),
             clock=clock,
             history_until_ms=clock.now_ms(),
         )

@@ -7,6 +7,7 @@ import asyncio
 from fanfold.adapters.cassandra.migrate import recorded_partitions
 from fanfold.adapters.kafka.admin import partition_counts
 from fanfold.adapters.stacks import real
+from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
@@ -28,7 +29,8 @@ async def serving(settings: Settings) -> None:
             await recorded_partitions(settings),
             declared=load_topics(),
         )
-        worker = Worker(settings, log=engines.log, stores=engines.stores, clock=clock)
+        stores = stores_of_worker(engines, name=settings.worker_id, clock=clock)
+        worker = Worker(settings, log=engines.log, stores=stores, clock=clock)
         consumer = FaustConsumer(settings)
         progress = Progress(clock)
         app = make_app(

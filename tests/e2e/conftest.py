@@ -14,11 +14,11 @@ from tests.support.stacks import Stack, embedded_stack
 async def stack(
     request: pytest.FixtureRequest, tmp_path: Path, stack_settings: dict[str, float]
 ) -> AsyncIterator[Stack]:
-    """The whole system on each stack; a test module overrides `stack_settings`."""
-    if request.param == "embedded":
-        async with embedded_stack(
-            Settings().model_copy(update=stack_settings), tmp_path / "log.sqlite"
-        ) as embedded:
+    """The whole system on each stack; a test module overrides `stack_settings`. A test may also ask for "embedded, cached"."""
+    if request.param.startswith("embedded"):
+        cache = "memory" if request.param == "embedded, cached" else "none"
+        settings = Settings().model_copy(update={"cache": cache, **stack_settings})
+        async with embedded_stack(settings, tmp_path / "log.sqlite") as embedded:
             yield embedded
         return
     from tests.support.real_stack import real_stack

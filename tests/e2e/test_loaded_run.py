@@ -20,6 +20,15 @@ def stack_settings() -> dict[str, float]:
     return {"pull_threshold": 120, "overlap_s": 2, "bucket_followers": 32}
 
 
+@pytest.mark.parametrize(
+    "stack",
+    [
+        "embedded",
+        pytest.param("embedded, cached", marks=pytest.mark.slow),
+        pytest.param("real", marks=pytest.mark.real),
+    ],
+    indirect=True,
+)
 @pytest.mark.timeout(400)
 async def test_everything_equals_the_oracle_after_a_loaded_run(stack: Stack) -> None:
     load = Load()

@@ -11,11 +11,13 @@ from uuid import UUID
 import pytest
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.adapters.telling_stores import telling
+from fanfold.adapters.telling_stores import stores_of_worker, telling
 from fanfold.core.cache_keys import name_key
 from fanfold.core.errors import TablesUnavailable, Unavailable
 from fanfold.core.ports import CacheOutage, CacheSwitch, Stores
+from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.cache_switch import OFF_S
+from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.core.settings import Settings
 from tests.support.clock import ManualClock
@@ -246,3 +248,22 @@ async def test_an_outage_whose_end_cannot_be_told_ends_by_itself(worker: Worker)
     assert await worker.off()
     worker.clock.advance(OFF_S)
     assert not await worker.off()
+
+
+async def test_without_a_cache_a_worker_has_the_stores_themselves() -> None:
+    stores = memory_stores(Settings(), clock=(clock := ManualClock()))
+    log: Any = None
+    engines = Engines(log, stores)
+    assert stores_of_worker(engines, name="worker-0", clock=clock) is stores
+
+
+async def test_each_process_of_a_worker_is_another_writer() -> None:
+    tables = memory_stores(Settings(), clock=(clock := ManualClock()))
+    log: Any = None
+    engines = Engines(log, tables, Cache(away=True), CacheEpoch(tables.cache_switch, clock=clock))
+    for name in ("worker-0", "worker-0", None):
+        stores = stores_of_worker(engines, name=name, clock=clock)
+        await stores.users.register("alice", "Alice", offset=1)
+    outages = await tables.cache_switch.outages()
+    assert [outage.off for outage in outages] == [True] * 3
+    assert sum(outage.writer_id.startswith("worker-0/") for outage in outages) == 2

@@ -10,16 +10,30 @@ also returned: the row alone doesn't show that the cache was told.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from uuid import uuid4
 
 from fanfold.adapters.telling_stores.graph import TellingFollows, TellingTies, TellingUsers
 from fanfold.adapters.telling_stores.posts import TellingLikes, TellingPosts, TellingTimelines
 from fanfold.adapters.telling_stores.writer import CacheWriter
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores
+from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.shared_cache import SharedCache
 
-__all__ = ["telling"]
+__all__ = ["stores_of_worker", "telling"]
+
+
+def stores_of_worker(engines: Engines, *, name: str | None, clock: Clock) -> Stores:
+    """The stores for a worker: without a shared cache, those of the engines; else they tell the cache.
+
+    The worker's name is for people: each process is another writer, because two that live at the same time must not end each other's outages.
+    """
+    if engines.cache_epoch is None:
+        return engines.stores
+    writer_id = f"{name or socket.gethostname()}/{uuid4().hex[:12]}"
+    return telling(engines.stores, engines.cache, writer_id=writer_id, clock=clock)
 
 
 def telling(stores: Stores, cache: SharedCache, *, writer_id: str, clock: Clock) -> Stores:
