@@ -1,9 +1,15 @@
-"""(g) Feed reads in an open world: the first read of each reader, where readers share little."""
+"""(g) Feed reads in an open world: the first read of each reader, where readers share little.
+
+Without the shared cache; with it empty; and with it filled by another process, as for a reader who comes back within the hour.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from itertools import product
 
 import orjson
 
@@ -11,13 +17,15 @@ from bench.fan_outs import WrongResult
 from bench.figures import figure
 from bench.http_load import Connection, Request, as_many_as_go, at_rate, connections
 from bench.processes import Costs, memory_bytes
+from bench.redis import OwnRedis, own_redis
 from bench.report import Section
 from bench.stack import Bench, System, running
 from bench.wide_world import FULL, QUICK, WideWorld
 
 RANKINGS = ("relevance", "chronological")
-RATE = 25
-"""First reads a second: a rate that the slowest variant still sustains, so that latencies include no queue."""
+CACHES = ("none", "empty", "filled")
+RATES = {"none": 25, "empty": 25, "filled": 100}
+"""First reads a second: a rate that each variant still sustains, so that latencies include no queue."""
 
 SECONDS = 15.0
 IN_FLIGHT = 32
@@ -25,6 +33,7 @@ WARMING = 20
 """Readers before the measured ones, so that the process is cold but has run its code."""
 
 Rounds = dict[str, list[float]]
+Variant = tuple[str, str]
 
 
 async def open_world(bench: Bench) -> Section:
@@ -33,13 +42,21 @@ async def open_world(bench: Bench) -> Section:
     async with running(bench, settings) as own:
         bench.say(f"writing {world.size.authors:,} authors and {world.size.readers:,} readers")
         await world.write(own, bench.say)
-    found: dict[str, Rounds] = {ranking: defaultdict(list) for ranking in RANKINGS}
-    for number in range(bench.rounds):
-        for ranking in RANKINGS:
-            bench.say(f"round {number + 1} of {bench.rounds}: {ranking}")
-            # A fresh process each time, so that every read is its reader's first there.
-            async with running(bench, settings, "feed_service") as system:
-                await _measure(bench, system, world, ranking, found[ranking])
+    found: dict[Variant, Rounds] = {
+        (ranking, cache): defaultdict(list) for cache in CACHES for ranking in RANKINGS
+    }
+    with own_redis() as redis:
+        for number in range(bench.rounds):
+            for ranking, cache in product(RANKINGS, CACHES):
+                bench.say(f"round {number + 1} of {bench.rounds}: {ranking}, cache: {cache}")
+                if cache == "empty":
+                    await redis.empty()
+                url = "none" if cache == "none" else redis.url
+                chosen = settings.model_copy(update={"cache": url})
+                # A fresh process each time, so that every read is its reader's first there.
+                async with running(bench, chosen, "feed_service") as system:
+                    reads = FirstReads(bench, system, world, redis, ranking, RATES[cache])
+                    await reads.measure(found[ranking, cache])
     return _section(found, world)
 
 
@@ -64,59 +81,93 @@ class _Checked:
         return body
 
 
-async def _measure(
-    bench: Bench, system: System, world: WideWorld, ranking: str, into: Rounds
-) -> None:
-    pids = {"feed": system.pid("feed_service"), **bench.engine_pids}
-    url, names = system.services["feed_service"].url, world.readers
-    count = min(int(RATE * bench.pick(SECONDS, 2.0)), len(names) // 3)
+@dataclass(frozen=True, slots=True)
+class FirstReads:
+    """The measurement of one fresh process."""
 
-    def requests(some: Sequence[str]) -> list[Request]:
-        return [(f"/users/{name}/feed?ranking={ranking}", name) for name in some]
+    bench: Bench
+    system: System
+    world: WideWorld
+    redis: OwnRedis
+    ranking: str
+    rate: int
 
-    cold, rest = names[WARMING : WARMING + count], names[WARMING + count :]
-    async with connections(url, IN_FLIGHT) as pool:
-        await at_rate(pool, requests(names[:WARMING]), 5)
-    async with connections(url, IN_FLIGHT) as pool:
-        before = Costs.now(pids)
-        latencies = await at_rate(pool, requests(cold), RATE)
-        spent = Costs.now(pids).since(before).of
+    @property
+    def _pids(self) -> dict[str, int]:
+        feed, redis = self.system.pid("feed_service"), self.redis.pid
+        return {"feed": feed, "redis": redis, **self.bench.engine_pids}
+
+    def _requests(self, names: Sequence[str]) -> list[Request]:
+        return [(f"/users/{name}/feed?ranking={self.ranking}", name) for name in names]
+
+    def _connections(self) -> AbstractAsyncContextManager[list[Connection]]:
+        return connections(self.system.services["feed_service"].url, IN_FLIGHT)
+
+    async def measure(self, into: Rounds) -> None:
+        names = self.world.readers
+        count = min(int(self.rate * self.bench.pick(SECONDS, 2.0)), len(names) // 3)
+        cold, rest = names[WARMING : WARMING + count], names[WARMING + count :]
+        async with self._connections() as pool:
+            await at_rate(pool, self._requests(names[:WARMING]), 5)
+        await self._at_rate(cold, into)
+        await self._at_saturation(rest, into)
+        await self._again(cold, into)
+
+    async def _at_rate(self, names: Sequence[str], into: Rounds) -> None:
+        async with self._connections() as pool:
+            asked, before = await self.redis.commands(), Costs.now(self._pids)
+            latencies = await at_rate(pool, self._requests(names), self.rate)
+            spent = Costs.now(self._pids).since(before).of
         into["p50"].append(latencies.ms_at(0.5))
         into["p99"].append(latencies.ms_at(0.99))
-        into["feed µs"].append(spent["feed"] / len(cold) * 1e6)
-        into["cassandra µs"].append(spent["cassandra"] / len(cold) * 1e6)
-    async with connections(url, IN_FLIGHT) as pool:
-        before = Costs.now(pids)
-        seconds = bench.pick(10.0, 1.0)
-        first_reads = requests(rest)
-        most = await as_many_as_go(pool, lambda i: first_reads[i % len(rest)], seconds)
-        spent = Costs.now(pids).since(before).of
+        for engine in ("feed", "cassandra", "redis"):
+            into[f"{engine} µs"].append(spent[engine] / len(names) * 1e6)
+        into["commands"].append((await self.redis.commands() - asked) / len(names))
+
+    async def _at_saturation(self, names: Sequence[str], into: Rounds) -> None:
+        async with self._connections() as pool:
+            before = Costs.now(self._pids)
+            seconds = self.bench.pick(10.0, 1.0)
+            first_reads = self._requests(names)
+            most = await as_many_as_go(pool, lambda i: first_reads[i % len(names)], seconds)
+            spent = Costs.now(self._pids).since(before).of
         into["most"].append(most)
         into["most feed µs"].append(spent["feed"] / (most * seconds) * 1e6)
-        into["repeats"].append(most * seconds / len(rest))
-        into["MB"].append(memory_bytes(pids["feed"])[0] / 1e6)
-    async with connections(url, IN_FLIGHT) as pool:
-        # The same readers again, with everything that they read in the process's memory.
-        warm = requests(cold[:100])
-        await at_rate(pool, warm, RATE)
-        checked = [_Checked(connection, world, ranking) for connection in pool]
-        await at_rate(checked, requests(cold), RATE)  # type: ignore[arg-type]
-        into["warm most"].append(
-            await as_many_as_go(pool, lambda i: warm[i % len(warm)], bench.pick(5.0, 1.0))
-        )
+        into["repeats"].append(most * seconds / len(names))
+        into["MB"].append(memory_bytes(self._pids["feed"])[0] / 1e6)
+        into["redis MB"].append(memory_bytes(self.redis.pid)[0] / 1e6)
+
+    async def _again(self, names: Sequence[str], into: Rounds) -> None:
+        """The same readers again, with everything that they read in the process's memory."""
+        async with self._connections() as pool:
+            warm = self._requests(names[:100])
+            await at_rate(pool, warm, self.rate)
+            checked = [_Checked(connection, self.world, self.ranking) for connection in pool]
+            await at_rate(checked, self._requests(names), self.rate)  # type: ignore[arg-type]
+            into["warm most"].append(
+                await as_many_as_go(pool, lambda i: warm[i % len(warm)], self.bench.pick(5.0, 1.0))
+            )
 
 
-def _section(found: dict[str, Rounds], world: WideWorld) -> Section:
+def _section(found: dict[Variant, Rounds], world: WideWorld) -> Section:
     size = world.size
     section = Section("g", "Feed reads in an open world: first page of ten, one process")
     for name, words in _WORDS.items():
         row: dict[str, object] = {"what": words}
-        row |= {ranking: figure(found[ranking][name]) for ranking in RANKINGS}
+        row |= {
+            f"{ranking}, {cache}": figure(rounds[name])
+            for (ranking, cache), rounds in found.items()
+        }
         section.rows.append(row)  # type: ignore[arg-type]
     section.notes = [
         (
             f"{size.readers:,} readers follow {size.follows} of {size.authors:,} authors, by a power law of exponent "
             f"{size.exponent}; {size.posts} posts each within {size.days} days."
+        ),
+        (
+            "The shared cache: none; empty at first; filled by the process measured before. Rates: "
+            + ", ".join(f"{cache} {rate}/s" for cache, rate in RATES.items())
+            + "."
         ),
         "Checked: every feed of the first part again, against what was written.",
         "The load generator, the service and Cassandra share the cores.",
@@ -125,13 +176,16 @@ def _section(found: dict[str, Rounds], world: WideWorld) -> Section:
 
 
 _WORDS = {
-    "p50": f"first read of each reader, p50 at {RATE}/s, ms",
-    "p99": f"first read of each reader, p99 at {RATE}/s, ms",
+    "p50": "first read of each reader, p50, ms",
+    "p99": "first read of each reader, p99, ms",
     "feed µs": "CPU of feed_service a first read, µs",
     "cassandra µs": "CPU of Cassandra a first read, µs",
+    "redis µs": "CPU of the cache a first read, µs",
+    "commands": "commands of the cache a first read",
     "most": f"first reads/s, {IN_FLIGHT} connections (closed loop)",
     "most feed µs": "CPU of feed_service a first read at saturation, µs",
     "repeats": "times that each reader was read at saturation",
     "MB": "resident memory of feed_service, MB",
+    "redis MB": "resident memory of the cache, MB",
     "warm most": f"the same readers again, feeds/s, {IN_FLIGHT} connections",
 }
