@@ -8,7 +8,11 @@ from tests.support.engines import RealEngines
 from tests.support.jars import CassandraFromJars, KafkaFromJars
 
 # The tests want a quick start; a measurement needs the compilers and the collector of a server.
-_JVM = {"-XX:+UseSerialGC": "-XX:+UseG1GC", "-XX:TieredStopAtLevel=1": "-XX:+TieredCompilation"}
+_JVM = {
+    "-XX:+UseSerialGC": "-XX:+UseG1GC",
+    "-XX:TieredStopAtLevel=1": "-XX:+TieredCompilation",
+    "flush_local_schema_changes=false": "flush_local_schema_changes=true",
+}
 # With three replicas a periodic sync is enough, and it is the engine's default. (The tests have one replica, and kill it.)
 _COMMIT_LOG = {
     "commitlog_sync: batch": "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms",

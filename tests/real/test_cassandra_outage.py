@@ -10,7 +10,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ports import Pointer, Stores
 from fanfold.core.settings import Settings
 from tests.support.clock import ManualClock
-from tests.support.engines import RealEngines, settings_for
+from tests.support.engines import RealEngines, schema_on_disk, settings_for
 from tests.support.eventually import eventually
 from tests.support.stores import (
     a_post_id,
@@ -28,7 +28,9 @@ TIMEOUT_S = 2.0
 
 @pytest.fixture
 async def settings(engines: RealEngines) -> Settings:
-    return (await migrated(engines)).model_copy(update={"cassandra_timeout_s": TIMEOUT_S})
+    migrated_once = await migrated(engines)
+    await schema_on_disk(migrated_once)
+    return migrated_once.model_copy(update={"cassandra_timeout_s": TIMEOUT_S})
 
 
 async def test_a_killed_cassandra_is_unavailable_in_time_and_serves_again_when_it_is_back(

@@ -179,6 +179,16 @@ async def prepared(settings: Settings) -> Settings:
     return settings
 
 
+async def schema_on_disk(settings: Settings) -> None:
+    """Write the schema to disk: a keyspace that is only in the commit log loses its rows when Cassandra is killed."""
+    from fanfold.adapters.cassandra.migrate import operator_session
+
+    async with operator_session(settings, keyspace=settings.cassandra_keyspace) as cql:
+        # To forget a table, Cassandra flushes every other one.
+        await cql.change("CREATE TABLE IF NOT EXISTS nothing (id int PRIMARY KEY)")
+        await cql.change("DROP TABLE nothing")
+
+
 def chosen_source() -> str:
     """`jars`, `containers` or `external`."""
     source = os.getenv("FANFOLD_ENGINES") or ("containers" if _docker_answers() else "jars")
