@@ -44,8 +44,11 @@ class CacheServer(Protocol):
     async def evict(self, key: str) -> None:
         """Lose a key, as a server does that is short of memory."""
 
-    async def restart_from_now(self) -> None:
-        """End this server; another process continues with what it held."""
+    async def save(self) -> None:
+        """Keep a snapshot of what is held now."""
+
+    async def restart_as_saved(self) -> None:
+        """End this server; another process continues with the last snapshot."""
 
 
 class ServerInMemory:
@@ -53,6 +56,7 @@ class ServerInMemory:
         self._settings = settings
         self._clock = ManualClock()
         self._server = MemoryCacheServer()
+        self._saved = self._server.snapshot()
 
     async def client(self, epoch: Epoch) -> SharedCache:
         return MemorySharedCache(
@@ -65,8 +69,11 @@ class ServerInMemory:
     async def evict(self, key: str) -> None:
         self._server.kept.pop(key, None)
 
-    async def restart_from_now(self) -> None:
-        self._server.restart(self._server.snapshot())
+    async def save(self) -> None:
+        self._saved = self._server.snapshot()
+
+    async def restart_as_saved(self) -> None:
+        self._server.restart(self._saved)
 
 
 class ServerInRedis:
@@ -101,11 +108,13 @@ class ServerInRedis:
         async with plain_link(self._settings) as link:
             checked(await link.ask(("UNLINK", key)))
 
-    async def restart_from_now(self) -> None:
-        """Only for a server of the test's own."""
-        assert self._node is not None
+    async def save(self) -> None:
         async with plain_link(self._settings) as link:
             checked(await link.ask(("SAVE",)))
+
+    async def restart_as_saved(self) -> None:
+        """Only for a server of the test's own."""
+        assert self._node is not None
         await asyncio.to_thread(self._node.kill)
         self._node.launch()
         await asyncio.to_thread(self._node.wait)
