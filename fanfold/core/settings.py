@@ -223,9 +223,7 @@ class Settings(BaseSettings):
     cache_password: SecretStr | None = Field(None, description="Password of that user.")
     cache_timeout_s: float = Field(0.1, gt=0, description="Longest wait for the shared cache.")
     shared_cache_ttl_s: PositiveInt = Field(
-        3600,
-        le=86_400,
-        description="The shared cache keeps a value so long, and a feed after its last read.",
+        3600, le=86_400, description="A value is kept so long; a feed, so long after its last read."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Coroutine
 
 from fanfold.adapters.cassandra.migrate import recorded_partitions
 from fanfold.adapters.kafka.admin import partition_counts
 from fanfold.adapters.stacks import real
-from fanfold.adapters.telling_stores import stores_of_worker
-from fanfold.core.clock import SystemClock
+from fanfold.adapters.telling_stores import keep_outage, stores_of_worker
+from fanfold.core.clock import Clock, SystemClock
+from fanfold.core.ports.engines import Engines
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -42,14 +45,23 @@ async def serving(settings: Settings) -> None:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                consuming = tasks.create_task(consumer.run(worker.handlers()))
-                watching = tasks.create_task(progress.watch(consumer.lag))
+                running = [
+                    *([_no_cache(settings, engines, clock)] if engines.cache_epoch is None else []),
+                    consumer.run(worker.handlers()),
+                    progress.watch(consumer.lag),
+                ]
+                started = [tasks.create_task(work) for work in running]
                 await serve(app, settings)
                 # The process was told to stop: finish and acknowledge the batches in flight before the engines close.
-                consuming.cancel()
-                watching.cancel()
+                for task in started:
+                    task.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
+
+
+def _no_cache(settings: Settings, engines: Engines, clock: Clock) -> Coroutine[None, None, None]:
+    writer_id = settings.worker_id or socket.gethostname()
+    return keep_outage(engines.stores.cache_switch, writer_id=writer_id, clock=clock)
 
 
 if __name__ == "__main__":

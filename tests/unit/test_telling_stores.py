@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.adapters.telling_stores import stores_of_worker, telling
+from fanfold.adapters.telling_stores import keep_outage, stores_of_worker, telling
 from fanfold.core.cache_keys import name_key
 from fanfold.core.errors import TablesUnavailable, Unavailable
 from fanfold.core.ports import CacheOutage, CacheSwitch, Stores
@@ -267,3 +267,32 @@ async def test_each_process_of_a_worker_is_another_writer() -> None:
     outages = await tables.cache_switch.outages()
     assert [outage.off for outage in outages] == [True] * 3
     assert sum(outage.writer_id.startswith("worker-0/") for outage in outages) == 2
+
+
+async def test_while_a_worker_without_a_cache_runs_no_feed_process_uses_one() -> None:
+    clock = ManualClock()
+    switch = Switch(memory_stores(Settings(), clock=clock).cache_switch)
+    switch.answering.set()
+    running = asyncio.create_task(keep_outage(switch, writer_id="worker-0", clock=clock))
+
+    async def pass_time(seconds: float) -> bool:
+        """Whether it is off all the time."""
+        off = True
+        for _ in range(int(seconds)):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            off = off and any(outage.off for outage in await switch.outages())
+            clock.advance(1)
+        return off
+
+    assert await pass_time(10 * OFF_S)
+    assert len(set(switch.began)) == len(switch.began) == 30
+    switch.away = True
+    assert not await pass_time(3 * OFF_S), "the tables are away: nothing is written either"
+    switch.away = False
+    await pass_time(2)
+    assert await pass_time(2 * OFF_S)
+    running.cancel()
+    await asyncio.wait([running])
+    await pass_time(OFF_S)
+    assert not await pass_time(1)

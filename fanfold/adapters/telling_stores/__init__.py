@@ -16,17 +16,18 @@ from uuid import uuid4
 
 from fanfold.adapters.telling_stores.graph import TellingFollows, TellingTies, TellingUsers
 from fanfold.adapters.telling_stores.posts import TellingLikes, TellingPosts, TellingTimelines
+from fanfold.adapters.telling_stores.without_cache import keep_outage
 from fanfold.adapters.telling_stores.writer import CacheWriter
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.shared_cache import SharedCache
 
-__all__ = ["stores_of_worker", "telling"]
+__all__ = ["keep_outage", "stores_of_worker", "telling"]
 
 
 def stores_of_worker(engines: Engines, *, name: str | None, clock: Clock) -> Stores:
-    """The stores for a worker: without a shared cache, those of the engines; else they tell the cache.
+    """The stores for a worker: without a shared cache, those of the engines (see `keep_outage`); else they tell the cache.
 
     The worker's name is for people: each process is another writer, because two that live at the same time must not end each other's outages.
     """

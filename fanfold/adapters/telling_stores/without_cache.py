@@ -1,0 +1,34 @@
+"""A worker without a shared cache can't tell one: as long as it runs, no feed process may use one.
+
+So the cache may be given to workers and feed processes, or taken from them, in any order and one process after another.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import uuid4
+
+from fanfold.adapters.telling_stores.writer import TELL_AGAIN_S
+from fanfold.core.clock import Clock
+from fanfold.core.errors import Unavailable
+from fanfold.core.ports import CacheSwitch
+
+_TRY_AGAIN_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+async def keep_outage(switch: CacheSwitch, *, writer_id: str, clock: Clock) -> None:
+    """Tell an outage that lasts until this is cancelled, and a minute longer.
+
+    The writer id may be that of a process before: it never ends an outage.
+    """
+    while True:
+        try:
+            # Another epoch each time: it doesn't matter whether the last one has ended by itself meanwhile.
+            await switch.begin(writer_id, uuid4())
+        except Unavailable as error:
+            _log.info("the outage of a worker without a cache was not told: %s", error)
+            await clock.sleep(_TRY_AGAIN_S)
+        else:
+            await clock.sleep(TELL_AGAIN_S)
