@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import Counter
 
 from fanfold.adapters.redis.link import ServerError
 from fanfold.core.errors import CacheUnavailable
-from fanfold.core.ports.shared_cache import Lease
+from fanfold.core.ports.shared_cache import FeedList, Lease
 
 LOOKUPS = Counter(
     "fanfold_shared_cache_lookups",
@@ -37,11 +37,20 @@ EPOCHS = Counter(
 )
 
 
-def count_lookups(keys: Iterable[str], found: Iterable[object]) -> None:
-    for (kind, result), count in Tally(
-        zip(map(_kind, keys), map(_result, found), strict=True)
-    ).items():
-        LOOKUPS.labels(kind, result).inc(count)
+def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
+    asked = Tally([key.partition(":")[0] for key in keys])
+    misses = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
+    refused: Tally[str] = Tally()
+    if None in found:
+        refused.update(_kind(key) for key, one in zip(keys, found, strict=True) if one is None)
+    for kind, count in asked.items():
+        for result, of_them in (
+            ("hit", count - misses[kind] - refused[kind]),
+            ("miss", misses[kind]),
+            ("refused", refused[kind]),
+        ):
+            if of_them:
+                LOOKUPS.labels(kind, result).inc(of_them)
 
 
 def count_refused_fills(keys: Iterable[str]) -> None:
@@ -55,12 +64,6 @@ def count_failure(call: str, error: CacheUnavailable) -> None:
 
 def _kind(key: str) -> str:
     return key.partition(":")[0]
-
-
-def _result(found: object) -> str:
-    if found is None:
-        return "refused"
-    return "miss" if isinstance(found, Lease) else "hit"
 
 
 def _cause(error: CacheUnavailable) -> str:

@@ -23,7 +23,7 @@ LEASE_MS = 5000
 _STAMP_BYTES = 8
 _NONCE_BYTES = 8
 _STAMP = slice(1, 1 + _STAMP_BYTES)
-_PAYLOAD = slice(_STAMP.stop, None)
+_BEFORE_PAYLOAD = _STAMP.stop
 _TOKEN = slice(1, _STAMP.stop + _NONCE_BYTES)
 _LIST_END = slice(_TOKEN.stop, None)
 _VALUE, _LEASE, _END = b"V", b"L", b"E"
@@ -55,20 +55,25 @@ class RedisSharedCache:
         self._stamped: tuple[bytes, bytes] = (b"", b"")
 
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
-        found: list[bytes | Lease | None] = [None] * len(keys)
         usable = self._usable()
         if usable is None or not keys:
-            return found
+            return [None] * len(keys)
+        found: list[bytes | Lease | None] = [None] * len(keys)
         try:
             steps = [("MGET", *step) for step in _steps(keys)]
-            answers = checked(await usable.link.ask(*steps))
-            missing = []
-            for index, kept in enumerate(_joined(answers)):
-                if kept is None or kept[_STAMP] != usable.stamp:
-                    missing.append(index)
-                elif kept.startswith(_VALUE):
-                    found[index] = kept[_PAYLOAD]
-            if missing:
+            all_kept = _joined(checked(await usable.link.ask(*steps)))
+            begins = _VALUE + usable.stamp
+            # Short, because it runs for every candidate of every page.
+            found = [
+                kept[_BEFORE_PAYLOAD:] if kept is not None and kept.startswith(begins) else None
+                for kept in all_kept
+            ]
+            if None in found:
+                missing = [
+                    index
+                    for index, kept in enumerate(all_kept)
+                    if kept is None or kept[_STAMP] != usable.stamp
+                ]
                 await self._lease(usable, keys, missing, found)
         except CacheUnavailable as error:
             _failed("look_up", usable.link, error)
@@ -82,6 +87,8 @@ class RedisSharedCache:
         missing: Sequence[int],
         found: list[bytes | Lease | None],
     ) -> None:
+        if not missing:
+            return
         token = usable.a_token()
         calls = [
             scripts.LEASE.call(step, usable.stamp, _LEASE + token, LEASE_MS)
@@ -93,7 +100,7 @@ class RedisSharedCache:
                 found[index] = Lease(keys[index], token)
             elif answer.startswith(_VALUE):
                 # Filled by another process since the first question.
-                found[index] = answer[_PAYLOAD]
+                found[index] = answer[_BEFORE_PAYLOAD:]
 
     async def fill(self, values: Sequence[tuple[Lease, bytes]]) -> None:
         usable = self._usable()
@@ -242,7 +249,7 @@ def _steps(items: Sequence[T], size: int = _STEP) -> Iterator[Sequence[T]]:
 
 
 def _joined(answers: Sequence[Sequence[Any]]) -> list[Any]:
-    return [answer for step in answers for answer in step]
+    return [answer for step in answers for answer in step] if len(answers) > 1 else [*answers[0]]
 
 
 def _list_of(elements: Sequence[bytes]) -> FeedList:
