@@ -7,6 +7,7 @@ import pytest
 
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
+from tests.support.redis_node import running_node, url_of
 from tests.support.stacks import Stack, embedded_stack
 
 
@@ -14,7 +15,10 @@ from tests.support.stacks import Stack, embedded_stack
 async def stack(
     request: pytest.FixtureRequest, tmp_path: Path, stack_settings: dict[str, float]
 ) -> AsyncIterator[Stack]:
-    """The whole system on each stack; a test module overrides `stack_settings`. A test may also ask for "embedded, cached"."""
+    """The whole system on each stack; a test module overrides `stack_settings`. A test may also ask for "embedded, cached".
+
+    The real stack has a cache server of its own.
+    """
     if request.param.startswith("embedded"):
         cache = "memory" if request.param == "embedded, cached" else "none"
         settings = Settings().model_copy(update={"cache": cache, **stack_settings})
@@ -24,7 +28,9 @@ async def stack(
     from tests.support.real_stack import real_stack
 
     engines: RealEngines = request.getfixturevalue("engines")
-    settings = settings_for(engines, **stack_settings)
-    await prepared(settings)
-    async with real_stack(settings, tmp_path) as real:
-        yield real
+    with running_node() as node:
+        settings = settings_for(engines, cache=url_of(node), **stack_settings)
+        await prepared(settings)
+        async with real_stack(settings, tmp_path) as real:
+            real.cache = node
+            yield real

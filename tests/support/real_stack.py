@@ -23,6 +23,7 @@ from fanfold.core.clock import SystemClock
 from fanfold.core.events import POSTS, PROJECTED_TOPICS
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
+from tests.support.engines import Node
 from tests.support.eventually import eventually
 from tests.support.stacks import Api, RawRecord
 
@@ -118,6 +119,7 @@ class RealStack:
         self.log = log
         self.api = api
         self.feed_url = services["feed_service"].url
+        self.cache: Node | None = None
 
     async def quiet(self) -> None:
         await eventually(

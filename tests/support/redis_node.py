@@ -44,12 +44,23 @@ class RedisFromPath(JarNode):
 @contextmanager
 def running_redis() -> Iterator[str]:
     """Its URL, as `FANFOLD_CACHE` takes it."""
-    source = chosen_source()
-    if source == "external":
+    if chosen_source() == "external":
         yield Settings().cache
         return
+    with running_node() as node:
+        yield url_of(node)
+
+
+def url_of(node: Node) -> str:
+    """The URL of a running server, as `FANFOLD_CACHE` takes it."""
+    return f"redis://127.0.0.1:{node.port}"
+
+
+@contextmanager
+def running_node() -> Iterator[Node]:
+    """A server of one's own, which may be killed and started again."""
     node: Node = RedisFromPath()
-    if source == "containers":
+    if chosen_source() == "containers":
         from tests.support.containers import ValkeyContainer
 
         node = ValkeyContainer()
@@ -58,7 +69,7 @@ def running_redis() -> Iterator[str]:
     try:
         node.launch()
         node.wait()
-        yield f"redis://127.0.0.1:{node.port}"
+        yield node
     finally:
         node.stop()
         atexit.unregister(node.stop)
