@@ -52,7 +52,7 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
         if settings.cache == "none":
             yield Engines(log, stores)
             return
-        epoch = CacheEpoch(stores.cache_switch, clock=clock)
+        epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=settings.cassandra_keyspace)
         async with redis_shared_cache(settings, clock=clock, epoch=epoch) as cache:
             yield Engines(log, stores, cache, epoch)
 

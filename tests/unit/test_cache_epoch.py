@@ -67,6 +67,18 @@ async def test_each_outage_makes_another_epoch(epoch: CacheEpoch, switch: Switch
     assert len(set(seen)) == len(seen)
 
 
+async def test_readers_of_other_tables_have_another_epoch(
+    switch: Switch, clock: ManualClock
+) -> None:
+    seen = []
+    for keyspace in ("fanfold", "fanfold2", "fanfold"):
+        epoch = CacheEpoch(switch, clock=clock, tables=keyspace)
+        await epoch.read()
+        seen.append(epoch())
+    assert None not in seen
+    assert seen[0] == seen[2] != seen[1]
+
+
 async def test_the_epoch_is_unknown_while_an_outage_is_off(
     epoch: CacheEpoch, switch: Switch
 ) -> None:

@@ -19,11 +19,13 @@ _log = logging.getLogger(__name__)
 class CacheEpoch:
     """Call it for the epoch. It is None while the cache must be passed by: an outage is off, or the outages were last read more than a second ago.
 
-    Only processes that read through the cache need it; they run `watch`.
+    Only processes that read through the cache need it; they run `watch`. `tables` names what the cache holds values of: readers of other
+    tables use none of them.
     """
 
-    def __init__(self, switch: CacheSwitch, *, clock: Clock) -> None:
+    def __init__(self, switch: CacheSwitch, *, clock: Clock, tables: str = "") -> None:
         self._switch = switch
+        self._tables = tables.encode()
         self._clock = clock
         self._epoch: bytes | None = None
         self._read_at_s = float("-inf")
@@ -36,7 +38,7 @@ class CacheEpoch:
         """Read the outages once. Raises `Unavailable`."""
         asked_at_s = self._clock.monotonic_s()
         outages = await self._switch.outages()
-        epochs = b"".join(outage.epoch.bytes for outage in outages)
+        epochs = self._tables + b"".join(outage.epoch.bytes for outage in outages)
         off = any(outage.off for outage in outages)
         # The answer is as old as the question.
         self._read_at_s = asked_at_s
