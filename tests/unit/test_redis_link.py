@@ -1,0 +1,198 @@
+"""The connection to the shared cache's server, against a server of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fanfold.adapters.redis.greeting import greet
+from fanfold.adapters.redis.link import Link, ServerError, checked
+from fanfold.core.errors import CacheUnavailable
+from fanfold.core.settings import Settings
+
+TIMEOUT_S = 0.2
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(serve: Serve) -> AsyncIterator[int]:
+    ended: list[asyncio.Event] = []
+
+    async def until_done(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        end = asyncio.Event()
+        ended.append(end)
+        try:
+            await serve(reader, writer)
+            await reader.read()
+        except ConnectionError:
+            pass  # A client that gives up resets its connection.
+        finally:
+            writer.close()
+            end.set()
+
+    server = await asyncio.start_server(until_done, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        for end in ended:
+            await end.wait()
+
+
+@asynccontextmanager
+async def a_link(serve: Serve) -> AsyncIterator[Link]:
+    async with served(serve) as port:
+        _, link = await asyncio.get_running_loop().create_connection(
+            lambda: Link(timeout_s=TIMEOUT_S), "127.0.0.1", port
+        )
+        yield link
+        link.close()
+
+
+def answering(*answers: bytes, after_s: float = 0) -> Serve:
+    """Each answer after one more question."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.read(100_000)
+            await asyncio.sleep(after_s)
+            writer.write(answer)
+            await writer.drain()
+
+    return serve
+
+
+async def test_answers_come_in_the_order_of_the_questions() -> None:
+    async with a_link(answering(b"+one\r\n:2\r\n$-1\r\n")) as link:
+        first, second = link.ask(("A",), ("B", b"\0", 1)), link.ask(("C",))
+        assert await first == [b"one", 2]
+        assert await second == [None]
+
+
+async def test_an_answer_of_no_interest_is_passed_over() -> None:
+    async with a_link(answering(b"-ERR no\r\n:2\r\n")) as link:
+        link.say(("A",))
+        assert await link.ask(("B",)) == [2]
+
+
+async def test_an_error_is_an_answer_to_its_question_alone() -> None:
+    async with a_link(answering(b"-OOM full\r\n:2\r\n")) as link:
+        first, second = link.ask(("A",)), link.ask(("B",))
+        (error,) = await first
+        assert isinstance(error, ServerError)
+        assert error.names("OOM")
+        assert not error.names("OO")
+        with pytest.raises(ServerError, match="OOM full"):
+            checked([error])
+        assert await second == [2]
+
+
+async def test_a_caller_who_gives_up_leaves_the_others_their_answers() -> None:
+    async with a_link(answering(b":1\r\n:2\r\n", after_s=TIMEOUT_S / 4)) as link:
+        first, second = link.ask(("A",)), link.ask(("B",))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == [2]
+
+
+async def test_a_silent_server_loses_the_connection_within_the_timeout() -> None:
+    async with a_link(answering()) as link:
+        questions = [link.ask(("A",)) for _ in range(3)]
+        began = time.monotonic()
+        for question in questions:
+            with pytest.raises(CacheUnavailable, match=r"no answer within 0\.2 s"):
+                await question
+        assert TIMEOUT_S <= time.monotonic() - began < 3 * TIMEOUT_S
+        assert link.closed.is_set()
+        with pytest.raises(CacheUnavailable):
+            link.ask(("A",))
+
+
+async def test_a_server_that_goes_on_answering_keeps_the_connection() -> None:
+    async with a_link(answering(*[b":1\r\n"] * 4, after_s=TIMEOUT_S / 2)) as link:
+        for _ in range(4):
+            assert await link.ask(("A",)) == [1]
+        await asyncio.sleep(2 * TIMEOUT_S)
+        assert not link.closed.is_set(), "nothing was asked meanwhile"
+
+
+async def test_a_pause_of_this_process_is_not_the_servers() -> None:
+    async with a_link(answering(b":1\r\n")) as link:
+        question = link.ask(("A",))
+        # The server, which runs in the same loop here, reads and answers.
+        await asyncio.sleep(0.05)
+        time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - the loop must stand still
+        assert await question == [1]
+        later = link.ask(("B",))
+        time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251
+        await asyncio.sleep(0)
+        assert not later.done(), "nobody had the time to answer"
+        later.cancel()
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b":1\r\n:2\r\n"])
+async def test_a_server_that_does_not_speak_the_protocol_loses_the_connection(said: bytes) -> None:
+    async with a_link(answering(said)) as link:
+        asked = link.ask(("A",))
+        async with asyncio.timeout(TIMEOUT_S):
+            await link.closed.wait()
+        assert asked.done()
+        if asked.exception() is None:
+            assert asked.result() == [1]
+
+
+async def test_a_connection_that_the_server_ends_fails_what_is_unanswered() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100_000)
+        writer.close()
+
+    async with a_link(serve) as link:
+        with pytest.raises(CacheUnavailable, match="lost"):
+            await link.ask(("A",))
+
+
+def telling(*, role: str = "master", mode: str = "standalone", version: str = "7.0.1") -> bytes:
+    """Answers to five scripts and two questions about the server."""
+    server = f"redis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:abc\r\n"
+    replication = f"role:{role}\r\nmaster_replid:def\r\n"
+    infos = (f"${len(info)}\r\n{info}\r\n" for info in (server, replication))
+    return ("$3\r\nsha\r\n" * 5 + "".join(infos)).encode()
+
+
+async def greeted(answer: bytes) -> bytes:
+    scripts, infos = answer[: 9 * 5], answer[9 * 5 :]
+    async with served(answering(scripts, infos)) as port:
+        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
+        met = await greet(settings)
+        met.link.close()
+        return met.identity
+
+
+async def test_a_server_is_known_by_its_process_and_its_history() -> None:
+    assert await greeted(telling()) == b"abc def"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (telling(role="slave"), "is a replica"),
+        (telling(mode="cluster"), "part of a cluster"),
+        (telling(version="6.0.16"), "too old"),
+        (telling().replace(b"run_id", b"no__id"), "which process"),
+        (telling().replace(b"$3\r\nsha\r\n", b"-NOPERM\r\n", 1), "NOPERM"),
+    ],
+)
+async def test_a_server_that_cannot_be_used_is_refused_with_the_reason(
+    answer: bytes, says: str
+) -> None:
+    with pytest.raises(CacheUnavailable, match=says):
+        await greeted(answer)
+
+
+async def test_an_address_where_nobody_listens_is_named() -> None:
+    async with served(answering()) as port:
+        pass
+    with pytest.raises(CacheUnavailable, match=f"127.0.0.1:{port}"):
+        await greet(Settings(cache=f"redis://127.0.0.1:{port}"))
