@@ -83,7 +83,7 @@ class ServerInRedis:
         self, settings: Settings, node: RedisFromPath | None, clients: AsyncExitStack
     ) -> None:
         self._settings = settings
-        self._node = node
+        self.node = node
         self._clients = clients
         self._caches: list[SharedCache] = []
 
@@ -114,10 +114,10 @@ class ServerInRedis:
 
     async def restart_as_saved(self) -> None:
         """Only for a server of the test's own."""
-        assert self._node is not None
-        await asyncio.to_thread(self._node.kill)
-        self._node.launch()
-        await asyncio.to_thread(self._node.wait)
+        assert self.node is not None
+        await asyncio.to_thread(self.node.kill)
+        self.node.launch()
+        await asyncio.to_thread(self.node.wait)
         for cache in self._caches:
             await answering(cache)
 
