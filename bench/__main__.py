@@ -29,6 +29,7 @@ SECTIONS = {
     "a": "deliveries",
     "b": "feed_reads",
     "g": "open_world",
+    "h": "others_writes",
     "c": "visibility",
     "f": "two_workers",
     "d": "growth",
