@@ -27,9 +27,10 @@ ALICE, BOB = name_key("alice"), name_key("bob")
 
 @dataclass
 class Cache(NoSharedCache):
-    """A cache that can be away; notes each attempt, and what it forgot."""
+    """A cache that can be away, and whose answers can be held back; notes each attempt, and what it forgot."""
 
     away: bool = False
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
     attempts: int = 0
     forgot: list[str] = field(default_factory=list)
 
@@ -37,6 +38,7 @@ class Cache(NoSharedCache):
         self.attempts += 1
         if self.away:
             raise Unavailable("the cache is away")
+        await self.answering.wait()
         self.forgot += keys
 
 
@@ -74,6 +76,7 @@ class Worker:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.cache = Cache()
+        self.cache.answering.set()
         self.tables = memory_stores(Settings(), clock=self.clock)
         self.switch = Switch(self.tables.cache_switch)
         self.switch.answering.set()
@@ -215,6 +218,20 @@ async def test_the_first_success_ends_the_outage_and_the_next_failure_begins_ano
     assert await worker.off()
     assert worker.switch.ended == worker.switch.began[:1]
     assert len(set(worker.switch.began)) == 2
+
+
+async def test_an_answer_to_what_was_asked_before_an_outage_does_not_end_it(
+    worker: Worker,
+) -> None:
+    worker.cache.answering.clear()
+    slow = asyncio.create_task(worker.rename("alice"))
+    await asyncio.sleep(0)
+    worker.cache.away = True
+    await worker.rename("bob")
+    worker.cache.answering.set()
+    await slow
+    assert worker.cache.forgot == [ALICE]
+    assert await worker.off()
 
 
 async def test_a_write_tells_the_cache_itself_while_the_end_of_an_outage_is_under_way(
