@@ -20,6 +20,8 @@ PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 # A process per core; the tests on one pair of engines stay in one process.
 IN_PARALLEL := -n logical --maxprocesses=8
+# One more where tests are on engines, for they wait a good part of their time.
+ONE_MORE = -n $$($(PY) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
@@ -55,7 +57,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 	@scripts/install_image_tools
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
-	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
+	@$(PY) -m pytest $(ONE_MORE) --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"

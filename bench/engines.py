@@ -12,6 +12,7 @@ _JVM = {
     "-XX:+UseSerialGC": "-XX:+UseG1GC",
     "-XX:TieredStopAtLevel=1": "-XX:+TieredCompilation",
     "flush_local_schema_changes=false": "flush_local_schema_changes=true",
+    "approximate_time_precision_ms=20": "approximate_time_precision_ms=2",
 }
 # With three replicas a periodic sync is enough, and it is the engine's default. (The tests have one replica, and kill it.)
 _COMMIT_LOG = {
@@ -22,6 +23,8 @@ _COMMIT_LOG = {
 
 class CassandraToMeasure(CassandraFromJars):
     """2 GB of heap, G1, full JIT, the commit log synced every ten seconds."""
+
+    on_disk = True
 
     def command(self) -> list[str]:
         heap = {"-Xms768m": "-Xms2g", "-Xmx768m": "-Xmx2g"}
@@ -38,6 +41,8 @@ class CassandraToMeasure(CassandraFromJars):
 
 class KafkaToMeasure(KafkaFromJars):
     """512 MB of heap, G1, full JIT."""
+
+    on_disk = True
 
     def command(self) -> list[str]:
         heap = {"-Xms256m": "-Xms512m", "-Xmx256m": "-Xmx512m"}

@@ -30,7 +30,8 @@ class Load:
     """How much happens: in the storm each of these many times, by so many clients at once."""
 
     users: int = 2000
-    mean_followers: float = 12
+    mean_followers: float = 8
+    """16,000 follows. More cost only time: the largest audience and the star's are the same, and 20 authors are pulled."""
     earlier_posts: int = 60
     missed_posts: int = 40
     posts: int = 100

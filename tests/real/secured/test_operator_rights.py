@@ -9,18 +9,11 @@ import sys
 
 import pytest
 
-from tests.real.test_secured_engines import (
-    COMMAND_LINE,
-    Cluster,
-    cluster,
-    engines_of_its_own,
-    log_of,
-)
 from tests.support.logs import a_follow, everything
 from tests.support.real_stack import environment
+from tests.support.secured_cluster import COMMAND_LINE, Cluster, log_of
 
 pytestmark = pytest.mark.real
-__all__ = ["cluster", "engines_of_its_own"]
 
 
 async def fanfold(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
