@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from threading import Thread
 
 import pytest
 
-from fanfold.adapters.redis.greeting import greet
+from fanfold.adapters.redis.connection import Connection
+from fanfold.adapters.redis.greeting import greet, identity
 from fanfold.adapters.redis.link import Link, ServerError, checked
+from fanfold.core.clock import SystemClock
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.settings import Settings
 
@@ -165,9 +170,11 @@ async def greeted(answer: bytes) -> bytes:
     scripts, infos = answer[: 9 * 5], answer[9 * 5 :]
     async with served(answering(scripts, infos)) as port:
         settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
-        met = await greet(settings)
-        met.link.close()
-        return met.identity
+        link = await greet(settings, within_s=2)
+        try:
+            return await identity(link)
+        finally:
+            link.close()
 
 
 async def test_a_server_is_known_by_its_process_and_its_history() -> None:
@@ -195,4 +202,50 @@ async def test_an_address_where_nobody_listens_is_named() -> None:
     async with served(answering()) as port:
         pass
     with pytest.raises(CacheUnavailable, match=f"127.0.0.1:{port}"):
-        await greet(Settings(cache=f"redis://127.0.0.1:{port}"))
+        await greet(Settings(cache=f"redis://127.0.0.1:{port}"), within_s=2)
+
+
+def answer_one_client(listener: socket.socket, scripts: bytes, infos: bytes) -> None:
+    """In a thread: a server whose event loop is not the busy one."""
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(100_000)
+        peer.sendall(scripts)
+        with contextlib.suppress(ConnectionError):
+            while peer.recv(100_000):
+                peer.sendall(infos)
+
+
+async def test_a_process_whose_loop_is_busy_connects_all_the_same() -> None:
+    """Otherwise the load that made it busy would go to the tables."""
+    told = telling()
+    timeout_s = TIMEOUT_S / 4
+
+    async def be_busy() -> None:
+        for _ in range(16):
+            time.sleep(timeout_s)  # noqa: ASYNC251 - the loop must stand still
+            await asyncio.sleep(0)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Thread(target=answer_one_client, args=(listener, told[:45], told[45:]))
+        server.start()
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        settings = Settings(cache=url, cache_timeout_s=timeout_s)
+        async with Connection(settings, clock=SystemClock()) as connection:
+            busy = asyncio.create_task(be_busy())
+            with pytest.raises(CacheUnavailable):
+                await connection.opened()
+            await busy
+            assert connection.known is not None
+        await asyncio.to_thread(server.join)
+
+
+async def test_a_server_that_accepts_and_says_nothing_costs_one_caller_the_timeout() -> None:
+    async with served(answering()) as port:
+        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=TIMEOUT_S)
+        async with Connection(settings, clock=SystemClock()) as connection:
+            began = time.monotonic()
+            for _ in range(5):
+                with pytest.raises(CacheUnavailable):
+                    await connection.opened()
+            assert TIMEOUT_S <= time.monotonic() - began < 2 * TIMEOUT_S

@@ -7,10 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from fanfold.adapters.redis.address import client_tls
-from fanfold.adapters.redis.greeting import Greeted, greet, identity
+from fanfold.adapters.redis.greeting import greet, identity
 from fanfold.adapters.redis.link import Link
 from fanfold.core.clock import Clock
 from fanfold.core.errors import CacheUnavailable
@@ -19,10 +19,19 @@ from fanfold.core.settings import Settings
 _ASK_EVERY_S = 0.5
 # A replica may become the master without ending a connection. As with an outage, a reader may trust what it knows for a second.
 _TRUSTED_S = 1.0
+# In a process whose event loop is busy, the round trips of a connection take longer than one answer may. Callers don't wait for them all.
+_CONNECT_WITHIN_S = 1.0
 # An absent server is tried this often, and costs its callers no time in between.
 _TRY_AGAIN_AFTER_S = 0.5
 
 _log = logging.getLogger(__name__)
+
+
+class Server(NamedTuple):
+    """An open connection, and what identifies the server at its other end."""
+
+    link: Link
+    identity: bytes
 
 
 class Connection:
@@ -36,68 +45,69 @@ class Connection:
         self.ticked: Callable[[float], None] = lambda _: None
         self._settings = settings
         self._clock = clock
-        self._greeted: Greeted | None = None
+        self._server: Server | None = None
         self._identified_at_s = float("-inf")
         self._try_again_at_s = float("-inf")
-        self._opening: asyncio.Task[Greeted | None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._opening_since_s = float("-inf")
         self._keeping: asyncio.Task[None] | None = None
         self._why_away = ""
 
     @property
-    def known(self) -> Greeted | None:
+    def known(self) -> Server | None:
         """The open connection, if it is known which server it leads to now."""
         self._start()
-        greeted = self._open
-        if greeted is None or self._clock.monotonic_s() - self._identified_at_s > _TRUSTED_S:
+        server = self._open
+        if server is None or self._clock.monotonic_s() - self._identified_at_s > _TRUSTED_S:
             return None
-        return greeted
+        return server
 
     @property
-    def _open(self) -> Greeted | None:
-        greeted = self._greeted
-        return None if greeted is None or greeted.link.closed.is_set() else greeted
+    def _open(self) -> Server | None:
+        server = self._server
+        return None if server is None or server.link.closed.is_set() else server
 
-    async def opened(self) -> Greeted:
+    async def opened(self) -> Server:
         """The open connection; connect if there is none. Raises `CacheUnavailable`, at once if the last try has just failed."""
         self._start()
-        greeted = self._open
-        if greeted is None and self._clock.monotonic_s() >= self._try_again_at_s:
+        now_s = self._clock.monotonic_s()
+        if self._open is None and now_s >= self._try_again_at_s:
             if self._opening is None:
-                self._opening = asyncio.create_task(self._connect(), name="cache connection")
-            # Others wait for the same try.
-            greeted = await asyncio.shield(self._opening)
-        if greeted is None:
-            raise CacheUnavailable(self._why_away)
-        return greeted
+                self._opening_since_s = now_s
+                self._opening = asyncio.create_task(self._connect(), name="connects to the cache")
+            left_s = self._opening_since_s + self._settings.cache_timeout_s - now_s
+            if left_s > 0:
+                # Others wait for the same try, which goes on when they give up.
+                await asyncio.wait([self._opening], timeout=left_s)
+        server = self._open
+        if server is None:
+            raise CacheUnavailable(self._why_away or "the cache has not answered yet")
+        return server
 
-    async def _connect(self) -> Greeted | None:
-        asked_at_s = self._clock.monotonic_s()
+    async def _connect(self) -> None:
         try:
-            self._greeted = await greet(self._settings)
+            link = await greet(self._settings, within_s=_CONNECT_WITHIN_S)
+            await self._identify(link)
         except CacheUnavailable as error:
             self._try_again_at_s = self._clock.monotonic_s() + _TRY_AGAIN_AFTER_S
             if not self._why_away:
                 _log.warning("the shared cache is away: %s", error)
             self._why_away = str(error)
-            return None
+            return
         finally:
             self._opening = None
-        self._identified_at_s = asked_at_s
         if self._why_away:
             _log.warning("the shared cache answers again")
         self._why_away = ""
-        return self._greeted
 
-    async def _identify(self, greeted: Greeted) -> None:
+    async def _identify(self, link: Link) -> None:
         asked_at_s = self._clock.monotonic_s()
         try:
-            now = await identity(greeted.link)
-        except CacheUnavailable as error:
-            greeted.link.close(str(error))
-            return
+            self._server = Server(link, await identity(link))
+        except (CacheUnavailable, asyncio.CancelledError) as error:
+            link.close(str(error))
+            raise
         self._identified_at_s = asked_at_s
-        if self._greeted is greeted:
-            self._greeted = greeted._replace(identity=now)
 
     def _start(self) -> None:
         if self._keeping is None:
@@ -108,9 +118,8 @@ class Connection:
         while True:
             link: Link | None = None
             with contextlib.suppress(CacheUnavailable):
-                greeted = await self.opened()
-                link = greeted.link
-                await self._identify(greeted)
+                link = (await self.opened()).link
+                await self._identify(link)
             await self._pause(link)
             then_s, at_s = at_s, self._clock.monotonic_s()
             self.ticked(at_s - then_s)
@@ -139,5 +148,5 @@ class Connection:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        if self._greeted is not None:
-            self._greeted.link.close()
+        if self._server is not None:
+            self._server.link.close()

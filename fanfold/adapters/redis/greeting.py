@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
 
 from fanfold.adapters.redis.address import Address, client_tls
 from fanfold.adapters.redis.link import Command, Link, checked
@@ -15,20 +14,13 @@ ASK_IDENTITY: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication")
 _USABLE_FROM = (6, 2)
 
 
-class Greeted(NamedTuple):
-    """An open connection to a server that has loaded the scripts, and the server's identity."""
-
-    link: Link
-    identity: bytes
-
-
-async def greet(settings: Settings) -> Greeted:
+async def greet(settings: Settings, *, within_s: float) -> Link:
     """Connect, authenticate, load the scripts. Raises `CacheUnavailable`."""
     address = Address.of(settings)
     loop = asyncio.get_running_loop()
     link: Link | None = None
     try:
-        async with asyncio.timeout(settings.cache_timeout_s):
+        async with asyncio.timeout(within_s):
             _, link = await loop.create_connection(
                 lambda: Link(timeout_s=settings.cache_timeout_s),
                 address.host,
@@ -37,7 +29,7 @@ async def greet(settings: Settings) -> Greeted:
             )
             load = (("SCRIPT", "LOAD", script.text) for script in ALL)
             checked(await link.ask(*_first_commands(settings, address), *load))
-            return Greeted(link, await identity(link))
+            return link
     except (OSError, TimeoutError, CacheUnavailable, Fault) as error:
         if link is not None:
             link.close()
