@@ -37,20 +37,31 @@ EPOCHS = Counter(
 )
 
 
+# Kinds that were seen.
+_known: set[str] = set()
+
+
 def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
-    asked = Tally([key.partition(":")[0] for key in keys])
-    misses = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
-    refused: Tally[str] = Tally()
-    if None in found:
-        refused.update(_kind(key) for key, one in zip(keys, found, strict=True) if one is None)
-    for kind, count in asked.items():
-        for result, of_them in (
-            ("hit", count - misses[kind] - refused[kind]),
-            ("miss", misses[kind]),
-            ("refused", refused[kind]),
-        ):
-            if of_them:
-                LOOKUPS.labels(kind, result).inc(of_them)
+    by_result = {"hit": _by_kind(keys)}
+    if set(map(type, found)) != {bytes}:
+        by_result["miss"] = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
+        by_result["refused"] = Tally(
+            _kind(key) for key, one in zip(keys, found, strict=True) if one is None
+        )
+        by_result["hit"] = by_result["hit"] - by_result["miss"] - by_result["refused"]
+    for result, by_kind in by_result.items():
+        for kind, count in by_kind.items():
+            LOOKUPS.labels(kind, result).inc(count)
+
+
+def _by_kind(keys: Sequence[str]) -> Tally[str]:
+    # A look at each key would cost more than parsing its value.
+    joined = "\n".join(["", *keys])
+    tally = Tally({kind: count for kind in _known if (count := joined.count(f"\n{kind}:"))})
+    if tally.total() != len(keys):
+        tally = Tally(map(_kind, keys))
+        _known.update(tally)
+    return tally
 
 
 def count_refused_fills(keys: Iterable[str]) -> None:
