@@ -15,11 +15,13 @@ import pytest
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.greeting import greet, identity
 from fanfold.adapters.redis.link import Link, ServerError, checked
+from fanfold.adapters.redis.scripts import ALL
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.settings import Settings
 
 TIMEOUT_S = 0.2
+LOADED = "$3\r\nsha\r\n" * len(ALL)
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -159,15 +161,15 @@ async def test_a_connection_that_the_server_ends_fails_what_is_unanswered() -> N
 
 
 def telling(*, role: str = "master", mode: str = "standalone", version: str = "7.0.1") -> bytes:
-    """Answers to five scripts and two questions about the server."""
+    """Answers to the scripts and two questions about the server."""
     server = f"redis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:abc\r\n"
     replication = f"role:{role}\r\nmaster_replid:def\r\n"
     infos = (f"${len(info)}\r\n{info}\r\n" for info in (server, replication))
-    return ("$3\r\nsha\r\n" * 5 + "".join(infos)).encode()
+    return (LOADED + "".join(infos)).encode()
 
 
 async def greeted(answer: bytes) -> bytes:
-    scripts, infos = answer[: 9 * 5], answer[9 * 5 :]
+    scripts, infos = answer[: len(LOADED)], answer[len(LOADED) :]
     async with served(answering(scripts, infos)) as port:
         settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
         link = await greet(settings, within_s=2)
@@ -227,7 +229,9 @@ async def test_a_process_whose_loop_is_busy_connects_all_the_same() -> None:
             await asyncio.sleep(0)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Thread(target=answer_one_client, args=(listener, told[:45], told[45:]))
+        server = Thread(
+            target=answer_one_client, args=(listener, told[: len(LOADED)], told[len(LOADED) :])
+        )
         server.start()
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
         settings = Settings(cache=url, cache_timeout_s=timeout_s)

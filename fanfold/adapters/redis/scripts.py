@@ -82,6 +82,11 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 """)
 
+# In: a key, then milliseconds, the last element as known. Out: nothing. A lease that came meanwhile must not live on.
+PROLONG = Script("""
+if redis.call('LINDEX', KEYS[1], -1) == ARGV[2] then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+""")
+
 # In: keys, then the longest list, entries. Out: nothing.
 PUSH = Script("""
 local longest = tonumber(ARGV[1])
@@ -92,4 +97,4 @@ for i = 1, #KEYS do
 end
 """)
 
-ALL = (LEASE, FILL, LEASE_FEED, APPEND, PUSH)
+ALL = (LEASE, FILL, LEASE_FEED, APPEND, PROLONG, PUSH)

@@ -137,8 +137,7 @@ class RedisSharedCache:
                 found = await self._lease_feed(usable, key)
             elif last.startswith(_END):
                 found = _list_of(elements)
-                # Only now: a lease must end, though others ask for the list meanwhile.
-                usable.link.say(("PEXPIRE", key, self._ttl_ms))
+                usable.link.say(scripts.PROLONG.call([key], self._ttl_ms, last))
         except CacheUnavailable as error:
             _failed("feed", usable.link, error)
         metrics.count_lookups([key], [found])
