@@ -16,11 +16,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from deploy.local.plan import ROOT
+from deploy.local.plan import CACHE, ROOT
 from deploy.local.supervisor import Supervisor
+from fanfold.adapters.redis.link import checked
+from fanfold.core.cache_keys import feed_key
+from fanfold.core.errors import CacheUnavailable
+from fanfold.core.read_settings import read_settings
 from tests.support.eventually import eventually
 from tests.support.jars import JARS
 from tests.support.local_system import LocalSystem, a_local_system
+from tests.support.shared_caches import plain_link
 
 pytestmark = pytest.mark.real
 
@@ -170,6 +175,38 @@ async def test_every_process_comes_back_after_kill9_and_no_acknowledged_post_is_
     await eventually(bob.has_everything_once, within_s=5, what="each post once in the feed")
     work = status(system)["work"]
     assert (work["dead_letters"], work["posts_unplanned"], work["fanouts"]) == (0, 0, [])
+
+
+async def test_a_readers_feed_is_in_the_shared_cache_and_is_there_again_after_the_cache_was_killed(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    assert system.plan.cache_server, "install redis-server"
+    hal = Follower(gateway, "cached")
+    await hal.follow()
+
+    async def read_and_cached() -> bool:
+        if not await hal.has_everything_once():
+            return False
+        try:
+            return await length_of(system, feed_key(hal.reader)) == len(hal.acknowledged) + 1
+        except CacheUnavailable:
+            return False
+
+    await hal.post(1)
+    await eventually(read_and_cached, within_s=20, what="the post, and the list's end")
+    await hal.post(2)
+    await eventually(read_and_cached, within_s=20, what="two posts, and the list's end")
+    system.kill(CACHE)
+    await hal.post(3)
+    await eventually(read_and_cached, within_s=60, what="three posts, and the list's end")
+
+
+async def length_of(system: LocalSystem, key: str) -> int:
+    """Of a list in the cache. Raises `CacheUnavailable`."""
+    settings = read_settings(cache=system.plan.system().settings["cache"])
+    async with plain_link(settings) as link:
+        (length,) = checked(await link.ask(("LLEN", key)))
+    return int(length)
 
 
 async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
