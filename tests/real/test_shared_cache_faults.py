@@ -226,7 +226,7 @@ async def test_a_full_cache_evicts_and_every_value_found_is_right(
 
 
 async def test_a_full_cache_that_evicts_nothing_refuses_fills_and_tells_writers(
-    opened: AsyncExitStack,
+    opened: AsyncExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, _ = await a_server(opened, "--maxmemory-policy", "noeviction")
     cache = await opened.enter_async_context(a_client(settings))
@@ -244,6 +244,11 @@ async def test_a_full_cache_that_evicts_nothing_refuses_fills_and_tells_writers(
     with pytest.raises(Unavailable, match="OOM"):
         await cache.push([b"1"], [user])
     await cache.forget([key])
+    assert [record.message for record in caplog.records if "OOM" in record.message] != []
+    said = len(caplog.records)
+    await cache.fill([(lease, b"y")])
+    await cache.look_up([fresh("name:d")])
+    assert len(caplog.records) == said, "once is enough"
 
     await command(settings, "CONFIG", "SET", "maxmemory", 0)
     await filled(cache, key, b"y")

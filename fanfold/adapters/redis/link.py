@@ -23,9 +23,10 @@ _SECOND_LOOK_S = 0.002
 class ServerError(CacheUnavailable):
     """The server has refused a command."""
 
-    def names(self, code: str) -> bool:
-        """Whether this is the error with that code, which is the first word of what the server says."""
-        return str(self).startswith(f"{code} ")
+    @property
+    def code(self) -> str:
+        """The first word of what the server says."""
+        return str(self).partition(" ")[0]
 
 
 class Link(asyncio.Protocol):

@@ -80,4 +80,4 @@ def _kind(key: str) -> str:
 def _cause(error: CacheUnavailable) -> str:
     if not isinstance(error, ServerError):
         return "unavailable"
-    return "out_of_memory" if error.names("OOM") else "refused"
+    return "out_of_memory" if error.code == "OOM" else "refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from fanfold.core.ports.shared_cache import FeedList, Lease
 from fanfold.core.settings import Settings
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
 _STAMP_BYTES = 8
@@ -53,6 +55,7 @@ class RedisSharedCache:
         self._connection = connection
         self._epoch = epoch
         self._stamped: tuple[bytes, bytes] = (b"", b"")
+        self._refusals: set[str] = set()
 
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         usable = self._usable()
@@ -76,7 +79,7 @@ class RedisSharedCache:
                 ]
                 await self._lease(usable, keys, missing, found)
         except CacheUnavailable as error:
-            _failed("look_up", usable.link, error)
+            self._failed("look_up", usable.link, error)
         metrics.count_lookups(keys, found)
         return found
 
@@ -122,7 +125,7 @@ class RedisSharedCache:
                 key for key, held in zip(keys, kept, strict=True) if not held
             )
         except CacheUnavailable as error:
-            _failed("fill", usable.link, error)
+            self._failed("fill", usable.link, error)
 
     async def feed(self, user_id: str) -> FeedList | Lease | None:
         usable = self._usable()
@@ -139,7 +142,7 @@ class RedisSharedCache:
                 found = _list_of(elements)
                 usable.link.say(scripts.PROLONG.call([key], self._ttl_ms, last))
         except CacheUnavailable as error:
-            _failed("feed", usable.link, error)
+            self._failed("feed", usable.link, error)
         metrics.count_lookups([key], [found])
         return found
 
@@ -173,7 +176,7 @@ class RedisSharedCache:
             (held,) = checked(await usable.link.ask(command))
             metrics.count_refused_fills([] if held else [key])
         except CacheUnavailable as error:
-            _failed(call, usable.link, error)
+            self._failed(call, usable.link, error)
 
     async def forget(self, keys: Sequence[str]) -> None:
         await self._tell("forget", [("UNLINK", *step) for step in _steps(keys)])
@@ -219,6 +222,14 @@ class RedisSharedCache:
         elif self._stamped[0] and self._epoch() is None:
             metrics.OFF.labels("outage").inc(seconds)
 
+    def _failed(self, call: str, link: Link, error: CacheUnavailable) -> None:
+        metrics.count_failure(call, error)
+        _close_if_useless(link, error)
+        # The connection says by itself that it is lost.
+        if isinstance(error, ServerError) and error.code not in self._refusals:
+            self._refusals.add(error.code)
+            _log.warning("the shared cache refuses what it is asked: %s", error)
+
     def _usable(self) -> _Usable | None:
         known, epoch = self._connection.known, self._epoch()
         if known is None or epoch is None:
@@ -227,6 +238,7 @@ class RedisSharedCache:
         if self._stamped[0] != told:
             if self._stamped[0]:
                 metrics.EPOCHS.inc()
+            self._refusals.clear()
             self._stamped = told, blake2b(told, digest_size=_STAMP_BYTES).digest()
         return _Usable(known.link, self._stamped[1])
 
@@ -256,12 +268,7 @@ def _list_of(elements: Sequence[bytes]) -> FeedList:
     return FeedList(tuple(elements[:-1]), end=last[_LIST_END], stamp=last[_TOKEN])
 
 
-def _failed(call: str, link: Link, error: CacheUnavailable) -> None:
-    metrics.count_failure(call, error)
-    _close_if_useless(link, error)
-
-
 def _close_if_useless(link: Link, error: CacheUnavailable) -> None:
     # A new connection loads the scripts that somebody has flushed, and finds out that a server has become a replica.
-    if isinstance(error, ServerError) and (error.names("NOSCRIPT") or error.names("READONLY")):
+    if isinstance(error, ServerError) and error.code in ("NOSCRIPT", "READONLY"):
         link.close(str(error))
