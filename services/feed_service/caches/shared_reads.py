@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -30,10 +29,10 @@ from fanfold.core.cache_keys import (
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import Event
-from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import AuthoredPost, Post, Stores, TimelineEntry
+from fanfold.core.ids import first_post_id_at
+from fanfold.core.ports import AuthoredPost, Post, Stores
 from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache
-from fanfold.core.settings import MS_PER_DAY, Settings
+from fanfold.core.settings import Settings
 from feed_service.budget import each_within
 from feed_service.caches import packing
 from feed_service.caches.changed_keys import changed_keys
@@ -47,7 +46,6 @@ V = TypeVar("V")
 OWN_POSTS = 20
 """Newest posts kept of an author. More of them are rarely on one page."""
 
-NEWEST_DAYS = 4
 _MOST_LOOKED_UP = 20  # old likes, liked again; recent likes with more of them are not cached
 _UNREADABLE = (ValueError, TypeError, OverflowError, AttributeError)
 
@@ -214,7 +212,9 @@ class SharedReads:
                 return _page(entries[:limit], more=len(entries) > limit or held.end > oldest)
             if before is None or before.bytes >= held.end:
                 before = UUID(bytes=held.end)
-        rows = await self._timeline_rows(user_id, before, since_ms, limit)
+        rows = await self._stores.timelines.timeline(
+            user_id, before=before, since_ms=since_ms, limit=limit
+        )
         entries = [feed_entry(UUID(int=number), author_id) for number, author_id in rows]
         more = len(rows) == limit
         end = rows[-1].post_id.bytes if more else oldest
@@ -223,20 +223,6 @@ class SharedReads:
         elif isinstance(held, FeedList) and before is not None and before.bytes == held.end:
             await self._cache.extend_feed(user_id, held, entries, end=end)
         return _page(entries, more=more)
-
-    async def _timeline_rows(
-        self, user_id: str, before: UUID | None, since_ms: int, limit: int
-    ) -> list[TimelineEntry]:
-        # The newest days first: the tables keep each day in files of its own, and most pages end within a few.
-        days_ms = self._clock.now_ms() - NEWEST_DAYS * MS_PER_DAY
-        read = partial(self._stores.timelines.timeline, user_id)
-        rows: list[TimelineEntry] = []
-        if since_ms < days_ms and (before is None or created_at_ms(before) > days_ms):
-            rows = await read(before=before, since_ms=days_ms, limit=limit)
-            before = first_post_id_at(days_ms)
-        if len(rows) < limit:
-            rows += await read(before=before, since_ms=since_ms, limit=limit - len(rows))
-        return rows
 
     async def forget(self, event: Event) -> None:
         """Forget what the tables show new since an event, for a request that has to see it.

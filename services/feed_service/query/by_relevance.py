@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
@@ -17,16 +18,23 @@ from feed_service.query.feed_query import FeedQuery, HydratedPost
 from feed_service.query.ranking import Explanation, Relevance, explain, relevance
 
 
+class SourcedPost(NamedTuple):
+    """A post that may be shown, and how it came into the feed."""
+
+    post: Post
+    source: Delivery
+
+
 async def first_page(
     query: FeedQuery, rule: Relevance, *, limit: int, window: int, now_ms: int
 ) -> tuple[list[HydratedPost], RankingCursor | None]:
     """The best of the newest `window` posts, and the rest of the ranking."""
     newest = await _newest(query, window, rule.posts_per_pulled_author)
     ranked = _ranked(query, rule, newest, now_ms)
-    rest = _sources(ranked[limit:])
+    shown, rest = await _named(query, ranked, limit)
     # The newest post is the window's first; in the ranking it needn't be.
-    cursor = RankingCursor(rest, newest[0].post.post_id) if rest else None
-    return ranked[:limit], cursor
+    cursor = RankingCursor(_sources(rest), newest[0].post.post_id) if rest else None
+    return shown, cursor
 
 
 async def next_page(
@@ -59,9 +67,9 @@ def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> E
     )
 
 
-async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[HydratedPost]:
+async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[SourcedPost]:
     """The newest posts that may be ranked: at most so many of each pulled author."""
-    newest: list[HydratedPost] = []
+    newest: list[SourcedPost] = []
     pulled: Counter[str] = Counter()
     merge = await query.skeleton(wanted=window)
     shows = query.filter()
@@ -71,28 +79,31 @@ async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[Hy
             candidate.source == "push" or pulled[candidate.author_id] < most_of_pulled
         )
 
-    while len(newest) < window:
-        missing = window - len(newest)
-        found = await query.take(merge, missing, keep)
-        for hydrated in found:
-            if hydrated.source == "pull":
-                pulled[hydrated.post.author_id] += 1
-                if pulled[hydrated.post.author_id] > most_of_pulled:
-                    continue
-            newest.append(hydrated)
-        if len(found) < missing:
+    while len(newest) < window and not query.coverage.without_content:
+        candidates = await merge.take(window - len(newest), keep)
+        if not candidates:
             break
+        posts = await query.posts([-candidate.order for candidate in candidates])
+        for order, author_id, source in candidates:
+            post = posts.get(-order)
+            if post is None or post.deleted:
+                continue
+            if source == "pull":
+                pulled[author_id] += 1
+                if pulled[author_id] > most_of_pulled:
+                    continue
+            newest.append(SourcedPost(post, source))
         merge.close([author_id for author_id, count in pulled.items() if count >= most_of_pulled])
     return newest
 
 
 def _ranked(
-    query: FeedQuery, rule: Relevance, posts: Sequence[HydratedPost], now_ms: int
-) -> list[HydratedPost]:
+    query: FeedQuery, rule: Relevance, posts: Sequence[SourcedPost], now_ms: int
+) -> list[SourcedPost]:
     shares = query.author_shares
 
-    def score(hydrated: HydratedPost) -> float:
-        post = hydrated.post
+    def score(sourced: SourcedPost) -> float:
+        post = sourced.post
         return relevance(
             rule,
             age_ms=now_ms - post.created_at_ms,
@@ -104,5 +115,22 @@ def _ranked(
     return sorted(posts, key=score, reverse=True)
 
 
-def _sources(posts: Sequence[HydratedPost]) -> dict[int, Delivery]:
-    return {hydrated.post.post_id.int: hydrated.source for hydrated in posts}
+async def _named(
+    query: FeedQuery, ranked: Sequence[SourcedPost], limit: int
+) -> tuple[list[HydratedPost], Sequence[SourcedPost]]:
+    """The first `limit` posts whose authors haven't left, and what follows them. Only names that are shown are read."""
+    shown: list[HydratedPost] = []
+    while ranked and len(shown) < limit:
+        missing = limit - len(shown)
+        some, ranked = ranked[:missing], ranked[missing:]
+        names = await query.names({post.author_id for post, _ in some})
+        shown += [
+            HydratedPost(post, source, name)
+            for post, source in some
+            if (name := names[post.author_id]) is not None
+        ]
+    return shown, ranked
+
+
+def _sources(posts: Sequence[SourcedPost | HydratedPost]) -> dict[int, Delivery]:
+    return {found.post.post_id.int: found.source for found in posts}

@@ -227,11 +227,11 @@ class FeedQuery:
         """
         names: Mapping[str, str | None] = self.reads.cached_names(author_ids)
         if len(names) < len(author_ids):
-            posts, names = await asyncio.gather(self._posts(sources), self._names(author_ids))
+            posts, names = await asyncio.gather(self.posts(sources), self.names(author_ids))
         else:
-            posts = await self._posts(sources)
+            posts = await self.posts(sources)
         if not author_ids:
-            names = await self._names({post.author_id for post in posts.values()})
+            names = await self.names({post.author_id for post in posts.values()})
         return [
             HydratedPost(post, source, name)
             for number, source in sources.items()
@@ -241,14 +241,16 @@ class FeedQuery:
 
     # The inner coroutine is made where it is awaited: a request that is cancelled before its tasks begin leaves none behind.
 
-    async def _posts(self, numbers: Collection[int]) -> Mapping[int, Post]:
+    async def posts(self, numbers: Collection[int]) -> Mapping[int, Post]:
+        """Posts by the integers in their ids, deleted ones too; only cached ones while posts are unavailable."""
         posts = await self.coverage.ask("posts", self.reads.posts(numbers))
         if posts is None:
             self.coverage.without_content = True
             return self.reads.cached_posts(numbers)
         return posts
 
-    async def _names(self, author_ids: Collection[str]) -> Mapping[str, str | None]:
+    async def names(self, author_ids: Collection[str]) -> Mapping[str, str | None]:
+        """Authors' names, None for those who have left; ids while users are unavailable."""
         names = await self.coverage.ask("graph", self.reads.names(author_ids))
         return self.reads.assumed_names(author_ids) if names is None else names
 
