@@ -10,6 +10,8 @@ DATA ?=
 PYTHON ?=
 # For `make soak`: the minutes to run.
 MINUTES ?= 10
+# The processes of `make test` and `make check`: a number, or `logical` for one per core.
+PROCESSES ?= logical
 # For `make up`: the number of workers (as many as the last time, at first 1), and the first port of the block behind the gateway.
 WORKERS ?=
 PORTS ?= 18100
@@ -19,9 +21,7 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 # A process per core; the tests on one pair of engines stay in one process.
-IN_PARALLEL := -n logical --maxprocesses=8
-# One more where tests are on engines, for they wait a good part of their time.
-ONE_MORE = -n $$($(PY) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
+IN_PARALLEL := -n $(PROCESSES) --maxprocesses=8
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
@@ -57,7 +57,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 	@scripts/install_image_tools
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
-	@$(PY) -m pytest $(ONE_MORE) --durations=10 --durations-min=2
+	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"
