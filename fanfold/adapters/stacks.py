@@ -52,7 +52,9 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
         if settings.cache == "none":
             yield Engines(log, stores)
             return
-        epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=settings.cassandra_keyspace)
+        # An author's newest posts are read and kept as far back as the retention window of who reads them.
+        tables = f"{settings.cassandra_keyspace} {settings.retention_days}"
+        epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=tables)
         async with redis_shared_cache(settings, clock=clock, epoch=epoch) as cache:
             yield Engines(log, stores, cache, epoch)
 

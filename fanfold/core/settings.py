@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -125,12 +126,10 @@ class Settings(BaseSettings):
         description="Users who have read no feed for this long fall asleep: they receive no deliveries until their next read. Reads are "
         "recorded once a day, hence at least 2.",
     )
-
     live_feeds: PositiveInt = Field(
         1000,
         description="Live feeds (`GET …/feed/stream`) that one process keeps open; a live feed reads its feed at most twice a second.",
     )
-
     live_feeds_per_user: PositiveInt = Field(
         5, description="Live feeds of one user that one process keeps open; one more answers 429."
     )
@@ -261,6 +260,8 @@ class Settings(BaseSettings):
     def _cache(cls, given: str) -> str:
         if _CACHE.fullmatch(given) is None:
             raise ValueError("use none, memory or redis://host:port, without user and password")
+        # Raises `ValueError` for an address or a port that the form allows and that can't be.
+        _ = urlsplit(given).port
         return given
 
     @model_validator(mode="after")

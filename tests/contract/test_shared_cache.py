@@ -386,6 +386,16 @@ async def test_a_list_that_is_gone_or_leased_is_not_extended(
     assert await cache.feed(user) is None
 
 
+async def test_a_list_is_not_extended_beyond_twice_the_feeds_depth(cache: SharedCache) -> None:
+    """It would be read whole, by each page, until the next delivery ends it."""
+    user = fresh("bob")
+    known = await a_filled_list(cache, user, [b"9"] * FEED_DEPTH, end=b"9")
+    await cache.extend_feed(user, known, [b"8"] * (FEED_DEPTH + 1), end=b"8")
+    assert await a_list(cache, user) == known
+    await cache.extend_feed(user, known, [b"8"] * FEED_DEPTH, end=b"8")
+    assert (await a_list(cache, user)).end == b"8"
+
+
 async def test_a_list_beyond_twice_the_feeds_depth_is_forgotten(cache: SharedCache) -> None:
     user, calm = fresh("bob"), fresh("calm")
     for name in (user, calm):

@@ -7,9 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from fanfold.adapters.cassandra.cache_switch import CassandraCacheSwitch
+from fanfold.adapters.stacks import real
+from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.cache_switch import CacheOutage
+from fanfold.core.settings import Settings
 from tests.support.clock import ManualClock
 
 ONE, TWO = uuid4(), uuid4()
@@ -75,6 +79,26 @@ async def test_readers_of_other_tables_have_another_epoch(
         epoch = CacheEpoch(switch, clock=clock, tables=keyspace)
         await epoch.read()
         seen.append(epoch())
+    assert None not in seen
+    assert seen[0] == seen[2] != seen[1]
+
+
+async def test_readers_with_another_retention_window_have_another_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An author's newest posts are kept without those that are too old for who read them. Others would miss these."""
+
+    async def none(_: CassandraCacheSwitch) -> list[CacheOutage]:
+        return []
+
+    monkeypatch.setattr(CassandraCacheSwitch, "outages", none)
+    seen = []
+    for days in (1, 30, 1):
+        settings = Settings(cache="redis://127.0.0.1:1", retention_days=days)
+        async with real(settings, clock=SystemClock(), source="test") as engines:
+            assert engines.cache_epoch is not None
+            await engines.cache_epoch.read()
+            seen.append(engines.cache_epoch())
     assert None not in seen
     assert seen[0] == seen[2] != seen[1]
 

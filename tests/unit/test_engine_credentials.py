@@ -39,6 +39,8 @@ def test_credentials_that_are_not_whole_or_would_go_in_the_clear_are_refused(
     [
         ({"cache": "redis"}, "redis://host:port"),
         ({"cache": "http://cache:6379"}, "redis://host:port"),
+        ({"cache": "redis://cache:99999"}, "Port out of range"),
+        ({"cache": "redis://[:]"}, "IPv6 address"),
         ({"cache": "redis://alice:s@cache:6379"}, "without user and password"),
         ({"cache": "rediss://cache", "cache_user": "alice"}, "_USER and FANFOLD_CACHE_PASSWORD"),
         ({"cache": "redis://cache", "cache_password": "s"}, "only sent over TLS"),

@@ -124,6 +124,30 @@ async def test_a_server_that_goes_on_answering_keeps_the_connection() -> None:
         assert not link.closed.is_set(), "nothing was asked meanwhile"
 
 
+async def one_by_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that is slow for everybody: it answers all the time, and each late."""
+    await reader.read(100_000)
+    for _ in range(6):
+        await asyncio.sleep(TIMEOUT_S / 2)
+        writer.write(b":1\r\n")
+
+
+async def test_a_question_waits_no_longer_than_the_timeout_though_others_are_answered() -> None:
+    async with a_link(one_by_one) as link:
+        began = time.monotonic()
+        questions = [link.ask(("A",)) for _ in range(6)]
+        await asyncio.wait(questions)
+        assert time.monotonic() - began < 2 * TIMEOUT_S
+        assert await questions[0] == [1]
+        assert "no answer within" in str(questions[-1].exception())
+
+
+async def test_a_patient_question_waits_as_long_as_others_are_answered() -> None:
+    async with a_link(one_by_one) as link:
+        questions = [link.ask(("A",), patient=True) for _ in range(6)]
+        assert [await question for question in questions] == [[1]] * 6
+
+
 async def test_a_pause_of_this_process_is_not_the_servers() -> None:
     async with a_link(answering(b":1\r\n")) as link:
         question = link.ask(("A",))
@@ -188,6 +212,8 @@ async def test_a_server_is_known_by_its_process_and_its_history() -> None:
         (telling(role="slave"), "is a replica"),
         (telling(mode="cluster"), "part of a cluster"),
         (telling(version="6.0.16"), "too old"),
+        (telling(version="unstable"), "which process"),
+        (telling().replace(b"run_id:abc", b"run_id:\xff\xff\xff"), "which process"),
         (telling().replace(b"run_id", b"no__id"), "which process"),
         (telling().replace(b"$3\r\nsha\r\n", b"-NOPERM\r\n", 1), "NOPERM"),
     ],
@@ -197,6 +223,13 @@ async def test_a_server_that_cannot_be_used_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(CacheUnavailable, match=says):
         await greeted(answer)
+
+
+async def test_a_server_that_does_not_answer_a_greeting_is_said_to_be_late() -> None:
+    async with served(answering()) as port:
+        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=TIMEOUT_S)
+        with pytest.raises(CacheUnavailable, match="no answer"):
+            await greet(settings, within_s=TIMEOUT_S)
 
 
 async def test_an_address_where_nobody_listens_is_named() -> None:

@@ -108,6 +108,7 @@ class MemorySharedCache:
         kept = self._found(feed_key(user_id))
         if (
             kept is not None
+            and len(known.entries) + len(older) <= self._longest_list
             and (kept.token, kept.end) == (known.stamp, known.end)
             and self._current(known.stamp)
         ):

@@ -33,7 +33,7 @@ async def greet(settings: Settings, *, within_s: float) -> Link:
     except (OSError, TimeoutError, CacheUnavailable, Fault) as error:
         if link is not None:
             link.close()
-        raise CacheUnavailable(f"{address}: {error or 'no answer in time'}") from error
+        raise CacheUnavailable(f"{address}: {str(error) or 'no answer in time'}") from error
 
 
 def _first_commands(settings: Settings, address: Address) -> list[Command]:
@@ -53,17 +53,20 @@ async def identity(link: Link) -> bytes:
     A process that starts, even from a snapshot, has a new run id. A replica that becomes the master has a new replication id, also one that was the
     master before. Raises `CacheUnavailable` for a server that is not one to write to.
     """
-    server, replication = checked(await link.ask(*ASK_IDENTITY))
-    told = _fields(server + b"\n" + replication)
-    if not told.keys() >= {"redis_version", "run_id", "master_replid"}:
-        raise CacheUnavailable("this server does not tell which process it is")
+    answers = checked(await link.ask(*ASK_IDENTITY, patient=True))
+    try:
+        told = _fields(b"\n".join(answers))
+        version = tuple(map(int, told["redis_version"].split(".")[:2]))
+        identity = f"{told['run_id']} {told['master_replid']}".encode()
+    except (KeyError, TypeError, ValueError) as error:
+        raise CacheUnavailable("this server does not tell which process it is") from error
     if told.get("role") != "master":
         raise CacheUnavailable("this server is a replica: its master is elsewhere")
     if told.get("redis_mode") == "cluster":
         raise CacheUnavailable("this server is part of a cluster, which Fanfold doesn't support")
-    if tuple(map(int, told["redis_version"].split(".")[:2])) < _USABLE_FROM:
+    if version < _USABLE_FROM:
         raise CacheUnavailable(f"this server is too old: {told['redis_version']}")
-    return f"{told['run_id']} {told['master_replid']}".encode()
+    return identity
 
 
 def _fields(info: bytes) -> dict[str, str]:

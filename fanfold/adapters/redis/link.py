@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import hiredis
 
@@ -20,6 +20,13 @@ _pack = cast(Callable[[Command], bytes], hiredis.pack_command)
 _SECOND_LOOK_S = 0.002
 
 
+class _Question(NamedTuple):
+    asked_at_s: float
+    answers: Answers | None
+    commands: int
+    patient: bool
+
+
 class ServerError(CacheUnavailable):
     """The server has refused a command."""
 
@@ -30,7 +37,9 @@ class ServerError(CacheUnavailable):
 
 
 class Link(asyncio.Protocol):
-    """Speaks RESP 2. It closes itself when the server answers nothing for `timeout_s` though something was asked.
+    """Speaks RESP 2. It closes itself when a question is unanswered for `timeout_s`.
+
+    A *patient* question may wait longer, as long as the server goes on answering others: a writer asks much at a time, and several writers more.
 
     One timer watches over all questions: a timer for each, and a task to cancel, would cost more than the question.
     """
@@ -41,36 +50,36 @@ class Link(asyncio.Protocol):
         self._timeout_s = timeout_s
         # An error is an answer: the questions before and after it have theirs.
         self._reader = hiredis.Reader(replyError=ServerError)
-        self._asked: deque[tuple[float, Answers | None, int]] = deque()
+        self._asked: deque[_Question] = deque()
         self._answers: list[Any] = []
         self._received_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._suspected_at_s = -1.0
         self._transport: asyncio.Transport | None = None
 
-    def ask(self, *commands: Command) -> Answers:
+    def ask(self, *commands: Command, patient: bool = False) -> Answers:
         """Send the commands; the answers come in their order. An error of the server is a `ServerError` among them.
 
         Raises `CacheUnavailable`, like the future, once the connection is closed.
         """
         answers: Answers = self._loop.create_future()
         self._send(b"".join([_pack(command) for command in commands]))
-        self._expect(answers, len(commands))
+        self._expect(answers, len(commands), patient=patient)
         return answers
 
     def say(self, command: Command) -> None:
         """Send a command; its answer is of no interest."""
         self._send(_pack(command))
-        self._expect(None, 1)
+        self._expect(None, 1, patient=False)
 
     def _send(self, packed: bytes) -> None:
         if self._transport is None or self.closed.is_set():
             raise CacheUnavailable("the connection to the cache is closed")
         self._transport.write(packed)
 
-    def _expect(self, answers: Answers | None, count: int) -> None:
+    def _expect(self, answers: Answers | None, count: int, *, patient: bool) -> None:
         now_s = self._loop.time()
-        self._asked.append((now_s, answers, count))
+        self._asked.append(_Question(now_s, answers, count, patient))
         if self._timer is None:
             self._timer = self._loop.call_at(now_s + self._timeout_s, self._look)
 
@@ -78,7 +87,11 @@ class Link(asyncio.Protocol):
         self._timer = None
         if not self._asked:
             return
-        waiting_since_s = max(self._asked[0][0], self._received_at_s)
+        # The oldest question; one behind a patient one is looked at when it is the oldest.
+        oldest = self._asked[0]
+        waiting_since_s = oldest.asked_at_s
+        if oldest.patient:
+            waiting_since_s = max(waiting_since_s, self._received_at_s)
         due_s = waiting_since_s + self._timeout_s
         now_s = self._loop.time()
         if now_s >= due_s:
@@ -98,7 +111,7 @@ class Link(asyncio.Protocol):
             self._transport.abort()
         self.closed.set()
         while self._asked:
-            _, answers, _ = self._asked.popleft()
+            answers = self._asked.popleft().answers
             if answers is not None and not answers.done():
                 answers.set_exception(CacheUnavailable(reason))
 
@@ -117,11 +130,11 @@ class Link(asyncio.Protocol):
             self.close(f"the server does not speak RESP: {error!r}")
 
     def _take(self, answer: Any) -> None:
-        _, answers, count = self._asked[0]
+        question = self._asked[0]
         self._answers.append(answer)
-        if len(self._answers) < count:
+        if len(self._answers) < question.commands:
             return
-        self._asked.popleft()
+        answers = self._asked.popleft().answers
         taken, self._answers = self._answers, []
         if answers is not None and not answers.done():
             answers.set_result(taken)

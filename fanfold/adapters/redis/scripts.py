@@ -2,6 +2,9 @@
 
 A kept string is `V`, stamp and payload, or `L` and the token of a lease. A list's last element is `E`, token and end, or `L` and token. Tokens begin
 with their stamp. The client loads the scripts on each new connection.
+
+A key may hold a value of another type, from somebody else: asking for it is then an error, with which a script goes on (`pcall`). It is nothing to
+find, and is replaced.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ class Script:
 LEASE = Script("""
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local kept = redis.call('GET', key)
-  if kept and string.sub(kept, 2, 1 + #ARGV[1]) == ARGV[1] then
+  local kept = redis.pcall('GET', key)
+  if type(kept) == 'string' and string.sub(kept, 2, 1 + #ARGV[1]) == ARGV[1] then
     answers[i] = kept
   else
     redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
@@ -48,7 +51,7 @@ FILL = Script("""
 local held = {}
 for i, key in ipairs(KEYS) do
   held[i] = 0
-  if redis.call('GET', key) == ARGV[1 + i] then
+  if redis.pcall('GET', key) == ARGV[1 + i] then
     redis.call('SET', key, ARGV[1 + #KEYS + i], 'PX', ARGV[1])
     held[i] = 1
   end
@@ -58,8 +61,8 @@ return held
 
 # In: a key, then stamp, lease, milliseconds. Out: 1 if it is leased now, 0 if somebody else has the lease, or the list.
 LEASE_FEED = Script("""
-local last = redis.call('LINDEX', KEYS[1], -1)
-if last and string.sub(last, 2, 1 + #ARGV[1]) == ARGV[1] then
+local last = redis.pcall('LINDEX', KEYS[1], -1)
+if type(last) == 'string' and string.sub(last, 2, 1 + #ARGV[1]) == ARGV[1] then
   if string.sub(last, 1, 1) == 'L' then return 0 end
   return redis.call('LRANGE', KEYS[1], 0, -1)
 end
@@ -72,7 +75,7 @@ return 1
 # In: a key, then milliseconds, the last element as known, the new last element, entries. Out: 1, or 0 if the last element is another.
 # A call takes some 8,000 arguments at most.
 APPEND = Script("""
-if redis.call('LINDEX', KEYS[1], -1) ~= ARGV[2] then return 0 end
+if redis.pcall('LINDEX', KEYS[1], -1) ~= ARGV[2] then return 0 end
 redis.call('RPOP', KEYS[1])
 for i = 4, #ARGV, 1000 do
   redis.call('RPUSH', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
@@ -91,7 +94,12 @@ if redis.call('LINDEX', KEYS[1], -1) == ARGV[2] then redis.call('PEXPIRE', KEYS[
 PUSH = Script("""
 local longest = tonumber(ARGV[1])
 for i = 1, #KEYS do
-  if redis.call('LPUSHX', KEYS[i], unpack(ARGV, 2)) > longest then
+  local length = redis.pcall('LPUSHX', KEYS[i], unpack(ARGV, 2))
+  if type(length) == 'table' then
+    if not string.find(length.err, 'WRONGTYPE') then return length end
+    length = longest + 1
+  end
+  if length > longest then
     redis.call('UNLINK', KEYS[i])
   end
 end

@@ -32,6 +32,8 @@ _VALUE, _LEASE, _END = b"V", b"L", b"E"
 # Keys in one step of the server, which answers nobody else meanwhile: half a millisecond.
 _STEP = 500
 _STEPS_IN_FLIGHT = 8
+# Longer than a request that had to forget a key goes on reading.
+_PASSED_BY_S = 2.0
 
 
 class _Usable(NamedTuple):
@@ -48,11 +50,18 @@ class RedisSharedCache:
     """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be passed by."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, *, epoch: Callable[[], bytes | None]
+        self,
+        settings: Settings,
+        connection: Connection,
+        *,
+        clock: Clock,
+        epoch: Callable[[], bytes | None],
     ) -> None:
         self._ttl_ms = settings.shared_cache_ttl_s * 1000
         self._longest_list = 2 * settings.feed_depth
         self._connection = connection
+        self._clock = clock
+        self._passed_by_until_s = float("-inf")
         self._epoch = epoch
         self._stamped: tuple[bytes, bytes] = (b"", b"")
         self._refusals: set[str] = set()
@@ -134,8 +143,9 @@ class RedisSharedCache:
         key = feed_key(user_id)
         found: FeedList | Lease | None = None
         try:
-            (elements,) = checked(await usable.link.ask(("LRANGE", key, 0, -1)))
-            last = elements[-1] if elements else b""
+            (elements,) = await usable.link.ask(("LRANGE", key, 0, -1))
+            # An error tells of another type: the script replaces it, or has the error too.
+            last = elements[-1] if elements and isinstance(elements, list) else b""
             if last[_STAMP] != usable.stamp:
                 found = await self._lease_feed(usable, key)
             elif last.startswith(_END):
@@ -161,6 +171,8 @@ class RedisSharedCache:
     async def extend_feed(
         self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes
     ) -> None:
+        if len(known.entries) + len(older) > self._longest_list:
+            return
         # The lease's token stays in the list: a list that was filled again since is another one, even with the same end.
         last = _END + known.stamp + known.end
         await self._append("extend_feed", feed_key(user_id), last, older, _END + known.stamp + end)
@@ -179,7 +191,11 @@ class RedisSharedCache:
             self._failed(call, usable.link, error)
 
     async def forget(self, keys: Sequence[str]) -> None:
-        await self._tell("forget", [("UNLINK", *step) for step in _steps(keys)])
+        try:
+            await self._tell("forget", [("UNLINK", *step) for step in _steps(keys)])
+        except CacheUnavailable:
+            self._passed_by_until_s = self._clock.monotonic_s() + _PASSED_BY_S
+            raise
 
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
         keys = [f"feed:user:{user_id}" for user_id in user_ids]
@@ -202,13 +218,13 @@ class RedisSharedCache:
         """Tell once more over a new connection if this one is lost: all that is told may be told twice."""
         link = (await self._connection.opened()).link
         try:
-            checked(await link.ask(*commands))
+            checked(await link.ask(*commands, patient=True))
         except CacheUnavailable as error:
             _close_if_useless(link, error)
             if not link.closed.is_set():
                 raise
             link = (await self._connection.opened()).link
-            checked(await link.ask(*commands))
+            checked(await link.ask(*commands, patient=True))
 
     async def ping(self) -> None:
         link = (await self._connection.opened()).link
@@ -232,7 +248,7 @@ class RedisSharedCache:
 
     def _usable(self) -> _Usable | None:
         known, epoch = self._connection.known, self._epoch()
-        if known is None or epoch is None:
+        if known is None or epoch is None or self._clock.monotonic_s() < self._passed_by_until_s:
             return None
         told = epoch + known.identity
         if self._stamped[0] != told:
@@ -249,7 +265,7 @@ async def redis_shared_cache(
 ) -> AsyncIterator[RedisSharedCache]:
     """The cache of the settings. Opening waits for nothing; raises `Fault` if a certificate can't be used."""
     async with Connection(settings, clock=clock) as connection:
-        cache = RedisSharedCache(settings, connection, epoch=epoch)
+        cache = RedisSharedCache(settings, connection, clock=clock, epoch=epoch)
         connection.ticked = cache.off_for
         yield cache
 

@@ -60,10 +60,13 @@ class SharedCache(Protocol):
     async def extend_feed(
         self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes
     ) -> None:
-        """Add the entries that follow `known.end`, newest first, unless the list has changed its end since."""
+        """Add the entries that follow `known.end`, newest first, unless the list has changed its end since, or would be longer than twice `feed_depth`."""
 
     async def forget(self, keys: Sequence[str]) -> None:
-        """For writers: forget these keys, their leases too. Call it after the write to the tables has returned."""
+        """For writers: forget these keys, their leases too. Call it after the write to the tables has returned.
+
+        Readers call it too, for what they have to see new. Where it raises, this process finds nothing for two seconds.
+        """
 
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
         """For writers: put every entry in front of every one of these users' lists that exists. Call it after the write to the tables.
