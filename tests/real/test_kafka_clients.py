@@ -25,18 +25,24 @@ async def produce(settings: Settings) -> None:
     producer = make_producer(settings)
     try:
         await producer.start()
+        await _until_cancelled()
     finally:
         await producer.stop()
 
 
 async def consume(settings: Settings) -> None:
     async with started_consumer(settings):
-        pass
+        await _until_cancelled()
 
 
 async def administer(settings: Settings) -> None:
     async with started_admin(settings):
-        pass
+        await _until_cancelled()
+
+
+async def _until_cancelled() -> None:
+    # So that no cancellation meets a client that is closing already.
+    await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("use", [produce, consume, administer])
