@@ -58,5 +58,5 @@ def entry_number(entry: bytes) -> int:
 
 
 def entry_author(entry: bytes) -> str:
-    """The author of an entry."""
-    return entry[_ID_BYTES:].decode()
+    """The author of an entry; nobody's id if it can't be read."""
+    return entry[_ID_BYTES:].decode(errors="replace")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
 from fanfold.core.cache_keys import feed_key, name_key, post_key, pulled_key
 from fanfold.core.ports.shared_cache import Lease
 from feed_service.caches import packing
 from feed_service.caches.shared_reads import SharedReads
+from feed_service.query.items import FeedPage
 from tests.support.feed import Reader, World
+
+WRONG: list[Any] = [[1], {}, 1.5]
 
 
 @pytest.fixture
@@ -84,6 +90,56 @@ async def test_a_value_that_cant_be_read_is_read_from_the_tables(
     await fill(world, post_key(post_id), value)
     assert await reads(world).names(["bob"]) == {"bob": ("Bob", False)}
     assert (await reads(world).posts([post_id.int]))[post_id.int].content == "hello"
+
+
+@pytest.fixture
+async def read(world: World) -> FeedPage:
+    """A feed that is in the cache: pushed, pulled and own posts."""
+    await world.happen(world.a_name("bob", "Bob"))
+    await world.follow("alice", "bob", "star")
+    for author in ("bob", "star", "alice"):
+        await world.post(author)
+    await world.cache_epoch.read()
+    page, _ = await Reader(world).page("alice", ranking="relevance")
+    assert len(page.items) == 3
+    return page
+
+
+async def test_no_value_of_a_wrong_form_changes_a_feed(world: World, read: FeedPage) -> None:
+    kept = world.cache_server.snapshot()
+    values = {key: orjson.loads(held.payload) for key, held in kept.items() if held.payload}
+    assert {key.partition(":")[0] for key in values} == {
+        "authored", "graph", "like_count", "name", "post", "pulled", "recent_likes",
+    }  # fmt: skip
+    for key, parts in values.items():
+        for index, part in enumerate(parts):
+            for wrong in WRONG:
+                if type(wrong) is type(part):
+                    continue
+                world.cache_server.kept = deepcopy(kept)
+                changed = orjson.dumps([*parts[:index], wrong, *parts[index + 1 :]])
+                world.cache_server.kept[key].payload = changed
+                await world.cache_epoch.read()
+                page, missing = await Reader(world).page("alice", ranking="relevance")
+                assert (page.items, missing) == (read.items, []), f"{key} {changed!r}"
+
+
+@pytest.mark.parametrize("end", [b"x", bytes(15), b"\xff" * 40])
+async def test_a_list_without_a_readable_end_is_not_used(
+    world: World, read: FeedPage, end: bytes
+) -> None:
+    world.cache_server.kept[feed_key("alice")].end = end
+    page, _ = await Reader(world).page("alice", ranking="relevance")
+    assert page.items == read.items
+
+
+@pytest.mark.parametrize("entry", [b"", b"x", b"\xff" * 16, b"\xff" * 30])
+async def test_an_entry_that_cant_be_read_is_passed_over(
+    world: World, read: FeedPage, entry: bytes
+) -> None:
+    world.cache_server.kept[feed_key("alice")].entries.append(entry)
+    page, _ = await Reader(world).page("alice", ranking="relevance")
+    assert page.items == read.items
 
 
 async def test_an_older_part_is_added_to_the_list(world: World) -> None:

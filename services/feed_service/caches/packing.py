@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -16,6 +17,8 @@ import orjson
 from fanfold.core.ports import AuthoredPost, Post
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
+
+_INTEGER_OR_NONE: Final = (int, type(None))
 
 
 def pack_content(post: Post) -> bytes:
@@ -34,6 +37,17 @@ def unpack_post(post_id: UUID, content: bytes, like_count: bytes) -> Post:
     """The post of both."""
     author_id, text, edited_at_ms, deleted, offset = orjson.loads(content)
     likes, like_offset = orjson.loads(like_count)
+    # In one expression, because it runs for every candidate of every page.
+    if not (
+        type(author_id) is type(text) is str
+        and type(edited_at_ms) in _INTEGER_OR_NONE
+        and type(deleted) is bool
+        and type(offset) in _INTEGER_OR_NONE
+        and type(likes) is int
+        and likes >= 0
+        and type(like_offset) in _INTEGER_OR_NONE
+    ):
+        raise TypeError("not a post")
     return Post(post_id, author_id, text, edited_at_ms, deleted, offset, likes, like_offset)
 
 
@@ -44,7 +58,7 @@ def pack_name(name: tuple[str | None, bool]) -> bytes:
 
 def unpack_name(_: str, packed: bytes) -> tuple[str | None, bool]:
     name, left = orjson.loads(packed)
-    return name, left
+    return _one_of(name, str, type(None)), _one_of(left, bool)
 
 
 def pack_graph(graph: ViewerGraph) -> bytes:
@@ -64,11 +78,11 @@ def unpack_graph(_: str, packed: bytes) -> ViewerGraph:
     visible, unmaterialised, asleep, asleep_offset, left = orjson.loads(packed)
     return ViewerGraph(
         # Interned, because the same popular authors are in thousands of sets.
-        visible=frozenset(map(sys.intern, visible)),
-        unmaterialised=tuple(map(sys.intern, unmaterialised)),
-        asleep=asleep,
-        asleep_offset=asleep_offset,
-        left=left,
+        visible=frozenset(map(sys.intern, _one_of(visible, list))),
+        unmaterialised=tuple(map(sys.intern, _one_of(unmaterialised, list))),
+        asleep=_one_of(asleep, bool),
+        asleep_offset=_one_of(asleep_offset, *_INTEGER_OR_NONE),
+        left=_one_of(left, bool),
     )
 
 
@@ -86,11 +100,13 @@ def pack_recent_likes(likes: RecentLikes) -> bytes:
 
 def unpack_recent_likes(_: str, packed: bytes) -> RecentLikes:
     shares, complete_since_ms, upper_halves, lower_halves = orjson.loads(packed)
+    if len(upper_halves) != len(lower_halves):
+        raise ValueError("not as many upper halves as lower ones")
     return RecentLikes(
-        {sys.intern(author_id): share for author_id, share in shares.items()},
-        complete_since_ms,
-        array("Q", upper_halves),
-        array("Q", lower_halves),
+        {sys.intern(author_id): _one_of(share, float) for author_id, share in shares.items()},
+        _one_of(complete_since_ms, *_INTEGER_OR_NONE),
+        array("Q", _one_of(upper_halves, list)),
+        array("Q", _one_of(lower_halves, list)),
     )
 
 
@@ -100,7 +116,10 @@ def pack_authored(newest: Sequence[AuthoredPost]) -> bytes:
 
 
 def unpack_authored(_: str, packed: bytes) -> list[AuthoredPost]:
-    return [AuthoredPost(UUID(post_id), delivery) for post_id, delivery in orjson.loads(packed)]
+    return [
+        AuthoredPost(UUID(post_id), _one_of(delivery, str, type(None)))
+        for post_id, delivery in _one_of(orjson.loads(packed), list)
+    ]
 
 
 def pack_pulled(pulled: tuple[int, Sequence[UUID]]) -> bytes:
@@ -111,4 +130,10 @@ def pack_pulled(pulled: tuple[int, Sequence[UUID]]) -> bytes:
 
 def unpack_pulled(_: str, packed: bytes) -> tuple[int, list[UUID]]:
     version, post_ids = orjson.loads(packed)
-    return version, [UUID(post_id) for post_id in post_ids]
+    return _one_of(version, int), [UUID(post_id) for post_id in _one_of(post_ids, list)]
+
+
+def _one_of(value: Any, *types: type) -> Any:
+    if type(value) not in types:
+        raise TypeError(f"not one of {types}")
+    return value

@@ -236,7 +236,7 @@ class FeedQuery:
             HydratedPost(post, source, name)
             for number, source in sources.items()
             if (post := posts.get(number)) is not None and not post.deleted
-            if (name := names[post.author_id]) is not None
+            if (name := names.get(post.author_id)) is not None
         ]
 
     # The inner coroutine is made where it is awaited: a request that is cancelled before its tasks begin leaves none behind.
