@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
 
 from fanfold.adapters.cassandra.migrate import recorded_partitions
 from fanfold.adapters.kafka.admin import partition_counts
@@ -36,6 +35,12 @@ async def serving(settings: Settings) -> None:
         worker = Worker(settings, log=engines.log, stores=stores, clock=clock)
         consumer = FaustConsumer(settings)
         progress = Progress(clock)
+        told = asyncio.Event()
+
+        async def consume() -> None:
+            await told.wait()
+            await consumer.run(worker.handlers())
+
         app = make_app(
             title="Fanfold: the fan-out worker",
             routers=[],
@@ -46,8 +51,8 @@ async def serving(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    *([_no_cache(settings, engines, clock)] if engines.cache_epoch is None else []),
-                    consumer.run(worker.handlers()),
+                    _tell_without_cache(settings, engines, clock, told),
+                    consume(),
                     progress.watch(consumer.lag),
                 ]
                 started = [tasks.create_task(work) for work in running]
@@ -59,9 +64,15 @@ async def serving(settings: Settings) -> None:
             raise failures.exceptions[0] from failures
 
 
-def _no_cache(settings: Settings, engines: Engines, clock: Clock) -> Coroutine[None, None, None]:
-    writer_id = settings.worker_id or socket.gethostname()
-    return keep_outage(engines.stores.cache_switch, writer_id=writer_id, clock=clock)
+async def _tell_without_cache(
+    settings: Settings, engines: Engines, clock: Clock, told: asyncio.Event
+) -> None:
+    """Without a cache to tell, nothing is written before feed processes can know that: see `keep_outage`."""
+    if engines.cache_epoch is not None:
+        told.set()
+        return
+    switch, writer_id = engines.stores.cache_switch, settings.worker_id or socket.gethostname()
+    await keep_outage(switch, writer_id=writer_id, clock=clock, told=told)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,13 @@ async def test_an_error_is_an_answer_to_its_question_alone() -> None:
         assert await second == [2]
 
 
+async def test_an_error_does_not_say_what_was_sent() -> None:
+    said = b"-ERR unknown command 'AUTH', with args beginning with: 'alice' 'open sesame' \r\n"
+    async with a_link(answering(said)) as link:
+        (error,) = await link.ask(("AUTH", "alice", "open sesame"))
+        assert str(error) == "ERR unknown command 'AUTH'"
+
+
 async def test_a_caller_who_gives_up_leaves_the_others_their_answers() -> None:
     async with a_link(answering(b":1\r\n:2\r\n", after_s=TIMEOUT_S / 4)) as link:
         first, second = link.ask(("A",)), link.ask(("B",))

@@ -290,7 +290,8 @@ async def test_while_a_worker_without_a_cache_runs_no_feed_process_uses_one() ->
     clock = ManualClock()
     switch = Switch(memory_stores(Settings(), clock=clock).cache_switch)
     switch.answering.set()
-    running = asyncio.create_task(keep_outage(switch, writer_id="worker-0", clock=clock))
+    told = asyncio.Event()
+    running = asyncio.create_task(keep_outage(switch, writer_id="worker-0", clock=clock, told=told))
 
     async def pass_time(seconds: float) -> bool:
         """Whether it is off all the time."""
@@ -313,3 +314,18 @@ async def test_while_a_worker_without_a_cache_runs_no_feed_process_uses_one() ->
     await asyncio.wait([running])
     await pass_time(OFF_S)
     assert not await pass_time(1)
+
+
+async def test_a_worker_without_a_cache_writes_nothing_before_its_outage_is_told() -> None:
+    clock, told = ManualClock(), asyncio.Event()
+    switch = Switch(memory_stores(Settings(), clock=clock).cache_switch, away=True)
+    switch.answering.set()
+    running = asyncio.create_task(keep_outage(switch, writer_id="worker-0", clock=clock, told=told))
+    for away in (True, True, False):
+        switch.away = away
+        clock.advance(1)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert told.is_set() is not away
+    running.cancel()
+    await asyncio.wait([running])

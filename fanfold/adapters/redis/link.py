@@ -30,6 +30,10 @@ class _Question(NamedTuple):
 class ServerError(CacheUnavailable):
     """The server has refused a command."""
 
+    def __init__(self, said: str) -> None:
+        # To a command that it doesn't know a server says the arguments too: of AUTH, a password.
+        super().__init__(said.partition(", with args beginning with")[0])
+
     @property
     def code(self) -> str:
         """The first word of what the server says."""

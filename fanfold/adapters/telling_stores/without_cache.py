@@ -5,6 +5,7 @@ So the cache may be given to workers and feed processes, or taken from them, in 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from uuid import uuid4
 
@@ -18,10 +19,12 @@ _TRY_AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def keep_outage(switch: CacheSwitch, *, writer_id: str, clock: Clock) -> None:
+async def keep_outage(
+    switch: CacheSwitch, *, writer_id: str, clock: Clock, told: asyncio.Event
+) -> None:
     """Tell an outage that lasts until this is cancelled, and a minute longer.
 
-    The writer id may be that of a process before: it never ends an outage.
+    `told` is set once it is told for the first time: the worker must write nothing before. The writer id may be that of a process before: it never ends an outage.
     """
     while True:
         try:
@@ -31,4 +34,5 @@ async def keep_outage(switch: CacheSwitch, *, writer_id: str, clock: Clock) -> N
             _log.info("the outage of a worker without a cache was not told: %s", error)
             await clock.sleep(_TRY_AGAIN_S)
         else:
+            told.set()
             await clock.sleep(TELL_AGAIN_S)
