@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.redis.address import client_tls as cache_tls
 from fanfold.adapters.stacks import real
 from fanfold.adapters.tls import client_context
 from fanfold.core.clock import SystemClock
@@ -97,3 +98,10 @@ def test_a_file_that_holds_no_certificate_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Fault, match=str(empty)):
         client_context(empty, cert=None, key=None, check_hostname=True)
+
+
+def test_the_certificates_of_the_system_are_read_once() -> None:
+    """A cache that is away is tried twice a second, in the event loop that answers requests."""
+    settings = Settings(cache="rediss://cache")
+    assert cache_tls(settings) is cache_tls(settings) is not None
+    assert cache_tls(Settings(cache="redis://cache")) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -41,5 +42,11 @@ def client_tls(settings: Settings) -> ssl.SSLContext | None:
     if not Address.of(settings).over_tls:
         return None
     if settings.cache_ca is None:
-        return ssl.create_default_context()
+        return _system_tls()
     return client_context(settings.cache_ca, cert=None, key=None, check_hostname=True)
+
+
+@cache
+def _system_tls() -> ssl.SSLContext:
+    """Made once: reading all certificates of the system takes some 80 ms, in which the process does nothing else."""
+    return ssl.create_default_context()
