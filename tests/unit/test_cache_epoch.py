@@ -135,3 +135,16 @@ async def test_the_outages_are_read_twice_a_second_also_after_a_failure(
     assert epoch() is not None
     assert clock.slept_s == [0.5, 0.5]
     watching.cancel()
+
+
+async def test_a_slow_answer_is_part_of_the_half_second(
+    epoch: CacheEpoch, switch: Switch, clock: ManualClock
+) -> None:
+    """In a busy process each answer takes long; with a pause after it the one before would be too old."""
+    switch.takes_s = 0.4
+    watching = asyncio.create_task(epoch.watch())
+    await asyncio.sleep(0)
+    clock.advance(0.1)
+    await asyncio.sleep(0.001)
+    assert clock.slept_s == pytest.approx([0.1, 0.1])
+    watching.cancel()

@@ -120,17 +120,18 @@ class Connection:
             with contextlib.suppress(CacheUnavailable):
                 link = (await self.opened()).link
                 await self._identify(link)
-            await self._pause(link)
+            # From the question on: in a busy process the answer takes long, and with a pause after it the last one would grow too old.
+            await self._pause(link, max(0.0, at_s + _ASK_EVERY_S - self._clock.monotonic_s()))
             then_s, at_s = at_s, self._clock.monotonic_s()
             self.ticked(at_s - then_s)
 
-    async def _pause(self, link: Link | None) -> None:
-        """Half a second, or until the connection is lost."""
+    async def _pause(self, link: Link | None, seconds: float) -> None:
+        """So long, or until the connection is lost."""
         if link is None:
             await self._clock.sleep(_ASK_EVERY_S)
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ASK_EVERY_S):
+            async with asyncio.timeout(seconds):
                 await link.closed.wait()
 
     async def __aenter__(self) -> Self:

@@ -47,8 +47,10 @@ class CacheEpoch:
     async def watch(self) -> None:
         """Read the outages twice a second, until cancelled."""
         while True:
+            began_s = self._clock.monotonic_s()
             try:
                 await self.read()
             except Unavailable as error:
                 _log.info("the cache's outages can't be read: %s", error)
-            await self._clock.sleep(_READ_EVERY_S)
+            # From its beginning: in a busy process an answer takes long, and with a pause after it the last one would grow too old.
+            await self._clock.sleep(max(0.0, began_s + _READ_EVERY_S - self._clock.monotonic_s()))
