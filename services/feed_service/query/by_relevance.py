@@ -118,18 +118,20 @@ def _ranked(
 async def _named(
     query: FeedQuery, ranked: Sequence[SourcedPost], limit: int
 ) -> tuple[list[HydratedPost], Sequence[SourcedPost]]:
-    """The first `limit` posts whose authors haven't left, and what follows them. Only names that are shown are read."""
-    shown: list[HydratedPost] = []
-    while ranked and len(shown) < limit:
-        missing = limit - len(shown)
+    """The first `limit` posts whose authors haven't left, and what follows them. Other names are not read."""
+    named: list[HydratedPost] = []
+    # One more than is shown tells whether another page follows.
+    while ranked and len(named) <= limit:
+        missing = limit + 1 - len(named)
         some, ranked = ranked[:missing], ranked[missing:]
         names = await query.names({post.author_id for post, _ in some})
-        shown += [
+        named += [
             HydratedPost(post, source, name)
             for post, source in some
             if (name := names[post.author_id]) is not None
         ]
-    return shown, ranked
+    rest = [SourcedPost(post, source) for post, source, _ in named[limit:]]
+    return named[:limit], [*rest, *ranked]
 
 
 def _sources(posts: Sequence[SourcedPost | HydratedPost]) -> dict[int, Delivery]:
