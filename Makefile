@@ -59,7 +59,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 	@echo "==> tests, on every core"
 	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
 
-check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
+check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
 	@echo "==> fast tests, on the embedded adapters"
 	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow" $(FAST_TIERS)
 
