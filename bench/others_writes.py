@@ -129,7 +129,7 @@ def _section(found: dict[str, list[float]]) -> Section:
     for name, shares in found.items():
         section.rows.append({"what": _words(name), "one process": figure(shares)})
     section.notes = [
-        "CPU of one feed_service process, without a request. Events are by and about people whom nobody reads here.",
+        "CPU of one feed_service process, without a request. No reader here follows the authors of these events.",
         f"{PEOPLE:,} people; posts have {len(TEXT)} characters.",
     ]
     return section

@@ -38,7 +38,7 @@ def make(node: JarNode) -> None:
         if node.process is not None:
             node.process.send_signal(signal.SIGTERM)
             node.process.wait(60)
-        # Whole or not at all, whoever else makes it.
+        # Written whole or not at all, even if two processes make it at the same time.
         made = archive.with_suffix(f".{os.getpid()}")
         made.write_bytes((node.home / "classes.jsa").read_bytes())
         made.replace(archive)

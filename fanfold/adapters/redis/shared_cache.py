@@ -198,7 +198,7 @@ class RedisSharedCache:
             raise
 
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
-        keys = [f"feed:user:{user_id}" for user_id in user_ids]
+        keys = [*map(feed_key, user_ids)]
         calls = [
             scripts.PUSH.call(users, self._longest_list, *some)
             for some in _steps(entries)

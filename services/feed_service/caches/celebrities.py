@@ -10,15 +10,12 @@ from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
 from fanfold.core.ports import Pulled, Timelines
 from fanfold.core.settings import Settings
-from feed_service.budget import each_within, within
+from feed_service.budget import within
 from feed_service.caches.cache import Cache, Loaded
-from feed_service.caches.shared_reads import SharedReads
+from feed_service.caches.shared_reads import HEAD_POSTS, SharedReads
 from feed_service.candidates import Candidate, Page
 
 _LOG = logging.getLogger(__name__)
-
-HEAD_POSTS = 50
-"""Newest posts kept of each celebrity, so that a first page of the feed rarely needs more than one query to go on."""
 
 _MAX_AGE_S = 1.0  # of the list of pulled authors; the overlap of push and pull covers it
 _AS_LONG_AS_POSSIBLE = float("inf")
@@ -39,7 +36,6 @@ class Celebrities:
         self._timelines = timelines
         self._shared = shared
         self._clock = clock
-        self._retention_ms = settings.retention_ms
         self._refresh_s = settings.pulled_refresh_s
         self._budget_s = budget_s
         self._pulled_authors: Cache[None, Mapping[str, Pulled]] = Cache(
@@ -86,7 +82,8 @@ class Celebrities:
 
     async def page(self, author_id: str, *, before: UUID | None, since_ms: int) -> Page:
         """The pulled posts of an author that follow a post. Raises `Unavailable`."""
-        return await within(self._budget_s, self._page(author_id, before, since_ms))
+        asked = self._shared.pulled_page(author_id, before=before, since_ms=since_ms)
+        return _page(author_id, await within(self._budget_s, asked))
 
     async def close(self) -> None:
         """Cancel the loads in flight."""
@@ -102,27 +99,12 @@ class Celebrities:
     async def _load_newest(
         self, versions: Collection[tuple[str, int]]
     ) -> dict[tuple[str, int], Loaded[Page]]:
-        async def load(
-            missing: Collection[tuple[str, int]],
-        ) -> dict[tuple[str, int], list[UUID]]:
-            since_ms = self._clock.now_ms() - self._retention_ms
-            return await each_within(
-                self._budget_s, missing, lambda version: self._post_ids(version[0], None, since_ms)
-            )
-
-        pages = await self._shared.pulled(versions, load)
+        wanted = dict(versions)
+        pages = await self._shared.pulled(wanted)
         return {
-            version: Loaded(_page(version[0], post_ids), _AS_LONG_AS_POSSIBLE)
-            for version, post_ids in pages.items()
+            (author_id, wanted[author_id]): Loaded(_page(author_id, post_ids), _AS_LONG_AS_POSSIBLE)
+            for author_id, post_ids in pages.items()
         }
-
-    async def _page(self, author_id: str, before: UUID | None, since_ms: int) -> Page:
-        return _page(author_id, await self._post_ids(author_id, before, since_ms))
-
-    async def _post_ids(self, author_id: str, before: UUID | None, since_ms: int) -> list[UUID]:
-        return await self._timelines.pulled(
-            author_id, before=before, since_ms=since_ms, limit=HEAD_POSTS
-        )
 
 
 def _page(author_id: str, post_ids: Sequence[UUID]) -> Page:

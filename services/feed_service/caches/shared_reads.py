@@ -46,6 +46,9 @@ V = TypeVar("V")
 OWN_POSTS = 20
 """Newest posts kept of an author. More of them are rarely on one page."""
 
+HEAD_POSTS = 50
+"""Newest posts kept of each celebrity, so that a first page of the feed rarely needs more than one query to go on."""
+
 _MOST_LOOKED_UP = 20  # old likes, liked again; recent likes with more of them are not cached
 _UNREADABLE = (ValueError, TypeError, OverflowError, AttributeError)
 
@@ -147,29 +150,34 @@ class SharedReads:
             author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
         )
 
-    async def pulled(
-        self,
-        versions: Collection[tuple[str, int]],
-        load: Callable[
-            [Collection[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], list[UUID]]]
-        ],
-    ) -> dict[tuple[str, int], list[UUID]]:
-        """The newest pulled posts of authors, of at least these versions. `load` reads them from the tables."""
-        wanted = dict(versions)
+    async def pulled(self, versions: Mapping[str, int]) -> dict[str, list[UUID]]:
+        """The newest pulled posts of authors, of at least these versions; an author who is unavailable is absent."""
+        since_ms = self._clock.now_ms() - self._retention_ms
 
-        async def load_authors(author_ids: Collection[str]) -> dict[str, tuple[int, list[UUID]]]:
-            asked = [(author_id, wanted[author_id]) for author_id in author_ids]
-            pages = await load(asked)
-            return {author_id: (version, page) for (author_id, version), page in pages.items()}
+        async def load(missing: Collection[str]) -> dict[str, tuple[int, list[UUID]]]:
+            pages = await each_within(
+                self._budget_s,
+                missing,
+                lambda author_id: self.pulled_page(author_id, before=None, since_ms=since_ms),
+            )
+            return {author_id: (versions[author_id], page) for author_id, page in pages.items()}
 
-        found = await self._read(_PULLED, wanted, load_authors)
+        found = await self._read(_PULLED, versions, load)
         # The worker raises the version before it tells the cache, so what is cached may be older than what is wanted.
         old = [
-            author_id for author_id, (version, _) in found.items() if version < wanted[author_id]
+            author_id for author_id, (version, _) in found.items() if version < versions[author_id]
         ]
         if old:
-            found.update(await load_authors(old))
-        return {(author_id, wanted[author_id]): page for author_id, (_, page) in found.items()}
+            found.update(await load(old))
+        return {author_id: page for author_id, (_, page) in found.items()}
+
+    async def pulled_page(
+        self, author_id: str, *, before: UUID | None, since_ms: int
+    ) -> list[UUID]:
+        """The pulled posts of an author that follow a post, from the tables."""
+        return await self._stores.timelines.pulled(
+            author_id, before=before, since_ms=since_ms, limit=HEAD_POSTS
+        )
 
     async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
         """The posts that exist, by the integers in their ids: content and count, each under a key of its own."""
