@@ -74,6 +74,22 @@ async def test_pulled_posts_older_than_the_wanted_version_are_read_from_the_tabl
     assert await reads(world).pulled({"star": world.offset}) == {"star": [post_id]}
 
 
+async def test_old_posts_are_not_taken_for_new_ones_while_the_tables_are_away(world: World) -> None:
+    """A source that can't be read is missing, and reported as such."""
+    await world.follow("alice", "bob", "star", backfilled=False)
+    reader = Reader(world)
+    await reader.page("alice")
+    # The log is ahead of the tables, and the cache shows what the tables showed.
+    world.publish(world.a_post("bob"))
+    world.clock.advance(world.settings.cache_ttl_s + 1)
+    await world.cache_epoch.read()
+    world.posts.away.add("by_author")
+    assert await reader.reads.authored(["bob"]) == {}
+    await fill(world, pulled_key("star"), packing.pack_pulled((1, [])))
+    world.timelines.away.add("pulled")
+    assert await reads(world).pulled({"star": 2}) == {}
+
+
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"\xff"])
 async def test_a_value_that_cant_be_read_is_read_from_the_tables(
     world: World, value: bytes

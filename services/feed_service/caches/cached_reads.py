@@ -229,6 +229,8 @@ class CachedReads:
             for author_id, pointers in newest.items()
             if not self._pending.shows_authored(author_id, pointers)
         ]
+        for author_id in old:
+            del newest[author_id]
         if old:
             newest |= await self._shared.authored(old, from_tables=True)
         return {

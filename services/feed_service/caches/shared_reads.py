@@ -167,6 +167,8 @@ class SharedReads:
         old = [
             author_id for author_id, (version, _) in found.items() if version < versions[author_id]
         ]
+        for author_id in old:
+            del found[author_id]
         if old:
             found.update(await load(old))
         return {author_id: page for author_id, (_, page) in found.items()}
