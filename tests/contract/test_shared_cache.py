@@ -185,7 +185,9 @@ async def test_nothing_is_found_or_filled_while_the_epoch_is_unknown(
     await cache.fill([(await a_lease(cache, filled), b"x")])
     known = await a_filled_list(cache, user, [b"entry"], end=b"end")
     lease, feed_lease = await a_lease(cache, open_), await a_feed_lease(cache, mary)
+    assert cache.usable()
     epoch.known = None
+    assert not cache.usable()
     assert await cache.look_up([filled, a_key()]) == [None, None]
     assert await cache.feed(user) is None
     assert await cache.feed(fresh("new")) is None

@@ -56,6 +56,17 @@ async def test_a_second_process_reads_a_feed_without_the_tables(world: World) ->
     }
 
 
+async def test_a_cache_that_cant_be_used_is_asked_for_no_value(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of keys would be made for each page, for nothing."""
+    post_id = await world.post("bob")
+    world.clock.advance(2)  # what is known of the outages is too old
+    monkeypatch.delattr(type(world.cache), "look_up")
+    assert set(await reads(world).posts([post_id.int])) == {post_id.int}
+    assert await reads(world).names(["bob"]) == {"bob": (None, False)}
+
+
 async def test_only_readers_who_read_have_a_list(world: World) -> None:
     await world.follow("alice", "bob")
     await world.follow("carol", "bob")

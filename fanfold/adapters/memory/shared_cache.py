@@ -67,6 +67,9 @@ class MemorySharedCache:
         self._epoch = epoch
         self._server = server or MemoryCacheServer()
 
+    def usable(self) -> bool:
+        return self._stamp() is not None
+
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         stamp = self._stamp()
         return [None if stamp is None else self._value_or_lease(key, stamp) for key in keys]

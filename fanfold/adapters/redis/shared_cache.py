@@ -66,6 +66,9 @@ class RedisSharedCache:
         self._stamped: tuple[bytes, bytes] = (b"", b"")
         self._refusals: set[str] = set()
 
+    def usable(self) -> bool:
+        return self._usable() is not None
+
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         usable = self._usable()
         if usable is None or not keys:

@@ -10,6 +10,9 @@ from fanfold.core.ports.shared_cache import FeedList, Lease
 class NoSharedCache:
     """Implements `SharedCache`: finds nothing, gives no lease, and has nothing to forget."""
 
+    def usable(self) -> bool:
+        return False
+
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         return [None] * len(keys)
 

@@ -45,6 +45,9 @@ class SharedCache(Protocol):
     `cache_timeout_s`. Writers' methods raise `Unavailable`; then it is unknown what was forgotten or pushed.
     """
 
+    def usable(self) -> bool:
+        """For readers: whether anything could be found or kept now. Without it there is no reason to make keys."""
+
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         """For each key its value, a lease to fill it, or None: it must be read from the tables and not be filled."""
 

@@ -184,6 +184,9 @@ class SharedReads:
     async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
         """The posts that exist, by the integers in their ids: content and count, each under a key of its own."""
         ids = [UUID(int=number) for number in numbers]
+        if not self._cache.usable():
+            found = await self._stores.posts.get(ids)
+            return {post_id.int: post for post_id, post in found.items()}
         held = await self._cache.look_up(
             [post_key(i) for i in ids] + [like_count_key(i) for i in ids]
         )
@@ -252,7 +255,7 @@ class SharedReads:
         *,
         from_tables: bool = False,
     ) -> dict[K, V]:
-        if from_tables:
+        if from_tables or not self._cache.usable():
             return dict(await load(ids))
         found: dict[K, V] = {}
         missing: dict[K, Lease | None] = {}
