@@ -22,6 +22,8 @@ PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 # A process per core; the tests on one pair of engines stay in one process.
 IN_PARALLEL := -n $(PROCESSES) --maxprocesses=8
+# The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
+ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
@@ -57,11 +59,16 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 	@scripts/install_image_tools
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
-	@$(PY) -m pytest $(IN_PARALLEL) --durations=10 --durations-min=2
+	@failed=0; \
+	$(PY) -m pytest $(IN_PARALLEL) -m "not alone" --durations=10 --durations-min=2 || failed=$$?; \
+	[ $$failed != 2 ] || exit 2; `# Interrupted` \
+	echo "==> tests that measure time, one after the other"; \
+	$(PY) -m pytest -m alone $(ALONE) || failed=$$?; \
+	exit $$failed
 
 check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
 	@echo "==> fast tests, on the embedded adapters"
-	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow" $(FAST_TIERS)
+	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow and not alone" $(FAST_TIERS)
 
 audit: $(TEST) ## Compare the locked packages with published advisories; look for secrets, licences and missing hashes
 	@$(PY) -m pytest --quiet tests/unit/test_supply.py tests/unit/test_jars.py tests/api/test_documentation.py

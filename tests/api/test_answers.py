@@ -110,13 +110,14 @@ async def test_none_or_two_hosts_are_refused(hosts: list[bytes]) -> None:
 class Slow:
     """An application that notes how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes_s: float = 30) -> None:
+        self._takes_s = takes_s
         self.began, self.ended = asyncio.Event(), ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.began.set()
         try:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(self._takes_s)
             self.ended = "answered"
         except asyncio.CancelledError:
             self.ended = "cancelled"
@@ -125,7 +126,7 @@ class Slow:
 
 @pytest.mark.parametrize(("method", "ended"), [("GET", "cancelled"), ("POST", "answered")])
 async def test_a_read_ends_with_its_client_and_a_write_is_finished(method: str, ended: str) -> None:
-    app = Slow()
+    app = Slow(takes_s=30 if method == "GET" else 0.3)
     messages: asyncio.Queue[Message] = asyncio.Queue()
     messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     messages.put_nowait({"type": "http.disconnect"})

@@ -22,7 +22,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
-from tests.support.image import VERSION, Container, Image, build, why_not
+from tests.support.image import STOPS_WITHIN_S, VERSION, Container, Image, build, why_not
 from tests.support.probes import free_port
 
 # The first test waits for the build.
@@ -234,7 +234,7 @@ def test_a_starting_command_stops_on_sigterm_as_the_first_process_too(
             with silent.accept()[0]:
                 status, took_s = container.stop()
             assert status == ExitCode.TERMINATED, container.said()
-            assert took_s < 5
+            assert took_s < STOPS_WITHIN_S / 2
         finally:
             container.remove()
 

@@ -20,6 +20,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache
 from fanfold.core.settings import Settings
 from tests.support.eventually import eventually
+from tests.support.own_time import own_s
 from tests.support.redis_node import RedisFromPath
 from tests.support.shared_caches import Epoch, a_redis_of_its_own, answering, plain_link
 from tests.support.stores import fresh
@@ -87,9 +88,9 @@ async def until_void(cache: SharedCache, key: str, user: str) -> None:
 
 
 async def seconds(call: Callable[[], Awaitable[object]]) -> float:
-    began = time.monotonic()
+    began = own_s()
     await call()
-    return time.monotonic() - began
+    return own_s() - began
 
 
 async def killed(node: RedisFromPath) -> None:

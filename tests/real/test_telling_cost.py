@@ -34,6 +34,7 @@ class NoTimelines:
         return len(pointers) * len(user_ids)
 
 
+@pytest.mark.alone
 async def test_a_delivery_to_a_reader_who_is_not_cached_costs_a_microsecond_at_most(
     redis_url: str,
 ) -> None:

@@ -177,6 +177,7 @@ async def a_busy_server(most: int) -> AsyncIterator[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_at_three_times_the_capacity_admitted_requests_keep_their_p99_and_the_rest_are_refused_at_once() -> (
     None
 ):
