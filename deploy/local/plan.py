@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.system import Process, System
+from fanfold.http.identity.development import KEY_FILE
 
 ROOT = Path(__file__).parents[2]
 MOST_WORKERS = 24
@@ -41,6 +42,7 @@ class Plan:
     """`home` is the directory of everything that is kept. Paths are absolute.
 
     `cache_server` is the program that serves the shared cache. Without one, no cache is started, and `cache` is `FANFOLD_CACHE`.
+    `development_issuer`: the services accept the tokens of `fanfold token`; without it the environment names how users are identified.
     """
 
     home: Path
@@ -49,6 +51,7 @@ class Plan:
     workers: int
     cache_server: str | None = None
     cache: str = "none"
+    development_issuer: bool = True
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -97,6 +100,11 @@ class Plan:
         return self.home / "configuration"
 
     @property
+    def development_key(self) -> Path:
+        """The key that `fanfold token` signs with."""
+        return self.home / KEY_FILE
+
+    @property
     def socket(self) -> Path:
         """Supervisord's socket: in `home`, or in the temporary directory if that path is too long."""
         path = self.home / "supervisor.sock"
@@ -118,6 +126,7 @@ class Plan:
                 "cassandra_keyspace": "fanfold",
                 "cassandra_replication": 1,
                 "cache": self._ready(CACHE) if self.cache_server else self.cache,
+                **self._identity(),
             },
             supervisor=str(self.socket),
             gateway=f"http://127.0.0.1:{self.gateway_port}",
@@ -125,6 +134,11 @@ class Plan:
                 Process(name, self._ready(name), str(self.log(name))) for name in self.names
             ),
         )
+
+    def _identity(self) -> dict[str, str]:
+        if not self.development_issuer:
+            return {}
+        return {"auth": "jwt", "jwt_development_key": str(self.development_key)}
 
     def _ready(self, name: str) -> str:
         match name:

@@ -36,6 +36,8 @@ from fanfold.core.errors import Fault
 from fanfold.core.read_settings import read_settings
 from fanfold.core.retry import Backoff, retry
 from fanfold.core.settings import Settings
+from fanfold.http.identity.development import create_key
+from fanfold.http.identity.open_identity import check_identity
 
 _READY_S = 120.0
 _SAY_EVERY_S = 15.0
@@ -48,6 +50,9 @@ def up(wanted: Plan) -> None:
     check_data_format(wanted)
     # Before anything starts: the services would exit again and again for a wrong setting.
     settings = read_settings(**wanted.system().settings)
+    check_identity(settings)
+    if wanted.development_issuer:
+        create_key(wanted.development_key)
     supervisor = Supervisor(str(wanted.socket))
     if supervisor.alive():
         _refuse_other_ports(wanted)
@@ -168,6 +173,9 @@ def _where(plan: Plan, system: System) -> Table:
         table.add_column(heading, overflow="fold")
     table.add_row("the API", system.gateway, "")
     table.add_row("its description", f"{system.gateway}/docs", "")
+    if plan.development_issuer:
+        elsewhere = "" if plan.home == Path.cwd() / ".fanfold" else f" --data {relative(plan.home)}"
+        table.add_row("a token for it", f".venv/bin/fanfold token alice{elsewhere}", "")
     for process in system.processes:
         url = process.ready.removesuffix("/readyz").removesuffix("/ready")
         table.add_row(process.name, url, relative(Path(process.log)))
@@ -184,7 +192,15 @@ def _plan(home: Path, arguments: argparse.Namespace) -> Plan:
         if running
         else 1
     )
-    return with_cache(Plan(home, arguments.port, arguments.ports, workers))
+    return with_identity(with_cache(Plan(home, arguments.port, arguments.ports, workers)))
+
+
+def with_identity(plan: Plan) -> Plan:
+    """The plan with the issuer of tokens that the environment names, else with the development issuer; `FANFOLD_AUTH=header` has none."""
+    given = read_settings()
+    named = {"jwt_issuer", "jwt_jwks_url", "jwt_development_key"} & given.model_fields_set
+    header = "auth" in given.model_fields_set and given.auth == "header"
+    return replace(plan, development_issuer=not named and not header)
 
 
 def with_cache(plan: Plan) -> Plan:

@@ -11,7 +11,8 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fanfold.core.identity_settings import IdentitySettings
 
 MS_PER_DAY = 24 * 3600 * 1000
 
@@ -24,12 +25,8 @@ _CACHE = re.compile(
 _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class Settings(BaseSettings):
+class Settings(IdentitySettings):
     """One frozen object for all services: a setting that two of them must agree on has one name and one home."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="FANFOLD_", frozen=True, extra="ignore", allow_inf_nan=False
-    )
 
     # What a feed is.
     pull_threshold: PositiveInt = Field(

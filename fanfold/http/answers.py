@@ -10,7 +10,7 @@ from typing import cast
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fanfold.http.auth import HEADER
+from fanfold.http.identity.credentials import USER_ID_HEADER
 from fanfold.http.problems import BadRequest, Misdirected, problem_response
 
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
@@ -59,7 +59,7 @@ class Private:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "private, no-store")
-                headers.add_vary_header(HEADER)
+                headers.add_vary_header(f"{USER_ID_HEADER}, Authorization")
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 

@@ -22,6 +22,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.admission import Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.documentation import add_documentation
+from fanfold.http.identity.credentials import HeaderIdentity, Identity
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics, exposition
@@ -55,13 +56,14 @@ def make_app(
     alive: Callable[[], None] | None = None,
     on_stop: Callable[[], None] = lambda: None,
     metrics: bool = True,
+    identity: Identity | None = None,
 ) -> FastAPI:
     """An application with these routes, health, metrics and documentation.
 
     Every refusal and failure is a problem document. `ready` raises (a `Problem` or `Transient`) while the service
     can't do its work. `alive` raises a `Problem` once only a restart would help. `serve` calls `on_stop` when it begins to
     stop, before it waits for the answers in flight: to end those that would go on for ever. Without `metrics`, `/metrics` is
-    no route of it.
+    no route of it. `identity` reads credentials; without one, `X-User-Id` is trusted.
     """
     app = DocumentedApp(
         title=title,
@@ -74,13 +76,19 @@ def make_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.on_stop = on_stop
+    app.state.identity = identity or HeaderIdentity()
     # The last one is the outermost, so refused bodies are counted too.
     for middleware in (BodyLimits, EndsWithClient, Head, Private, Metrics):
         app.add_middleware(middleware)
     _answer_with_problems(app)
     _answer_unserved(app)
+
     # Included here and not in one another: FastAPI matches a path twice for each level of inclusion.
-    for router in (*routers, _operations(ready, alive, metrics=metrics)):
+    async def ready_and_identified() -> None:
+        await app.state.identity.ready()
+        await ready()
+
+    for router in (*routers, _operations(ready_and_identified, alive, metrics=metrics)):
         app.include_router(router)
     add_documentation(app)
     return app

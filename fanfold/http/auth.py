@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader
 from starlette.requests import HTTPConnection
 
-from fanfold.core.ids import USER_ID_PATTERN
-from fanfold.http.problems import Unauthenticated
+from fanfold.http.identity.credentials import READ, USER_ID_HEADER, WRITE, Credential, Identity
+from fanfold.http.problems import MissingScope
 
-HEADER = "X-User-Id"
-
-_USER_ID = re.compile(USER_ID_PATTERN)
+_READS = {"GET", "HEAD"}
 
 
-class _UserIdHeader(APIKeyHeader):
+class _ActingUser(APIKeyHeader):
     # The scheme itself, not a dependency that needs it: FastAPI resolves every level again for each guard.
     async def __call__(self, request: HTTPConnection) -> str:
-        """The user of `X-User-Id`. Answers 401 when it is missing, malformed or sent twice."""
-        # A gateway that appends the header instead of replacing it would let the client choose the first value.
-        values = request.headers.getlist(HEADER)
-        if len(values) != 1:
-            raise Unauthenticated(f"Send exactly one {HEADER} header.")
-        if len(values[0]) > 64 or _USER_ID.fullmatch(values[0]) is None:
-            raise Unauthenticated(f"Send 1-64 of A-Z a-z 0-9 . _ - in {HEADER}.")
-        return values[0]
+        """The user of the request's credential. Answers 401 without a valid one, 403 when it lacks the scope of the method."""
+        identity: Identity = request.app.state.identity
+        credential: Credential = await identity.credential(request)
+        scope = READ if request.scope["method"] in _READS else WRITE
+        if not credential.allows(scope):
+            raise MissingScope(scope)
+        return credential.user_id
 
 
-acting_user = _UserIdHeader(
-    name=HEADER,
+acting_user = _ActingUser(
+    name=USER_ID_HEADER,
     scheme_name="UserId",
-    description="The acting user. A gateway that authenticates sets it.",
+    description="The acting user. Only where `FANFOLD_AUTH=header`: on a developer's machine, or behind a gateway that authenticates and sets it.",
 )
 
 Actor = Annotated[str, Security(acting_user)]

@@ -46,6 +46,11 @@ def check_address(host: str, port: int, *, choose_port: str = "FANFOLD_PORT=…"
     close(listen(host, port, choose_port=choose_port))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at `host`. Raises `Fault` for an unknown name."""
+    return all(ipaddress.ip_address(address[0]).is_loopback for _, address in _addresses(host, 0))
+
+
 def base_url(host: str, port: int) -> str:
     """The URL of a server at this address; an IPv6 address stands in brackets."""
     try:

@@ -78,6 +78,14 @@ _MEANING = {
 }
 
 
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "An access token of the issuer, where `FANFOLD_AUTH=jwt`. Reads need the scope `fanfold:read`, writes `fanfold:write`.",
+}
+
+
 class DocumentedApp(FastAPI):
     """A FastAPI whose OpenAPI document lists every answer an operation can give."""
 
@@ -92,6 +100,8 @@ class DocumentedApp(FastAPI):
             )
             schemas.update(problem.pop("$defs"))
             schemas["ProblemDocument"] = problem
+            if schemes := schema["components"].get("securitySchemes"):
+                schemes["Bearer"] = _BEARER
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _document(operation)
@@ -100,6 +110,9 @@ class DocumentedApp(FastAPI):
 
 def _document(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
+    if "security" in operation:
+        operation["security"] = [*operation["security"], {"Bearer": []}]
+        responses.setdefault("403", {"description": "The token lacks a scope."})
     for status in _edge_statuses(operation):
         responses.setdefault(str(status), {"description": _MEANING[status]})
     for code, response in responses.items():

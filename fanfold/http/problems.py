@@ -84,14 +84,27 @@ class Unauthenticated(Problem):
     kind = "unauthenticated"
     title = "No valid credential"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'ApiKey name="X-User-Id"'})
+    def __init__(self, detail: str, *, challenge: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": challenge})
 
 
 class Forbidden(Problem):
     status = 403
     kind = "forbidden"
     title = "Forbidden"
+
+
+class MissingScope(Forbidden):
+    """The client may not do this, whoever its user is."""
+
+    kind = "missing-scope"
+    title = "The token lacks a scope"
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'Bearer realm="fanfold", error="insufficient_scope", scope="{scope}"'
+        super().__init__(
+            f"Send a token with the scope {scope}.", headers={"WWW-Authenticate": challenge}
+        )
 
 
 class NotFound(Problem):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from rich.console import Console
@@ -21,9 +23,13 @@ from fanfold.core.json_logs import configure_logging
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import serve
+from fanfold.http.identity.development import KEY_FILE, create_key
+from fanfold.http.identity.open_identity import check_identity
 from fanfold.http.listen import base_url, check_address
 
 LOG_FILE = "log.sqlite"
+DEFAULT_KEY_DIRECTORY = Path(".fanfold")
+"""Where `fanfold token` looks for its key."""
 _LAST_PORT = 65535
 
 console = Console(highlight=False)
@@ -31,9 +37,10 @@ console = Console(highlight=False)
 
 def run(*, port: int, data: Path | None, with_demo: bool) -> None:
     """Serve on `port` until Ctrl-C. Raises `Fault`, which says what to change, if that is not possible."""
-    settings = _settings(port)
+    settings = _settings(port, data)
     configure_logging(settings.log_level)
     check_address(settings.host, port, choose_port=_another(port))
+    check_identity(settings)
     with _directory(data) as directory:
         uvloop.run(_serving(settings, directory / LOG_FILE, kept=bool(data), with_demo=with_demo))
 
@@ -55,18 +62,23 @@ async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: boo
     console.print("Stopped.")
 
 
-def _settings(port: int) -> Settings:
-    """The environment's settings, with other defaults: those that the demo needs, and few log lines on the terminal."""
+def _settings(port: int, data: Path | None) -> Settings:
+    """The environment's settings, with other defaults: those that the demo needs, few log lines on the terminal, and the development issuer."""
     settings = read_settings(port=port)
-    for_the_demo = {
+    for_the_demo: dict[str, Any] = {
         "pull_threshold": demo.PULL_THRESHOLD,
         "overlap_s": demo.OVERLAP_S,
         "log_level": "warning",
     }
+    if settings.auth == "jwt" and settings.jwt_issuer is None:
+        for_the_demo["jwt_development_key"] = (data or DEFAULT_KEY_DIRECTORY) / KEY_FILE
     chosen = {
         name: value for name, value in for_the_demo.items() if name not in settings.model_fields_set
     }
-    return settings.model_copy(update=chosen)
+    chosen_settings = settings.model_copy(update=chosen)
+    if (key := chosen_settings.jwt_development_key) is not None:
+        create_key(key)
+    return chosen_settings
 
 
 def _another(port: int) -> str:
@@ -125,11 +137,24 @@ async def _commands(system: System, settings: Settings) -> list[str]:
         requests += [f"{author} /posts/{post.post_id}/fanout" for post in newest]
     base = base_url(settings.host, settings.port)
     reads = [
-        f"curl -s -H 'X-User-Id: {actor}' {base}{path}"
+        f"curl -s -H {_credential(actor, settings)} {base}{path}"
         for actor, path in (request.split() for request in requests)
     ]
     publish = (
-        "curl -s -H 'X-User-Id: bob' -H 'Content-Type: application/json'"
+        f"curl -s -H {_credential('bob', settings)} -H 'Content-Type: application/json'"
         f' -d \'{{"content": "Hello again!"}}\' {base}/posts'
     )
     return [*reads, publish]
+
+
+def _credential(actor: str, settings: Settings) -> str:
+    """The header that names the actor, as an argument of a shell's command."""
+    if settings.auth == "header":
+        return f"'X-User-Id: {actor}'"
+    key = settings.jwt_development_key
+    if key is None:
+        return f'"Authorization: Bearer $TOKEN_OF_{actor.upper()}"'
+    elsewhere = (
+        "" if key.parent == DEFAULT_KEY_DIRECTORY else f" --data {shlex.quote(str(key.parent))}"
+    )
+    return f'"Authorization: Bearer $(.venv/bin/fanfold token {actor}{elsewhere})"'

@@ -13,18 +13,20 @@ from fastapi import FastAPI
 from all_in_one import demo
 from all_in_one.rebuild_log import rebuild_log
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
-from fanfold.adapters.stacks import embedded
+from fanfold.adapters.stacks import EmbeddedEngines, embedded
 from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import Clock
 from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
+from fanfold.http.identity.credentials import Identity
+from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.readiness import readiness
 from fanout_service.sweep_activity import SweepActivity
 from fanout_service.worker import Worker
 from feed_service import http as feed
-from feed_service.feed_reader import feed_reader
+from feed_service.feed_reader import FeedReader, feed_reader
 from graph_service import http as graph
 from post_service import http as post
 
@@ -54,7 +56,11 @@ async def all_in_one(
 
     The demo is loaded into an empty log only. Raises `Fault` in an `ExceptionGroup` if the worker can't go on.
     """
-    async with embedded(settings, clock=clock, path=path) as engines, asyncio.TaskGroup() as tasks:
+    async with (
+        open_identity(settings, clock=clock) as identity,
+        embedded(settings, clock=clock, path=path) as engines,
+        asyncio.TaskGroup() as tasks,
+    ):
         log = engines.log
         replayed = log.last_seq(PROJECTED_TOPICS)
         # The replay of the projected topics appends commands and dead letters again.
@@ -76,20 +82,31 @@ async def all_in_one(
             await consumer.drained()
         sweeping = tasks.create_task(_sweep_daily(settings, engines, clock), name="activity sweep")
         async with feed_reader(settings, engines, clock=clock) as reader:
-            app = make_app(
-                title="Fanfold",
-                routers=[
-                    *post.routers(engines, clock=clock, settings=settings),
-                    *graph.routers(engines, clock=clock, settings=settings),
-                    *feed.routers(reader),
-                ],
-                ready=readiness({"the log": log.ping}),
-                on_stop=reader.live.close,
-                metrics=not settings.metrics_port,
-            )
+            app = _api(settings, clock, engines, reader, identity)
             yield System(app, engines, consumer, replayed)
         consuming.cancel()
         sweeping.cancel()
+
+
+def _api(
+    settings: Settings,
+    clock: Clock,
+    engines: EmbeddedEngines,
+    reader: FeedReader,
+    identity: Identity,
+) -> FastAPI:
+    return make_app(
+        title="Fanfold",
+        routers=[
+            *post.routers(engines, clock=clock, settings=settings),
+            *graph.routers(engines, clock=clock, settings=settings),
+            *feed.routers(reader),
+        ],
+        ready=readiness({"the log": engines.log.ping}),
+        on_stop=reader.live.close,
+        metrics=not settings.metrics_port,
+        identity=identity,
+    )
 
 
 async def _sweep_daily(settings: Settings, engines: Engines, clock: Clock) -> None:

@@ -7,6 +7,7 @@ from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
+from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.process import run_service
 from feed_service.feed_reader import feed_reader
 from feed_service.http import ready, routers
@@ -15,6 +16,7 @@ from feed_service.http import ready, routers
 async def serving(settings: Settings) -> None:
     clock = SystemClock()
     async with (
+        open_identity(settings, clock=clock) as identity,
         real(settings, clock=clock, source="fanfold/feed_service") as engines,
         feed_reader(settings, engines, clock=clock) as reader,
     ):
@@ -24,6 +26,7 @@ async def serving(settings: Settings) -> None:
             ready=ready(engines, reader),
             on_stop=reader.live.close,
             metrics=not settings.metrics_port,
+            identity=identity,
         )
         await serve(app, settings)
 

@@ -51,7 +51,7 @@ async def test_head_of_an_endless_stream_ends() -> None:
 async def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type() -> None:
     answer = await ask(Private(PlainTextResponse("hello")))
     assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.headers["vary"] == "X-User-Id"
+    assert answer.headers["vary"] == "X-User-Id, Authorization"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
@@ -61,7 +61,7 @@ async def test_a_route_may_say_otherwise() -> None:
     )
     answer = await ask(app)
     assert answer.headers["cache-control"] == "no-cache"
-    assert answer.headers["vary"] == "Accept, X-User-Id"
+    assert answer.headers["vary"] == "Accept, X-User-Id, Authorization"
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,8 @@ def services(image: Image, settings: Settings) -> Iterator[dict[str, tuple[Conta
         running = {}
         for name in SERVICES:
             port = free_port()
-            variables = environment(settings, port=port)
+            # The image listens on every address, and the test names its users itself.
+            variables = environment(settings, port=port, anyone_may_claim_any_user=True)
             container = image.run("serve", name, settings=variables)
             stack.callback(container.remove)
             running[name] = (container, port)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from fanfold.core.settings import Settings
+from fanfold.http.identity.open_identity import check_identity
 from fanfold.http.problems import Misdirected, Unauthenticated
 from tests.fuzz import services
 from tests.support.k8s import Object, named, of_kind, rendered
@@ -299,14 +301,38 @@ def test_every_route_leads_to_a_service_and_every_policy_to_something_that_is_th
 def test_in_production_only_a_token_identifies_a_user(
     objects: tuple[Object, ...],
 ) -> None:
-    """The services trust X-User-Id: it must never be what a client has sent."""
+    """The gateway and every service verify it for themselves, by the same issuer; nothing reads the client's X-User-Id."""
     client = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]
     assert client["headers"]["earlyRequestHeaders"]["remove"] == ["X-User-Id"]
     security = named(objects, "SecurityPolicy", "fanfold")["spec"]
     (provider,) = security["jwt"]["providers"]
-    assert provider["claimToHeaders"] == [{"claim": "sub", "header": "X-User-Id"}]
+    assert "claimToHeaders" not in provider
     assert "optional" not in security["jwt"]
     guarded = {target["name"] for target in security["targetRefs"]}
     assert guarded == {"post-service", "graph-service", "feed-service"}
+    settings = read_settings_of(objects)
+    assert settings.auth == "jwt"
+    assert not settings.anyone_may_claim_any_user
+    check_identity(settings)
+    assert provider["issuer"] == settings.jwt_issuer
+    assert provider["audiences"] == [settings.jwt_audience]
+    assert provider["remoteJWKS"]["uri"] == settings.jwt_jwks_url
     (gateway,) = of_kind(objects, "Gateway")
     assert {listener["protocol"] for listener in gateway["spec"]["listeners"]} == {"HTTPS"}
+
+
+def test_where_there_is_no_issuer_the_header_is_trusted_by_a_setting_that_says_so() -> None:
+    settings = read_settings_of(rendered("dev"))
+    assert (settings.auth, settings.anyone_may_claim_any_user) == ("header", True)
+    check_identity(settings)
+
+
+def read_settings_of(objects: tuple[Object, ...]) -> Settings:
+    """The settings that every service gets."""
+    (found,) = (
+        config
+        for config in of_kind(objects, "ConfigMap")
+        if config["metadata"]["name"].startswith("fanfold-settings")
+    )
+    given = {name.removeprefix("FANFOLD_").lower(): value for name, value in found["data"].items()}
+    return Settings.model_validate(given)

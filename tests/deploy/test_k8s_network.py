@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 
 import pytest
 
@@ -95,6 +96,8 @@ def test_every_policy_is_about_pods_that_there_are(objects: tuple[Object, ...]) 
                 if "namespaceSelector" in peer:
                     namespace = peer["namespaceSelector"]["matchLabels"]
                     assert set(namespace.values()) <= SYSTEM_NAMESPACES
+                elif "ipBlock" in peer:
+                    assert policy["metadata"]["name"] == "issuer-keys"
                 else:
                     assert any(selects(peer["podSelector"], labels) for labels in pods), peer
 
@@ -159,6 +162,25 @@ def test_no_service_calls_another(objects: tuple[Object, ...]) -> None:
     for caller, labels in pods.items():
         for called in pods.values():
             assert not may_reach(objects, labels, called, 8080), caller
+
+
+def test_only_the_apis_reach_the_issuer_of_tokens_and_nothing_private_on_the_way() -> None:
+    objects = rendered("prod")
+    policy = named(objects, "NetworkPolicy", "issuer-keys")["spec"]
+    assert {
+        resource.name
+        for resource in workloads(objects)
+        if selects(policy["podSelector"], resource.labels)
+    } == {"post-service", "graph-service", "feed-service"}
+    assert policy["policyTypes"] == ["Egress"]
+    (rule,) = policy["egress"]
+    assert [(port["protocol"], port["port"]) for port in rule["ports"]] == [("TCP", 443)]
+    (peer,) = rule["to"]
+    outside = ip_network(peer["ipBlock"]["cidr"])
+    kept = [ip_network(block) for block in peer["ipBlock"]["except"]]
+    for private in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.169.254/32"):
+        assert any(ip_network(private).subnet_of(block) for block in kept), private  # type: ignore[arg-type]
+    assert all(block.subnet_of(outside) for block in kept)  # type: ignore[arg-type]
 
 
 def test_the_nodes_of_an_engine_reach_one_another(objects: tuple[Object, ...]) -> None:

@@ -49,7 +49,18 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
 
 @pytest.fixture
 async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=system.plan.system().gateway, timeout=15) as client:
+    """A client that sends a token of the user whom a test names in `X-User-Id`."""
+    tokens: dict[str, str] = {}
+
+    async def with_token(request: httpx2.Request) -> None:
+        if (user_id := request.headers.pop("X-User-Id", None)) is not None:
+            if user_id not in tokens:
+                tokens[user_id] = system.token(user_id)
+            request.headers["Authorization"] = f"Bearer {tokens[user_id]}"
+
+    async with httpx2.AsyncClient(
+        base_url=system.plan.system().gateway, timeout=15, event_hooks={"request": [with_token]}
+    ) as client:
         yield client
 
 

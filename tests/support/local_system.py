@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,6 +18,7 @@ from deploy.local.plan import ROOT, Plan, find_cache_server
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
+from fanfold.http.identity.development import DevelopmentIssuer
 
 # Below the ports that Linux hands to outgoing connections.
 _FIRST_PORTS = range(15_000, 32_000)
@@ -41,6 +43,16 @@ class LocalSystem:
     def down(self) -> str:
         """`make down`. Returns what it printed."""
         return _printed("deploy.local.down", f"--data={self.plan.home}")
+
+    def token(self, user_id: str, **given: Any) -> str:
+        """`fanfold token`, without a process of its own."""
+        wanted: dict[str, Any] = {
+            "scopes": ("fanfold:read", "fanfold:write"),
+            "audience": "fanfold",
+            "now_s": int(time.time()),
+            "lifetime_s": 3600,
+        }
+        return DevelopmentIssuer(self.plan.development_key).token(user_id, **{**wanted, **given})
 
     def processes(self) -> dict[str, ProcessState]:
         return Supervisor(str(self.plan.socket)).processes()

@@ -15,7 +15,7 @@ from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
 from deploy.local.supervisor import Supervisor
 from deploy.local.system import read_system, write_system
-from deploy.local.up import with_cache
+from deploy.local.up import with_cache, with_identity
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
 
@@ -86,6 +86,23 @@ def test_a_cache_that_the_environment_names_is_used_and_none_is_started(
     plan = with_cache(a_plan(tmp_path, cache_server=None))
     assert plan.cache_server is None
     assert plan.system().settings["cache"] == "redis://elsewhere:6379"
+
+
+def test_tokens_of_the_development_issuer_are_accepted_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AUTH", "JWT_ISSUER", "JWT_JWKS_URL", "JWT_DEVELOPMENT_KEY"):
+        monkeypatch.delenv(f"FANFOLD_{name}", raising=False)
+    settings = with_identity(a_plan(tmp_path)).system().settings
+    assert settings["auth"] == "jwt"
+    assert settings["jwt_development_key"] == str(tmp_path / "development-issuer.pem")
+    monkeypatch.setenv("FANFOLD_AUTH", "jwt")
+    assert with_identity(a_plan(tmp_path)).development_issuer
+    monkeypatch.setenv("FANFOLD_JWT_ISSUER", "https://issuer.example/")
+    assert "auth" not in with_identity(a_plan(tmp_path)).system().settings
+    monkeypatch.delenv("FANFOLD_JWT_ISSUER")
+    monkeypatch.setenv("FANFOLD_AUTH", "header")
+    assert "auth" not in with_identity(a_plan(tmp_path)).system().settings
 
 
 def test_a_person_without_a_server_reads_what_to_install(

@@ -27,6 +27,7 @@ ALLOWED_LICENCES = {
     "CNRI-Python",
     "ISC",
     "MIT",
+    "MIT-0",
     "MPL-2.0",
     "PSF-2.0",
     # In the words of classifiers and of older metadata.

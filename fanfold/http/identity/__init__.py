@@ -1,0 +1,1 @@
+"""How a request names its acting user: by a header that is trusted, or by a token that is verified."""
