@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ README = Path(__file__).parents[2] / "README.md"
 BIN = Path(sys.executable).parent
 SHOWN_PORT = "8080"
 
-_TRANSCRIPT = re.compile(r"<!-- transcript -->\n(.*?)<!-- /transcript -->", re.DOTALL)
+_MARKED = r"<!-- {0} -->\n(.*?)<!-- /{0} -->"
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _POST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -37,9 +37,9 @@ class Step:
         return not re.search(r" -(X|d|-data|-json)\b", self.command)
 
 
-def transcript(readme: str) -> Iterator[Step]:
-    marked = _TRANSCRIPT.search(readme)
-    assert marked, "the README has no transcript"
+def transcript(readme: str, name: str = "transcript") -> Iterator[Step]:
+    marked = re.search(_MARKED.format(name), readme, re.DOTALL)
+    assert marked, f"the README has no {name}"
     for block in _BLOCK.findall(marked.group(1)):
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             # A backslash at the end of a line continues the command, as in a shell.
@@ -84,12 +84,13 @@ class Server:
 
 
 @asynccontextmanager
-async def started_server(tmp_path: Path) -> AsyncIterator[Server]:
+async def started_server(tmp_path: Path, *variables: str) -> AsyncIterator[Server]:
     port, printed = free_port(), tmp_path / "printed"
     with printed.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             "env",
             "COLUMNS=120",
+            *variables,
             BIN / "fanfold",
             "dev",
             "--port",
@@ -138,6 +139,20 @@ async def test_the_transcript_of_the_readme_is_real(tmp_path: Path) -> None:
             assert normalised(output, server.port) == normalised(step.output), step.command
             server.learn(step.output, output)
     assert server.process.returncode == 0, server.printed.read_text()
+
+
+async def test_the_transcript_with_tokens_is_real(tmp_path: Path) -> None:
+    steps = list(transcript(README.read_text(), "tokens"))
+    key = f"FANFOLD_JWT_DEVELOPMENT_KEY={tmp_path / 'key.pem'}"
+    async with started_server(tmp_path, "FANFOLD_AUTH=jwt", key) as server:
+        output = await server.output_of(as_one_script(steps, f"export {key}"))
+    assert output == "".join(step.output for step in steps)
+
+
+def as_one_script(steps: Sequence[Step], first: str) -> str:
+    """The commands in one shell, which keeps the variables that they set; the environment's `fanfold` is the one here."""
+    commands = [step.command.replace(".venv/bin/fanfold", "fanfold") for step in steps]
+    return "\n".join([first, *commands])
 
 
 async def prints(server: Server, shown: str) -> bool:
