@@ -5,11 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 _ID_BYTES = 16
+_FEED = "feed:user:"
 
 
 def feed_key(user_id: str) -> str:
     """A reader's timeline, as a list of pointers: see `feed_entry`."""
-    return f"feed:user:{user_id}"
+    return f"{_FEED}{user_id}"
+
+
+def is_feed_key(key: str) -> bool:
+    """Whether it is the key of a list."""
+    return key.startswith(_FEED)
 
 
 def post_key(post_id: UUID) -> str:

@@ -407,3 +407,91 @@ async def test_a_list_beyond_twice_the_feeds_depth_is_forgotten(cache: SharedCac
     await cache.push([b"2"] * 2, [user])
     assert isinstance(await cache.feed(user), Lease)
     assert isinstance(await cache.feed(calm), FeedList)
+
+
+# Marks.
+
+
+async def the_mark(cache: SharedCache, key: str) -> bytes:
+    marks = await cache.marks([key])
+    assert marks is not None
+    return marks[0]
+
+
+async def test_a_mark_changes_with_each_fill_and_is_the_same_for_every_process(
+    cache: SharedCache, other: SharedCache
+) -> None:
+    key = a_key()
+    assert await the_mark(cache, key) == b""
+    lease = await a_lease(cache, key)
+    assert await the_mark(cache, key) == b"", "a lease is no value"
+    await cache.fill([(lease, b"x")])
+    first = await the_mark(cache, key)
+    assert first
+    await looked_up(other, key)
+    assert await the_mark(other, key) == first, "what is only read is unchanged"
+    await other.forget([key])
+    assert await the_mark(cache, key) == b""
+    await cache.fill([(await a_lease(cache, key), b"x")])
+    assert await the_mark(cache, key) not in (b"", first), "the same value, filled again"
+
+
+async def test_a_list_s_mark_changes_with_each_push_and_each_fill(
+    cache: SharedCache, other: SharedCache
+) -> None:
+    user = fresh("bob")
+    key = feed_key(user)
+    lease = await a_feed_lease(cache, user)
+    await other.push([b"3"], [user])
+    assert await the_mark(cache, key) == b"", "a list without its end is not used"
+    await cache.fill_feed(lease, [b"2"], end=b"2")
+    marks = [await the_mark(cache, key)]
+    await a_list(cache, user)
+    assert await the_mark(other, key) == marks[0]
+    for entry in (b"1", b"1"):
+        await other.push([entry], [user])
+        marks.append(await the_mark(cache, key))
+    await cache.forget([key])
+    assert await the_mark(cache, key) == b""
+    await a_filled_list(cache, user, [b"3", b"2", b"1", b"1"], end=b"1")
+    marks.append(await the_mark(cache, key))
+    assert len({*marks, b""}) == 5
+
+
+async def test_thousands_of_marks_come_in_the_order_of_their_keys(cache: SharedCache) -> None:
+    users = [fresh("bob") for _ in range(20)]
+    values = [a_key() for _ in range(2_500)]
+    keys = [*values, *map(feed_key, users)]
+    for user in users[::2]:
+        await a_filled_list(cache, user, [b"1"])
+    leases = [lease for lease in await cache.look_up(values[::2]) if isinstance(lease, Lease)]
+    await cache.fill([(lease, b"x") for lease in leases])
+    marks = await cache.marks(keys)
+    assert marks is not None
+    assert [bool(mark) for mark in marks] == [number % 2 == 0 for number in range(len(keys))]
+    assert await cache.marks([]) == []
+
+
+async def test_asking_for_marks_leases_nothing_and_lets_nothing_live_longer(
+    server: CacheServer, cache: SharedCache
+) -> None:
+    key, user = a_key(), fresh("bob")
+    await cache.marks([key, feed_key(user)])
+    await cache.fill([(await a_lease(cache, key), b"x")])
+    await cache.fill_feed(await a_feed_lease(cache, user), [b"1"], end=b"")
+    await server.pass_time(TTL_S - 1)
+    assert await cache.marks([key, feed_key(user)]) not in (None, [b"", b""])
+    await server.pass_time(1.1)
+    assert await cache.marks([key, feed_key(user)]) == [b"", b""]
+
+
+async def test_another_epoch_s_values_have_no_marks_and_without_an_epoch_none_are_known(
+    cache: SharedCache, epoch: Epoch
+) -> None:
+    key, user = a_key(), fresh("bob")
+    await cache.fill([(await a_lease(cache, key), b"x")])
+    await a_filled_list(cache, user, [b"1"])
+    epoch.known = None
+    assert await cache.marks([key, feed_key(user)]) is None
+    epoch.known = b"second"
+    assert await cache.marks([key, feed_key(user)]) == [b"", b""]

@@ -80,6 +80,22 @@ async def test_a_lease_that_was_overwritten_fills_nothing(
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
+async def test_a_foreign_value_has_no_mark_and_hides_no_other_s(
+    settings: Settings, opened: AsyncExitStack, foreign: tuple[str, ...]
+) -> None:
+    cache = await a_client(opened, settings)
+    key, user = name_key(fresh("alice")), fresh("alice")
+    for foreign_key in (key, feed_key(user)):
+        await put(settings, foreign[0], foreign_key, *foreign[1:])
+    (lease,) = await cache.look_up([name_key(fresh("bob"))])
+    assert isinstance(lease, Lease)
+    await cache.fill([(lease, b"Bob")])
+    marks = await cache.marks([key, feed_key(user), lease.key])
+    assert marks is not None
+    assert [bool(mark) for mark in marks] == [False, False, True]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
 async def test_a_foreign_list_is_replaced(
     settings: Settings, opened: AsyncExitStack, foreign: tuple[str, ...]
 ) -> None:

@@ -1,7 +1,8 @@
 """Readers and writers of the shared cache whose steps come in any order, against a plain model of the tables.
 
 What must hold: a value that is found is no older than the newest write that a writer had told, or told as an outage, before the question; a list
-that is found has every entry newer than its end that was pushed before the question. What a writer told as an outage counts for
+that is found has every entry newer than its end that was pushed before the question. What has a mark that was seen before is what was found
+then. What a writer told as an outage counts for
 a reader from the time that the reader has read the outages.
 """
 
@@ -76,6 +77,8 @@ class CacheRaces:
         self.fills: list[Fill] = []
         self.feed_fills: list[FeedFill] = []
         self.found = Counter[str]()
+        # What was found under each mark.
+        self.marked: dict[bytes, object] = {}
 
     async def run(self, steps: Sequence[tuple[str, int]]) -> None:
         self.readers = [await self.server.client(epoch) for epoch in self.epochs]
@@ -142,13 +145,28 @@ class CacheRaces:
 
     async def look_up(self, number: int) -> None:
         reader = number % READERS
+        mark = await self._mark(reader, self.key)
         (found,) = await self.readers[reader].look_up([self.key])
+        self._compare(mark, found)
         if isinstance(found, Lease):
             self.fills.append(Fill(reader, found))
         elif found is not None:
             self.found["value"] += 1
             assert self.epochs[reader].known is not None
             assert self.floors[reader] <= int(found) <= self.version, "an old value"
+
+    async def _mark(self, reader: int, key: str) -> bytes | None:
+        marks = await self.readers[reader].marks([key])
+        return None if marks is None else marks[0]
+
+    def _compare(self, mark: bytes | None, found: bytes | FeedList | Lease | None) -> None:
+        """What was found directly after a mark: something exactly if there was one, and the same as under an equal mark before."""
+        if found is None or isinstance(found, Lease):
+            assert not mark
+            return
+        assert mark, "a value without a mark"
+        shown = found.entries if isinstance(found, FeedList) else found
+        assert self.marked.setdefault(mark, shown) == shown, "a change without a new mark"
 
     async def read(self, number: int) -> None:
         if self.fills:
@@ -163,7 +181,9 @@ class CacheRaces:
 
     async def feed(self, number: int) -> None:
         reader = number % READERS
+        mark = await self._mark(reader, feed_key(self.user))
         found = await self.readers[reader].feed(self.user)
+        self._compare(mark, found)
         if found is None:
             return
         self.feed_fills.append(FeedFill(reader, found))

@@ -122,6 +122,16 @@ class MemorySharedCache:
         kept.end = end
         kept.until_s = self._now_s() + self._ttl_s
 
+    async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
+        stamp = self._stamp()
+        return None if stamp is None else [self._mark(key, stamp) for key in keys]
+
+    def _mark(self, key: str, stamp: bytes) -> bytes:
+        kept = self._found(key)
+        if kept is None or not kept.filled or not kept.token.startswith(stamp):
+            return b""
+        return kept.token[STAMP_BYTES:] + len(kept.entries).to_bytes(4)
+
     async def forget(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._server.kept.pop(key, None)

@@ -1,7 +1,7 @@
 """What the server does in one step. A script sees no write of others between its commands.
 
-A kept string is `V`, stamp and payload, or `L` and the token of a lease. A list's last element is `E`, token and end, or `L` and token. Tokens begin
-with their stamp. The client loads the scripts on each new connection.
+`form.py` has the form of what is kept: it begins with a letter and a stamp, in a list the last element does. The client loads the scripts on each
+new connection.
 
 A key may hold a value of another type, from somebody else: asking for it is then an error, with which a script goes on (`pcall`). It is nothing to
 find, and is replaced.

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
-from fanfold.adapters.redis import metrics, scripts
+from fanfold.adapters.redis import form, metrics, scripts
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.link import Command, Link, ServerError, checked
 from fanfold.core.cache_keys import feed_key
@@ -22,16 +22,11 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
-_STAMP_BYTES = 8
-_NONCE_BYTES = 8
-_STAMP = slice(1, 1 + _STAMP_BYTES)
-_BEFORE_PAYLOAD = _STAMP.stop
-_TOKEN = slice(1, _STAMP.stop + _NONCE_BYTES)
-_LIST_END = slice(_TOKEN.stop, None)
-_VALUE, _LEASE, _END = b"V", b"L", b"E"
 # Keys in one step of the server, which answers nobody else meanwhile: half a millisecond.
 _STEP = 500
 _STEPS_IN_FLIGHT = 8
+# Some 3 ms of this process and 2 ms of the server, after which others have their turn.
+_MARKS_AT_ONCE = 2000
 # Longer than a request that had to forget a key goes on reading.
 _PASSED_BY_S = 2.0
 
@@ -43,7 +38,7 @@ class _Usable(NamedTuple):
     stamp: bytes
 
     def a_token(self) -> bytes:
-        return self.stamp + os.urandom(_NONCE_BYTES)
+        return self.stamp + os.urandom(form.NONCE_BYTES)
 
 
 class RedisSharedCache:
@@ -77,17 +72,19 @@ class RedisSharedCache:
         try:
             steps = [("MGET", *step) for step in _steps(keys)]
             all_kept = _joined(checked(await usable.link.ask(*steps)))
-            begins = _VALUE + usable.stamp
+            begins = form.VALUE + usable.stamp
             # Short, because it runs for every candidate of every page.
             found = [
-                kept[_BEFORE_PAYLOAD:] if kept is not None and kept.startswith(begins) else None
+                kept[form.BEFORE_PAYLOAD :]
+                if kept is not None and kept.startswith(begins)
+                else None
                 for kept in all_kept
             ]
             if None in found:
                 missing = [
                     index
                     for index, kept in enumerate(all_kept)
-                    if kept is None or kept[_STAMP] != usable.stamp
+                    if kept is None or kept[form.STAMP] != usable.stamp
                 ]
                 await self._lease(usable, keys, missing, found)
         except CacheUnavailable as error:
@@ -106,16 +103,16 @@ class RedisSharedCache:
             return
         token = usable.a_token()
         calls = [
-            scripts.LEASE.call(step, usable.stamp, _LEASE + token, LEASE_MS)
+            scripts.LEASE.call(step, usable.stamp, form.LEASE + token, LEASE_MS)
             for step in _steps([keys[index] for index in missing])
         ]
         answers = checked(await usable.link.ask(*calls))
         for index, answer in zip(missing, _joined(answers), strict=True):
             if answer == 1:
                 found[index] = Lease(keys[index], token)
-            elif answer.startswith(_VALUE):
+            elif answer.startswith(form.VALUE):
                 # Filled by another process since the first question.
-                found[index] = answer[_BEFORE_PAYLOAD:]
+                found[index] = answer[form.BEFORE_PAYLOAD :]
 
     async def fill(self, values: Sequence[tuple[Lease, bytes]]) -> None:
         usable = self._usable()
@@ -126,8 +123,8 @@ class RedisSharedCache:
             scripts.FILL.call(
                 [lease.key for lease, _ in step],
                 self._ttl_ms,
-                *(_LEASE + lease.token for lease, _ in step),
-                *(_VALUE + lease.token[:_STAMP_BYTES] + value for lease, value in step),
+                *(form.LEASE + lease.token for lease, _ in step),
+                *(form.VALUE + lease.token[form.VALUE_TOKEN] + value for lease, value in step),
             )
             for step in _steps(values)
         ]
@@ -149,10 +146,10 @@ class RedisSharedCache:
             (elements,) = await usable.link.ask(("LRANGE", key, 0, -1))
             # An error tells of another type: the script replaces it, or has the error too.
             last = elements[-1] if elements and isinstance(elements, list) else b""
-            if last[_STAMP] != usable.stamp:
+            if last[form.STAMP] != usable.stamp:
                 found = await self._lease_feed(usable, key)
-            elif last.startswith(_END):
-                found = _list_of(elements)
+            elif last.startswith(form.END):
+                found = form.list_of(elements)
                 usable.link.say(scripts.PROLONG.call([key], self._ttl_ms, last))
         except CacheUnavailable as error:
             self._failed("feed", usable.link, error)
@@ -161,15 +158,15 @@ class RedisSharedCache:
 
     async def _lease_feed(self, usable: _Usable, key: str) -> FeedList | Lease | None:
         token = usable.a_token()
-        call = scripts.LEASE_FEED.call([key], usable.stamp, _LEASE + token, LEASE_MS)
+        call = scripts.LEASE_FEED.call([key], usable.stamp, form.LEASE + token, LEASE_MS)
         (answer,) = checked(await usable.link.ask(call))
         if answer == 1:
             return Lease(key, token)
-        return None if answer == 0 else _list_of(answer)
+        return None if answer == 0 else form.list_of(answer)
 
     async def fill_feed(self, lease: Lease, entries: Sequence[bytes], *, end: bytes) -> None:
-        last = _LEASE + lease.token
-        await self._append("fill_feed", lease.key, last, entries, _END + lease.token + end)
+        last = form.LEASE + lease.token
+        await self._append("fill_feed", lease.key, last, entries, form.END + lease.token + end)
 
     async def extend_feed(
         self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes
@@ -177,14 +174,15 @@ class RedisSharedCache:
         if len(known.entries) + len(older) > self._longest_list:
             return
         # The lease's token stays in the list: a list that was filled again since is another one, even with the same end.
-        last = _END + known.stamp + known.end
-        await self._append("extend_feed", feed_key(user_id), last, older, _END + known.stamp + end)
+        last = form.END + known.stamp + known.end
+        last_then = form.END + known.stamp + end
+        await self._append("extend_feed", feed_key(user_id), last, older, last_then)
 
     async def _append(
         self, call: str, key: str, last: bytes, entries: Sequence[bytes], new_last: bytes
     ) -> None:
         usable = self._usable()
-        if usable is None or last[_STAMP] != usable.stamp:
+        if usable is None or last[form.STAMP] != usable.stamp:
             return
         command = scripts.APPEND.call([key], self._ttl_ms, last, new_last, *entries)
         try:
@@ -192,6 +190,20 @@ class RedisSharedCache:
             metrics.count_refused_fills([] if held else [key])
         except CacheUnavailable as error:
             self._failed(call, usable.link, error)
+
+    async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
+        usable = self._usable()
+        if usable is None:
+            return None
+        marks: list[bytes] = []
+        try:
+            for some in _steps(keys, _MARKS_AT_ONCE):
+                answers = iter(await usable.link.ask(*form.ask_marks(some)))
+                marks += [form.mark(key, answers, usable.stamp) for key in some]
+        except CacheUnavailable as error:
+            self._failed("marks", usable.link, error)
+            return None
+        return marks
 
     async def forget(self, keys: Sequence[str]) -> None:
         try:
@@ -258,7 +270,7 @@ class RedisSharedCache:
             if self._stamped[0]:
                 metrics.EPOCHS.inc()
             self._refusals.clear()
-            self._stamped = told, blake2b(told, digest_size=_STAMP_BYTES).digest()
+            self._stamped = told, blake2b(told, digest_size=form.STAMP_BYTES).digest()
         return _Usable(known.link, self._stamped[1])
 
 
@@ -280,11 +292,6 @@ def _steps(items: Sequence[T], size: int = _STEP) -> Iterator[Sequence[T]]:
 
 def _joined(answers: Sequence[Sequence[Any]]) -> list[Any]:
     return [answer for step in answers for answer in step] if len(answers) > 1 else [*answers[0]]
-
-
-def _list_of(elements: Sequence[bytes]) -> FeedList:
-    last = elements[-1]
-    return FeedList(tuple(elements[:-1]), end=last[_LIST_END], stamp=last[_TOKEN])
 
 
 def _close_if_useless(link: Link, error: CacheUnavailable) -> None:

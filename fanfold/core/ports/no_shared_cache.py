@@ -30,6 +30,9 @@ class NoSharedCache:
     ) -> None:
         """Keep nothing."""
 
+    async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
+        return None
+
     async def forget(self, keys: Sequence[str]) -> None:
         """There is nothing to forget."""
 

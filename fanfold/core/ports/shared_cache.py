@@ -65,6 +65,12 @@ class SharedCache(Protocol):
     ) -> None:
         """Add the entries that follow `known.end`, newest first, unless the list has changed its end since, or would be longer than twice `feed_depth`."""
 
+    async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
+        """For each key a few bytes, other ones after each fill and each push, and none while nothing is kept. None if the cache can't be asked now.
+
+        So a process sees cheaply what others change. Nothing is leased, and nothing lives longer.
+        """
+
     async def forget(self, keys: Sequence[str]) -> None:
         """For writers: forget these keys, their leases too. Call it after the write to the tables has returned.
 
