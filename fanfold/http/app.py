@@ -22,7 +22,8 @@ from fanfold.core.settings import Settings
 from fanfold.http.admission import Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.documentation import add_documentation
-from fanfold.http.identity.credentials import HeaderIdentity, Identity
+from fanfold.http.identity.identity import HeaderIdentity, Identity
+from fanfold.http.identity.sessions import EndsWithCredential
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics, exposition
@@ -78,7 +79,7 @@ def make_app(
     app.state.on_stop = on_stop
     app.state.identity = identity or HeaderIdentity()
     # The last one is the outermost, so refused bodies are counted too.
-    for middleware in (BodyLimits, EndsWithClient, Head, Private, Metrics):
+    for middleware in (BodyLimits, EndsWithCredential, EndsWithClient, Head, Private, Metrics):
         app.add_middleware(middleware)
     _answer_with_problems(app)
     _answer_unserved(app)

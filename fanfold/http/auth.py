@@ -8,7 +8,9 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader
 from starlette.requests import HTTPConnection
 
-from fanfold.http.identity.credentials import READ, USER_ID_HEADER, WRITE, Credential, Identity
+from fanfold.http.identity.credentials import READ, USER_ID_HEADER, WRITE, Credential
+from fanfold.http.identity.identity import Identity
+from fanfold.http.identity.sessions import remember_credential
 from fanfold.http.problems import MissingScope
 
 _READS = {"GET", "HEAD"}
@@ -23,6 +25,7 @@ class _ActingUser(APIKeyHeader):
         scope = READ if request.scope["method"] in _READS else WRITE
         if not credential.allows(scope):
             raise MissingScope(scope)
+        remember_credential(request.scope, credential)
         return credential.user_id
 
 

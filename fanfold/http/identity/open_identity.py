@@ -13,9 +13,9 @@ from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 from fanfold.http.identity import development
 from fanfold.http.identity.bearer import BearerIdentity
-from fanfold.http.identity.credentials import HeaderIdentity, Identity
 from fanfold.http.identity.development import DevelopmentIssuer
 from fanfold.http.identity.https_get import https_get
+from fanfold.http.identity.identity import HeaderIdentity, Identity
 from fanfold.http.identity.key_set import parse_key_set
 from fanfold.http.identity.remote_keys import FixedKeys, RemoteKeys
 from fanfold.http.identity.tokens import TokenRules, token_types
