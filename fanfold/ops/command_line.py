@@ -16,6 +16,7 @@ from fanfold.ops import activity, modes, schema, serve, status, token, topics
 from fanfold.ops.dead_letters import command as dead_letters
 from fanfold.ops.graph_import import command as graph_import
 from fanfold.ops.options import complain
+from fanfold.ops.plan import command as plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +30,7 @@ app.command()(serve.serve)
 app.command()(serve.dev)
 app.command()(status.status)
 app.command()(token.token)
+app.command()(plan.plan)
 app.add_typer(schema.app, name="schema")
 app.add_typer(topics.app, name="topics")
 app.add_typer(graph_import.app, name="graph")
