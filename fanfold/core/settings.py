@@ -104,18 +104,15 @@ class Settings(IdentitySettings):
     pulled_refresh_s: float = Field(
         0.5, gt=0, le=1, description="How often the set of pulled authors is read again."
     )
-    tail_max_behind_s: float = Field(
-        1, gt=0, description="Caches are bypassed while the tail of the log is further behind."
-    )
-    cache_ttl_s: float = Field(60, gt=0, description="No cached entry is older than this.")
-    cached_viewer_graphs: PositiveInt = Field(
-        10_000, description="Viewers whose graph, own posts and recent likes are cached."
-    )
     cached_heads: PositiveInt = Field(
-        10_000, description="Celebrities whose newest posts are cached."
+        10_000, description="Celebrities whose newest posts one process keeps for half a second."
     )
-    cached_posts: PositiveInt = Field(100_000, description="Posts whose content is cached.")
-    cached_names: PositiveInt = Field(100_000, description="Users whose display name is cached.")
+    cached_posts: PositiveInt = Field(
+        100_000, description="Posts that one process keeps for half a second."
+    )
+    cached_names: PositiveInt = Field(
+        100_000, description="Users whose display name one process keeps for half a second."
+    )
 
     active_days: int = Field(
         30,

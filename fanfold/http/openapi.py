@@ -42,7 +42,7 @@ NAME_PATTERN = f"^{_NAME_CHARS}{_VISIBLE}{_NAME_CHARS}$"
 
 POSITION_HEADER = "Fanfold-Position"
 
-_POSITION = "[a-z0-9.-]+/[0-9]+/[0-9]+"
+_POSITION = "[a-z0-9.-]+/[0-9]+/[0-9]+(;[A-Za-z0-9:._-]+)*"
 
 
 def _positions(description: str, pattern: str) -> dict[str, Any]:
@@ -50,11 +50,13 @@ def _positions(description: str, pattern: str) -> dict[str, Any]:
     return {"headers": {POSITION_HEADER: {"description": description, "schema": schema}}}
 
 
-WRITTEN = _positions("The event's position in the log: `topic/partition/offset`.", _POSITION)
+WRITTEN = _positions(
+    "The event's position in the log and what it changed: opaque, for `Fanfold-After`.", _POSITION
+)
 """An entry of `responses`: the answer to a write that appends one event."""
 
 ALL_WRITTEN = _positions(
-    "The positions of this write's events in the log: `topic/partition/offset`, separated by commas.",
+    "The positions of this write's events in the log and what they changed, separated by commas: opaque, for `Fanfold-After`.",
     f"{_POSITION}(, {_POSITION})*",
 )
 """The same for a write that appends several."""

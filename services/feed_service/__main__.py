@@ -23,7 +23,7 @@ async def serving(settings: Settings) -> None:
         app = make_app(
             title="Fanfold: feeds",
             routers=routers(reader),
-            ready=ready(engines, reader),
+            ready=ready(engines),
             on_stop=reader.live.close,
             metrics=not settings.metrics_port,
             identity=identity,

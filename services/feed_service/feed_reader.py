@@ -1,4 +1,4 @@
-"""The read side put together: the caches, the tail of the log that keeps them up to date, and the use cases over them."""
+"""The read side put together: the caches, and the use cases over them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fanfold.core.clock import Clock
-from fanfold.core.events import Event
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.http.readiness import Check
+from fanfold.http.after_writes import AfterWrites
 from feed_service.caches.cached_reads import CachedReads
-from feed_service.consistency.after_writes import AfterWrites
+from feed_service.caches.celebrities import Celebrities
+from feed_service.caches.shared_reads import SharedReads
 from feed_service.consistency.log_tail import LogTail
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.presence import Presence
@@ -35,49 +35,40 @@ class FeedReader:
     read_posts: ReadPosts
     after_writes: AfterWrites
     live: LiveFeeds
-    warm: Check
 
 
 @asynccontextmanager
 async def feed_reader(
     settings: Settings, engines: Engines, *, clock: Clock, budget_s: float = SOURCE_BUDGET_S
 ) -> AsyncIterator[FeedReader]:
-    """The read side over these engines, with its background tasks running until the block ends.
-
-    Where the tables are rebuilt from the log, enter it after that: the caches follow the log from five minutes ago.
-    """
+    """The read side over these engines, with its background tasks running until the block ends."""
     stores = engines.stores
-    tail = LogTail(engines.log, settings=settings, clock=clock)
-    reads = CachedReads(
-        engines, settings=settings, clock=clock, trusted=tail.trusted, budget_s=budget_s
+    shared = SharedReads(
+        stores=stores,
+        cache=engines.cache,
+        retention_ms=settings.retention_ms,
+        clock=clock,
+        budget_s=budget_s,
     )
+    celebrities = Celebrities(
+        stores.timelines, shared, settings=settings, clock=clock, budget_s=budget_s
+    )
+    reads = CachedReads(shared, celebrities, settings=settings, clock=clock)
     presence = Presence(engines.log, stores.activity, clock=clock)
     feeds = Feeds(reads, presence=presence, settings=settings, clock=clock)
-    after_writes = AfterWrites(
-        log=engines.log,
-        stores=stores,
-        clock=clock,
-        forget=reads.forget,
-        apply=reads.apply_awaited,
-        recent=tail.recent,
-    )
+    after_writes = AfterWrites(engines.log, stores, clock)
     live = LiveFeeds(feeds.newest, settings=settings, clock=clock)
-
-    def apply(event: Event, offset: int) -> None:
-        reads.apply(event, offset)
-        presence.apply(event, offset)
-        live.hint(event)
-
+    tail = LogTail(engines.log, clock=clock)
     background = {
-        "the tail": tail.follow(apply),
+        "the tail": tail.follow(live.hint),
         "live feeds": live.tick_forever(),
-        "pulled authors": reads.celebrities.refresh_forever(),
+        "pulled authors": celebrities.refresh_forever(),
         **({"the shared cache's epoch": epoch.watch()} if (epoch := engines.cache_epoch) else {}),
     }
     try:
         async with _running(background):
             read_posts = ReadPosts(stores, reads, budget_s=budget_s)
-            yield FeedReader(feeds, read_posts, after_writes, live, tail.warm)
+            yield FeedReader(feeds, read_posts, after_writes, live)
     finally:
         live.close()
         await presence.close()
@@ -99,7 +90,6 @@ async def _running(work: Mapping[str, Coroutine[None, None, None]]) -> AsyncIter
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    # Feeds are still read, only more slowly: without the tail no cache is trusted, and without the refresh the pulled
-    # authors are read when they are needed.
+    # Feeds are still read, only more slowly: without the refresh the pulled authors are read when they are needed.
     if not task.cancelled() and (error := task.exception()):
         logger.error("a background task ended: %s", task.get_name(), exc_info=error)

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from fanfold.core.ports.engines import Engines
-from fanfold.core.ports.log import Position
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import Responses
 from fanfold.http.params import POST_ID, Cursor, Limit, UserIdPath
+from fanfold.http.positions import After, written_after
 from fanfold.http.problems import Invalid
 from fanfold.http.readiness import Check, readiness
 from feed_service.access import NOT_OWN_FEED, OWN_FEED
@@ -69,18 +69,6 @@ _WHOLE_FEED = {"Link": '<?ranking=chronological>; rel="alternate"; title="All po
 """Relative, so that it holds behind any gateway."""
 
 
-MOST_AWAITED = 20
-
-After = Annotated[
-    list[str],
-    Header(
-        default_factory=list,
-        alias="Fanfold-After",
-        description="Positions that writes have answered (`Fanfold-Position`), separated by commas or in several headers, "
-        f"{MOST_AWAITED} at most. This read sees those writes, or reports `behind` after a second.",
-    ),
-]
-
 Since = Annotated[
     str,
     Query(
@@ -112,7 +100,7 @@ class FeedRoutes:
                 "explain",
                 "Leave it out, or ask for `relevance`: an order by time has no score.",
             )
-        awaited = await self.reader.after_writes(user_id, _positions(after))
+        awaited = await self.reader.after_writes(user_id, written_after(after))
         page, missing = await self.reader.feeds.page(
             user_id,
             ranking=ranking,
@@ -137,18 +125,6 @@ class FeedRoutes:
         """Read an author's posts, newest first."""
         page = await self.reader.read_posts(user_id, viewer=actor, limit=limit, cursor=cursor)
         return _json(page)
-
-
-def _positions(headers: list[str]) -> list[Position]:
-    positions = [position.strip() for header in headers for position in header.split(",")]
-    if len(positions) > MOST_AWAITED:
-        raise Invalid.at("header", "Fanfold-After", f"Send at most {MOST_AWAITED} positions.")
-    try:
-        return [Position.parse(position) for position in positions]
-    except ValueError as error:
-        raise Invalid.at(
-            "header", "Fanfold-After", "Send values that writes answered in Fanfold-Position."
-        ) from error
 
 
 def _since(since: str, viewer: str) -> UUID:
@@ -188,6 +164,6 @@ def routers(reader: FeedReader) -> list[APIRouter]:
     return [own, live_http.router(reader.live), public]
 
 
-def ready(engines: Engines, reader: FeedReader) -> Check:
-    """Ready while the tables answer, once the caches are warm. Without the log feeds are read uncached."""
-    return readiness({"the tables": engines.stores.ping, "the caches": reader.warm})
+def ready(engines: Engines) -> Check:
+    """Ready while the tables answer. Feeds need no log."""
+    return readiness({"the tables": engines.stores.ping})

@@ -9,27 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import assert_never
 
 from cachetools import TTLCache
 from prometheus_client import Counter
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
-from fanfold.core.events import (
-    AwakeningBegun,
-    DeliveryChanged,
-    Event,
-    LikeChanged,
-    NameChanged,
-    PostAdded,
-    PostChanged,
-    UserGone,
-    UserWoke,
-    ViewerCell,
-    ViewerGraphChanged,
-    from_ms,
-)
+from fanfold.core.events import UserWoke, from_ms
 from fanfold.core.ports import Activity
 from fanfold.core.ports.log import EventLog
 
@@ -65,37 +51,45 @@ class Presence:
         self._activity = activity
         self._clock = clock
         timer = clock.monotonic_s
-        # User id → the offset of the sleep that was answered; 0 in the notes.
+        # User id → the offset of the last sleep at the time of the note; 0 without one.
         self._noted: TTLCache[str, int] = TTLCache(most_remembered, NOTED_S, timer=timer)
-        self._woken: TTLCache[str, int] = TTLCache(most_remembered, WAKING_S, timer=timer)
+        # User id → the offset of the sleep or of the awakening that was seen, and when.
+        self._woken: TTLCache[str, tuple[int, float]] = TTLCache(
+            most_remembered, 2 * WAKING_S, timer=timer
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def seen(self, user_id: str, *, asleep_offset: int | None) -> None:
-        """Note that a user reads their feed, and wake the user if asleep since that offset (None: awake). Returns at once."""
+    def seen(
+        self, user_id: str, *, asleep_offset: int | None, woke_offset: int | None = None
+    ) -> None:
+        """Note that a user reads their feed, and wake the user if asleep since that offset (None: awake). Returns at once.
+
+        `woke_offset`: of the last awakening that has begun.
+        """
         if (
             asleep_offset is not None
             and self._free()
-            and _is_news(self._woken, user_id, asleep_offset)
+            and self._must_wake(user_id, asleep_offset, woke_offset or 0)
         ):
             self._do(self._wake, user_id, self._woken)
-        if self._free() and _is_news(self._noted, user_id):
+        slept = asleep_offset or 0
+        if self._free() and self._noted.get(user_id, -1) < slept:
+            self._noted[user_id] = slept
             self._do(self._note, user_id, self._noted)
 
-    def apply(self, event: Event, offset: int) -> None:
-        """Note what an event says about sleep."""
-        for change in event.changes():
-            match change:
-                case AwakeningBegun(user_id):
-                    # Begun by another process, perhaps: one awakening ends every sleep before it.
-                    _is_news(self._woken, user_id, offset)
-                case ViewerGraphChanged(viewer_id, ViewerCell("asleep"), active=True):
-                    self._noted.pop(viewer_id, None)
-                case ViewerGraphChanged() | PostAdded() | PostChanged() | LikeChanged():
-                    pass
-                case NameChanged() | UserGone() | DeliveryChanged():
-                    pass
-                case _:
-                    assert_never(change)
+    def _must_wake(self, user_id: str, asleep: int, woke: int) -> bool:
+        """Whether no awakening has begun, or the one that has begun was lost. Remembers that one begins."""
+        offset, now_s = max(asleep, woke), self._clock.monotonic_s()
+        known = self._woken.get(user_id)
+        if known is not None and known[0] >= offset:
+            if now_s - known[1] < WAKING_S:
+                return False
+        elif woke > asleep:
+            # Begun by another process, or by this one.
+            self._woken[user_id] = offset, now_s
+            return False
+        self._woken[user_id] = offset, now_s
+        return True
 
     async def close(self) -> None:
         """Cancel what is under way."""
@@ -114,7 +108,10 @@ class Presence:
         return len(self._tasks) < _MOST_AT_ONCE
 
     def _do(
-        self, work: Callable[[str], Awaitable[None]], user_id: str, remembered: TTLCache[str, int]
+        self,
+        work: Callable[[str], Awaitable[None]],
+        user_id: str,
+        remembered: TTLCache[str, int] | TTLCache[str, tuple[int, float]],
     ) -> None:
         async def try_once() -> None:
             try:
@@ -126,11 +123,3 @@ class Presence:
         task = asyncio.create_task(try_once(), name=f"presence of {user_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _is_news(remembered: TTLCache[str, int], user_id: str, offset: int = 0) -> bool:
-    """Whether the user isn't remembered, or with an earlier offset only. Remembers the user."""
-    if remembered.get(user_id, -1) >= offset:
-        return False
-    remembered[user_id] = offset
-    return True

@@ -7,8 +7,9 @@ import asyncio
 from fanfold.core.clock import Clock
 from fanfold.core.events import UserFollowed, UserUnfollowed, from_ms
 from fanfold.core.ports import Ties, Users
-from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.ports.log import EventLog
 from fanfold.http.blocks import refuse_active
+from fanfold.http.positions import Written, append
 from fanfold.http.problems import Invalid
 from graph_service.profile import refuse_unregistered, registered
 from graph_service.tie_limit import TieLimit
@@ -28,7 +29,7 @@ async def follow(
     ties: Ties,
     limit: TieLimit,
     clock: Clock,
-) -> Position | None:
+) -> Written | None:
     """Follow a registered user, across no block. Idempotent: a second follow leaves `since` as it was.
 
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
@@ -42,25 +43,27 @@ async def follow(
     refuse_unregistered(followee)
     refuse_active(blocks)
     limit.refuse_too_many(counted)
-    position = await log.append(
+    written = await append(
+        log,
         UserFollowed(
             follower_id=follower_id, followee_id=followee_id, followed_at=from_ms(clock.now_ms())
-        )
+        ),
     )
     limit.made(follower_id)
-    return position
+    return written
 
 
 async def unfollow(
     follower_id: str, followee_id: str, *, log: EventLog, users: Users, clock: Clock
-) -> Position | None:
+) -> Written | None:
     """Stop following a registered user. Idempotent."""
     _refuse_oneself(follower_id, followee_id)
     await registered(followee_id, users=users)
-    return await log.append(
+    return await append(
+        log,
         UserUnfollowed(
             follower_id=follower_id, followee_id=followee_id, unfollowed_at=from_ms(clock.now_ms())
-        )
+        ),
     )
 
 

@@ -10,8 +10,9 @@ from fanfold.core.clock import Clock
 from fanfold.core.delivery import Delivery
 from fanfold.core.events import UserRegistered, from_ms
 from fanfold.core.ports import Follow, Follows, User, Users
-from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.ports.log import EventLog
 from fanfold.http.best_effort import best_effort
+from fanfold.http.positions import Written, append
 from fanfold.http.problems import UserNotFound
 
 
@@ -47,18 +48,19 @@ async def read_profile(user_id: str, *, users: Users, follows: Follows) -> Profi
 
 async def register(
     user_id: str, display_name: str, *, log: EventLog, users: Users, follows: Follows, clock: Clock
-) -> tuple[Profile, Position | None]:
+) -> tuple[Profile, Written | None]:
     """Register the user, or change the display name."""
     # Read before the append: after it, nothing may fail the request.
     user, followed = await asyncio.gather(users.get(user_id), follows.following(user_id))
-    position = await log.append(
+    written = await append(
+        log,
         UserRegistered(
             user_id=user_id, display_name=display_name, registered_at=from_ms(clock.now_ms())
-        )
+        ),
     )
-    if position is not None:
-        await best_effort(users.register(user_id, display_name, offset=position.offset))
-    return _profile(user, display_name, followed), position
+    if written is not None:
+        await best_effort(users.register(user_id, display_name, offset=written.position.offset))
+    return _profile(user, display_name, followed), written
 
 
 def _profile(user: User, display_name: str, followed: dict[str, Follow]) -> Profile:

@@ -16,7 +16,8 @@ from fanfold.core.events import (
     from_ms,
 )
 from fanfold.core.ports import Users
-from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.ports.log import EventLog
+from fanfold.http.positions import Written, append
 from fanfold.http.problems import Invalid
 from graph_service.profile import registered
 from graph_service.tie_limit import TieLimit
@@ -47,28 +48,28 @@ class Ties:
     mutes_limit: TieLimit
     blocks_limit: TieLimit
 
-    async def mute(self, user_id: str, target_id: str) -> Position | None:
+    async def mute(self, user_id: str, target_id: str) -> Written | None:
         """Hide the target's posts from the user. A second mute leaves `since` as it was."""
         _refuse_oneself(MutesOneself, user_id, target_id)
         await registered(target_id, users=self.users)
         limit = self.mutes_limit
         limit.refuse_too_many(await limit.count(user_id, target_id))
-        position = await self.log.append(
-            UserMuted(user_id=user_id, target_id=target_id, muted_at=self._now())
+        written = await append(
+            self.log, UserMuted(user_id=user_id, target_id=target_id, muted_at=self._now())
         )
         limit.made(user_id)
-        return position
+        return written
 
-    async def unmute(self, user_id: str, target_id: str) -> Position | None:
+    async def unmute(self, user_id: str, target_id: str) -> Written | None:
         """Show the target's posts again."""
         _refuse_oneself(MutesOneself, user_id, target_id)
         exists = await self.ties.mute_of(user_id, target_id) is not None
         await self._refuse_end(user_id, target_id, exists=exists, limit=self.mutes_limit)
-        return await self.log.append(
-            UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=self._now())
+        return await append(
+            self.log, UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=self._now())
         )
 
-    async def block(self, user_id: str, target_id: str) -> list[Position | None]:
+    async def block(self, user_id: str, target_id: str) -> list[Written | None]:
         """End the follows between the two, then hide each from the other. Returns the positions of all three events.
 
         A block that fails half-way has ended follows and made no block; repeated, it does all of it.
@@ -84,18 +85,18 @@ class Ties:
             UserBlocked(user_id=user_id, target_id=target_id, blocked_at=now),
         )
         # One after the other: a consumer that reads the block has read the ends of the follows before it.
-        positions = [await self.log.append(event) for event in events]
+        positions = [await append(self.log, event) for event in events]
         limit.made(user_id)
         return positions
 
-    async def unblock(self, user_id: str, target_id: str) -> Position | None:
+    async def unblock(self, user_id: str, target_id: str) -> Written | None:
         """End the user's own block. A block by the target stays, and no follow comes back."""
         _refuse_oneself(BlocksOneself, user_id, target_id)
         blocks = await self.ties.blocks_between(user_id, target_id)
         exists = any(block.mine for block in blocks)
         await self._refuse_end(user_id, target_id, exists=exists, limit=self.blocks_limit)
-        return await self.log.append(
-            UserUnblocked(user_id=user_id, target_id=target_id, unblocked_at=self._now())
+        return await append(
+            self.log, UserUnblocked(user_id=user_id, target_id=target_id, unblocked_at=self._now())
         )
 
     async def _refuse_end(

@@ -18,6 +18,7 @@ from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from fanfold.http.best_effort import best_effort
 from fanfold.http.guards import refuse_left
+from fanfold.http.positions import append
 from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Conflict, EngineAway, Invalid
 
@@ -105,13 +106,13 @@ class CreatePost:
             content=content,
             created_at=from_ms(created_at_ms(post_id)),
         )
-        position = await self.log.append(event)
-        if position is not None:
+        written = await append(self.log, event)
+        if written is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
         post = PostResource.of(
             Post(post_id, author_id, content), author=author.name, liked_by_me=False
         )
-        return Created(post, None if position is None else str(position))
+        return Created(post, None if written is None else str(written))
 
 
 def _in_flight() -> KeyInFlight:

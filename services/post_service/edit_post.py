@@ -9,6 +9,7 @@ from fanfold.core.events import PostEdited, from_ms, to_ms
 from fanfold.core.ports import Post, Posts
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.best_effort import best_effort
+from fanfold.http.positions import Written, append
 
 # The client waits up to a quarter of a second for the worker: too short for a person to notice.
 _POLL_S = 0.05
@@ -26,7 +27,7 @@ class EditPost:
     posts: Posts
     clock: Clock
 
-    async def __call__(self, post: Post, content: str) -> tuple[Post, Position | None]:
+    async def __call__(self, post: Post, content: str) -> tuple[Post, Written | None]:
         """Replace the text. Returns the post with the edit applied, or as it will be if the worker is late.
 
         If another edit or a deletion came after this one, the post shows that.
@@ -37,11 +38,11 @@ class EditPost:
             content=content,
             edited_at=from_ms(self.clock.now_ms()),
         )
-        position = await self.log.append(event)
+        written = await append(self.log, event)
         applied = None
-        if position is not None:
-            applied = await best_effort(self._applied(post, position))
-        return applied or _promised(post, event), position
+        if written is not None:
+            applied = await best_effort(self._applied(post, written.position))
+        return applied or _promised(post, event), written
 
     async def _applied(self, post: Post, position: Position) -> Post | None:
         for _ in range(_POLLS):

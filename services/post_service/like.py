@@ -5,14 +5,15 @@ from __future__ import annotations
 from fanfold.core.clock import Clock
 from fanfold.core.events import PostLiked, PostUnliked, from_ms
 from fanfold.core.ports import Post, Ties, Users
-from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.ports.log import EventLog
 from fanfold.http.blocks import refuse_blocked
+from fanfold.http.positions import Written, append
 from post_service.existing_post import refuse_deleted, refuse_left_author
 
 
 async def like(
     user_id: str, post: Post, *, log: EventLog, users: Users, ties: Ties, clock: Clock
-) -> Position | None:
+) -> Written | None:
     """Like a post. Idempotent: a second like leaves the time of the first as it was. Answers 403 across a block.
 
     The event is appended even if the tables show the like already: its end may be on its way to them.
@@ -25,12 +26,12 @@ async def like(
         user_id=user_id,
         liked_at=from_ms(clock.now_ms()),
     )
-    return await log.append(event)
+    return await append(log, event)
 
 
 async def unlike(
     user_id: str, post: Post, *, log: EventLog, users: Users, clock: Clock
-) -> Position | None:
+) -> Written | None:
     """End a like, if there is one. Idempotent. A block doesn't prevent it: the like is the user's own."""
     await _refuse_gone(post, users=users)
     event = PostUnliked(
@@ -39,7 +40,7 @@ async def unlike(
         user_id=user_id,
         unliked_at=from_ms(clock.now_ms()),
     )
-    return await log.append(event)
+    return await append(log, event)
 
 
 async def _refuse_gone(post: Post, *, users: Users) -> None:

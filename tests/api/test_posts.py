@@ -9,6 +9,7 @@ import pytest
 from fanfold.core.clock import rfc3339
 from fanfold.core.events import PostCreated, PostDeleted, PostEdited
 from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.http.positions import Written
 from tests.support.app import WriteSide
 from tests.support.clock import START_MS
 
@@ -41,9 +42,12 @@ async def test_every_write_answers_the_position_of_its_event(api: WriteSide) -> 
     path = created.headers["location"]
     edited = await api("PATCH", path, json={"content": "two"})
     deleted = await api("DELETE", path)
-    positions = [answer.headers["fanfold-position"] for answer in (created, edited, deleted)]
-    assert [position.split("/")[0] for position in positions] == ["posts.v1"] * 3
-    assert [position.split("/")[2] for position in positions] == ["0", "1", "2"]
+    answered = [answer.headers["fanfold-position"] for answer in (created, edited, deleted)]
+    written = [Written.parse(text) for text in answered]
+    assert [(w.position.topic, w.position.offset) for w in written] == [
+        ("posts.v1", offset) for offset in range(3)
+    ]
+    assert [w.changes for w in written] == [event.changes() for event in await api.events()]
 
 
 async def test_a_post_can_be_read_before_the_worker_has_seen_it(api: WriteSide) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from fanfold.core.clock import rfc3339
 from fanfold.core.events import UserBlocked, UserUnfollowed
-from fanfold.core.ports.log import Position
 from fanfold.core.settings import Settings
+from fanfold.http.positions import Written
 from tests.support.app import WriteSide, a_write_side
 
 LISTS = ("muted", "blocked")
@@ -133,9 +133,12 @@ async def test_a_block_ends_the_follows_of_both_before_it_is_made(api: WriteSide
         for path in (f"/users/{user}/following", f"/users/{user}/followers"):
             assert (await api("GET", path, actor=user)).json()["items"] == []
     # All three are named, so that a read that waits for them waits for the whole block.
-    named = [Position.parse(text) for text in blocked.headers["fanfold-position"].split(", ")]
-    records = [await api.pipeline.log.read(position) for position in named]
+    named = [Written.parse(text) for text in blocked.headers["fanfold-position"].split(", ")]
+    records = [await api.pipeline.log.read(written.position) for written in named]
     assert [record.event() for record in records if record] == [first, second, third]
+    assert [written.changes for written in named] == [
+        event.changes() for event in (first, second, third)
+    ]
 
 
 @pytest.mark.parametrize(("by", "of"), [("alice", "bob"), ("bob", "alice")])

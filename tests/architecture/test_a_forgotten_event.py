@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CHECKED = ("fanfold/core", "services/fanout_service", "services/feed_service")
+CHECKED = ("fanfold/core", "fanfold/http", "services/fanout_service", "services/feed_service")
 
 A_CHANGE = '''
 
@@ -110,10 +110,9 @@ def test_a_new_event_a_new_command_and_a_new_kind_of_change_are_type_errors_unti
         ("services/fanout_service/worker.py", "_command_group"),
     }
     change = {
-        ("services/feed_service/caches/cached_reads.py", "_apply"),
+        ("fanfold/http/after_writes.py", "_shows"),
+        ("fanfold/http/positions.py", "_text"),
         ("services/feed_service/caches/changed_keys.py", "_keys"),
-        ("services/feed_service/consistency/after_writes.py", "_shows"),
         ("services/feed_service/live/live_feeds.py", "hint"),
-        ("services/feed_service/presence.py", "apply"),
     }
     assert places_in_error(tmp_path) == event | command | change

@@ -20,7 +20,7 @@ async def test_a_user_without_a_row_is_an_unregistered_user(stores: Stores) -> N
     alice, bob = fresh("alice"), fresh("bob")
     await stores.users.register(alice, "Alice 🌊", offset=0)
     found = await stores.users.get_many([alice, bob, alice])
-    assert found == {alice: User(alice, display_name="Alice 🌊"), bob: User(bob)}
+    assert found == {alice: User(alice, display_name="Alice 🌊", name_offset=0), bob: User(bob)}
     assert [await stores.users.get(user_id) for user_id in found] == list(found.values())
 
 
@@ -56,7 +56,9 @@ async def test_an_older_name_or_follower_count_never_wins(stores: Stores) -> Non
     await stores.users.write_follower_count(User(bob, follower_count=2), offset=8)
     await stores.users.write_follower_count(User(bob, follower_count=3, pull_since_ms=1), offset=7)
     [found] = (await stores.users.get_many([bob])).values()
-    assert found == User(bob, display_name="Robert", follower_count=2, count_offset=8)
+    assert found == User(
+        bob, display_name="Robert", name_offset=5, follower_count=2, count_offset=8
+    )
 
 
 async def test_leaving_is_final_and_changes_neither_name_nor_follower_count(stores: Stores) -> None:
@@ -68,7 +70,14 @@ async def test_leaving_is_final_and_changes_neither_name_nor_follower_count(stor
     await stores.users.write_follower_count(User(bob, follower_count=2), offset=8)
     await stores.users.leave(ghost, offset=0)
     assert await stores.users.get_many([bob, ghost]) == {
-        bob: User(bob, display_name="Bobby", follower_count=2, count_offset=8, left=True),
+        bob: User(
+            bob,
+            display_name="Bobby",
+            name_offset=7,
+            follower_count=2,
+            count_offset=8,
+            left=True,
+        ),
         ghost: User(ghost, left=True),
     }
 

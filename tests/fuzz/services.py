@@ -54,7 +54,7 @@ async def feed_service() -> AsyncIterator[FastAPI]:
         for author in ("bob", "carol", ACTOR):
             await api.posted(by=author)
         await api.project()
-        ready = feed.ready(api.engines, reader)
+        ready = feed.ready(api.engines)
         yield make_app(title="feeds", routers=feed.routers(reader), ready=ready)
 
 

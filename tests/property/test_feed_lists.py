@@ -40,7 +40,13 @@ class Feed:
             settings, clock=self.clock, epoch=self.epoch, server=self.server
         )
         self.reads = [
-            SharedReads(self.stores, self.cache, settings=settings, clock=self.clock, budget_s=1)
+            SharedReads(
+                stores=self.stores,
+                cache=self.cache,
+                retention_ms=settings.retention_ms,
+                clock=self.clock,
+                budget_s=1,
+            )
             for _ in range(2)
         ]
 

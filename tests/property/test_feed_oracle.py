@@ -2,8 +2,7 @@
 
 The model is a set of posts, and sets of follows, mutes, blocks, likes and users who left. The tables are written as the
 worker would write them: some authors are pushed, some pulled, some both; backfills have finished or not; pointers of
-authors who are no longer followed are left over. Changes are published before the tables show them, so the caches are
-tested too.
+authors who are no longer followed are left over. The reader keeps what it has read in memory, as the product does.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fanfold.core.events import PostCreated
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
+from feed_service.caches.cached_reads import SHARED_S
 from tests.support.examples import examples
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike
@@ -41,7 +41,7 @@ class Feeds(RuleBasedStateMachine):
         settings = Settings(feed_depth=DEPTH, relevance_window=10, retention_days=1)
         self.world = World(settings=settings, celebrities=set(CELEBRITIES), cached=self.cached)
         # So few likes are cached that older ones have to be looked up.
-        self.reader = Reader(self.world, listed_likes=1)
+        self.reader = Reader(self.world, listed_likes=1, kept_s=SHARED_S)
         self.authors: dict[UUID, str] = {}
         self.contents: dict[UUID, str] = {}
         self.following: set[tuple[str, str]] = set()
@@ -171,10 +171,6 @@ class Feeds(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
 
-    @rule(trusted=st.booleans())
-    def the_tail_falls_behind_or_catches_up(self, trusted: bool) -> None:
-        self.reader.trusted = trusted
-
     # Reads.
 
     def model(self, viewer: str) -> list[UUID]:
@@ -252,7 +248,7 @@ class Feeds(RuleBasedStateMachine):
 
 
 class FeedsThroughTheSharedCache(Feeds):
-    """The same through the shared cache, with what can happen to it. While the tail is behind, every read goes to it."""
+    """The same through the shared cache, with what can happen to it."""
 
     cached = True
 

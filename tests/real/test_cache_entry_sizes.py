@@ -79,7 +79,7 @@ KINDS = {
     ),
     "a name of 14 characters": Kind(
         lambda: cache_keys.name_key(a_user_id()),
-        lambda: packing.pack_name(("Ada Lovelace 2", False)),
+        lambda: packing.pack_name("Ada Lovelace 2"),
     ),
     "a graph of 200 followees": Kind(
         lambda: cache_keys.graph_key(a_user_id()), a_graph, entries=1024

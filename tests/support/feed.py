@@ -40,11 +40,13 @@ from fanfold.core.ports.log import Position, Record
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
+from fanfold.http.after_writes import AfterWrites
 from fanfold.http.app import make_app
 from feed_service import http as feed
 from feed_service.caches.cached_reads import CachedReads
+from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.recent_likes import LISTED
-from feed_service.consistency.after_writes import AfterWrites
+from feed_service.caches.shared_reads import SharedReads
 from feed_service.feed_reader import FeedReader
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.presence import Presence
@@ -349,11 +351,6 @@ class Records:
             raise Unavailable("away")
         return self.records.get(position)
 
-    def recent(self, position: Position) -> Event | None:
-        """As a tail that has applied all of it."""
-        record = self.records.get(position)
-        return None if record is None else record.event()
-
     def keep(self, event: Event, offset: int) -> Position:
         topic, key, value, headers = encode(event, source="test", now_ms=0)
         position = Position(topic, 0, offset)
@@ -362,42 +359,38 @@ class Records:
 
 
 class Reader:
-    """One process's read side over a world. `trusted`: whether its tail has caught up."""
+    """One process's read side over a world. `kept_s`: how long it remembers what many readers share; most tests change that."""
 
     def __init__(
-        self, world: World, *, budget_s: float = BUDGET_S, listed_likes: int = LISTED
+        self,
+        world: World,
+        *,
+        budget_s: float = BUDGET_S,
+        listed_likes: int = LISTED,
+        kept_s: float = 0,
     ) -> None:
-        self.trusted = True
         settings, clock, stores = world.settings, world.clock, world.stores
         self.log = Records()
-        self.reads = CachedReads(
-            Engines(self.log, stores, world.cache),  # type: ignore[arg-type]
-            settings=settings,
+        shared = SharedReads(
+            stores=stores,
+            cache=world.cache,
+            retention_ms=settings.retention_ms,
             clock=clock,
-            trusted=lambda: self.trusted,
             budget_s=budget_s,
             listed_likes=listed_likes,
         )
+        celebrities = Celebrities(
+            stores.timelines, shared, settings=settings, clock=clock, budget_s=budget_s
+        )
+        self.reads = CachedReads(shared, celebrities, settings=settings, clock=clock, kept_s=kept_s)
         self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]
         self.feeds = Feeds(self.reads, presence=self.presence, settings=settings, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
         self.live = LiveFeeds(
             self.feeds.newest, clock=clock, settings=Settings(live_feeds=2, live_feeds_per_user=5)
         )
-        self.after_writes = AfterWrites(
-            log=self.log,  # type: ignore[arg-type]
-            stores=stores,
-            clock=clock,
-            forget=self.reads.forget,
-            apply=self.reads.apply_awaited,
-            recent=self.log.recent,
-        )
-        world.subscribers.append(self.apply)
-
-    def apply(self, event: Event, offset: int) -> None:
-        self.reads.apply(event, offset)
-        self.presence.apply(event, offset)
-        self.live.hint(event)
+        self.after_writes = AfterWrites(self.log, stores, clock)  # type: ignore[arg-type]
+        world.subscribers.append(lambda event, _: self.live.hint(event))
 
     async def page(
         self,
@@ -446,17 +439,13 @@ async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.As
     """HTTP in front of a reader."""
     engines = Engines(None, world.stores)  # type: ignore[arg-type]
 
-    async def warm() -> None:
-        return
-
     opened = FeedReader(
         reader.feeds,
         reader.read_posts,
         reader.after_writes,
         reader.live,
-        warm,
     )
-    app = make_app(title="feeds", routers=feed.routers(opened), ready=feed.ready(engines, opened))
+    app = make_app(title="feeds", routers=feed.routers(opened), ready=feed.ready(engines))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -130,7 +130,7 @@ async def test_a_block_and_the_unfollows_before_it_may_be_projected_in_either_or
         follow = (await pipeline.stores.follows.following("alice"))["bob"]
         assert follow.active == (first == TIES)
         for user in ("alice", "bob"):
-            graph, _ = await read_viewer_graph(user, stores=pipeline.stores)
+            graph = await read_viewer_graph(user, stores=pipeline.stores)
             assert graph.visible == {user}
         await pipeline.drain(worker)
         assert await block_of(pipeline, "alice", "bob") == (True, START_MS)

@@ -8,10 +8,8 @@ from collections.abc import Collection
 import pytest
 
 from fanfold.core.errors import Unavailable
-from feed_service.caches.cache import Cache, Loaded
+from feed_service.caches.cache import Cache, Incomplete
 from tests.support.clock import ManualClock
-
-FOR_EVER = float("inf")
 
 
 class Shelf:
@@ -19,33 +17,34 @@ class Shelf:
 
     def __init__(self) -> None:
         self.values = {"a": 1, "b": 2, "c": 3}
-        self.keep_s = FOR_EVER
         self.loads: list[list[str]] = []
         self.away = False
+        self.without: set[str] = set()
         self.open = asyncio.Event()
         self.open.set()
 
-    async def load(self, keys: Collection[str]) -> dict[str, Loaded[int]]:
+    async def load(self, keys: Collection[str]) -> dict[str, int]:
         self.loads.append(sorted(keys))
         if self.away:
             raise Unavailable("the shelf is away")
         read = {key: self.values[key] for key in keys if key in self.values}
         await self.open.wait()
-        return {key: Loaded(value, self.keep_s) for key, value in read.items()}
+        if self.without:
+            found = {key: value for key, value in read.items() if key not in self.without}
+            raise Incomplete(found)
+        return read
 
 
 class Setting:
     def __init__(self, *, size: int = 10, ttl_s: float = 60) -> None:
         self.clock = ManualClock()
         self.shelf = Shelf()
-        self.trusted = True
         self.cache: Cache[str, int] = Cache(
             "test",
             self.shelf.load,
             size=size,
             ttl_s=ttl_s,
             clock=self.clock,
-            trusted=lambda: self.trusted,
         )
 
 
@@ -79,21 +78,54 @@ async def test_an_entry_is_never_older_than_its_lifetime() -> None:
     assert len(it.shelf.loads) == 2
 
 
-@pytest.mark.parametrize(("keep_s", "loads"), [(0, 2), (1, 2), (10, 1)])
-async def test_a_load_may_shorten_the_lifetime(keep_s: float, loads: int) -> None:
+async def test_the_lifetime_counts_from_the_beginning_of_the_load() -> None:
+    it = Setting(ttl_s=60)
+    it.shelf.open.clear()
+    reader = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    it.clock.advance(59)
+    it.shelf.values["a"] = 10
+    it.shelf.open.set()
+    assert await reader == {"a": 1}
+    assert await it.cache.get(["a"]) == {"a": 1}
+    it.clock.advance(1)
+    assert await it.cache.get(["a"]) == {"a": 10}
+
+
+async def test_a_request_joins_no_load_that_began_longer_ago_than_the_lifetime() -> None:
+    it = Setting(ttl_s=60)
+    it.shelf.open.clear()
+    before = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    it.shelf.values["a"] = 10
+    it.clock.advance(60)
+    after = asyncio.create_task(it.cache.get(["a"]))
+    await settle()
+    it.shelf.open.set()
+    assert (await before, await after) == ({"a": 1}, {"a": 10})
+
+
+async def test_what_is_found_while_a_load_is_incomplete_is_not_lost_and_not_kept() -> None:
     it = Setting()
-    it.shelf.keep_s = keep_s
     await it.cache.get(["a"])
-    it.clock.advance(2)
-    await it.cache.get(["a"])
-    assert len(it.shelf.loads) == loads
+    it.shelf.without = {"c"}
+    with pytest.raises(Incomplete) as incomplete:
+        await it.cache.get(["a", "b", "c"])
+    assert incomplete.value.found == {"a": 1, "b": 2}
+    it.shelf.without.clear()
+    assert await it.cache.get(["a", "b", "c"]) == {"a": 1, "b": 2, "c": 3}
+    assert it.shelf.loads == [["a"], ["b", "c"], ["b", "c"]]
 
 
 async def test_the_cache_is_bounded_and_the_oldest_goes_first() -> None:
     it = Setting(size=2)
     for key in ("a", "b", "c"):
         await it.cache.get([key])
-    assert it.cache.cached(["a", "b", "c"]) == {"b": 2, "c": 3}
+    it.shelf.loads.clear()
+    assert await it.cache.get(["b", "c"]) == {"b": 2, "c": 3}
+    assert it.shelf.loads == []
+    await it.cache.get(["a"])
+    assert it.shelf.loads == [["a"]]
 
 
 async def test_thousands_of_requests_for_a_cold_key_share_one_load() -> None:
@@ -126,31 +158,6 @@ async def test_a_failed_load_reaches_all_waiting_requests_and_is_tried_again() -
         assert isinstance(failure, Unavailable)
     it.shelf.away = False
     assert await it.cache.get(["a"]) == {"a": 1}
-    assert len(it.shelf.loads) == 2
-
-
-async def test_a_request_after_a_drop_does_not_join_an_earlier_load() -> None:
-    it = Setting()
-    it.shelf.open.clear()
-    before = asyncio.create_task(it.cache.get(["a"]))
-    await settle()
-    it.shelf.values["a"] = 10
-    it.cache.drop("a")
-    after = asyncio.create_task(it.cache.get(["a"]))
-    await settle()
-    it.shelf.open.set()
-    assert (await before, await after) == ({"a": 1}, {"a": 10})
-
-
-async def test_while_not_trusted_everything_is_loaded_and_still_shared() -> None:
-    it = Setting()
-    await it.cache.get(["a"])
-    it.trusted = False
-    it.shelf.values["a"] = 10
-    assert await it.cache.get(["a"]) == {"a": 10}
-    assert it.cache.cached(["a"]) == {}
-    it.trusted = True
-    assert await it.cache.get(["a"]) == {"a": 10}
     assert len(it.shelf.loads) == 2
 
 

@@ -11,6 +11,7 @@ import pytest
 from fanfold.core.cache_keys import feed_key, name_key, post_key, pulled_key
 from fanfold.core.ports.shared_cache import Lease
 from feed_service.caches import packing
+from feed_service.caches.cache import Incomplete
 from feed_service.caches.shared_reads import SharedReads
 from feed_service.query.items import FeedPage
 from tests.support.feed import Reader, World
@@ -27,7 +28,12 @@ async def world() -> World:
 
 def reads(world: World) -> SharedReads:
     return SharedReads(
-        world.stores, world.cache, settings=world.settings, clock=world.clock, budget_s=1
+        stores=world.stores,
+        cache=world.cache,
+        retention_ms=world.settings.retention_ms,
+        clock=world.clock,
+        budget_s=1,
+        listed_likes=5,
     )
 
 
@@ -64,7 +70,7 @@ async def test_a_cache_that_cant_be_used_is_asked_for_no_value(
     world.clock.advance(2)  # what is known of the outages is too old
     monkeypatch.delattr(type(world.cache), "look_up")
     assert set(await reads(world).posts([post_id.int])) == {post_id.int}
-    assert await reads(world).names(["bob"]) == {"bob": (None, False)}
+    assert await reads(world).names(["bob"]) == {"bob": "bob"}
 
 
 async def test_only_readers_who_read_have_a_list(world: World) -> None:
@@ -87,18 +93,25 @@ async def test_pulled_posts_older_than_the_wanted_version_are_read_from_the_tabl
 
 async def test_old_posts_are_not_taken_for_new_ones_while_the_tables_are_away(world: World) -> None:
     """A source that can't be read is missing, and reported as such."""
-    await world.follow("alice", "bob", "star", backfilled=False)
-    reader = Reader(world)
-    await reader.page("alice")
-    # The log is ahead of the tables, and the cache shows what the tables showed.
-    world.publish(world.a_post("bob"))
-    world.clock.advance(world.settings.cache_ttl_s + 1)
-    await world.cache_epoch.read()
-    world.posts.away.add("by_author")
-    assert await reader.reads.authored(["bob"]) == {}
     await fill(world, pulled_key("star"), packing.pack_pulled((1, [])))
     world.timelines.away.add("pulled")
     assert await reads(world).pulled({"star": 2}) == {}
+
+
+async def test_while_the_tables_are_away_what_is_cached_is_found(world: World) -> None:
+    for user in ("bob", "carol"):
+        await world.happen(world.a_name(user, user.capitalize()))
+    known, unknown = await world.post("bob"), await world.post("bob")
+    await reads(world).names(["bob"])
+    await reads(world).posts([known.int])
+    world.posts.away.add("get")
+    world.graph.away.add("get_many")
+    with pytest.raises(Incomplete) as incomplete:
+        await reads(world).posts([known.int, unknown.int])
+    assert set(incomplete.value.found) == {known.int}
+    with pytest.raises(Incomplete) as incomplete:
+        await reads(world).names(["bob", "carol"])
+    assert incomplete.value.found == {"bob": "Bob"}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"\xff"])
@@ -109,7 +122,7 @@ async def test_a_value_that_cant_be_read_is_read_from_the_tables(
     post_id = await world.post("bob", content="hello")
     await fill(world, name_key("bob"), value)
     await fill(world, post_key(post_id), value)
-    assert await reads(world).names(["bob"]) == {"bob": ("Bob", False)}
+    assert await reads(world).names(["bob"]) == {"bob": "Bob"}
     assert (await reads(world).posts([post_id.int]))[post_id.int].content == "hello"
 
 
@@ -176,8 +189,7 @@ async def test_an_older_part_is_added_to_the_list(world: World) -> None:
 async def test_packed_values_are_read_as_they_were(world: World) -> None:
     await world.follow("alice", "bob", "star")
     await world.happen(world.a_tie("mute", "alice", "star"))
-    graph, rows = await reads(world).viewer_graph("alice", from_tables=True)
-    assert rows is not None
+    graph = await reads(world).viewer_graph("alice")
     assert packing.unpack_graph("alice", packing.pack_graph(graph)) == graph
-    likes = await reads(world).recent_likes("alice", listed=5, from_tables=True)
+    likes = await reads(world).recent_likes("alice")
     assert packing.unpack_recent_likes("alice", packing.pack_recent_likes(likes)) == likes

@@ -15,3 +15,8 @@ def at_creation(post_id: UUID) -> int:
 def at_offset(offset: int) -> int:
     """For a cell that events change: the offset plus one, because the first offset is 0 and timestamps should be positive."""
     return offset + 1
+
+
+def offset_of(timestamp: int) -> int:
+    """The offset of a cell that `at_offset` wrote."""
+    return timestamp - 1

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Collection
 from fanfold.adapters.cassandra.multi_get import MultiGet
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
-from fanfold.adapters.cassandra.timestamps import at_offset
+from fanfold.adapters.cassandra.timestamps import at_offset, offset_of
 from fanfold.core.ports import User
 
 ALL_USERS = """
-SELECT user_id, display_name, follower_count, generation, delivery, pull_since_ms, count_offset,
+SELECT user_id, display_name, WRITETIME(display_name), follower_count, generation, delivery, pull_since_ms, count_offset,
 asleep, asleep_offset, woke_offset, has_left FROM users
 """
 GET = ALL_USERS + "WHERE user_id = ?"
@@ -88,6 +88,7 @@ def _user(row: Row) -> User:
     (
         user_id,
         display_name,
+        name_written,
         follower_count,
         generation,
         delivery,
@@ -101,6 +102,7 @@ def _user(row: Row) -> User:
     return User(
         user_id=user_id,
         display_name=display_name,
+        name_offset=None if name_written is None else offset_of(name_written),
         follower_count=follower_count or 0,
         generation=generation or 0,
         delivery=delivery or "push",

@@ -21,7 +21,7 @@ class MemoryUsers:
         return {user_id: await self.get(user_id) for user_id in user_ids}
 
     async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
-        self._users.write(user_id, offset, display_name=display_name)
+        self._users.write(user_id, offset, display_name=display_name, name_offset=offset)
 
     async def write_follower_count(self, user: User, *, offset: int) -> None:
         self._users.write(

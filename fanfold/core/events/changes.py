@@ -10,7 +10,6 @@ so their offsets say which is the later one. A change without a cell is for good
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -69,11 +68,9 @@ class LikeChanged(NamedTuple):
 
 
 class NameChanged(NamedTuple):
-    """A user is registered under a display name."""
+    """A user is registered, or has another display name."""
 
     user_id: str
-    display_name: str
-    registered_at: datetime
 
     @property
     def cell(self) -> Cell:

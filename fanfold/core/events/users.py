@@ -39,7 +39,7 @@ class UserRegistered(_UsersEvent):
     registered_at: Time
 
     def changes(self) -> tuple[NameChanged]:
-        return (NameChanged(self.user_id, self.display_name, self.registered_at),)
+        return (NameChanged(self.user_id),)
 
 
 class UserLeft(_UsersEvent):

@@ -13,13 +13,14 @@ from fanfold.core.delivery import Delivery
 class User:
     """A user's row. A user who never registered has no display name.
 
-    `generation` is the newest generation of follower buckets. `pull_since_ms` is when the author last crossed to pull (log
+    `name_offset` is the offset of the event that set the display name. `generation` is the newest generation of follower buckets. `pull_since_ms` is when the author last crossed to pull (log
     time). `count_offset` is the offset of the last follow event counted; None before the first. In the topic of activity,
     `asleep_offset` is the offset of the last sleep or awakening applied, and `woke_offset` that of the last awakening begun.
     """
 
     user_id: str
     display_name: str | None = None
+    name_offset: int | None = None
     follower_count: int = 0
     generation: int = 0
     delivery: Delivery = "push"

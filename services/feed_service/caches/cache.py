@@ -1,15 +1,16 @@
-"""A bounded cache in this process that loads what is missing, once for all callers that wait for it."""
+"""A bounded cache in this process, in front of what many readers share. It loads what is missing, once for all callers that wait for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter
 
 from fanfold.core.clock import Clock
+from fanfold.core.errors import Unavailable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,88 +20,40 @@ _LOOKUPS = Counter(
 )
 
 
-class Loaded(NamedTuple, Generic[V]):
-    """A value as loaded, and for how long it may be cached (0: not at all, because something newer is known to exist)."""
+class Incomplete(Unavailable):
+    """What isn't cached could not be read. `found` is what was cached."""
 
-    value: V
-    keep_s: float
+    def __init__(self, found: Mapping[Any, Any]) -> None:
+        super().__init__("the tables did not answer")
+        self.found = found
 
 
-Load = Callable[[Collection[K]], Awaitable[Mapping[K, Loaded[V]]]]
-"""Loads those of the keys that exist. It must decide `keep_s` after its last await, and bound its own time."""
+Load = Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
+"""Loads those of the keys that exist, and bounds its own time. Raises `Incomplete` with those that need no table."""
 
 
 class Cache(Generic[K, V]):
-    """Values by key, at most `size` of them, each for `ttl_s` at most. While `trusted` says no, every key is loaded.
+    """Values by key, at most `size` of them. None is used later than `ttl_s` after its load began, and no later call joins the load.
 
-    The oldest are evicted first: with a lifetime this short, keeping the order of use would cost more on every hit
-    than the few extra loads it saves.
+    No event makes it forget a value, so `ttl_s` is how much later than the load's source a reader may see a change. The oldest are
+    evicted first: with a lifetime this short, keeping the order of use would cost more on every hit than the few extra loads it saves.
     """
 
     def __init__(
-        self,
-        name: str,
-        load: Load[K, V],
-        *,
-        size: int,
-        ttl_s: float,
-        clock: Clock,
-        trusted: Callable[[], bool] = lambda: True,
+        self, name: str, load: Load[K, V], *, size: int, ttl_s: float, clock: Clock
     ) -> None:
         self._load = load
         self._size = size
         self._ttl_s = ttl_s
         self._clock = clock
-        self._trusted = trusted
         self._kept: dict[K, tuple[float, V]] = {}
-        self._loading: dict[K, asyncio.Task[Mapping[K, Loaded[V]]]] = {}
-        self._tasks: set[asyncio.Task[Mapping[K, Loaded[V]]]] = set()
+        self._loading: dict[K, tuple[float, asyncio.Task[Mapping[K, V]]]] = {}
+        self._tasks: set[asyncio.Task[Mapping[K, V]]] = set()
         self._hits = _LOOKUPS.labels(name, "hit")
         self._misses = _LOOKUPS.labels(name, "miss")
 
     async def get(self, keys: Collection[K]) -> dict[K, V]:
-        """The values of those keys that exist. Raises what the load raises."""
-        found, missing = self._split(keys)
-        if found:
-            self._hits.inc(len(found))
-        if missing:
-            self._misses.inc(len(missing))
-            found.update(await self._loaded(missing))
-        return found
-
-    def cached(self, keys: Collection[K]) -> dict[K, V]:
-        """The values that need no load."""
-        found = self._split(keys)[0]
-        self._hits.inc(len(found))
-        return found
-
-    async def refresh(self, key: K) -> None:
-        """Load a key again while it is still cached, so that no request waits for it. Raises what the load raises."""
-        await self._loaded((key,))
-
-    def drop(self, key: K) -> None:
-        """Forget a key. A later `get` doesn't join a load that began before."""
-        self._kept.pop(key, None)
-        self._loading.pop(key, None)
-
-    def expire(self, key: K, in_s: float) -> None:
-        """Keep a key no longer than so many seconds. A later `get` doesn't join a load that began before."""
-        self._loading.pop(key, None)
-        entry = self._kept.get(key)
-        if entry is not None:
-            until_s = self._clock.monotonic_s() + in_s
-            if until_s < entry[0]:
-                self._kept[key] = (until_s, entry[1])
-
-    async def close(self) -> None:
-        """Cancel the loads in flight."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _split(self, keys: Collection[K]) -> tuple[dict[K, V], list[K]]:
-        if not self._trusted():
-            return {}, list(keys)
+        """The values of those keys that exist. Raises what the load raises; `Incomplete` with all that was found."""
         found: dict[K, V] = {}
         missing: list[K] = []
         now_s = self._clock.monotonic_s()
@@ -110,39 +63,67 @@ class Cache(Generic[K, V]):
                 found[key] = entry[1]
             else:
                 missing.append(key)
-        return found, missing
+        if found:
+            self._hits.inc(len(found))
+        if missing:
+            self._misses.inc(len(missing))
+            try:
+                found.update(await self._loaded(missing))
+            except Incomplete as error:
+                raise Incomplete({**found, **error.found}) from error
+        return found
+
+    async def refresh(self, key: K) -> None:
+        """Load a key again while it is still kept, so that no request waits for it. Raises what the load raises."""
+        await self._loaded((key,))
+
+    async def close(self) -> None:
+        """Cancel the loads in flight."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _loaded(self, keys: Collection[K]) -> dict[K, V]:
-        unshared = [key for key in keys if key not in self._loading]
+        now_s = self._clock.monotonic_s()
+        unshared = [
+            key for key in keys if (load := self._loading.get(key)) is None or load[0] <= now_s
+        ]
+        waited_for = {self._loading[key][1] for key in keys if key not in unshared}
         if unshared:
             # A task of its own, because the first caller may be cancelled while others still wait.
-            task = asyncio.create_task(self._load_and_keep(unshared))
+            until_s = now_s + self._ttl_s
+            task = asyncio.create_task(self._load_and_keep(unshared, until_s))
             self._tasks.add(task)
-            self._loading.update(dict.fromkeys(unshared, task))
+            self._loading.update(dict.fromkeys(unshared, (until_s, task)))
             task.add_done_callback(partial(self._finished, unshared))
-        waited_for = {self._loading[key] for key in keys}
-        loaded: dict[K, Loaded[V]] = {}
+            waited_for.add(task)
+        loaded: dict[K, V] = {}
+        incomplete: Incomplete | None = None
         for task in waited_for:
-            loaded.update(await asyncio.shield(task))
-        return {key: loaded[key].value for key in keys if key in loaded}
+            try:
+                loaded.update(await asyncio.shield(task))
+            except Incomplete as error:
+                loaded.update(error.found)
+                incomplete = error
+        found = {key: loaded[key] for key in keys if key in loaded}
+        if incomplete is not None:
+            raise Incomplete(found) from incomplete
+        return found
 
-    async def _load_and_keep(self, keys: Collection[K]) -> Mapping[K, Loaded[V]]:
+    async def _load_and_keep(self, keys: Collection[K], until_s: float) -> Mapping[K, V]:
         loaded = await self._load(keys)
-        for key, (value, keep_s) in loaded.items():
-            if keep_s > 0:
-                self._keep(key, value, min(keep_s, self._ttl_s))
+        for key, value in loaded.items():
+            # At the end, because it expires last.
+            self._kept.pop(key, None)
+            self._kept[key] = (until_s, value)
+            if len(self._kept) > self._size:
+                del self._kept[next(iter(self._kept))]
         return loaded
 
-    def _keep(self, key: K, value: V, keep_s: float) -> None:
-        self._kept.pop(key, None)
-        self._kept[key] = (self._clock.monotonic_s() + keep_s, value)
-        if len(self._kept) > self._size:
-            del self._kept[next(iter(self._kept))]
-
-    def _finished(self, keys: Collection[K], task: asyncio.Task[Mapping[K, Loaded[V]]]) -> None:
+    def _finished(self, keys: Collection[K], task: asyncio.Task[Mapping[K, V]]) -> None:
         self._tasks.discard(task)
         for key in keys:
-            if self._loading.get(key) is task:
+            if (load := self._loading.get(key)) is not None and load[1] is task:
                 del self._loading[key]
         if not task.cancelled():
             task.exception()  # retrieved, even if every caller that waited was cancelled

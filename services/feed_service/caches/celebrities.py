@@ -11,14 +11,14 @@ from fanfold.core.errors import Transient
 from fanfold.core.ports import Pulled, Timelines
 from fanfold.core.settings import Settings
 from feed_service.budget import within
-from feed_service.caches.cache import Cache, Loaded
+from feed_service.caches.cache import Cache
 from feed_service.caches.shared_reads import HEAD_POSTS, SharedReads
 from feed_service.candidates import Candidate, Page
 
 _LOG = logging.getLogger(__name__)
 
+_HEAD_S = 60.0
 _MAX_AGE_S = 1.0  # of the list of pulled authors; the overlap of push and pull covers it
-_AS_LONG_AS_POSSIBLE = float("inf")
 
 
 class Celebrities:
@@ -46,7 +46,7 @@ class Celebrities:
             "celebrity_heads",
             self._load_newest,
             size=settings.cached_heads,
-            ttl_s=settings.cache_ttl_s,
+            ttl_s=_HEAD_S,
             clock=clock,
         )
 
@@ -90,19 +90,16 @@ class Celebrities:
         await self._pulled_authors.close()
         await self._newest.close()
 
-    async def _load_pulled_authors(
-        self, _: Collection[None]
-    ) -> dict[None, Loaded[Mapping[str, Pulled]]]:
-        pulled = await within(self._budget_s, self._timelines.pulled_authors())
-        return {None: Loaded(pulled, _AS_LONG_AS_POSSIBLE)}
+    async def _load_pulled_authors(self, _: Collection[None]) -> dict[None, Mapping[str, Pulled]]:
+        return {None: await within(self._budget_s, self._timelines.pulled_authors())}
 
     async def _load_newest(
         self, versions: Collection[tuple[str, int]]
-    ) -> dict[tuple[str, int], Loaded[Page]]:
+    ) -> dict[tuple[str, int], Page]:
         wanted = dict(versions)
         pages = await self._shared.pulled(wanted)
         return {
-            (author_id, wanted[author_id]): Loaded(_page(author_id, post_ids), _AS_LONG_AS_POSSIBLE)
+            (author_id, wanted[author_id]): _page(author_id, post_ids)
             for author_id, post_ids in pages.items()
         }
 

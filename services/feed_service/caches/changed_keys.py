@@ -1,7 +1,8 @@
-"""The keys of the shared cache whose values an event changes."""
+"""The keys of the shared cache whose values a change changes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from fanfold.core.cache_keys import (
@@ -16,7 +17,6 @@ from fanfold.core.events import (
     AwakeningBegun,
     Change,
     DeliveryChanged,
-    Event,
     LikeChanged,
     NameChanged,
     PostAdded,
@@ -26,9 +26,9 @@ from fanfold.core.events import (
 )
 
 
-def changed_keys(event: Event) -> list[str]:
-    """Every key whose value shows this event, but for readers' lists: a delivery is waited for by no request."""
-    return [key for change in event.changes() for key in _keys(change)]
+def changed_keys(changes: Iterable[Change]) -> frozenset[str]:
+    """Every key whose value shows one of these, but for readers' lists: a delivery is waited for by no request."""
+    return frozenset(key for change in changes for key in _keys(change))
 
 
 def _keys(change: Change) -> tuple[str, ...]:

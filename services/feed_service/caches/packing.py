@@ -10,7 +10,7 @@ import sys
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import orjson
@@ -52,14 +52,14 @@ def unpack_post(post_id: UUID, content: bytes, like_count: bytes) -> Post:
     return Post(post_id, author_id, text, edited_at_ms, deleted, offset, likes, like_offset)
 
 
-def pack_name(name: tuple[str | None, bool]) -> bytes:
-    """A display name, and whether the user has left."""
-    return orjson.dumps(name)
+def pack_name(name: str | None) -> bytes:
+    """The name to show; null for a user who has left."""
+    return orjson.dumps((name,))
 
 
-def unpack_name(_: str, packed: bytes) -> tuple[str | None, bool]:
-    name, left = orjson.loads(packed)
-    return _one_of(name, str, type(None)), _one_of(left, bool)
+def unpack_name(_: str, packed: bytes) -> str | None:
+    (name,) = orjson.loads(packed)
+    return cast("str | None", _one_of(name, str, type(None)))
 
 
 def pack_graph(graph: ViewerGraph) -> bytes:
@@ -70,19 +70,21 @@ def pack_graph(graph: ViewerGraph) -> bytes:
             graph.unmaterialised,
             graph.asleep,
             graph.asleep_offset,
+            graph.woke_offset,
             graph.left,
         )
     )
 
 
 def unpack_graph(_: str, packed: bytes) -> ViewerGraph:
-    visible, unmaterialised, asleep, asleep_offset, left = orjson.loads(packed)
+    visible, unmaterialised, asleep, asleep_offset, woke_offset, left = orjson.loads(packed)
     return ViewerGraph(
         # Interned, because the same popular authors are in thousands of sets.
         visible=frozenset(map(sys.intern, _one_of(visible, list))),
         unmaterialised=tuple(map(sys.intern, _one_of(unmaterialised, list))),
         asleep=_one_of(asleep, bool),
         asleep_offset=_one_of(asleep_offset, *_INTEGER_OR_NONE),
+        woke_offset=_one_of(woke_offset, *_INTEGER_OR_NONE),
         left=_one_of(left, bool),
     )
 

@@ -12,7 +12,6 @@ from typing import Final, Self
 from uuid import UUID
 
 from fanfold.core.ports import Post, RecentLike
-from feed_service.caches.pending import CellState
 
 LISTED: Final = 500
 """Newest likes kept of a viewer. A feed's newest posts are rarely older than that many likes."""
@@ -79,29 +78,3 @@ class RecentLikes:
             if post.post_id not in liked and not self.covers(post.created_at_ms)
         ]
         return liked, unsure
-
-
-def shows_likes(
-    recent: RecentLikes, changes: Mapping[UUID, CellState], offsets: Mapping[UUID, int]
-) -> bool:
-    """Whether the list shows every change known of the viewer's likes. `offsets`: of likes that had to be looked up.
-
-    A post must be in the list exactly if it is liked, unless the end of the list hides it.
-    """
-    return all(
-        (post_id in recent) == change.active
-        or (post_id in offsets and offsets[post_id] >= change.offset)
-        for post_id, change in changes.items()
-    )
-
-
-def hidden_likes(recent: RecentLikes, changes: Mapping[UUID, CellState]) -> list[UUID]:
-    """Posts that are liked according to the log, and not in a full list.
-
-    They may have been liked a second time, which doesn't renew a like's time.
-    """
-    if recent.complete_since_ms is None:
-        return []
-    return [
-        post_id for post_id, change in changes.items() if change.active and post_id not in recent
-    ]

@@ -4,66 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
-from fanfold.core.events import ViewerCell
-from fanfold.core.ports import Follow, Stores, Tie, User
-from feed_service.caches.pending import CellState
+from fanfold.core.ports import Stores
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerGraph:
     """The authors whose posts a viewer sees, and which of them are not in the timeline (yet).
 
-    `asleep`: nothing is delivered to this viewer, so that no author is in the timeline; `asleep_offset` is the offset
-    of the event that says so. `left`: the viewer has no feed any more.
+    `asleep`: nothing is delivered to this viewer, so that no author is in the timeline; `asleep_offset` is the offset of the event that
+    says so, and `woke_offset` that of an awakening that has begun since. `left`: the viewer has no feed any more.
     """
 
     visible: frozenset[str]
     unmaterialised: tuple[str, ...] = ()
     asleep: bool = False
     asleep_offset: int | None = None
+    woke_offset: int | None = None
     left: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRows:
-    """The rows that a viewer graph was made of. See `ViewerGraphRows`.
+async def read_viewer_graph(user_id: str, *, stores: Stores) -> ViewerGraph:
+    """A viewer's graph from the tables.
 
-    Blocks are read only with `candidates`, the users followed and not muted: anyone can block the viewer, and a block with any
-    other user hides nothing that would be shown. A follow that comes later, or the end of a mute, makes a new graph.
+    Blocks are read only with the users followed and not muted: anyone can block the viewer, and a block with any other user hides
+    nothing that would be shown.
     """
-
-    user: User
-    follows: Mapping[str, Follow]
-    mutes: Mapping[str, Tie]
-    blocks: Mapping[tuple[str, bool], Tie]
-    candidates: Mapping[str, Follow]
-
-    def state_of(self, cell: ViewerCell) -> CellState | None:
-        row: Follow | Tie | None
-        match cell.kind:
-            case "follow":
-                row = self.follows.get(cell.other_id)
-            case "mute":
-                row = self.mutes.get(cell.other_id)
-            case "block" | "blocked_by":
-                row = self.blocks.get((cell.other_id, cell.kind == "block"))
-            case "asleep":
-                offset = self.user.asleep_offset
-                return None if offset is None else CellState(self.user.asleep, offset)
-            case _:
-                assert_never(cell.kind)
-        return None if row is None else CellState(row.active, row.offset)
-
-    def decides(self, cell: ViewerCell) -> bool:
-        return cell.kind not in ("block", "blocked_by") or cell.other_id in self.candidates
-
-
-async def read_viewer_graph(user_id: str, *, stores: Stores) -> tuple[ViewerGraph, ReadRows]:
-    """A viewer's graph from the tables, and the rows that it was made of."""
     follows, mutes, user = await asyncio.gather(
         stores.follows.following(user_id),
         stores.ties.mutes(user_id),
@@ -84,12 +51,11 @@ async def read_viewer_graph(user_id: str, *, stores: Stores) -> tuple[ViewerGrap
         for follow in followed
         if user.asleep or not follow.materialised
     ]
-    graph = ViewerGraph(
+    return ViewerGraph(
         visible=frozenset([user_id, *(sys.intern(follow.followee_id) for follow in followed)]),
         unmaterialised=tuple(missing),
         asleep=user.asleep,
         asleep_offset=user.asleep_offset if user.asleep else None,
+        woke_offset=user.woke_offset if user.asleep else None,
         left=user.left,
     )
-    by_cell = {(tie.other_id, tie.mine): tie for tie in blocks}
-    return graph, ReadRows(user, follows, mutes, by_cell, candidates)

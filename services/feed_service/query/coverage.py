@@ -7,11 +7,13 @@ request had to see is not in the tables yet.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sized
+from collections.abc import Awaitable, Mapping, Sized
 from typing import Literal, TypeVar
 
 from fanfold.core.errors import Transient, Unavailable
+from feed_service.caches.cache import Incomplete
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 SourceName = Literal["timeline", "celebrities", "graph", "posts", "likes", "rebuilding", "behind"]
@@ -35,6 +37,18 @@ class Coverage:
             return None
         self.answered.add(source)
         return result
+
+    async def ask_many(
+        self, source: SourceName, answer: Awaitable[Mapping[K, T]]
+    ) -> tuple[Mapping[K, T], bool]:
+        """What was found, and whether that is all; otherwise the source is unavailable, which is noted."""
+        try:
+            found = await answer
+        except Incomplete as error:
+            self.missing.add(source)
+            return error.found, False
+        self.answered.add(source)
+        return found, True
 
     def require_any(self, found: Sized) -> None:
         """Raise `Unavailable` when nothing was found because no source of posts answered."""

@@ -68,12 +68,9 @@ class FeedQuery:
     ) -> Self:
         """A query whose viewer graph is read. Answers 404 to a viewer who has left."""
         query = cls(viewer=viewer, reads=reads, since_ms=since_ms, pull_too=pull_too)
-        query.graph = reads.cached_viewer_graph(viewer)
-        if query.graph is None:
-            query.graph = await query.coverage.ask("graph", reads.viewer_graph(viewer))
+        query.graph = await query.coverage.ask("graph", reads.viewer_graph(viewer))
         if query.graph is not None and query.graph.left:
             raise UserNotFound("You have left, for good: there is no feed under this id any more.")
-        query.recent_likes = reads.cached_recent_likes(viewer)
         return query
 
     @property
@@ -103,16 +100,12 @@ class FeedQuery:
         """
         # The timeline is read after the graph. A timeline that was read first would miss a backfill that ended between
         # the two reads, and the graph would say that it is complete.
-        own = self._cached_own_posts(before)
-        if own is None or (likes and self.recent_likes is None):
-            _, own, timeline = await asyncio.gather(
-                self._load_likes(wanted=likes),
-                self._authored((self.viewer,), before),
-                self._timeline(before, wanted),
-            )
-        else:
-            timeline = await self._timeline(before, wanted)
-        sources = [timeline, *(own or ())]
+        timeline, own, _ = await asyncio.gather(
+            self._timeline(before, wanted),
+            self._authored((self.viewer,), before),
+            self._load_likes(wanted=likes),
+        )
+        sources = [timeline, *own]
         if self.graph is not None:
             sources += await self._not_in_timeline(self.graph, before)
             sources += await self._celebrities(self.graph, before)
@@ -136,13 +129,6 @@ class FeedQuery:
         if first.candidates:
             before = first.candidates[-1].post_id
         return Source(first.candidates, fetch if first.more else None, before)
-
-    def _cached_own_posts(self, before: UUID | None) -> list[Source] | None:
-        page = self.reads.cached_authored(self.viewer)
-        if page is None:
-            return None
-        self.coverage.answered.add("posts")
-        return [self._authored_source(self.viewer, page, before, "posts")]
 
     async def _not_in_timeline(self, graph: ViewerGraph, before: UUID | None) -> list[Source]:
         pull_too = (self.pull_too & graph.visible).difference(graph.unmaterialised, (self.viewer,))
@@ -225,12 +211,10 @@ class FeedQuery:
         posts are unavailable, only cached ones, and `posts` is noted as missing. While users are, authors without a
         cached name are shown under their ids, and `graph` is noted.
         """
-        names: Mapping[str, str | None] = self.reads.cached_names(author_ids)
-        if len(names) < len(author_ids):
+        if author_ids:
             posts, names = await asyncio.gather(self.posts(sources), self.names(author_ids))
         else:
             posts = await self.posts(sources)
-        if not author_ids:
             names = await self.names({post.author_id for post in posts.values()})
         return [
             HydratedPost(post, source, name)
@@ -239,20 +223,17 @@ class FeedQuery:
             if (name := names.get(post.author_id)) is not None
         ]
 
-    # The inner coroutine is made where it is awaited: a request that is cancelled before its tasks begin leaves none behind.
-
     async def posts(self, numbers: Collection[int]) -> Mapping[int, Post]:
         """Posts by the integers in their ids, deleted ones too; only cached ones while posts are unavailable."""
-        posts = await self.coverage.ask("posts", self.reads.posts(numbers))
-        if posts is None:
+        posts, complete = await self.coverage.ask_many("posts", self.reads.posts(numbers))
+        if not complete:
             self.coverage.without_content = True
-            return self.reads.cached_posts(numbers)
         return posts
 
     async def names(self, author_ids: Collection[str]) -> Mapping[str, str | None]:
-        """Authors' names, None for those who have left; ids while users are unavailable."""
-        names = await self.coverage.ask("graph", self.reads.names(author_ids))
-        return self.reads.assumed_names(author_ids) if names is None else names
+        """Authors' names, None for those who have left; while users are unavailable, the ids of those that aren't cached."""
+        names, complete = await self.coverage.ask_many("graph", self.reads.names(author_ids))
+        return names if complete else {**{author: author for author in author_ids}, **names}
 
     async def _load_likes(self, *, wanted: bool = True) -> None:
         if wanted and self.recent_likes is None:

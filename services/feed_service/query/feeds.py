@@ -11,8 +11,9 @@ from prometheus_client import Counter
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms
 from fanfold.core.settings import Settings
+from fanfold.http.after_writes import NOTHING_AWAITED, Awaited
 from feed_service.caches.cached_reads import CachedReads
-from feed_service.consistency.after_writes import NOTHING_AWAITED, Awaited
+from feed_service.caches.changed_keys import changed_keys
 from feed_service.presence import Presence
 from feed_service.query.by_relevance import explanation, first_page, next_page
 from feed_service.query.by_time import page_by_time
@@ -65,14 +66,14 @@ class Feeds:
         page: tuple[list[HydratedPost], TimeCursor | RankingCursor | None]
         if ranking == "chronological":
             start = TimeCursor.decode(cursor, scope=scope) if cursor else None
-            query = await self._open(viewer, awaited.authors)
+            query = await self._open(viewer, awaited=awaited)
             page = await page_by_time(query, start, limit=limit, depth=self._depth)
         elif cursor:
             rest = RankingCursor.decode(cursor, scope=scope)
-            query = await self._open(viewer, awaited.authors)
+            query = await self._open(viewer, awaited=awaited)
             page = await next_page(query, rest, limit=limit)
         else:
-            query = await self._open(viewer, awaited.authors)
+            query = await self._open(viewer, awaited=awaited)
             page = await first_page(
                 query,
                 self._relevance,
@@ -124,13 +125,26 @@ class Feeds:
         return NewPosts(min(len(newer), MOST_COUNTED), more, complete=not missing), missing
 
     async def _open(
-        self, viewer: str, pull_too: frozenset[str] = frozenset(), *, since_ms: int = 0
+        self,
+        viewer: str,
+        pull_too: frozenset[str] = frozenset(),
+        *,
+        awaited: Awaited = NOTHING_AWAITED,
+        since_ms: int = 0,
     ) -> FeedQuery:
         """A query of the viewer's feed. Records the read, and wakes a sleeping viewer."""
         retained_since_ms = self._clock.now_ms() - self._retention_ms
+        reads = self._reads.past(changed_keys(awaited.changes)) if awaited.changes else self._reads
         query = await FeedQuery.open(
-            viewer, self._reads, since_ms=max(retained_since_ms, since_ms), pull_too=pull_too
+            viewer,
+            reads,
+            since_ms=max(retained_since_ms, since_ms),
+            pull_too=pull_too | awaited.authors,
         )
         if query.graph is not None:
-            self._presence.seen(viewer, asleep_offset=query.graph.asleep_offset)
+            self._presence.seen(
+                viewer,
+                asleep_offset=query.graph.asleep_offset,
+                woke_offset=query.graph.woke_offset,
+            )
         return query

@@ -63,9 +63,6 @@ class ReadPosts:
         self, author_id: str, viewer: str, start: TimeCursor | None, wanted: int
     ) -> tuple[list[Post], RecentLikes]:
         before = start.last if start else None
-        recent_likes = self._reads.cached_recent_likes(viewer)
-        if recent_likes is not None:
-            return await self._live(author_id, before, wanted), recent_likes
         return await asyncio.gather(
             self._live(author_id, before, wanted), self._reads.recent_likes(viewer)
         )

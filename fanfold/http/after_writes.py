@@ -1,14 +1,14 @@
-"""Reading one's own writes: waiting, briefly, until the tables show the events at given positions of the log.
+"""Reading one's own writes: waiting, briefly, until the tables show the events that a request names.
 
-A position names an event. The event says which row to look at, and the row says whether the event is applied: no request
-waits for other users' writes, nor for a fan-out. A post is seen as soon as it is stored, because the read then pulls its
-author instead of waiting for the timeline.
+A write answers with what its event changed (`fanfold.http.positions`). That says which row to look at, and the row says whether the
+event is applied: no request waits for other users' writes, nor for a fan-out. A post is seen as soon as it is stored, because the read
+then pulls its author instead of waiting for the timeline.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 from uuid import UUID
@@ -16,11 +16,9 @@ from uuid import UUID
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient, Undecodable
 from fanfold.core.events import (
-    PROJECTED_TOPICS,
     AwakeningBegun,
     Change,
     DeliveryChanged,
-    Event,
     LikeChanged,
     NameChanged,
     PostAdded,
@@ -31,21 +29,15 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Stores
-from fanfold.core.ports.log import EventLog, Position
+from fanfold.core.ports.log import EventLog
 from fanfold.core.retry import Backoff, retry
+from fanfold.http.positions import Written
 
 WITHIN_S = 1.0
-"""Longest wait for all positions of a request together."""
+"""Longest wait for all writes of a request together."""
 
 _PAUSES = Backoff(first_s=0.01, longest_s=0.1)
-_TAIL_WITHIN_S = (
-    0.05  # until then only the tail is asked, because the log reads one record at a time
-)
 _ASKED_AGAIN = (Transient, TimeoutError)
-
-Apply = Callable[[Event, int], None]
-Forget = Callable[[Event], Awaitable[None]]
-Recent = Callable[[Position], Event | None]
 
 
 class _NotShown(Transient):
@@ -53,63 +45,60 @@ class _NotShown(Transient):
 
 
 class Awaited(NamedTuple):
-    """What became of the positions of a request: the authors to pull for this read, and whether an event is missing."""
+    """What became of the writes of a request: the changes that the tables show, and whether one is missing.
 
-    authors: frozenset[str]
+    What is cached may be older than these changes.
+    """
+
+    changes: tuple[Change, ...]
     behind: bool
 
+    @property
+    def authors(self) -> frozenset[str]:
+        """The authors of new posts: pull them for this read."""
+        return frozenset(
+            change.author_id for change in self.changes if isinstance(change, PostAdded)
+        )
 
-NOTHING_AWAITED = Awaited(frozenset(), behind=False)
+
+NOTHING_AWAITED = Awaited((), behind=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class AfterWrites:
-    """Waits until the tables show events.
-
-    `forget` makes the shared cache forget what an event changed; `apply` applies the event to this process's caches, as the tail of
-    the log would; `recent` are events that the tail has applied.
-    """
+    """Waits until the tables show events. The log is asked only for a position without changes."""
 
     log: EventLog
     stores: Stores
     clock: Clock
-    forget: Forget
-    apply: Apply
-    recent: Recent
 
-    async def __call__(self, viewer: str, positions: Sequence[Position]) -> Awaited:
+    async def __call__(self, viewer: str, writes: Sequence[Written]) -> Awaited:
         """Return when the tables show those of the events that concern this viewer, or after a second."""
-        if not positions:
+        if not writes:
             return NOTHING_AWAITED
         deadline_s = self.clock.monotonic_s() + WITHIN_S
         seen = await asyncio.gather(
-            *(self._seen(viewer, position, deadline_s) for position in positions)
+            *(self._seen(viewer, written, deadline_s) for written in writes)
         )
-        authors = frozenset(
-            change.author_id
-            for event in seen
-            if event is not None
-            for change in event.changes()
-            if isinstance(change, PostAdded)
-        )
-        return Awaited(authors, behind=None in seen)
+        changes = tuple(change for of_one in seen for change in of_one or ())
+        return Awaited(changes, behind=None in seen)
 
-    async def _seen(self, viewer: str, position: Position, deadline_s: float) -> Event | None:
-        """The event once the tables show it; None when they don't in time, or the log has no such event."""
-        if position.topic not in PROJECTED_TOPICS:
-            return None
-        event: Event | None = None
+    async def _seen(
+        self, viewer: str, written: Written, deadline_s: float
+    ) -> tuple[Change, ...] | None:
+        """The changes of an event once the tables show them; None when they don't in time, or the log has no such event."""
+        changes = written.changes
 
-        async def look() -> Event:
-            nonlocal event
+        async def look() -> tuple[Change, ...]:
+            nonlocal changes
             async with asyncio.timeout(max(0.0, deadline_s - self.clock.monotonic_s())):
-                event = event or await self._event(position, deadline_s)
-                if event is None or not await self._shown(viewer, event, position.offset):
-                    raise _NotShown
-                await self.forget(event)
-                # From here on nothing older is cached: a load that began before is known to be old.
-                self.apply(event, position.offset)
-                return event
+                if changes is None:
+                    changes = await self._changes(written)
+                offset = written.position.offset
+                shown = [await self._shows(viewer, change, offset) for change in changes]
+            if not all(shown):
+                raise _NotShown
+            return changes
 
         try:
             # An engine that is away for a moment is asked again, like one that is late.
@@ -119,18 +108,14 @@ class AfterWrites:
         except (*_ASKED_AGAIN, Undecodable):
             return None
 
-    async def _event(self, position: Position, deadline_s: float) -> Event | None:
-        event = self.recent(position)
-        if event is not None or self.clock.monotonic_s() < deadline_s - WITHIN_S + _TAIL_WITHIN_S:
-            return event
-        record = await self.log.read(position)
-        return None if record is None else record.event()
-
-    async def _shown(self, viewer: str, event: Event, offset: int) -> bool:
-        """Whether the tables hold what this event changes, as far as it concerns the viewer."""
-        return all([await self._shows(viewer, change, offset) for change in event.changes()])
+    async def _changes(self, written: Written) -> tuple[Change, ...]:
+        record = await self.log.read(written.position)
+        if record is None:
+            raise _NotShown
+        return record.event().changes()
 
     async def _shows(self, viewer: str, change: Change, offset: int) -> bool:
+        """Whether the tables hold this change, as far as it concerns the viewer."""
         shown: int | None = None
         match change:
             case PostAdded(author_id, post_id):
@@ -139,21 +124,30 @@ class AfterWrites:
                 post = (await self.stores.posts.get([post_id])).get(post_id)
                 shown = post.offset if post else None
             case LikeChanged(user_id, post_id):
-                # The like is written last, so the count and the liker's list hold it too.
-                likes = await self.stores.likes.of_post(post_id, [user_id])
-                shown = max((like.offset for like in likes.values()), default=None)
+                shown = await self._like_offset(post_id, user_id if user_id == viewer else None)
+            case NameChanged(user_id):
+                shown = (await self.stores.users.get(user_id)).name_offset
             case UserGone(user_id):
                 return (await self.stores.users.get(user_id)).left
             case ViewerGraphChanged(viewer_id, cell, active) if viewer_id == viewer:
                 shown = await self._cell_offset(viewer, cell, active=active)
-            case ViewerGraphChanged() | NameChanged() | DeliveryChanged():
+            case ViewerGraphChanged() | DeliveryChanged():
                 return True  # not part of what this viewer reads
             case AwakeningBegun():
                 # The user stays asleep until the timeline is filled again: meanwhile the feed is whole by pull.
                 return True
             case _:
                 assert_never(change)
-        return _reached(shown, offset)
+        return shown is not None and shown >= offset
+
+    async def _like_offset(self, post_id: UUID, liker: str | None) -> int | None:
+        """The offset of a like; without its user, of the last like that the post counts: whose it is is private."""
+        if liker is not None:
+            # The like is written last, so the count and the liker's list hold it too.
+            like = (await self.stores.likes.of_post(post_id, [liker])).get(liker)
+            return like.offset if like else None
+        post = (await self.stores.posts.get([post_id])).get(post_id)
+        return post.like_offset if post else None
 
     async def _listed(self, author_id: str, post_id: UUID) -> bool:
         newest = await self.stores.posts.by_author(
@@ -192,7 +186,3 @@ class AfterWrites:
         if follow is not None:
             return follow.offset
         return followee.count_offset
-
-
-def _reached(shown: int | None, offset: int) -> bool:
-    return shown is not None and shown >= offset
