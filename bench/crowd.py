@@ -57,7 +57,7 @@ async def seed_author(
         delivery=delivery,
         pull_since_ms=1 if delivery == "pull" else None,
     )
-    await stores.users.register(author_id, f"Author {author_id}", offset=0)
+    await stores.users.register(author_id, f"Author {author_id}", registered_at_ms=0, offset=0)
     await stores.users.write_follower_count(standing, offset=0)
     rows = iter(edges(followers, settings, since_ms=1))
     while chunk := list(islice(rows, _EDGES_AT_ONCE)):

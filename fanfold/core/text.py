@@ -1,4 +1,4 @@
-"""The rules for the text of a post and for a display name. Text is kept exactly as it was sent, or refused.
+"""The rules for the text of a post, for a display name and for a bio. Text is kept exactly as it was sent, or refused.
 
 Lengths are in grapheme clusters, as people count characters.
 """
@@ -10,6 +10,8 @@ import regex
 POST_MAX_BYTES = 16 * 1024
 NAME_MAX_CHARS = 100
 NAME_MAX_BYTES = 4 * 1024
+BIO_MAX_CHARS = 300
+BIO_MAX_BYTES = 2 * 1024
 
 # U+2028 and U+2029 break a line without being control characters.
 _CONTROL = regex.compile(r"[^\P{Cc}\t\n\r]")
@@ -42,6 +44,17 @@ def display_name_error(name: str) -> str | None:
         return error
     if _LINE_BREAKING.search(name):
         return "Write it on one line, without control characters."
+    return None
+
+
+def bio_error(bio: str) -> str | None:
+    """What to change in a bio; None for up to 300 characters, none of them too: an empty text is no bio."""
+    if not bio:
+        return None
+    if error := _error(bio, max_chars=BIO_MAX_CHARS, max_bytes=BIO_MAX_BYTES):
+        return error
+    if _CONTROL.search(bio):
+        return "Remove control characters other than tab and line breaks."
     return None
 
 

@@ -37,7 +37,9 @@ from fanfold.http.openapi import POSITION_HEADER
 from fanfold.http.params import POST_ID
 from fanfold.http.problems import Invalid
 
-MOST_AWAITED: Final = 20
+MOST_AWAITED: Final = 100
+"""As many as one write answers: following a hundred users."""
+
 AFTER_HEADER: Final = "Fanfold-After"
 
 _MOST_CHANGES = 2  # of one event: a block is one for each of two viewers

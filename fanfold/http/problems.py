@@ -246,6 +246,7 @@ _BY_TYPE = {
     "extra_forbidden": "Remove it: no such field is known here.",
     "model_attributes_type": "Send a JSON object.",
     "dict_type": "Send a JSON object.",
+    "list_type": "Send a list.",
     "string_unicode": "Send text without lone surrogates.",
     "string_type": "Send text, in quotes.",
     "string_too_short": "Write something: it is empty.",
@@ -265,16 +266,23 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     return Invalid("Change what `errors` lists.", errors=errors)
 
 
-def _choices(found: Mapping[str, Any]) -> str | None:
-    """For a parameter of which only some words are known."""
-    return f"Send {found['ctx']['expected']}." if found["type"] == "literal_error" else None
+def _bounds(found: Mapping[str, Any]) -> str | None:
+    """For a parameter of which only some words are known, and for a list of bounded length."""
+    match found["type"]:
+        case "literal_error":
+            return f"Send {found['ctx']['expected']}."
+        case "too_long":
+            return f"Send at most {found['ctx']['max_length']}."
+        case "too_short":
+            return f"Send at least {found['ctx']['min_length']}."
+    return None
 
 
 def _what_to_change(found: Mapping[str, Any]) -> WhatToChange:
     where, *path = found["loc"]
     kind = found["type"]
     detail = (
-        _choices(found)
+        _bounds(found)
         or _BY_PATTERN.get(str(found.get("ctx", {}).get("pattern")))
         or _BY_TYPE.get(kind)
         or str(found["msg"]).removeprefix("Value error, ")

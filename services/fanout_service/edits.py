@@ -8,6 +8,7 @@ from fanfold.core.errors import Rejected
 from fanfold.core.events import PostDeleted, PostEdited, to_ms
 from fanfold.core.ports import Post, Posts
 from fanfold.core.ports.log import Record
+from fanout_service.post_counts import PostCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,7 @@ class Edits:
     """The projections of `PostEdited` and `PostDeleted`."""
 
     posts: Posts
+    post_counts: PostCounts
 
     async def edit(self, event: PostEdited, record: Record) -> None:
         """Write the new text. An edit to the same text leaves no trace."""
@@ -37,6 +39,7 @@ class Edits:
     async def delete(self, event: PostDeleted, record: Record) -> None:
         """Mark the post as deleted, whatever was applied after it: a deletion is final."""
         post = await self._own_post(event)
+        await self.post_counts.remove(post.post_id, post.author_id, offset=record.offset)
         await self.posts.delete(post.post_id, offset=record.offset)
 
     async def _own_post(self, event: PostEdited | PostDeleted) -> Post:

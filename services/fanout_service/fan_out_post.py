@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, slices_total
@@ -20,6 +20,7 @@ from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Plan, Pointer, Stores, User
 from fanfold.core.ports.log import EventLog, Record
 from fanout_service.metrics import PLANNED_AFTER_SECONDS, POSTS_PLANNED
+from fanout_service.post_counts import PostCounts
 from fanout_service.push_or_pull import Strategy, strategy
 from fanout_service.slices import Slices
 
@@ -35,6 +36,7 @@ class FanOutPost:
     log: EventLog
     clock: Clock
     slices: Slices
+    post_counts: PostCounts
     overlap_ms: int
     retention_ms: int
 
@@ -49,24 +51,45 @@ class FanOutPost:
         done: Collection[FollowerBucket] = ()
         if plan is None:
             plan = await self._plan(pointer, author, record)
-        elif plan.generation is not None:
-            # Slices are delivered only after their plan is written: a new plan has no slice that is done.
-            done = await self.stores.jobs.slices_done(event.post_id)
+        else:
+            await self._count_again(pointer, author, plan, offset=record.offset)
+            if plan.generation is not None:
+                # Slices are delivered only after their plan is written: a new plan has no slice that is done.
+                done = await self.stores.jobs.slices_done(event.post_id)
         if plan.generation is not None:
             await self._deliver(pointer, plan.generation, done, offset=record.offset)
 
     async def _plan(self, pointer: Pointer, author: User, record: Record) -> Plan:
         chosen = strategy(author, posted_at_ms=record.appended_at_ms, overlap_ms=self.overlap_ms)
-        if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
-            # A replay of old history. No feed shows the post any more, only the author's own list.
-            plan = self._plan_of("pull" if chosen == "pull" else "push", None)
-        else:
-            plan = await self._record_delivery(pointer, author, chosen, offset=record.offset)
+        plan, _ = await asyncio.gather(
+            self._decided(pointer, author, chosen, offset=record.offset),
+            self.post_counts.add(author, None, offset=record.offset),
+        )
         # The plan is written last: a worker that finds it after a crash continues with its slices.
         await self.stores.jobs.write_plan(pointer.post_id, plan, offset=record.offset)
         POSTS_PLANNED.labels(chosen).inc()
         PLANNED_AFTER_SECONDS.observe(max(0, self.clock.now_ms() - record.appended_at_ms) / 1000)
         return plan
+
+    async def _decided(
+        self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int
+    ) -> Plan:
+        if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
+            # A replay of old history. No feed shows the post any more, only the author's own list.
+            plan = self._plan_of("pull" if chosen == "pull" else "push", None)
+        else:
+            plan = await self._record_delivery(pointer, author, chosen, offset=offset)
+        return replace(plan, counted_offset=offset)
+
+    async def _count_again(
+        self, pointer: Pointer, author: User, plan: Plan, *, offset: int
+    ) -> None:
+        """Count a post that is planned, where the count lacks it."""
+        await self.post_counts.add(author, plan, offset=offset)
+        if plan.counted_offset is None:
+            # A version that counted no posts has planned it.
+            counted = replace(plan, counted_offset=offset)
+            await self.stores.jobs.write_plan(pointer.post_id, counted, offset=offset)
 
     async def _record_delivery(
         self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int

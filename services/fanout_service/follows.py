@@ -55,9 +55,14 @@ class Follows:
                     if event.cause == "count":
                         continue  # the row was written by the fold that appended this
                     review = event
-                case UserRegistered(display_name=display_name):
+                case UserRegistered():
                     await self.stores.users.register(
-                        event.user_id, display_name, offset=record.offset
+                        event.user_id,
+                        event.display_name,
+                        bio=event.bio,
+                        avatar_url=event.avatar_url,
+                        registered_at_ms=to_ms(event.registered_at),
+                        offset=record.offset,
                     )
                     continue
                 case UserLeft():

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar, assert_never
 from uuid import UUID
 
+from fanfold.core.avatar_url import avatar_url_error
 from fanfold.core.buckets import BUCKETS_IN_GENERATION
 from fanfold.core.errors import Rejected
 from fanfold.core.events import (
@@ -37,7 +38,7 @@ from fanfold.core.events import (
 )
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports.log import Record
-from fanfold.core.text import POST_MAX_BYTES, display_name_error, post_text_error
+from fanfold.core.text import POST_MAX_BYTES, bio_error, display_name_error, post_text_error
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
@@ -83,6 +84,8 @@ def _check_fields(event: Event) -> None:
             _check_text(post_text_error(event.content, max_chars=POST_MAX_BYTES))
         case UserRegistered():
             _check_text(display_name_error(event.display_name))
+            _check_text(bio_error(event.bio or ""))
+            _check_text(avatar_url_error(event.avatar_url or ""))
         case PostDeleted() | PostLiked() | PostUnliked():
             pass
         case UserLeft() | UserFellAsleep() | UserWoke() | AuthorModeChanged():

@@ -42,6 +42,7 @@ from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
 from fanout_service.leaving import Leaving
 from fanout_service.likes import CountLikes
+from fanout_service.post_counts import PostCounts
 from fanout_service.process_batch import BatchProcessor, Route
 from fanout_service.recorded_event import RecordedEvent
 from fanout_service.review_delivery import DeliveryReviews
@@ -89,9 +90,10 @@ class Worker:
             retention_ms=settings.retention_ms,
             depth=settings.feed_depth,
         )
+        post_counts = PostCounts(users=stores.users, jobs=stores.jobs)
         self._fan_out = _fan_out(settings, log=log, stores=stores, clock=clock, slices=slices())
         self._sleeping = Sleeping(stores=stores, log=log, backfill=self._backfill)
-        self._edits = Edits(posts=stores.posts)
+        self._edits = Edits(posts=stores.posts, post_counts=post_counts)
         self._likes = CountLikes(likes=stores.likes)
         rules = Rules(
             pull_threshold=settings.pull_threshold,
@@ -184,6 +186,7 @@ def _fan_out(
         log=log,
         clock=clock,
         slices=slices,
+        post_counts=PostCounts(users=stores.users, jobs=stores.jobs),
         overlap_ms=int(settings.overlap_s * 1000),
         retention_ms=settings.retention_ms,
     )

@@ -6,38 +6,32 @@ import asyncio
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from fanfold.core.clock import Clock
 from fanfold.core.ports import User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.core.text import NAME_MAX_CHARS, display_name_error
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import refuse_active
 from fanfold.http.guards import OWN, write_guards
-from fanfold.http.openapi import NAME_PATTERN, NOT_OWN_OR_LEFT, WRITTEN, Responses
+from fanfold.http.openapi import NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
-from fanfold.http.problems import Invalid, UserNotFound
+from fanfold.http.problems import UserNotFound
 from fanfold.http.readiness import Check, clocks_agree, readiness
-from graph_service import leaving_http, ties_http
+from graph_service import leaving_http, many_users_http, ties_http
+from graph_service.connections import Connections, show_connections
 from graph_service.follow import follow, unfollow
-from graph_service.lists import Connections, list_followers, list_following
-from graph_service.profile import Profile, read_profile, refuse_unregistered, register
+from graph_service.follow_many import FollowMany
+from graph_service.lists import list_followers, list_following
+from graph_service.profile import (
+    Profile,
+    ProfileGiven,
+    read_profile,
+    refuse_unregistered,
+    register,
+)
 from graph_service.tie_limit import TieLimit, TooManyFollowed, too_many
-
-
-class NameGiven(BaseModel):
-    """The body of a registration."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    display_name: str = Field(
-        min_length=1,
-        json_schema_extra={"pattern": NAME_PATTERN},
-        description=f"1-{NAME_MAX_CHARS} characters as people count them, on one line, not blank. Kept as sent.",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +43,19 @@ class GraphRoutes:
     limit: TieLimit
 
     async def register_user(
-        self, user_id: UserIdPath, body: NameGiven, response: Response
+        self, user_id: UserIdPath, body: ProfileGiven, response: Response
     ) -> Profile:
-        """Register oneself, or change one's display name. The name shows on older posts too."""
-        if (error := display_name_error(body.display_name)) is not None:
-            raise Invalid.at("body", "/display_name", error)
+        """Register oneself, or change one's profile. The name shows on older posts too."""
+        engines = self.engines
         profile, position = await register(
-            user_id,
-            body.display_name,
-            log=self.engines.log,
-            users=self.engines.stores.users,
-            follows=self.engines.stores.follows,
-            clock=self.clock,
+            user_id, body, log=engines.log, stores=engines.stores, clock=self.clock
         )
         set_position(response, position)
         return profile
 
-    async def read_user(self, user_id: UserIdPath, _actor: Actor) -> Profile:
+    async def read_user(self, user_id: UserIdPath, actor: Actor) -> Profile:
         """Read a user's profile."""
-        stores = self.engines.stores
-        return await read_profile(user_id, users=stores.users, follows=stores.follows)
+        return await read_profile(user_id, viewer=actor, stores=self.engines.stores)
 
     async def follow_user(
         self, user_id: UserIdPath, target_id: UserIdPath, response: Response
@@ -103,16 +90,18 @@ class GraphRoutes:
     ) -> Connections:
         """List the users that a user follows."""
         await self._visible(user_id, actor)
-        follows = self.engines.stores.follows
-        return await list_following(user_id, cursor=cursor, limit=limit, follows=follows)
+        stores = self.engines.stores
+        page = await list_following(user_id, cursor=cursor, limit=limit, follows=stores.follows)
+        return await show_connections(page, viewer=actor, stores=stores)
 
     async def read_followers(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """List a user's followers."""
         user = await self._visible(user_id, actor)
-        follows = self.engines.stores.follows
-        return await list_followers(user, cursor=cursor, limit=limit, follows=follows)
+        stores = self.engines.stores
+        page = await list_followers(user, cursor=cursor, limit=limit, follows=stores.follows)
+        return await show_connections(page, viewer=actor, stores=stores)
 
     async def _visible(self, user_id: str, actor: str) -> User:
         """The row of a user whose lists the actor may see.
@@ -139,6 +128,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     follows = engines.stores.follows.following
     limit = TieLimit(follows, clock=clock, most=most, too_many=TooManyFollowed)
     do = GraphRoutes(engines, clock, limit)
+    many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)
     reads = APIRouter(tags=["graph"])
     writes = APIRouter(
         tags=["graph"],
@@ -168,6 +158,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     return [
         writes,
         reads,
+        *many_users_http.routers(engines, many, settings=settings),
         *ties_http.routers(engines, clock=clock, settings=settings),
         *leaving_http.routers(engines, clock=clock, settings=settings),
     ]

@@ -11,13 +11,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from pydantic import BaseModel, Field
-
 from fanfold.core.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
-from fanfold.core.clock import rfc3339
 from fanfold.core.ports import FollowerEdge, Follows, Ties, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
-from fanfold.http.openapi import Rfc3339
 
 ROWS_A_READ = 100
 """At least so many: a page of one would otherwise read two rows at a time past all follows that have ended."""
@@ -26,39 +22,30 @@ READS_A_REQUEST = 64
 """At most so many, several at once: a generation that has just opened has many buckets, and most of them are empty."""
 
 
-class Connection(BaseModel):
-    """The other end of a follow, a mute or a block."""
+class Listed(NamedTuple):
+    """One page: each other user's id, with the start of the follow, the mute or the block; and the cursor of the next page."""
 
-    user_id: str
-    since: Rfc3339
-
-
-class Connections(BaseModel):
-    """One page."""
-
-    items: list[Connection]
-    next_cursor: str | None = Field(
-        description="Null on the last page. A page of followers before it may be short, or empty, where many follows have ended."
-    )
+    entries: list[tuple[str, int]]
+    next_cursor: str | None
 
 
 async def list_following(
     user_id: str, *, cursor: str | None, limit: int, follows: Follows
-) -> Connections:
+) -> Listed:
     """The users that the user follows, in order of their ids."""
     edges = (await follows.following(user_id)).values()
     active = ((edge.followee_id, edge.since_ms) for edge in edges if edge.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"following:{user_id}")
 
 
-async def list_muted(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Connections:
+async def list_muted(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Listed:
     """The users that the user mutes, in order of their ids."""
     mutes = (await ties.mutes(user_id)).values()
     active = ((mute.other_id, mute.since_ms) for mute in mutes if mute.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"muted:{user_id}")
 
 
-async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Connections:
+async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Listed:
     """The users that the user blocks, in order of their ids."""
     blocks = (await ties.blocks_made(user_id)).values()
     active = ((block.other_id, block.since_ms) for block in blocks if block.active)
@@ -67,14 +54,13 @@ async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ti
 
 def _page(
     active: Iterable[tuple[str, int]], *, cursor: str | None, limit: int, scope: str
-) -> Connections:
+) -> Listed:
     """The page after the cursor, of (user id, since) in order of id."""
     after = decode_cursor(cursor, scope=scope).decode(errors="replace") if cursor else ""
     page = list(islice((entry for entry in active if entry[0] > after), limit + 1))
-    items = [Connection(user_id=user_id, since=rfc3339(since)) for user_id, since in page[:limit]]
-    more = len(page) > limit
-    next_cursor = encode_cursor(items[-1].user_id.encode(), scope=scope) if more else None
-    return Connections(items=items, next_cursor=next_cursor)
+    entries, more = page[:limit], len(page) > limit
+    next_cursor = encode_cursor(entries[-1][0].encode(), scope=scope) if more else None
+    return Listed(entries, next_cursor)
 
 
 class _Start(NamedTuple):
@@ -84,9 +70,7 @@ class _Start(NamedTuple):
     follower_id: str
 
 
-async def list_followers(
-    user: User, *, cursor: str | None, limit: int, follows: Follows
-) -> Connections:
+async def list_followers(user: User, *, cursor: str | None, limit: int, follows: Follows) -> Listed:
     """The user's followers, bucket by bucket through all generations."""
     scope = f"followers:{user.user_id}"
     start = _Start(FollowerBucket(0, 0), "")
@@ -96,11 +80,8 @@ async def list_followers(
     if len(found) > limit:
         bucket, edge = found[limit - 1]
         rest = _Start(bucket, edge.follower_id)
-    items = [
-        Connection(user_id=edge.follower_id, since=rfc3339(edge.since_ms))
-        for _, edge in found[:limit]
-    ]
-    return Connections(items=items, next_cursor=rest and encode_cursor(_packed(rest), scope=scope))
+    entries = [(edge.follower_id, edge.since_ms) for _, edge in found[:limit]]
+    return Listed(entries, rest and encode_cursor(_packed(rest), scope=scope))
 
 
 def _packed(start: _Start) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -109,6 +109,21 @@ class TieLimit:
             return Counted(active, len(ties))
         return Counted(active - target.active, len(ties) - 1, known=True)
 
+    async def count_without(self, user_id: str, target_ids: Collection[str]) -> Counted:
+        """The user's ties with others than these targets, from the tables."""
+        ties = await self._read(user_id)
+        active = sum(tie.active for tie in ties.values())
+        self._counts[user_id] = Counted(active, len(ties))
+        known = [ties[target_id] for target_id in target_ids if target_id in ties]
+        return Counted(active - sum(tie.active for tie in known), len(ties) - len(known))
+
+    def refuse_beyond(self, others: Counted, made: int) -> None:
+        """Answer 409 if so many ties beside the others are more than the maximum, in active ones or in rows."""
+        if others.active + made > self._most:
+            raise self._too_many(f"{self._too_many.advice}: {self._most} is the most.")
+        if others.rows + made > self._most_rows:
+            raise self._too_many_rows()
+
     def refuse_too_many(self, counted: Counted) -> None:
         """Answer 409 to one tie more than the maximum, and to one row more."""
         if counted.active >= self._most:
@@ -118,9 +133,12 @@ class TieLimit:
     def refuse_too_many_rows(self, counted: Counted) -> None:
         """Answer 409 to one row more than the maximum: an end without a beginning leaves a row too."""
         if not counted.known and counted.rows >= self._most_rows:
-            raise TooManyChanges(
-                f"{self._most_rows} users are the most in all, those of earlier times included. They can be chosen again."
-            )
+            raise self._too_many_rows()
+
+    def _too_many_rows(self) -> TooManyChanges:
+        return TooManyChanges(
+            f"{self._most_rows} users are the most in all, those of earlier times included. They can be chosen again."
+        )
 
     def made(self, user_id: str) -> None:
         """Note a tie whose beginning, or end without a beginning, was appended."""

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
-from fanfold.core import ports
 from fanfold.core.clock import Clock
+from fanfold.core.ports import Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.guards import OWN, write_guards
 from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
-from graph_service.lists import Connections, list_blocked, list_muted
+from graph_service.connections import Connections, show_connections
+from graph_service.lists import list_blocked, list_muted
 from graph_service.tie_limit import TieLimit, TooManyBlocked, TooManyMuted, too_many
 from graph_service.ties import Ties
 
@@ -24,7 +25,7 @@ class TieRoutes:
     """What each route does, over the ports."""
 
     change: Ties
-    ties: ports.Ties
+    stores: Stores
 
     async def mute_user(
         self, user_id: UserIdPath, target_id: UserIdPath, response: Response
@@ -54,13 +55,15 @@ class TieRoutes:
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """List the users that one mutes."""
-        return await list_muted(user_id, cursor=cursor, limit=limit, ties=self.ties)
+        page = await list_muted(user_id, cursor=cursor, limit=limit, ties=self.stores.ties)
+        return await show_connections(page, viewer=user_id, stores=self.stores)
 
     async def read_blocked(
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
         """List the users that one blocks; not the users who block one."""
-        return await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.ties)
+        page = await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.stores.ties)
+        return await show_connections(page, viewer=user_id, stores=self.stores)
 
 
 def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
@@ -82,7 +85,7 @@ def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     change = _changes(engines, clock=clock, settings=settings)
-    do = TieRoutes(change, engines.stores.ties)
+    do = TieRoutes(change, engines.stores)
     reads = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],

@@ -37,10 +37,15 @@ async def existing_post(post_id: UUID, *, posts: Posts, clock: Clock, settings: 
     found = await posts.get([post_id])
     if post_id in found:
         return found[post_id]
-    age_ms = clock.now_ms() - created_at_ms(post_id)
-    if -settings.max_clock_skew_s * 1000 <= age_ms < MAY_BE_UNPROJECTED_MS:
+    if may_be_unprojected(post_id, clock=clock, settings=settings):
         raise PostNotYetVisible("A post this young may not be visible yet. Retry.")
     raise PostNotFound("There is no post with this id.")
+
+
+def may_be_unprojected(post_id: UUID, *, clock: Clock, settings: Settings) -> bool:
+    """Whether a post that the tables lack is so young that its event may be on its way."""
+    age_ms = clock.now_ms() - created_at_ms(post_id)
+    return -settings.max_clock_skew_s * 1000 <= age_ms < MAY_BE_UNPROJECTED_MS
 
 
 def refuse_deleted(post: Post) -> None:

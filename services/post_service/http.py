@@ -18,7 +18,7 @@ from fanfold.http.auth import Actor
 from fanfold.http.blocks import blocked_between
 from fanfold.http.guards import write_guards
 from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
-from fanfold.http.params import PostIdPath
+from fanfold.http.params import PostIdPath, PostIds, post_ids_of
 from fanfold.http.positions import set_position
 from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Invalid
@@ -35,6 +35,7 @@ from post_service.existing_post import (
     refuse_others,
 )
 from post_service.fanout_status import FanoutStatus, read_fanout_status
+from post_service.many_posts import Posts, read_many_posts
 
 
 class PostText(BaseModel):
@@ -100,6 +101,16 @@ class PostRoutes:
         post, author = await self._visible(post_id, actor)
         liked = await self._liked_by(actor, post)
         return PostResource.of(post, author=author.name, liked_by_me=liked)
+
+    async def read_posts_by_id(self, ids: PostIds, actor: Actor) -> Posts:
+        """Read up to 100 posts."""
+        return await read_many_posts(
+            post_ids_of(ids),
+            viewer=actor,
+            stores=self.engines.stores,
+            clock=self.clock,
+            settings=self.settings,
+        )
 
     async def edit_post(
         self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
@@ -182,6 +193,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     creates.add_api_route(
         "/posts", do.create_post, methods=["POST"], status_code=201, responses=created
     )
+    reads.add_api_route("/posts", do.read_posts_by_id, methods=["GET"])
     reads.add_api_route(post, do.read_post, methods=["GET"])
     reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=NOT_YOURS)
     writes.add_api_route(post, do.edit_post, methods=["PATCH"], responses=edited)

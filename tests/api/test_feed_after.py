@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from fanfold.core.ids import new_post_id
+from fanfold.http.positions import MOST_AWAITED
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Reader, World, a_feed_client, a_reader
 
@@ -91,7 +92,14 @@ async def test_a_write_that_is_late_makes_the_feed_behind(
 
 
 @pytest.mark.parametrize(
-    "after", ["", "nonsense", "posts.v1/0", "posts.v1/0/1;", ",".join(["posts.v1/0/1"] * 21)]
+    "after",
+    [
+        "",
+        "nonsense",
+        "posts.v1/0",
+        "posts.v1/0/1;",
+        ",".join(["posts.v1/0/1"] * (MOST_AWAITED + 1)),
+    ],
 )
 async def test_a_malformed_position_is_422(client: httpx2.AsyncClient, after: str) -> None:
     answer = await client.get(FEED, headers={**ALICE, "Fanfold-After": after})

@@ -44,8 +44,17 @@ async def test_a_follow_is_in_the_log_and_then_on_both_lists(api: WriteSide) -> 
     await api.project()
     following = (await api("GET", "/users/alice/following")).json()
     followers = (await api("GET", "/users/bob/followers")).json()
-    assert following == {"items": [{"user_id": "bob", "since": at}], "next_cursor": None}
-    assert followers == {"items": [{"user_id": "alice", "since": at}], "next_cursor": None}
+    shown = {"avatar_url": None, "since": at}
+    bob = {"following": True, "followed_by": False, "muted": False, "blocked": False}
+    assert following == {
+        "items": [{"user_id": "bob", "display_name": "Bob", **shown, "viewer": bob}],
+        "next_cursor": None,
+    }
+    oneself = dict.fromkeys(bob, False)
+    assert followers == {
+        "items": [{"user_id": "alice", "display_name": "Alice", **shown, "viewer": oneself}],
+        "next_cursor": None,
+    }
 
 
 async def test_a_second_follow_does_not_renew_since(api: WriteSide) -> None:

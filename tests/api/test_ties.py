@@ -53,7 +53,12 @@ async def test_a_tie_is_in_the_log_and_then_on_the_users_list(
     assert topics == [*ended, "ties.v1"]
     await api.project()
     page = (await api("GET", f"/users/alice/{list_name}")).json()
-    assert page == {"items": [{"user_id": "bob", "since": at}], "next_cursor": None}
+    viewer = {"following": False, "followed_by": False, "muted": False, "blocked": False}
+    bob = {"user_id": "bob", "display_name": "Bob", "avatar_url": None, "since": at}
+    assert page == {
+        "items": [{**bob, "viewer": {**viewer, list_name: True}}],
+        "next_cursor": None,
+    }
     assert await listed(api, list_name, "bob") == [], "the other user doesn't see it"
 
 

@@ -24,7 +24,15 @@ BODIES: dict[str, Any] = {
     "POST /posts": {"content": "hello"},
     "PATCH /posts/{post_id}": {"content": "hello again"},
     "PUT /users/{user_id}": {"display_name": "Alice"},
+    "PUT /users/{user_id}/following": {"user_ids": [EXISTING["target_id"]]},
 }
+QUERIES = {
+    "/posts": f"?ids={EXISTING['post_id']}",
+    "/users": f"?ids={EXISTING['target_id']}",
+    "/users/{user_id}/relationships": f"?ids={EXISTING['target_id']}",
+    "/users/{user_id}/feed/new": f"?since={EXISTING['post_id']}",
+}
+"""What a path needs, by any method."""
 AUTHORS_ALONE = {
     "PATCH /posts/{post_id}",
     "DELETE /posts/{post_id}",
@@ -50,9 +58,7 @@ class Served:
     async def ask(self, method: str, path: str, headers: list[tuple[str, str]]) -> httpx2.Response:
         """The answer's head; its body only if it ends at once."""
         sent = BODIES.get(f"{method} {path}")
-        url = f"http://127.0.0.1:{self.port}{path.format(**EXISTING)}"
-        if path.endswith("/feed/new"):
-            url += f"?since={EXISTING['post_id']}"
+        url = f"http://127.0.0.1:{self.port}{path.format(**EXISTING)}{QUERIES.get(path, '')}"
         async with self._client.stream(method, url, headers=headers, json=sent) as answer:
             if "event-stream" not in answer.headers.get("content-type", ""):
                 await answer.aread()

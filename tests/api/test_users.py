@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from fanfold.core.clock import rfc3339
 from fanfold.core.events import AuthorModeChanged, UserRegistered
 from tests.support.app import WriteSide
+
+NOTHING = {"following": False, "followed_by": False, "muted": False, "blocked": False}
 
 
 async def test_a_registration_is_answered_with_the_profile(api: WriteSide) -> None:
@@ -12,9 +15,14 @@ async def test_a_registration_is_answered_with_the_profile(api: WriteSide) -> No
     assert put.json() == {
         "user_id": "alice",
         "display_name": "Alice 🦊",
+        "bio": None,
+        "avatar_url": None,
+        "created_at": rfc3339(api.clock.now_ms()),
         "follower_count": 0,
         "following_count": 0,
+        "post_count": 0,
         "delivery": "push",
+        "viewer": NOTHING,
     }
     assert put.headers["fanfold-position"].startswith("graph.v1/")
     (event,) = await api.events()

@@ -36,8 +36,16 @@ TIE: dict[str, Any] = {"active": True, "since_ms": START_MS, "offset": 1}
 READS = {
     "posts": {"get", "by_author"},
     "users": {"get", "get_many", "all_users"},
-    "follows": {"follower_edges", "followers", "audience", "following", "all_follower_ids"},
-    "ties": {"mutes", "mute_of", "blocks_made", "blocks_with", "blocks_between"},
+    "follows": {
+        "follower_edges",
+        "followers",
+        "audience",
+        "following",
+        "follows_of",
+        "followed_by",
+        "all_follower_ids",
+    },
+    "ties": {"mutes", "mute_of", "mutes_of", "blocks_made", "blocks_with", "blocks_between"},
     "timelines": {"timeline", "pulled", "pulled_authors"},
     "likes": {"count", "of_post", "of_user", "recent"},
     "jobs": {"plan", "slices_done"},
@@ -46,7 +54,7 @@ READS = {
     "idempotency_keys": set[str](),
 }
 OTHERS = {
-    "jobs": {"write_plan", "finish_slice"},
+    "jobs": {"write_plan", "uncount", "finish_slice"},
     "activity": {"note_read"},
     "cache_switch": {"begin", "end"},
     "idempotency_keys": {"reserve", "take_over", "release", "answer"},
@@ -73,11 +81,15 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
     },
     "users": {
         "register": (
-            lambda users: users.register("alice", "Alice", offset=1),
+            lambda users: users.register("alice", "Alice", registered_at_ms=START_MS, offset=1),
             [name_key("alice")],
         ),
         "write_follower_count": (
             lambda users: users.write_follower_count(User("alice"), offset=1),
+            [],
+        ),
+        "write_post_count": (
+            lambda users: users.write_post_count("alice", 1, offset=1),
             [],
         ),
         "set_asleep": (

@@ -105,7 +105,7 @@ async def test_sleep_leaves_name_standing_and_edge_alone_and_they_leave_it(store
     )
 
     await stores.users.set_asleep(bob, asleep=True, offset=900)
-    await stores.users.register(bob, "Bob", offset=1)
+    await stores.users.register(bob, "Bob", registered_at_ms=START_MS, offset=1)
     await stores.users.write_follower_count(User(bob, follower_count=1), offset=2)
     assert await stores.users.get_many([bob]) == {
         bob: User(

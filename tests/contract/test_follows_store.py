@@ -181,3 +181,21 @@ async def test_pages_of_a_bucket_are_the_whole_bucket(
     )
     assert found == await stores.follows.followers(bob, ONLY_BUCKET)
     assert found == sorted(edges, key=lambda edge: edge.follower_id)
+
+
+async def test_the_follows_between_a_user_and_some_others_are_read_without_all_the_rest(
+    stores: Stores,
+) -> None:
+    alice, bob, carl, dora = (fresh(name) for name in ("alice", "bob", "carl", "dora"))
+    await write_edges(stores, bob, [an_edge(alice, offset=1)])
+    await write_edges(stores, carl, [an_edge(alice, offset=2, active=False, follow_offset=1)])
+    await write_edges(stores, alice, [an_edge(bob, offset=3)])
+    await write_edges(stores, dora, [an_edge(alice, offset=4), an_edge(bob, offset=5)])
+    await stores.follows.mark_materialised(fresh("nobody"), [(alice, 6)])  # a mark is no edge
+    whole = await stores.follows.following(alice)
+    assert await stores.follows.follows_of(alice, [bob, carl, fresh("nobody"), bob]) == {
+        user_id: whole[user_id] for user_id in (bob, carl)
+    }
+    by_bob = (await stores.follows.following(bob))[alice]
+    assert await stores.follows.followed_by(alice, [bob, carl, dora, bob]) == {bob: by_bob}
+    assert set(await stores.follows.followed_by(dora, [alice, bob, carl])) == {alice, bob}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fanfold.core.buckets import FollowerBucket
@@ -59,3 +61,15 @@ async def test_each_finished_slice_is_kept_once(stores: Stores) -> None:
     await stores.jobs.finish_slice(post_id, FollowerBucket(0, 0), SliceDone(9999, 1), offset=8)
     assert await stores.jobs.slices_done(post_id) == done
     assert await stores.jobs.slices_done(a_post_id()) == {}
+
+
+async def test_a_plan_keeps_the_events_by_which_its_post_is_counted(stores: Stores) -> None:
+    post_id = a_post_id()
+    counted = replace(a_plan(), counted_offset=0)
+    await stores.jobs.write_plan(post_id, counted, offset=0)
+    assert await stores.jobs.plan(post_id) == counted
+    for offset in (8, 7):  # the older one is late
+        await stores.jobs.uncount(post_id, offset=offset)
+    assert await stores.jobs.plan(post_id) == replace(counted, uncounted_offset=8)
+    await stores.jobs.write_plan(post_id, replace(counted, uncounted_offset=None), offset=0)
+    assert await stores.jobs.plan(post_id) == replace(counted, uncounted_offset=8)

@@ -181,3 +181,15 @@ async def test_a_mute_and_a_block_of_the_same_two_users_are_independent(stores: 
     await block(stores, alice, bob, offset=2)
     assert await stores.ties.mutes(alice) == {bob: a_tie(bob, offset=9)}
     assert await blocks_with(stores, alice, [bob]) == [a_tie(bob, offset=2)]
+
+
+async def test_the_mutes_of_some_users_are_read_without_all_the_rest(stores: Stores) -> None:
+    alice, bob, carl, dora = (fresh(name) for name in ("alice", "bob", "carl", "dora"))
+    await mute(stores, alice, bob, offset=1)
+    await mute(stores, alice, carl, offset=2, active=False)
+    await mute(stores, alice, dora, offset=3)
+    await mute(stores, bob, alice, offset=4)
+    assert await stores.ties.mutes_of(alice, [bob, carl, fresh("nobody"), bob]) == {
+        bob: a_tie(bob, offset=1),
+        carl: a_tie(carl, offset=2, active=False),
+    }

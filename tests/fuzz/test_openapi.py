@@ -12,7 +12,12 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
-from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import (
+    ignored_auth,
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 
 from tests.fuzz.services import (
     ACTOR,
@@ -54,6 +59,11 @@ def excluded_checks(case: Case[Any]) -> list[Any]:
     excluded = [ignored_auth]
     if STATEFUL & {*case.query, *case.headers}:
         excluded.append(positive_data_acceptance)
+    if case.meta and not STATEFUL & {*case.headers}:
+        # The test sends a credential of its own, so a case that is wrong by its credential alone is a right one.
+        header = case.meta.components.get(ParameterLocation.HEADER)
+        if header is not None and header.mode.is_negative:
+            excluded.append(negative_data_rejection)
     return excluded
 
 

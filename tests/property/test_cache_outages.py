@@ -21,7 +21,7 @@ from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.cache_switch import OFF_S
 from fanfold.core.ports.shared_cache import Lease
 from fanfold.core.settings import Settings
-from tests.support.clock import ManualClock
+from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples
 from tests.support.scheduled import Schedule, Scheduled
 
@@ -106,7 +106,9 @@ class World:
             for _ in range(self.rng.choice(PAUSES)):
                 await self.schedule.step()  # reads between two writes
             try:
-                await stores.users.register(user, str(offset), offset=offset)
+                await stores.users.register(
+                    user, str(offset), registered_at_ms=START_MS, offset=offset
+                )
             except Unavailable:
                 continue
             self.written[user] = offset

@@ -213,6 +213,13 @@ async def check_posts(pipeline: Pipeline, model: Model) -> None:
         row = stored[post.post_id]
         assert row.deleted == (post.post_id in model.deleted)
         assert (row.content, row.edited_at_ms is not None) == model.text[post.post_id]
+    for author in AUTHORS:
+        shown = [
+            post
+            for post in model.posts
+            if post.author_id == author and post.post_id not in model.deleted
+        ]
+        assert (await pipeline.user(author)).post_count == len(shown)
 
 
 async def check_coverage(pipeline: Pipeline, model: Model) -> None:

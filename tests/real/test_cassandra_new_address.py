@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clock import ManualClock
+from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
 from tests.support.stores import answers, fresh, migrated, stores_in_cassandra
@@ -79,11 +79,11 @@ async def test_a_node_is_found_again_under_its_name_when_its_address_changes(
         relayed(NEW, node),
         stores_in_cassandra(named, clock=ManualClock()) as stores,
     ):
-        await stores.users.register(bob, "Bob", offset=1)
+        await stores.users.register(bob, "Bob", registered_at_ms=START_MS, offset=1)
         address = NEW
         await before.stop()
         await eventually(lambda: answers(stores), within_s=30, what="the new address is found")
         # By statements that were prepared before.
         assert (await stores.users.get(bob)).display_name == "Bob"
-        await stores.users.register(bob, "Robert", offset=2)
+        await stores.users.register(bob, "Robert", registered_at_ms=START_MS, offset=2)
         assert (await stores.users.get(bob)).display_name == "Robert"

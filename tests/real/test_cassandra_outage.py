@@ -8,7 +8,7 @@ from fanfold.adapters.cassandra.migrate import migrate
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports import Pointer, Stores
 from fanfold.core.settings import Settings
-from tests.support.clock import ManualClock
+from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines, schema_on_disk, settings_for
 from tests.support.eventually import eventually
 from tests.support.own_time import own_s
@@ -105,7 +105,7 @@ async def test_a_service_starts_without_cassandra_and_connects_when_it_comes(
                 await stores.timelines.push([Pointer(a_post_id(), "author")], ["alice"])
             await asyncio.to_thread(engines.start_cassandra)
             await eventually(lambda: answers(stores), within_s=30, what="connected")
-            await stores.users.register(fresh("bob"), "Bob", offset=1)
+            await stores.users.register(fresh("bob"), "Bob", registered_at_ms=START_MS, offset=1)
     finally:
         if engines.cassandra.is_gone():
             await asyncio.to_thread(engines.start_cassandra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Tables:
     def __init__(self, stores: Stores) -> None:
         self.away = False
         self.away_after_reserving = False
+        self.calls: Counter[str] = Counter()
+        """How often each method was called."""
         ports: dict[str, Any] = {
             name: _Port(getattr(stores, name), self) for name in Stores.__dataclass_fields__
         }
@@ -44,6 +47,7 @@ class _Port:
         method = getattr(self._store, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            self._tables.calls[name] += 1
             if self._tables.away:
                 raise TablesUnavailable("the tables are away")
             answer = await method(*args, **kwargs)

@@ -79,9 +79,17 @@ class Comparison:
         expected = {
             "user_id": user_id,
             "display_name": self._oracle.names[user_id],
+            "bio": None,
+            "avatar_url": None,
+            "created_at": self._oracle.registered_at[user_id],
             "follower_count": self._counts[user_id],
             "following_count": len(self._oracle.following[user_id]),
+            "post_count": sum(
+                not self._oracle.posts[post_id]["deleted"]
+                for post_id in self._oracle.by_author[user_id]
+            ),
             "delivery": self._oracle.sides[user_id],
+            "viewer": dict.fromkeys(("following", "followed_by", "muted", "blocked"), False),
         }
         return [] if profile == expected else [f"{profile} instead of {expected}"]
 

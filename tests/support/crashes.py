@@ -41,8 +41,9 @@ WRITES = {
         "set_delivery",
         "register",
         "write_follower_count",
+        "write_post_count",
     ),
-    *("add_pulled", "write_plan", "finish_slice", "append", "dead_letter"),
+    *("add_pulled", "write_plan", "uncount", "finish_slice", "append", "dead_letter"),
     *(
         "write_mute",
         "write_block",

@@ -54,7 +54,7 @@ from feed_service.query.cursor import Ranking
 from feed_service.query.feeds import Feeds
 from feed_service.query.items import FeedItem, FeedPage
 from feed_service.query.read_posts import ReadPosts
-from tests.support.clock import ManualClock
+from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import write_edges
 
 BUDGET_S = 5.0
@@ -254,7 +254,9 @@ class World:
         offset = self._next_offset()
 
         async def project() -> None:
-            await self.stores.users.register(user_id, display_name, offset=offset)
+            await self.stores.users.register(
+                user_id, display_name, registered_at_ms=START_MS, offset=offset
+            )
 
         event = UserRegistered(
             user_id=user_id,

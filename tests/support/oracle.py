@@ -43,6 +43,7 @@ class Oracle:
     by_author: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     following: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     names: dict[str, str] = field(default_factory=dict)
+    registered_at: dict[str, str] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     muted: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
@@ -83,6 +84,7 @@ class Oracle:
                     self._count(event["followee_id"], -1, offset)
             case "UserRegistered":
                 self.names[event["user_id"]] = event["display_name"]
+                self.registered_at.setdefault(event["user_id"], event["registered_at"])
             case "UserLeft":
                 self.left.add(event["user_id"])
             case "UserMuted":

@@ -189,6 +189,17 @@ def test_a_display_name_that_no_api_accepts_is_rejected(name: str) -> None:
         read(a_record(event))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("bio", "x" * 301), ("bio", " "), ("avatar_url", "http://example.org")]
+)
+def test_a_profile_that_the_api_refuses_is_rejected(field: str, value: str) -> None:
+    event = UserRegistered(
+        user_id="bob", display_name="Bob", registered_at=at(START_MS), **{field: value}
+    )
+    with pytest.raises(Rejected, match="not allowed"):
+        read(a_record(event))
+
+
 def test_a_post_that_was_made_under_a_higher_limit_of_characters_is_not_rejected() -> None:
     post = a_post(content="x" * POST_MAX_BYTES)
     assert read(a_record(post)).event == post

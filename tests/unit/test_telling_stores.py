@@ -20,7 +20,7 @@ from fanfold.core.ports.cache_switch import OFF_S
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.core.settings import Settings
-from tests.support.clock import ManualClock
+from tests.support.clock import START_MS, ManualClock
 
 ALICE, BOB = name_key("alice"), name_key("bob")
 
@@ -86,7 +86,9 @@ class Worker:
 
     async def rename(self, user_id: str = "alice") -> None:
         self._offset += 1
-        await self.stores.users.register(user_id, f"name {self._offset}", offset=self._offset)
+        await self.stores.users.register(
+            user_id, f"name {self._offset}", registered_at_ms=START_MS, offset=self._offset
+        )
 
     async def off(self) -> bool:
         return any(outage.off for outage in await self.switch.outages())
@@ -114,7 +116,7 @@ async def test_a_write_that_the_tables_refuse_tells_nothing(worker: Worker) -> N
     with pytest.raises(Unavailable):
         await telling(
             worker.tables, worker.cache, writer_id="worker", clock=worker.clock
-        ).users.register("alice", "A", offset=1)
+        ).users.register("alice", "A", registered_at_ms=START_MS, offset=1)
     assert worker.cache.attempts == 0
 
 
@@ -280,7 +282,7 @@ async def test_each_process_of_a_worker_is_another_writer() -> None:
     engines = Engines(log, tables, Cache(away=True), CacheEpoch(tables.cache_switch, clock=clock))
     for name in ("worker-0", "worker-0", None):
         stores = stores_of_worker(engines, name=name, clock=clock)
-        await stores.users.register("alice", "Alice", offset=1)
+        await stores.users.register("alice", "Alice", registered_at_ms=START_MS, offset=1)
     outages = await tables.cache_switch.outages()
     assert [outage.off for outage in outages] == [True] * 3
     assert sum(outage.writer_id.startswith("worker-0/") for outage in outages) == 2

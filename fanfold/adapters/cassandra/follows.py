@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.multi_get import MultiGet
 from fanfold.adapters.cassandra.packed import Packing
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import FollowerBucket, follower_bucket
@@ -29,6 +31,11 @@ SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND 
 FOLLOWING = """
 SELECT followee_id, active, since_ms, follow_offset, offset, materialised_follow
 FROM following_by_user WHERE user_id = ?
+"""
+FOLLOWS_OF = FOLLOWING + " AND followee_id IN ?"
+FOLLOWED_BY = """
+SELECT user_id, followee_id, active, since_ms, follow_offset, offset, materialised_follow
+FROM following_by_user WHERE user_id IN ? AND followee_id = ?
 """
 WRITE_FOLLOWER = """
 INSERT INTO followers_by_user
@@ -60,7 +67,9 @@ IDS_IN_A_READ = 500
 class CassandraFollows:
     """See `fanfold.core.ports.Follows`."""
 
-    def __init__(self, session: CassandraSession, *, batches: BatchWriter) -> None:
+    def __init__(
+        self, session: CassandraSession, *, batches: BatchWriter, replica_sets: ReplicaSets
+    ) -> None:
         self._session = session
         self._batches = batches
         self._edges_of = session.statement(EDGES_OF)
@@ -68,6 +77,13 @@ class CassandraFollows:
         self._followers_page = session.statement(FOLLOWERS_PAGE)
         self._audience = session.statement(AUDIENCE)
         self._following = session.statement(FOLLOWING)
+        self._follows_of = session.statement(FOLLOWS_OF)
+        self._followed_by: MultiGet[str] = MultiGet(
+            session,
+            session.statement(FOLLOWED_BY),
+            replica_sets=replica_sets,
+            routing_key=str.encode,
+        )
         self._write_follower = session.statement(WRITE_FOLLOWER)
         self._write_following = session.statement(WRITE_FOLLOWING)
         self._write_materialised = session.statement(WRITE_MATERIALISED)
@@ -179,6 +195,15 @@ class CassandraFollows:
         async for page in self._session.pages(self._following, user_id):
             follows.update((follow.followee_id, follow) for follow in _follows(page))
         return follows
+
+    async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
+        ids = list(dict.fromkeys(followee_ids))
+        rows = await self._session.rows(self._follows_of, user_id, ids)
+        return {follow.followee_id: follow for follow in _follows(rows)}
+
+    async def followed_by(self, user_id: str, other_ids: Collection[str]) -> dict[str, Follow]:
+        rows = await self._followed_by.rows(other_ids, user_id)
+        return {other_id: follow for other_id, *row in rows for follow in _follows([tuple(row)])}
 
     async def all_follower_ids(self) -> AsyncIterator[str]:
         async for page in self._session.pages(self._all_follower_ids):

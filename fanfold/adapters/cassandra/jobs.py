@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from cassandra.query import UNSET_VALUE
+
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import FollowerBucket
@@ -13,12 +15,13 @@ NO_SLICES = -1
 """The generation of a pulled post's plan: null would be a tombstone."""
 
 PLAN = """
-SELECT strategy, planned, generation, slices_total, started_at_ms FROM fanout_jobs WHERE post_id = ?
+SELECT strategy, planned, generation, slices_total, started_at_ms, counted_offset, uncounted_offset FROM fanout_jobs WHERE post_id = ?
 """
 WRITE_PLAN = """
-INSERT INTO fanout_jobs (post_id, strategy, planned, generation, slices_total, started_at_ms)
-VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
+INSERT INTO fanout_jobs (post_id, strategy, planned, generation, slices_total, started_at_ms, counted_offset)
+VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
+UNCOUNT = "UPDATE fanout_jobs USING TIMESTAMP ? SET uncounted_offset = ? WHERE post_id = ?"
 SLICES_DONE = (
     "SELECT generation, bucket, delivered, finished_at_ms FROM fanout_slices WHERE post_id = ?"
 )
@@ -35,6 +38,7 @@ class CassandraJobs:
         self._session = session
         self._plan = session.statement(PLAN)
         self._write_plan = session.statement(WRITE_PLAN)
+        self._uncount = session.statement(UNCOUNT)
         self._slices_done = session.statement(SLICES_DONE)
         self._finish_slice = session.statement(FINISH_SLICE)
 
@@ -42,13 +46,15 @@ class CassandraJobs:
         row = await self._session.row(self._plan, post_id)
         if row is None:
             return None
-        strategy, planned, generation, slices_total, started_at_ms = row
+        strategy, planned, generation, slices_total, started_at_ms, counted, uncounted = row
         return Plan(
             strategy=strategy,
             planned=planned,
             generation=None if generation == NO_SLICES else generation,
             slices_total=slices_total,
             started_at_ms=started_at_ms,
+            counted_offset=counted,
+            uncounted_offset=uncounted,
         )
 
     async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
@@ -60,8 +66,12 @@ class CassandraJobs:
             NO_SLICES if plan.generation is None else plan.generation,
             plan.slices_total,
             plan.started_at_ms,
+            UNSET_VALUE if plan.counted_offset is None else plan.counted_offset,
             at_offset(offset),
         )
+
+    async def uncount(self, post_id: UUID, *, offset: int) -> None:
+        await self._session.run(self._uncount, at_offset(offset), offset, post_id)
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         rows = await self._session.rows(self._slices_done, post_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cassandra.query import BoundStatement
 
@@ -22,7 +22,7 @@ KEYS_IN_A_LIST = 25
 
 
 class MultiGet(Generic[K]):
-    """Reads by the partition keys in a statement's only `IN ?`. `routing_key` serialises a key."""
+    """Reads by the partition keys in a statement's first marker, its only `IN ?`. `routing_key` serialises a key."""
 
     def __init__(
         self,
@@ -37,14 +37,17 @@ class MultiGet(Generic[K]):
         self._replica_sets = replica_sets
         self._routing_key = routing_key
 
-    async def rows(self, keys: Collection[K]) -> list[Row]:
-        """The rows that exist, in no order. Raises `Unavailable`: one list that fails fails all."""
+    async def rows(self, keys: Collection[K], *others: Any) -> list[Row]:
+        """The rows that exist, in no order. `others` are the values of the other markers.
+
+        Raises `Unavailable`: one list that fails fails all.
+        """
         lists = _lists(keys, self._replica_sets.group_of(), self._routing_key)
-        pages = await asyncio.gather(*(self._page(some) for some in lists))
+        pages = await asyncio.gather(*(self._page(some, others) for some in lists))
         return [row for page in pages for row in page]
 
-    async def _page(self, keys: Sequence[K]) -> list[Row]:
-        asked = _Routed(self._session.prepared(self._statement)).bind((list(keys),))
+    async def _page(self, keys: Sequence[K], others: Sequence[Any]) -> list[Row]:
+        asked = _Routed(self._session.prepared(self._statement)).bind((list(keys), *others))
         asked.routing_key = self._routing_key(keys[0])
         return await self._session.rows_of(asked)
 

@@ -36,7 +36,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         posts=CassandraPosts(session, replica_sets=replica_sets, clock=clock),
         idempotency_keys=CassandraIdempotencyKeys(session),
         users=CassandraUsers(session, replica_sets=replica_sets),
-        follows=CassandraFollows(session, batches=batches),
+        follows=CassandraFollows(session, batches=batches, replica_sets=replica_sets),
         ties=CassandraTies(session),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
         jobs=CassandraJobs(session),

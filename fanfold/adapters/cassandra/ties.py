@@ -14,6 +14,7 @@ INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, offset) VALUES 
 """
 MUTES = "SELECT target_id, active, since_ms, offset FROM mutes_by_user WHERE user_id = ?"
 MUTE_OF = MUTES + " AND target_id = ?"
+MUTES_OF = MUTES + " AND target_id IN ?"
 WRITE_BLOCK = """
 INSERT INTO blocks_by_user (user_id, target_id, mine, active, since_ms, offset)
 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
@@ -35,6 +36,7 @@ class CassandraTies:
         self._write_mute = session.statement(WRITE_MUTE)
         self._mutes = session.statement(MUTES)
         self._mute_of = session.statement(MUTE_OF)
+        self._mutes_of = session.statement(MUTES_OF)
         self._write_block = session.statement(WRITE_BLOCK)
         self._blocks_made = session.statement(BLOCKS_MADE)
         self._blocks_with = session.statement(BLOCKS_WITH)
@@ -53,6 +55,10 @@ class CassandraTies:
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         rows = await self._session.rows(self._mute_of, user_id, target_id)
         return _tie(rows[0]) if rows else None
+
+    async def mutes_of(self, user_id: str, target_ids: Collection[str]) -> dict[str, Tie]:
+        rows = await self._session.rows(self._mutes_of, user_id, list(dict.fromkeys(target_ids)))
+        return {row[0]: _tie(row) for row in rows}
 
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int

@@ -12,6 +12,11 @@ def at_creation(post_id: UUID) -> int:
     return created_at_ms(post_id) * 1000
 
 
+def before_later_ones(offset: int) -> int:
+    """For a cell that keeps its first value: of two events, the one with the lower offset stays."""
+    return -at_offset(offset)
+
+
 def at_offset(offset: int) -> int:
     """For a cell that events change: the offset plus one, because the first offset is 0 and timestamps should be positive."""
     return offset + 1

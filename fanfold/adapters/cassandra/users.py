@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
+
+from cassandra.query import UNSET_VALUE
 
 from fanfold.adapters.cassandra.multi_get import MultiGet
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
-from fanfold.adapters.cassandra.timestamps import at_offset, offset_of
+from fanfold.adapters.cassandra.timestamps import at_offset, before_later_ones, offset_of
 from fanfold.core.ports import User
 
 ALL_USERS = """
 SELECT user_id, display_name, WRITETIME(display_name), follower_count, generation, delivery, pull_since_ms, count_offset,
-asleep, asleep_offset, woke_offset, has_left FROM users
+asleep, asleep_offset, woke_offset, has_left, bio, avatar_url, registered_at_ms,
+post_count, post_offset FROM users
 """
 GET = ALL_USERS + "WHERE user_id = ?"
 GET_MANY = ALL_USERS + "WHERE user_id IN ?"
-REGISTER = "UPDATE users USING TIMESTAMP ? SET display_name = ? WHERE user_id = ?"
+REGISTER = """
+UPDATE users USING TIMESTAMP ? SET display_name = ?, bio = ?, avatar_url = ? WHERE user_id = ?
+"""
+NOTE_REGISTRATION = "UPDATE users USING TIMESTAMP ? SET registered_at_ms = ? WHERE user_id = ?"
 WRITE_FOLLOWER_COUNT = """
 UPDATE users USING TIMESTAMP ?
 SET follower_count = ?, generation = ?, delivery = ?, pull_since_ms = ?, count_offset = ?
 WHERE user_id = ?
+"""
+WRITE_POST_COUNT = """
+UPDATE users USING TIMESTAMP ? SET post_count = ?, post_offset = ? WHERE user_id = ?
 """
 SET_ASLEEP = "UPDATE users USING TIMESTAMP ? SET asleep = ?, asleep_offset = ? WHERE user_id = ?"
 BEGIN_WAKING = "UPDATE users USING TIMESTAMP ? SET woke_offset = ? WHERE user_id = ?"
@@ -40,7 +50,9 @@ class CassandraUsers:
             routing_key=str.encode,
         )
         self._register = session.statement(REGISTER)
+        self._note_registration = session.statement(NOTE_REGISTRATION)
         self._write_follower_count = session.statement(WRITE_FOLLOWER_COUNT)
+        self._write_post_count = session.statement(WRITE_POST_COUNT)
         self._set_asleep = session.statement(SET_ASLEEP)
         self._begin_waking = session.statement(BEGIN_WAKING)
         self._leave = session.statement(LEAVE)
@@ -54,8 +66,23 @@ class CassandraUsers:
         found = {row[0]: _user(row) for row in await self._get_many.rows(user_ids)}
         return {user_id: found.get(user_id) or User(user_id) for user_id in user_ids}
 
-    async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
-        await self._session.run(self._register, at_offset(offset), display_name, user_id)
+    async def register(
+        self,
+        user_id: str,
+        display_name: str,
+        *,
+        bio: str | None = None,
+        avatar_url: str | None = None,
+        registered_at_ms: int,
+        offset: int,
+    ) -> None:
+        # Null would be a tombstone, and would remove what is to stay.
+        given = (UNSET_VALUE if text is None else text for text in (bio, avatar_url))
+        run = self._session.run
+        await asyncio.gather(
+            run(self._register, at_offset(offset), display_name, *given, user_id),
+            run(self._note_registration, before_later_ones(offset), registered_at_ms, user_id),
+        )
 
     async def write_follower_count(self, user: User, *, offset: int) -> None:
         await self._session.run(
@@ -67,6 +94,11 @@ class CassandraUsers:
             user.pull_since_ms or 0,  # null would be a tombstone
             offset,
             user.user_id,
+        )
+
+    async def write_post_count(self, user_id: str, post_count: int, *, offset: int) -> None:
+        await self._session.run(
+            self._write_post_count, at_offset(offset), post_count, offset, user_id
         )
 
     async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
@@ -98,6 +130,11 @@ def _user(row: Row) -> User:
         asleep_offset,
         woke_offset,
         has_left,
+        bio,
+        avatar_url,
+        registered_at_ms,
+        post_count,
+        post_offset,
     ) = row
     return User(
         user_id=user_id,
@@ -112,4 +149,9 @@ def _user(row: Row) -> User:
         asleep_offset=asleep_offset,
         woke_offset=woke_offset,
         left=bool(has_left),
+        bio=bio or None,
+        avatar_url=avatar_url or None,
+        registered_at_ms=registered_at_ms,
+        post_count=post_count or 0,
+        post_offset=post_offset,
     )

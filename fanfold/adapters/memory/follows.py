@@ -97,6 +97,20 @@ class MemoryFollows:
             for follow in _follows(page)
         }
 
+    async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
+        rows = ((other_id, self._following.row(user_id, other_id)) for other_id in followee_ids)
+        found = [(other_id, row) for other_id, row in rows if row is not None]
+        return {follow.followee_id: follow for follow in _follows(found)}
+
+    async def followed_by(self, user_id: str, other_ids: Collection[str]) -> dict[str, Follow]:
+        rows = ((other_id, self._following.row(other_id, user_id)) for other_id in other_ids)
+        return {
+            other_id: follow
+            for other_id, row in rows
+            if row is not None
+            for follow in _follows([(user_id, row)])
+        }
+
     async def all_follower_ids(self) -> AsyncIterator[str]:
         for user_id in self._following.partitions():
             yield user_id

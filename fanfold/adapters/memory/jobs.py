@@ -28,8 +28,14 @@ class MemoryJobs:
         return Plan(**row, generation=None if generation == NO_SLICES else generation)
 
     async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
-        generation = NO_SLICES if plan.generation is None else plan.generation
-        self._jobs.write(post_id, offset, **{**asdict(plan), "generation": generation})
+        columns = {**asdict(plan), "uncounted_offset": None}
+        if plan.generation is None:
+            columns["generation"] = NO_SLICES
+        given = {column: value for column, value in columns.items() if value is not None}
+        self._jobs.write(post_id, offset, **given)
+
+    async def uncount(self, post_id: UUID, *, offset: int) -> None:
+        self._jobs.write(post_id, offset, uncounted_offset=offset)
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         return {bucket: SliceDone(*row["done"]) for bucket, row in self._slices.rows(post_id)}

@@ -34,6 +34,10 @@ class MemoryTies:
         row = self._mutes.row(user_id, target_id)
         return None if row is None else _tie(target_id, row)
 
+    async def mutes_of(self, user_id: str, target_ids: Collection[str]) -> dict[str, Tie]:
+        rows = ((target_id, self._mutes.row(user_id, target_id)) for target_id in target_ids)
+        return {target_id: _tie(target_id, row) for target_id, row in rows if row is not None}
+
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:

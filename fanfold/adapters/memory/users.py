@@ -20,8 +20,26 @@ class MemoryUsers:
     async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
         return {user_id: await self.get(user_id) for user_id in user_ids}
 
-    async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
-        self._users.write(user_id, offset, display_name=display_name, name_offset=offset)
+    async def register(
+        self,
+        user_id: str,
+        display_name: str,
+        *,
+        bio: str | None = None,
+        avatar_url: str | None = None,
+        registered_at_ms: int,
+        offset: int,
+    ) -> None:
+        given = {"bio": bio, "avatar_url": avatar_url}
+        self._users.write(
+            user_id,
+            offset,
+            display_name=display_name,
+            name_offset=offset,
+            **{column: text for column, text in given.items() if text is not None},
+        )
+        # Negative, so that of several the first registration stays.
+        self._users.write(user_id, -offset, registered_at_ms=registered_at_ms)
 
     async def write_follower_count(self, user: User, *, offset: int) -> None:
         self._users.write(
@@ -33,6 +51,9 @@ class MemoryUsers:
             pull_since_ms=user.pull_since_ms or 0,  # a number, so that cells compare
             count_offset=offset,
         )
+
+    async def write_post_count(self, user_id: str, post_count: int, *, offset: int) -> None:
+        self._users.write(user_id, offset, post_count=post_count, post_offset=offset)
 
     async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
         self._users.write(user_id, offset, asleep=asleep, asleep_offset=offset)
@@ -49,4 +70,7 @@ class MemoryUsers:
 
 
 def _user(user_id: str, row: Row) -> User:
-    return User(**{**row, "user_id": user_id, "pull_since_ms": row.get("pull_since_ms") or None})
+    empty: Row = {
+        column: row.get(column) or None for column in ("pull_since_ms", "bio", "avatar_url")
+    }
+    return User(**{**row, **empty, "user_id": user_id})

@@ -22,12 +22,31 @@ class TellingUsers:
         self.get_many = users.get_many
         self.all_users = users.all_users
 
-    async def register(self, user_id: str, display_name: str, *, offset: int) -> None:
-        await self._users.register(user_id, display_name, offset=offset)
+    async def register(
+        self,
+        user_id: str,
+        display_name: str,
+        *,
+        bio: str | None = None,
+        avatar_url: str | None = None,
+        registered_at_ms: int,
+        offset: int,
+    ) -> None:
+        await self._users.register(
+            user_id,
+            display_name,
+            bio=bio,
+            avatar_url=avatar_url,
+            registered_at_ms=registered_at_ms,
+            offset=offset,
+        )
         await self._writer.forget(name_key(user_id))
 
     async def write_follower_count(self, user: User, *, offset: int) -> None:
         await self._users.write_follower_count(user, offset=offset)  # not cached
+
+    async def write_post_count(self, user_id: str, post_count: int, *, offset: int) -> None:
+        await self._users.write_post_count(user_id, post_count, offset=offset)  # not cached
 
     async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
         await self._users.set_asleep(user_id, asleep=asleep, offset=offset)
@@ -51,6 +70,8 @@ class TellingFollows:
         self.followers = follows.followers
         self.audience = follows.audience
         self.following = follows.following
+        self.follows_of = follows.follows_of
+        self.followed_by = follows.followed_by
         self.all_follower_ids = follows.all_follower_ids
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
@@ -81,6 +102,7 @@ class TellingTies:
         self._writer = writer
         self.mutes = ties.mutes
         self.mute_of = ties.mute_of
+        self.mutes_of = ties.mutes_of
         self.blocks_made = ties.blocks_made
         self.blocks_with = ties.blocks_with
         self.blocks_between = ties.blocks_between

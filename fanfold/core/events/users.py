@@ -33,10 +33,15 @@ class _UsersEvent(EventModel):
 
 
 class UserRegistered(_UsersEvent):
-    """A user registered, or changed the display name."""
+    """A user registered, or changed the profile.
+
+    `bio` and `avatar_url`: null leaves the last one as it was, and an empty text removes it.
+    """
 
     display_name: str
     registered_at: Time
+    bio: str | None = None
+    avatar_url: str | None = None
 
     def changes(self) -> tuple[NameChanged]:
         return (NameChanged(self.user_id),)

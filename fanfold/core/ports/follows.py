@@ -88,5 +88,11 @@ class Follows(Protocol):
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
 
+    async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
+        """A user's follows of these others by followee id, active or not. Users who were never followed are absent."""
+
+    async def followed_by(self, user_id: str, other_ids: Collection[str]) -> dict[str, Follow]:
+        """The follows of one user by these others, active or not, by the other's id. Users who never followed are absent."""
+
     def all_follower_ids(self) -> AsyncIterator[str]:
         """The id of every user who follows or followed someone, in no order, read a page at a time."""

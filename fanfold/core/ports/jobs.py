@@ -12,13 +12,19 @@ from fanfold.core.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a fan-out is to do. A pulled post has no slices and 0 planned deliveries."""
+    """What a fan-out is to do. A pulled post has no slices and 0 planned deliveries.
+
+    `counted_offset` is the offset of the event that added the post to its author's count, and `uncounted_offset` that of the deletion
+    that took it out again; None for neither.
+    """
 
     strategy: Delivery
     planned: int
     generation: int | None
     slices_total: int
     started_at_ms: int
+    counted_offset: int | None = None
+    uncounted_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,10 @@ class Jobs(Protocol):
         """The recorded plan, or None."""
 
     async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
-        """Record the plan."""
+        """Record the plan, all of it but `uncounted_offset`."""
+
+    async def uncount(self, post_id: UUID, *, offset: int) -> None:
+        """Write `uncounted_offset = offset` into a plan that is recorded."""
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         """The finished slices."""

@@ -35,6 +35,9 @@ class Ties(Protocol):
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         """A user's mute of one target, active or not; None if there never was one."""
 
+    async def mutes_of(self, user_id: str, target_ids: Collection[str]) -> dict[str, Tie]:
+        """A user's mutes of these targets, active or not. Users who were never muted are absent."""
+
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
