@@ -13,7 +13,7 @@ from fanfold.http.identity.development import KEY_FILE
 
 ROOT = Path(__file__).parents[2]
 MOST_WORKERS = 24
-"""The partitions of the commands' topic: more workers would have nothing to do."""
+"""The partitions of the commands' topic in a local system: more workers would have nothing to do."""
 
 # The block of ports starts at `first_port`. It is below the range of ephemeral ports, so that the port of a killed process is
 # still free when the process is restarted.

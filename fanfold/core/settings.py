@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 
 from fanfold.core.identity_settings import IdentitySettings
+from fanfold.core.topic_settings import TopicSettings
 
 MS_PER_DAY = 24 * 3600 * 1000
 
@@ -25,7 +26,7 @@ _CACHE = re.compile(
 _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class Settings(IdentitySettings):
+class Settings(TopicSettings, IdentitySettings):
     """One frozen object for all services: a setting that two of them must agree on has one name and one home."""
 
     # What a feed is.

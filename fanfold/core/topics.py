@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -11,6 +13,9 @@ _PACKAGE = Path(__file__).parent.parent
 _PACKAGED = _PACKAGE / "schemas"
 SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "schemas"
 """`schemas/`: inside the installed package; in a checkout, beside it."""
+
+PartitionCount = Literal["few", "many"]
+"""Which of its two partition counts a topic is created with. The embedded log has few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Topic:
     public: bool
     projected: bool
     key: str
-    partitions: int
+    partitions: Mapping[PartitionCount, int]
     retention_ms: int
     events: tuple[str, ...]
     producers: tuple[str, ...]

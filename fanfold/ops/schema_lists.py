@@ -29,12 +29,12 @@ def write_lists(readme: Path) -> None:
 
 
 def _topics() -> Iterator[str]:
-    yield "| topic | readers | key | partitions | kept | events |"
+    yield "| topic | readers | key | partitions: few, many | kept | events |"
     yield "|---|---|---|---|---|---|"
     for topic in load_topics().values():
         kept = "for ever" if topic.retention_ms == -1 else f"{topic.retention_ms // _DAY_MS} days"
         events = ", ".join(topic.events) or "any record, with its origin and the reason"
-        yield f"| `{topic.name}` | {_readers(topic)} | {topic.key} | {topic.partitions} | {kept} | {events} |"
+        yield f"| `{topic.name}` | {_readers(topic)} | {topic.key} | {topic.partitions['few']}, {topic.partitions['many']} | {kept} | {events} |"
 
 
 def _readers(topic: Topic) -> str:

@@ -38,10 +38,10 @@ _COMMIT_S = 1.0
 _STOP_S = 20.0
 
 # A topic that is behind is paused when its buffer is 80 % full. What is fetched before all of its partitions are paused must
-# still fit, or it would block the only fetcher, and so the other topics: 24 partitions x 32 records are less than 20 % of
-# 4,096. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
-_BUFFERED_EVENTS = 4096
-_FETCHED_EVENTS = 32
+# still fit, or it would block the only fetcher, and so the other topics: 61 partitions x 16 records are less than 20 % of
+# 5,120. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
+_BUFFERED_EVENTS = 5120
+_FETCHED_EVENTS = 16
 
 # A slice is thousands of rows, and a batch must be finished before the worker can stop or hand over its partitions. So a
 # batch of slices is only this many times the number delivered at a time.
@@ -124,6 +124,9 @@ class FaustConsumer:
             value_serializer="raw",
             topic_allow_declare=False,
             topic_disable_leader=True,
+            # Otherwise Faust takes its own assignor, for tables that we do not have: it gives the remainder of every topic to the
+            # same workers. Without it each topic, and the sum of all, is shared out to within one partition.
+            table_standby_replicas=0,
             web_enabled=False,
             stream_wait_empty=True,
             stream_buffer_maxsize=_BUFFERED_EVENTS,

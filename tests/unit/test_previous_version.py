@@ -98,5 +98,5 @@ def test_what_does_more_than_add_would_be_found(statement: str) -> None:
 
 
 def test_no_topic_changed_its_number_of_partitions() -> None:
-    today = {name: topic.partitions for name, topic in load_topics().items()}
+    today = {name: topic.partitions["few"] for name, topic in load_topics().items()}
     assert previous("partitions").items() <= today.items()

@@ -36,7 +36,7 @@ async def apply_topics(settings: Settings) -> list[str]:
         changed = [line for topic in existing for line in await _configure(admin, settings, topic)]
         await _usable(admin, settings, declared)
     created = [
-        f"created {settings.topic_prefix}.{topic.name} with {topic.partitions} partitions"
+        f"created {settings.topic_prefix}.{topic.name} with {topic.partitions[settings.partitions]} partitions"
         for topic in missing
     ]
     return created + changed
@@ -74,11 +74,12 @@ async def _counts(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, i
 def _refuse_other_counts(settings: Settings, counts: Mapping[str, int]) -> None:
     declared = load_topics()
     for name, count in counts.items():
-        if name in declared and count != declared[name].partitions:
+        if name in declared and count != declared[name].partitions[settings.partitions]:
             raise Fault(
-                f"{settings.topic_prefix}.{name} has {count} partitions, schemas/topics.yaml says "
-                f"{declared[name].partitions}. The number is fixed for life, because every table is ordered by "
-                "offsets within a partition: restore it in the file, or make a new topic and replay into it."
+                f"{settings.topic_prefix}.{name} has {count} partitions, schemas/topics.yaml with FANFOLD_PARTITIONS="
+                f"{settings.partitions} says {declared[name].partitions[settings.partitions]}. The number is fixed for life, "
+                "because every table is ordered by offsets within a partition: restore it in the setting or the file, or "
+                "make a new topic and replay into it."
             )
 
 
@@ -100,7 +101,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[T
         [
             NewTopic(
                 f"{settings.topic_prefix}.{topic.name}",
-                topic.partitions,
+                topic.partitions[settings.partitions],
                 settings.kafka_replication,
                 topic_configs=_configs(settings, topic),
             )
@@ -149,7 +150,7 @@ async def _usable(
                 settings, {name: len(found) for name, found in described.items() if found}
             )
             if all(
-                len(described.get(topic.name, ())) == topic.partitions
+                len(described.get(topic.name, ())) == topic.partitions[settings.partitions]
                 and all(partition["leader"] >= 0 for partition in described[topic.name])
                 for topic in declared.values()
             ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import LogUnavailable
@@ -68,6 +69,28 @@ async def started_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient
         yield admin
     finally:
         await admin.close()
+
+
+async def partitions_of(
+    consumer: AIOKafkaConsumer, settings: Settings, topics: Collection[str]
+) -> dict[TopicPartition, str]:
+    """Every partition of these topics, each with its logical topic, as Kafka has them: a process need not know how many were chosen.
+
+    Raises aiokafka's errors, and `Unavailable` while one of the topics does not exist.
+    """
+    # All topics: asking for one by name makes a broker with auto-creation create it.
+    cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001
+    numbers = {
+        topic: cluster.partitions_for_topic(f"{settings.topic_prefix}.{topic}") for topic in topics
+    }
+    missing = sorted(topic for topic, found in numbers.items() if not found)
+    if missing:
+        raise LogUnavailable(f"no such topics: {missing}; run `fanfold topics apply`")
+    return {
+        TopicPartition(f"{settings.topic_prefix}.{topic}", number): topic
+        for topic, found in numbers.items()
+        for number in sorted(found)
+    }
 
 
 def _keep_first_connection(client: AIOKafkaClient) -> None:

@@ -12,7 +12,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import TopicPartition
 
-from fanfold.adapters.kafka.clients import started_admin, started_consumer, translated
+from fanfold.adapters.kafka.clients import (
+    partitions_of,
+    started_admin,
+    started_consumer,
+    translated,
+)
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.events import COMMANDS, DEAD_LETTERS
 from fanfold.core.lag import PartitionLag
@@ -33,19 +38,17 @@ class WorkerGroup:
 
     def __init__(self, settings: Settings, topics: Collection[str]) -> None:
         self._settings = settings
-        declared = load_topics()
-        self._topics = {
-            TopicPartition(f"{settings.topic_prefix}.{topic}", number): topic
-            for topic in topics
-            for number in range(declared[topic].partitions)
-        }
-        self._partitions = list(self._topics)
+        self._chosen = topics
+        self._topics: Mapping[TopicPartition, str] = {}
+        self._partitions: list[TopicPartition] = []
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening, self._answering():
             self._admin = await opening.enter_async_context(started_admin(self._settings))
             self._consumer = await opening.enter_async_context(started_consumer(self._settings))
+            self._topics = await partitions_of(self._consumer, self._settings, self._chosen)
+            self._partitions = list(self._topics)
             self._open = opening.pop_all()
         return self
 

@@ -9,12 +9,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from fanfold.adapters.kafka.clients import make_consumer
+from fanfold.adapters.kafka.clients import make_consumer, partitions_of
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.errors import LogUnavailable
+from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.log import Position, Record
 from fanfold.core.settings import Settings
-from fanfold.core.topics import load_topics
 
 # Kafka answers at once with a record that exists; a longer wait would only be for one that doesn't.
 _WAIT_MS = 200
@@ -31,9 +31,7 @@ class RecordReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._partitions = {
-            name: topic.partitions for name, topic in load_topics().items() if topic.projected
-        }
+        self._partitions: dict[str, frozenset[TopicPartition]] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -45,7 +43,7 @@ class RecordReader:
 
     async def read(self, position: Position) -> Record | None:
         """See `EventLog.read`."""
-        if not 0 <= position.partition < self._partitions.get(position.topic, 0):
+        if position.topic not in PROJECTED_TOPICS:
             return None
         async with self._one_at_a_time:
             try:
@@ -60,6 +58,11 @@ class RecordReader:
         consumer = self._consumer or await self._connect()
         topic = f"{self._settings.topic_prefix}.{position.topic}"
         partition = TopicPartition(topic, position.partition)
+        if position.topic not in self._partitions:
+            found = await partitions_of(consumer, self._settings, [position.topic])
+            self._partitions[position.topic] = frozenset(found)
+        if partition not in self._partitions[position.topic]:
+            return None
         consumer.assign([partition])
         consumer.seek(partition, position.offset)
         try:

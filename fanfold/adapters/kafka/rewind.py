@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from fanfold.adapters.kafka.clients import started_consumer, translated
+from fanfold.adapters.kafka.clients import partitions_of, started_consumer, translated
 from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -50,19 +50,19 @@ async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> 
     Raises `Fault` while a worker is in the group (a stopped one stays for 30 s), and `Unavailable`.
     """
     group = f"{settings.topic_prefix}.fanout"
-    topics = {
-        TopicPartition(f"{settings.topic_prefix}.{topic.name}", number): topic.name
+    projected = [
+        topic.name
         for topic in load_topics().values()
         if topic.projected and "fanout_service" in topic.consumers
-        for number in range(topic.partitions)
-    }
-    partitions = list(topics)
+    ]
     with translated(settings):
         try:
             async with (
                 asyncio.timeout(_WITHIN_S),
                 started_consumer(settings, group_id=group) as consumer,
             ):
+                topics = await partitions_of(consumer, settings, projected)
+                partitions = list(topics)
                 consumer.assign(partitions)
                 before = {
                     partition: await consumer.committed(partition) or 0 for partition in partitions

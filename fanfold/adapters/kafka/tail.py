@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from fanfold.adapters.kafka.clients import make_consumer
+from fanfold.adapters.kafka.clients import make_consumer, partitions_of
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.clock import Clock
 from fanfold.core.errors import LogUnavailable
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
-from fanfold.core.topics import load_topics
 
 _WAIT_MS = 200
 # An idle broker answers a fetch after this: it bounds `behind_s` of an idle, healthy tail.
@@ -35,17 +34,12 @@ class KafkaTail:
         self._settings = settings
         self._since_ms = since_ms
         self._clock = clock
-        declared = load_topics()
-        self._logical = {f"{settings.topic_prefix}.{topic}": topic for topic in topics}
-        # Partition counts are fixed for life, so the broker need not be asked for them.
-        self._partitions = [
-            TopicPartition(physical, number)
-            for physical, topic in self._logical.items()
-            for number in range(declared[topic].partitions)
-        ]
+        self._topics = topics
+        self._partitions: Mapping[TopicPartition, str] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
-        self._caught_up_at_ms = dict.fromkeys(self._partitions, clock.now_ms())
+        self._opened_at_ms = clock.now_ms()
+        self._caught_up_at_ms: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +51,7 @@ class KafkaTail:
         try:
             consumer = self._consumer or await self._connect()
             fetched = await consumer.getmany(timeout_ms=_WAIT_MS)
-        except (KafkaError, OSError) as error:
+        except (KafkaError, OSError, LogUnavailable) as error:
             await self._disconnect()
             await self._clock.sleep(_RECONNECT_S)  # So that a reader in a loop doesn't spin.
             raise LogUnavailable(f"Kafka: {error!r}") from error
@@ -65,7 +59,7 @@ class KafkaTail:
             self._next[partition] = records[-1].offset + 1
         self._note_caught_up(consumer)
         return [
-            record_of(record, self._logical[partition.topic])
+            record_of(record, self._partitions[partition])
             for partition, records in fetched.items()
             for record in records
         ]
@@ -73,7 +67,8 @@ class KafkaTail:
     def behind_s(self) -> float:
         if self._consumer is not None:
             self._note_caught_up(self._consumer)
-        return max(0.0, (self._clock.now_ms() - min(self._caught_up_at_ms.values())) / 1000)
+        caught_up_at_ms = min(self._caught_up_at_ms.values(), default=self._opened_at_ms)
+        return max(0.0, (self._clock.now_ms() - caught_up_at_ms) / 1000)
 
     def _note_caught_up(self, consumer: AIOKafkaConsumer) -> None:
         for partition in self._partitions:
@@ -91,7 +86,11 @@ class KafkaTail:
         )
         try:
             await consumer.start()
-            consumer.assign(self._partitions)
+            if not self._next:
+                # Once: their number is fixed for life.
+                self._partitions = await partitions_of(consumer, self._settings, self._topics)
+                self._caught_up_at_ms = dict.fromkeys(self._partitions, self._opened_at_ms)
+            consumer.assign(list(self._partitions))
             if not self._next:
                 self._next = await self._first_offsets(consumer)
             for partition, offset in self._next.items():
@@ -105,7 +104,7 @@ class KafkaTail:
     async def _first_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         # The ends first: a record that is appended between the two requests is then found by the second, or its offset is
         # at or after the end.
-        ends = await consumer.end_offsets(self._partitions)
+        ends = await consumer.end_offsets(list(self._partitions))
         found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, self._since_ms))
         return {
             partition: found[partition].offset if found[partition] else end

@@ -200,7 +200,7 @@ class SqliteLog:
         self._grown = asyncio.Event()
 
     def _next_position(self, record: Encoded) -> Position:
-        partition = zlib.crc32(record.key) % self._topics[record.topic].partitions
+        partition = zlib.crc32(record.key) % self._topics[record.topic].partitions["few"]
         offset = self._next_offset.get((record.topic, partition), 0)
         self._next_offset[record.topic, partition] = offset + 1
         self._next_seq += 1
