@@ -55,5 +55,5 @@ def a_plan(workload: Workload | None = None, costs: Costs | None = None) -> Capa
         workload or a_workload(),
         costs or some_costs(),
         Prices(),
-        partitions={name: topic.partitions for name, topic in load_topics().items()},
+        partitions={name: topic.partitions["many"] for name, topic in load_topics().items()},
     )

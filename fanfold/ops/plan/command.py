@@ -148,7 +148,7 @@ def _run(
     plots: Path | None,
     as_json: bool,
 ) -> None:
-    partitions = {name: topic.partitions for name, topic in load_topics().items()}
+    partitions = {name: topic.partitions["many"] for name, topic in load_topics().items()}
     planned = capacity(workload, costs, prices, partitions=partitions)
     hours = simulate_day(workload, costs, workers=planned.workers, surge=surge) if surge else []
     if plots:
