@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
 from fanfold.core.identity_settings import IdentitySettings
 from fanfold.core.topic_settings import TopicSettings
@@ -142,6 +142,10 @@ class Settings(TopicSettings, IdentitySettings):
     max_in_flight: PositiveInt = Field(
         64,
         description="Reads that a process works on at a time, and as many writes; further ones are answered 503 at once.",
+    )
+    max_cpu_wait_s: PositiveFloat = Field(
+        0.02,
+        description="How long reads may wait for one another's CPU time, and writes, while a process has no core time left; further ones are answered 503 at once.",
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     metrics_port: int = Field(

@@ -2,57 +2,71 @@
 
 A process that takes every request answers all of them late: each waits for all others. With a bound, the admitted ones keep
 their time, and the others are free to ask another process.
+
+Requests that wait for an engine are bounded by their number. While the process has no core time left, requests wait for one
+another's CPU time too, and that wait is bounded: `InFlight` says how.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
-from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fanfold.http.cpu_share import CpuShare
+from fanfold.http.in_flight import InFlight
 from fanfold.http.problems import MEDIA_TYPE, RETRY_AFTER_S, problem_fields
-
-REFUSED = Counter(
-    "fanfold_http_refused_total",
-    "Requests answered 503 at once, because FANFOLD_MAX_IN_FLIGHT reads or writes were in flight.",
-    ["kind"],
-)
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 # A probe that is refused would have a busy process restarted, or hide why it is busy.
 _ALWAYS_ADMITTED = {"/livez", "/readyz", "/metrics"}
-_BODY = json.dumps(
-    problem_fields(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        kind="overloaded",
-        title="Overloaded",
-        detail="This server has as many requests in flight as it takes. Retry.",
-    )
-).encode()
-_START: Message = {
-    "type": "http.response.start",
-    "status": HTTPStatus.SERVICE_UNAVAILABLE,
-    "headers": [
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The parts of a whole answer."""
+
+    status: HTTPStatus
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    @property
+    def status_line(self) -> bytes:
+        return b"HTTP/1.1 %d %s" % (self.status, self.status.phrase.encode())
+
+
+def _overloaded() -> Refusal:
+    body = json.dumps(
+        problem_fields(
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            kind="overloaded",
+            title="Overloaded",
+            detail="This server has as many requests as it can answer in time. Retry.",
+        )
+    ).encode()
+    headers = (
         (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(_BODY)),
+        (b"content-length", b"%d" % len(body)),
         (b"retry-after", b"%d" % RETRY_AFTER_S),
         (b"cache-control", b"private, no-store"),
         (b"x-content-type-options", b"nosniff"),
-    ],
+    )
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, headers, body)
+
+
+_OVERLOADED = _overloaded()
+_START: Message = {
+    "type": "http.response.start",
+    "status": _OVERLOADED.status,
+    "headers": _OVERLOADED.headers,
 }
-_END: Message = {"type": "http.response.body", "body": _BODY}
-
-
-class _InFlight:
-    """The requests of one kind that are in flight."""
-
-    __slots__ = ("count", "refused")
-
-    def __init__(self, kind: str) -> None:
-        self.count = 0
-        self.refused = REFUSED.labels(kind)
+_END: Message = {"type": "http.response.body", "body": _OVERLOADED.body}
+_DECISION = "fanfold.admission"
+"""Where a scope keeps what was decided when the request was read: its kind, or None if it is refused."""
 
 
 class Admission:
@@ -60,38 +74,63 @@ class Admission:
 
     Reads and writes are counted apart: while the log is away, writes wait for it, and reads of the tables must go on. A live
     feed counts until its answer starts; `FANFOLD_LIVE_FEEDS` bounds how many are open.
+
+    While the process has no core time left, fewer: so many that they wait `wait_s` for one another.
     """
 
-    def __init__(self, app: ASGIApp, *, most: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, most: int, wait_s: float, cpu_share: CpuShare | None = None
+    ) -> None:
         self.app = app
-        self._most = most
-        self._reads, self._writes = _InFlight("read"), _InFlight("write")
+        self._wait_s = wait_s
+        self._cpu_share = cpu_share or CpuShare()
+        self._reads, self._writes = InFlight("read", most=most), InFlight("write", most=most)
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Decide about a request that was just read. None: it is admitted, and its call must follow.
+
+        A server that asks here refuses at once. A call would wait in the event loop for all calls before it, and what has not
+        begun would not count.
+        """
+        if scope["path"] in _ALWAYS_ADMITTED:
+            return None
+        scope[_DECISION] = decision = self._decide(scope)
+        return None if decision else _OVERLOADED
+
+    def _decide(self, scope: Scope) -> InFlight | None:
+        if self._cpu_share.due():
+            self._adapt()
+        in_flight = self._reads if scope["method"] in _READS else self._writes
+        return in_flight if in_flight.enter() else None
+
+    def _adapt(self) -> None:
+        if self._cpu_share.look(self._reads.answered + self._writes.answered):
+            for in_flight in (self._reads, self._writes):
+                in_flight.adapt(self._cpu_share.request_s, wait_s=self._wait_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in _ALWAYS_ADMITTED:
             await self.app(scope, receive, send)
             return
-        in_flight = self._reads if scope["method"] in _READS else self._writes
-        if in_flight.count >= self._most:
-            in_flight.refused.inc()
+        in_flight = scope.pop(_DECISION) if _DECISION in scope else self._decide(scope)
+        if in_flight is None:
             await send(_START)
             await send(_END)
             return
-        in_flight.count += 1
-        counted = True
+        counted, began_s = True, time.monotonic()
 
         async def uncounted_once_a_stream(message: Message) -> None:
             nonlocal counted
             if counted and message["type"] == "http.response.start" and _is_stream(message):
                 counted = False
-                in_flight.count -= 1
+                in_flight.leave(time.monotonic() - began_s)
             await send(message)
 
         try:
             await self.app(scope, receive, uncounted_once_a_stream)
         finally:
             if counted:
-                in_flight.count -= 1
+                in_flight.leave(time.monotonic() - began_s)
 
 
 def _is_stream(message: Message) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uvicorn
 from starlette.types import ASGIApp
 
+from fanfold.http.admission import Admission
+from fanfold.http.admitting_protocol import AdmittingProtocol
 from fanfold.http.protocol import BoundedProtocol, Bounds
 
 
@@ -12,7 +14,7 @@ def server_config(app: ASGIApp, bounds: Bounds, *, stop_grace_s: int) -> uvicorn
     """How uvicorn serves an application of ours: within these bounds, without a log or headers of its own."""
     return uvicorn.Config(
         app,
-        http=_bounded(bounds),
+        http=_protocol(app, bounds),
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -23,6 +25,8 @@ def server_config(app: ASGIApp, bounds: Bounds, *, stop_grace_s: int) -> uvicorn
     )
 
 
-def _bounded(bounds: Bounds) -> type[BoundedProtocol]:
+def _protocol(app: ASGIApp, bounds: Bounds) -> type[BoundedProtocol]:
     """The protocol with these bounds, as uvicorn takes it: a class."""
+    if isinstance(app, Admission):
+        return type("Protocol", (AdmittingProtocol,), {"bounds": bounds, "admission": app})
     return type("Protocol", (BoundedProtocol,), {"bounds": bounds})

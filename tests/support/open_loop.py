@@ -76,14 +76,18 @@ class Connection(asyncio.Protocol):
 
 
 class Clients:
-    """Connections to one server; one more is opened whenever all are waiting for an answer."""
+    """So many connections to one server, as a gateway keeps them."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, connections: int) -> None:
         self._port = port
         self._idle: deque[Connection] = deque()
         self._open: list[Connection] = []
+        self._connections = connections
+        self._room = asyncio.Semaphore(connections)
 
     async def __aenter__(self) -> Self:
+        for _ in range(self._connections):
+            self._idle.append(await self._new())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,19 +95,23 @@ class Clients:
             connection.close()
 
     async def ask(self, request: bytes, into: Answers) -> None:
-        """Ask, and add the answer with the seconds since it was sent."""
-        connection = await self._connection()
-        sent_s = time.perf_counter()
-        status = await connection.ask(request)
-        into.add(status, time.perf_counter() - sent_s)
-        if connection.usable:
-            self._idle.append(connection)
+        """Ask, and add the answer with the seconds since now: a wait for a connection counts."""
+        began_s = time.perf_counter()
+        async with self._room:
+            connection = await self._connection()
+            status = await connection.ask(request)
+            into.add(status, time.perf_counter() - began_s)
+            if connection.usable:
+                self._idle.append(connection)
 
     async def _connection(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
+        return await self._new()
+
+    async def _new(self) -> Connection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
         self._open.append(connection)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-_SCHEDULED = Path("/proc/thread-self/schedstat")
+from fanfold.http.cpu_share import waited_for_a_core_s
 
 
 def own_s() -> float:
@@ -14,12 +13,4 @@ def own_s() -> float:
     It goes on while the thread runs, and while it waits for a timer or an answer. Where the kernel doesn't count the waits
     (only Linux does), it is the wall clock.
     """
-    return time.monotonic() - _waited_for_a_core_s()
-
-
-def _waited_for_a_core_s() -> float:
-    try:
-        _ran, waited_ns, _times = _SCHEDULED.read_text().split()
-    except FileNotFoundError:
-        return 0.0
-    return int(waited_ns) / 1e9
+    return time.monotonic() - waited_for_a_core_s()
