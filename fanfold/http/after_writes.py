@@ -95,7 +95,7 @@ class AfterWrites:
                 if changes is None:
                     changes = await self._changes(written)
                 offset = written.position.offset
-                shown = [await self._shows(viewer, change, offset) for change in changes]
+                shown = [await self.shows(viewer, change, offset) for change in changes]
             if not all(shown):
                 raise _NotShown
             return changes
@@ -114,7 +114,7 @@ class AfterWrites:
             raise _NotShown
         return record.event().changes()
 
-    async def _shows(self, viewer: str, change: Change, offset: int) -> bool:
+    async def shows(self, viewer: str, change: Change, offset: int) -> bool:
         """Whether the tables hold this change, as far as it concerns the viewer."""
         shown: int | None = None
         match change:
@@ -164,7 +164,8 @@ class AfterWrites:
             case "follow":
                 if not active:
                     return await self._end_offset(viewer, cell.other_id)
-                follow = (await self.stores.follows.following(viewer)).get(cell.other_id)
+                follows = await self.stores.follows.follows_of(viewer, [cell.other_id])
+                follow = follows.get(cell.other_id)
                 return follow.offset if follow else None
             case "mute":
                 mute = await self.stores.ties.mute_of(viewer, cell.other_id)
@@ -182,7 +183,8 @@ class AfterWrites:
         # The count first: once it has seen the event, a follow that came before is in the tables, and none means that
         # there was none to end.
         followee = await self.stores.users.get(followee_id)
-        follow = (await self.stores.follows.following(follower_id)).get(followee_id)
+        follows = await self.stores.follows.follows_of(follower_id, [followee_id])
+        follow = follows.get(followee_id)
         if follow is not None:
             return follow.offset
         return followee.count_offset

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, assert_never
 from uuid import UUID
 
-from fastapi import Header, Response
+from fastapi import Depends, Header, Request, Response
 
 from fanfold.core.events import (
     PROJECTED_TOPICS,
@@ -44,16 +44,6 @@ AFTER_HEADER: Final = "Fanfold-After"
 
 _MOST_CHANGES = 2  # of one event: a block is one for each of two viewers
 _USER_ID = re.compile(f"(?=.{{1,64}}$){USER_ID_PATTERN}")
-
-After = Annotated[
-    list[str],
-    Header(
-        default_factory=list,
-        alias=AFTER_HEADER,
-        description="Positions that writes have answered (`Fanfold-Position`), separated by commas or in several headers, "
-        f"{MOST_AWAITED} at most. This read sees those writes, or reports `behind` after a second.",
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +87,7 @@ def set_position(response: Response, *written: Written | None) -> None:
 
 
 def written_after(headers: list[str]) -> list[Written]:
-    """The writes that a request with these `Fanfold-After` headers has to see. Answers 422 for what isn't one."""
+    """The writes that these `Fanfold-After` headers name. Answers 422 for what isn't one."""
     texts = [text.strip() for header in headers for text in header.split(",")]
     if len(texts) > MOST_AWAITED:
         raise Invalid.at("header", AFTER_HEADER, f"Send at most {MOST_AWAITED} positions.")
@@ -107,6 +97,27 @@ def written_after(headers: list[str]) -> list[Written]:
         raise Invalid.at(
             "header", AFTER_HEADER, f"Send values that writes answered in {POSITION_HEADER}."
         ) from error
+
+
+def named_writes(
+    request: Request,
+    _documented: Annotated[
+        str | None,
+        Header(
+            alias=AFTER_HEADER,
+            description=f"Positions that writes have answered (`{POSITION_HEADER}`), separated by commas, {MOST_AWAITED} at most. "
+            "This read sees those writes. If one is not visible within a second, a feed reports `behind`, and any other read "
+            "answers 503.",
+        ),
+    ] = None,
+) -> list[Written]:
+    """The writes that a request has to see. Answers 422 for what isn't one."""
+    # One string in OpenAPI, because generators leave out routes with a list in a header; but a field may come in several lines.
+    return written_after(request.headers.getlist(AFTER_HEADER))
+
+
+After = Annotated[list[Written], Depends(named_writes)]
+"""A parameter of this type makes a route take the header, and receives the writes that it names."""
 
 
 def _text(change: Change) -> str | None:

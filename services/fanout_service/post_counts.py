@@ -25,20 +25,24 @@ class PostCounts:
     async def add(self, author: User, plan: Plan | None, *, offset: int) -> None:
         """Count a creation, before the plan that names its offset is written. `plan` is what was recorded before.
 
-        The second creation under one id, as a retry of a publication may append it, counts nothing.
+        The second creation under one id, as a retry of a publication may append it, adds nothing.
         """
-        if plan is None or plan.counted_offset in (None, offset):
-            await self._write(author, author.post_count + 1, offset=offset)
+        first = plan is None or plan.counted_offset in (None, offset)
+        await self._write(author, author.post_count + first, offset=offset)
 
     async def remove(self, post_id: UUID, author_id: str, *, offset: int) -> None:
         """Count a deletion: the first one of a post that was counted."""
         plan, author = await asyncio.gather(self.jobs.plan(post_id), self.users.get(author_id))
-        if plan is None or plan.counted_offset is None:
-            return
-        if plan.uncounted_offset in (None, offset):
-            await self._write(author, author.post_count - 1, offset=offset)
+        first = (
+            plan is not None
+            and plan.counted_offset is not None
+            and plan.uncounted_offset in (None, offset)
+        )
+        await self._write(author, author.post_count - first, offset=offset)
+        if first:
             await self.jobs.uncount(post_id, offset=offset)
 
+    # The offset is written also where nothing is added: a read that waits for the event then knows that the count is right.
     async def _write(self, author: User, post_count: int, *, offset: int) -> None:
         if author.post_offset is None or author.post_offset < offset:
             await self.users.write_post_count(author.user_id, post_count, offset=offset)

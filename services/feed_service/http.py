@@ -14,8 +14,9 @@ from fanfold.core.ports.engines import Engines
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import Responses
 from fanfold.http.params import POST_ID, Cursor, Limit, UserIdPath
-from fanfold.http.positions import After, written_after
+from fanfold.http.positions import After
 from fanfold.http.problems import Invalid
+from fanfold.http.read_after import refuse_behind
 from fanfold.http.readiness import Check, readiness
 from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.feed_reader import FeedReader
@@ -100,7 +101,7 @@ class FeedRoutes:
                 "explain",
                 "Leave it out, or ask for `relevance`: an order by time has no score.",
             )
-        awaited = await self.reader.after_writes(user_id, written_after(after))
+        awaited = await self.reader.after_writes(user_id, after)
         page, missing = await self.reader.feeds.page(
             user_id,
             ranking=ranking,
@@ -114,16 +115,28 @@ class FeedRoutes:
             answer.headers.update(_WHOLE_FEED)
         return answer
 
-    async def count_new(self, user_id: UserIdPath, since: Since) -> Response:
+    async def count_new(self, user_id: UserIdPath, since: Since, after: After) -> Response:
         """Count the posts in your own feed that are newer than a post, or than a first page."""
-        new, missing = await self.reader.feeds.count_new(user_id, _since(since, user_id))
+        newer_than = _since(since, user_id)
+        awaited = await self.reader.after_writes(user_id, after)
+        new, missing = await self.reader.feeds.count_new(user_id, newer_than, awaited=awaited)
         return _json(new, missing)
 
     async def read_posts(
-        self, user_id: UserIdPath, actor: Actor, limit: Limit = 10, cursor: Cursor = None
+        self,
+        user_id: UserIdPath,
+        *,
+        actor: Actor,
+        limit: Limit = 10,
+        cursor: Cursor = None,
+        after: After,
     ) -> Response:
         """Read an author's posts, newest first."""
-        page = await self.reader.read_posts(user_id, viewer=actor, limit=limit, cursor=cursor)
+        awaited = await self.reader.after_writes(actor, after)
+        refuse_behind(awaited)
+        page = await self.reader.read_posts(
+            user_id, viewer=actor, limit=limit, cursor=cursor, awaited=awaited
+        )
         return _json(page)
 
 

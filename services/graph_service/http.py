@@ -18,6 +18,7 @@ from fanfold.http.openapi import NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
 from fanfold.http.problems import UserNotFound
+from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
 from graph_service import leaving_http, many_users_http, ties_http
 from graph_service.connections import Connections, show_connections
@@ -31,6 +32,7 @@ from graph_service.profile import (
     refuse_unregistered,
     register,
 )
+from graph_service.shown_writes import ShownWrites
 from graph_service.tie_limit import TieLimit, TooManyFollowed, too_many
 
 
@@ -129,7 +131,8 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     limit = TieLimit(follows, clock=clock, most=most, too_many=TooManyFollowed)
     do = GraphRoutes(engines, clock, limit)
     many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)
-    reads = APIRouter(tags=["graph"])
+    after = reads_after(ShownWrites(engines.log, engines.stores, clock))
+    reads = APIRouter(tags=["graph"], dependencies=after)
     writes = APIRouter(
         tags=["graph"],
         dependencies=[*OWN, *write_guards(engines, settings).all()],
@@ -158,9 +161,9 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     return [
         writes,
         reads,
-        *many_users_http.routers(engines, many, settings=settings),
-        *ties_http.routers(engines, clock=clock, settings=settings),
-        *leaving_http.routers(engines, clock=clock, settings=settings),
+        *many_users_http.routers(engines, many, settings=settings, after=after),
+        *ties_http.routers(engines, clock=clock, settings=settings, after=after),
+        *leaving_http.routers(engines, clock=clock, settings=settings, after=after),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
@@ -56,10 +57,12 @@ class LeavingRoutes:
         return StreamingResponse(lines(), media_type=NDJSON, headers=headers)
 
 
-def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
-    """The routes over these engines."""
+def routers(
+    engines: Engines, *, clock: Clock, settings: Settings, after: list[Any]
+) -> list[APIRouter]:
+    """The routes over these engines. `after`: the dependencies of reads."""
     do = LeavingRoutes(engines, clock)
-    reads = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
+    reads = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     # Leaving is idempotent, so it is not refused to a user who has left.
     writes = APIRouter(
         tags=["graph"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -81,11 +82,13 @@ class ManyUsersRoutes:
         return followed
 
 
-def routers(engines: Engines, follow: FollowMany, *, settings: Settings) -> list[APIRouter]:
-    """The routes over these engines."""
+def routers(
+    engines: Engines, follow: FollowMany, *, settings: Settings, after: list[Any]
+) -> list[APIRouter]:
+    """The routes over these engines. `after`: the dependencies of reads."""
     do = ManyUsersRoutes(engines.stores, follow)
-    public = APIRouter(tags=["graph"])
-    own = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
+    public = APIRouter(tags=["graph"], dependencies=after)
+    own = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
         dependencies=[*OWN, *write_guards(engines, settings).all()],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -82,11 +83,13 @@ def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
     )
 
 
-def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
-    """The routes over these engines."""
+def routers(
+    engines: Engines, *, clock: Clock, settings: Settings, after: list[Any]
+) -> list[APIRouter]:
+    """The routes over these engines. `after`: the dependencies of reads."""
     change = _changes(engines, clock=clock, settings=settings)
     do = TieRoutes(change, engines.stores)
-    reads = APIRouter(tags=["graph"], dependencies=OWN, responses=NOT_OWN)
+    reads = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
         dependencies=[*OWN, *write_guards(engines, settings).all()],

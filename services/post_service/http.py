@@ -14,6 +14,7 @@ from fanfold.core.ports import Post, User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.core.text import post_text_error
+from fanfold.http.after_writes import AfterWrites
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import blocked_between
 from fanfold.http.guards import write_guards
@@ -22,6 +23,7 @@ from fanfold.http.params import PostIdPath, PostIds, post_ids_of
 from fanfold.http.positions import set_position
 from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Invalid
+from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
 from post_service import likes_http
 from post_service.create_post import CreatePost
@@ -178,7 +180,8 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     """The routes over these engines."""
     do = PostRoutes(engines, clock, settings)
     guards = write_guards(engines, settings)
-    reads = APIRouter(tags=["posts"])
+    after_writes = AfterWrites(engines.log, engines.stores, clock)
+    reads = APIRouter(tags=["posts"], dependencies=reads_after(after_writes))
     writes = APIRouter(tags=["posts"], dependencies=guards.all(), responses=NOT_YOURS)
     # Posts are accepted without the tables, so publishing looks for the actor's row itself.
     creates = APIRouter(tags=["posts"], dependencies=guards.clock_only(), responses=LEFT)

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from fanfold.http.auth import acting_user
 from fanfold.http.guards import OwnUserId, WriteGuards
+from fanfold.http.positions import named_writes
 from tests.fuzz.services import fanout_service, feed_service, graph_service, post_service
 
 Service = Callable[[], AbstractAsyncContextManager[FastAPI]]
@@ -22,6 +23,9 @@ WITHOUT_CREDENTIAL = {
     "GET /livez": "probes have no credential",
     "GET /readyz": "probes have no credential",
     "GET /metrics": "Prometheus has no credential",
+}
+STREAMS = {
+    "GET /users/{user_id}/feed/stream": "a live feed ends with whatever was written, and needs no waiting",
 }
 MAY_HAVE_LEFT = {
     "POST /posts": "posts are accepted without the tables: publishing looks for the actor's row itself",
@@ -106,9 +110,16 @@ async def test_every_route_under_a_user_id_is_for_that_user_alone(served: list[R
     assert unguarded <= set(FOR_OTHERS_TOO)
 
 
+async def test_every_read_shows_the_writes_that_a_request_names(served: list[Route]) -> None:
+    unguarded = {
+        route.name for route in served if not route.writes and named_writes not in route.guards
+    }
+    assert unguarded <= {*WITHOUT_CREDENTIAL, *STREAMS}
+
+
 async def test_no_exception_is_for_a_route_that_is_gone() -> None:
     names: set[str] = set()
     for service in (post_service, graph_service, feed_service):
         async with service() as app:
             names |= {route.name for route in routes(app)}
-    assert {*WITHOUT_CREDENTIAL, *MAY_HAVE_LEFT, *FOR_OTHERS_TOO} <= names
+    assert {*WITHOUT_CREDENTIAL, *STREAMS, *MAY_HAVE_LEFT, *FOR_OTHERS_TOO} <= names

@@ -224,7 +224,7 @@ async def test_unavailable_engines_make_a_read_behind_and_raise_no_error(it: Wai
     it.log.away = True
     assert await it.after(written) == BEHIND
     it.log.away = False
-    it.world.graph.away.add("following")
+    it.world.graph.away.add("follows_of")
     assert await it.after(written) == BEHIND
 
 

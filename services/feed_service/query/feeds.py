@@ -113,13 +113,17 @@ class Feeds:
         complete = not query.coverage.missing and not query.coverage.without_content
         return Newest(items, query.authors, complete)
 
-    async def count_new(self, viewer: str, since: UUID) -> tuple[NewPosts, list[SourceName]]:
+    async def count_new(
+        self, viewer: str, since: UUID, *, awaited: Awaited = NOTHING_AWAITED
+    ) -> tuple[NewPosts, list[SourceName]]:
         """How many posts of the feed were created after this one, and the sources that could not be asked."""
-        query = await self._open(viewer, since_ms=created_at_ms(since))
+        query = await self._open(viewer, awaited=awaited, since_ms=created_at_ms(since))
         wanted = MOST_COUNTED + 1
         merge = await query.skeleton(wanted=wanted, until=since, likes=False)
         newer = await query.take(merge, wanted, query.filter())
         query.coverage.require_any(newer)
+        if awaited.behind:
+            query.coverage.missing.add("behind")
         missing = sorted(query.coverage.missing)
         more = len(newer) > MOST_COUNTED
         return NewPosts(min(len(newer), MOST_COUNTED), more, complete=not missing), missing
