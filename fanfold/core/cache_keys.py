@@ -23,9 +23,12 @@ def post_key(post_id: UUID) -> str:
     return f"post:{post_id}"
 
 
-def like_count_key(post_id: UUID) -> str:
-    """A post's like count."""
-    return f"like_count:{post_id}"
+def like_count_key(post_number: int) -> str:
+    """A post's like count, and whether it is deleted: what ranking needs of it.
+
+    By the integer in the post's id, as its 32 digits: a page asks for a hundred, and an id as text takes five times as long to make.
+    """
+    return f"like_count:{post_number:032x}"
 
 
 def name_key(user_id: str) -> str:

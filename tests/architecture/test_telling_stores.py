@@ -34,7 +34,7 @@ EDGES = [an_edge("alice", offset=1), an_edge("carl", offset=2)]
 TIE: dict[str, Any] = {"active": True, "since_ms": START_MS, "offset": 1}
 
 READS = {
-    "posts": {"get", "by_author"},
+    "posts": {"get", "counted", "by_author"},
     "users": {"get", "get_many", "all_users"},
     "follows": {
         "follower_edges",
@@ -73,7 +73,10 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
             [post_key(POST)],
         ),
         "note_offset": (lambda posts: posts.note_offset(POST, offset=1), [post_key(POST)]),
-        "delete": (lambda posts: posts.delete(POST, offset=1), [post_key(POST)]),
+        "delete": (
+            lambda posts: posts.delete(POST, offset=1),
+            [post_key(POST), like_count_key(POST.int)],
+        ),
         "set_delivery": (
             lambda posts: posts.set_delivery("bob", POST, "push", offset=1),
             [authored_key("bob")],
@@ -140,7 +143,7 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
     "likes": {
         "write_count": (
             lambda likes: likes.write_count(POST, 1, offset=1),
-            [like_count_key(POST)],
+            [like_count_key(POST.int)],
         ),
         "write": (
             lambda likes: likes.write([Like("alice", POST, "bob", True, START_MS, 1)]),

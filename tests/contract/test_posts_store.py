@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
-from fanfold.core.ports import AuthoredPost, Post, Stores
+from fanfold.core.ports import AuthoredPost, Counted, Post, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
@@ -48,6 +48,20 @@ async def test_only_posts_that_exist_are_found_deleted_ones_too(stores: Stores) 
     }
     assert found[deleted].offset == 0
     assert await stores.posts.get([]) == {}
+
+
+async def test_what_ranking_needs_is_what_the_whole_posts_say(stores: Stores) -> None:
+    liked, deleted, edited_only, absent = (a_post_id() for _ in range(4))
+    for post_id in (liked, deleted):
+        await stores.posts.create(post_id, fresh("bob"), "hello")
+    await stores.likes.write_count(liked, 17, offset=3)
+    await stores.posts.delete(deleted, offset=0)
+    await stores.posts.edit(edited_only, "early", edited_at_ms=START_MS, offset=1)
+    assert await stores.posts.counted([liked, deleted, edited_only, absent, liked]) == {
+        liked: Counted(17, deleted=False),
+        deleted: Counted(0, deleted=True),
+    }
+    assert await stores.posts.counted([]) == {}
 
 
 @examples_in_one_store

@@ -21,7 +21,7 @@ from fanfold.adapters.redis.shared_cache import redis_shared_cache
 from fanfold.core import cache_keys
 from fanfold.core.clock import SystemClock
 from fanfold.core.ids import first_post_id_at
-from fanfold.core.ports import AuthoredPost, Post, RecentLike
+from fanfold.core.ports import AuthoredPost, Counted, Post, RecentLike
 from fanfold.core.ports.shared_cache import Lease, SharedCache
 from fanfold.core.settings import Settings
 from feed_service.caches import packing
@@ -75,7 +75,8 @@ KINDS = {
         lambda: cache_keys.post_key(a_post_id()), lambda: packing.pack_content(a_post())
     ),
     "a like count": Kind(
-        lambda: cache_keys.like_count_key(a_post_id()), lambda: packing.pack_like_count(a_post())
+        lambda: cache_keys.like_count_key(a_post_id().int),
+        lambda: packing.pack_counted(Counted(1234, deleted=False)),
     ),
     "a name of 14 characters": Kind(
         lambda: cache_keys.name_key(a_user_id()),

@@ -179,7 +179,7 @@ class FullCache(NoSharedCache):
         reads: dict[str, Read] = {}
         for post_id in self.post_ids:
             reads[post_key(post_id)] = partial(self._post, post_id)
-            reads[like_count_key(post_id)] = partial(stores.likes.count, post_id)
+            reads[like_count_key(post_id.int)] = partial(stores.likes.count, post_id)
         for user in USERS:
             reads[name_key(user)] = partial(self._name, user)
             reads[graph_key(user)] = partial(self._graph, user)

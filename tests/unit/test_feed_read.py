@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Collection
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,7 +16,7 @@ from fanfold.core.settings import MS_PER_DAY, Settings
 from fanfold.http.problems import EngineAway, Invalid, UserNotFound
 from feed_service.caches.cached_reads import SHARED_S
 from feed_service.query.cursor import Ranking
-from tests.support.feed import Reader, World, a_reader
+from tests.support.feed import FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure
 
 RANKINGS: tuple[Ranking, ...] = ("chronological", "relevance")
@@ -415,6 +415,35 @@ async def test_without_content_cached_posts_are_shown_and_posts_is_named(busy: W
     assert newer not in [item.post_id for item in page.items]
     assert (page.complete, missing) == (False, ["posts"])
     assert page.next_cursor, "the feed has not ended, it only can't be read on now"
+
+
+async def test_by_relevance_only_what_is_shown_is_read_with_content_and_name(
+    world: World, reader: Reader
+) -> None:
+    authors = [f"author-{n:03}" for n in range(60)]
+    await world.follow("alice", *authors)
+    for n, author in enumerate(authors):
+        await world.post(author, ago_s=n)
+    gone = await world.post("author-000")
+    await world.happen(world.a_deletion(gone, by="author-000"))
+    asked: dict[str, int] = {}
+
+    def noting(store: FaultyStore, method: str) -> None:
+        read = getattr(store, method)
+
+        async def noted(keys: Collection[Any]) -> Any:
+            asked[method] = asked.get(method, 0) + len(keys)
+            return await read(keys)
+
+        store.__dict__[method] = noted
+
+    noting(world.posts, "get")
+    noting(world.posts, "counted")
+    noting(world.graph, "get_many")
+    page, _ = await reader.page("alice", ranking="relevance")
+    assert len(page.items) == 10
+    assert gone not in [item.post_id for item in page.items]
+    assert asked == {"counted": 61, "get": 11, "get_many": 11}
 
 
 async def test_one_unavailable_celebrity_does_not_hide_the_others(

@@ -15,7 +15,7 @@ from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
 from fanfold.core.buckets import time_bucket
 from fanfold.core.clock import Clock
 from fanfold.core.delivery import Delivery
-from fanfold.core.ports import AuthoredPost, Post
+from fanfold.core.ports import AuthoredPost, Counted, Post
 
 CREATE_POST = """
 INSERT INTO posts (post_id, author_id, content) VALUES (?, ?, ?) USING TIMESTAMP ?
@@ -35,6 +35,7 @@ GET = """
 SELECT post_id, author_id, content, edited_content, edited_at_ms, deleted, offset, like_count, like_offset
 FROM posts WHERE post_id IN ?
 """
+COUNTED = "SELECT post_id, author_id, like_count, deleted FROM posts WHERE post_id IN ?"
 SET_DELIVERY = """
 UPDATE posts_by_author USING TIMESTAMP ? SET delivery = ?
 WHERE author_id = ? AND time_bucket = ? AND post_id = ?
@@ -59,11 +60,14 @@ class CassandraPosts:
         self._edit = session.statement(EDIT)
         self._note_offset = session.statement(NOTE_OFFSET)
         self._delete = session.statement(DELETE)
-        self._get: MultiGet[UUID] = MultiGet(
-            session,
-            session.statement(GET),
-            replica_sets=replica_sets,
-            routing_key=attrgetter("bytes"),
+        self._get, self._counted = (
+            MultiGet[UUID](
+                session,
+                session.statement(statement),
+                replica_sets=replica_sets,
+                routing_key=attrgetter("bytes"),
+            )
+            for statement in (GET, COUNTED)
         )
         self._set_delivery = session.statement(SET_DELIVERY)
         self._by_author = session.statement(BY_AUTHOR)
@@ -92,6 +96,13 @@ class CassandraPosts:
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         posts = map(_post, await self._get.rows(post_ids))
         return {post.post_id: post for post in posts if post is not None}
+
+    async def counted(self, post_ids: Collection[UUID]) -> dict[UUID, Counted]:
+        return {
+            post_id: Counted(like_count or 0, bool(deleted))
+            for post_id, author_id, like_count, deleted in await self._counted.rows(post_ids)
+            if author_id is not None
+        }
 
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int

@@ -9,7 +9,7 @@ from uuid import UUID
 from fanfold.adapters.memory.cells import ClusteredTable, Table
 from fanfold.core.delivery import Delivery
 from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import AuthoredPost, Post
+from fanfold.core.ports import AuthoredPost, Counted, Post
 
 
 class MemoryPosts:
@@ -51,6 +51,10 @@ class MemoryPosts:
             for post_id, row in found.items()
             if row is not None and "author_id" in row
         }
+
+    async def counted(self, post_ids: Collection[UUID]) -> dict[UUID, Counted]:
+        posts = await self.get(post_ids)
+        return {post_id: Counted(post.like_count, post.deleted) for post_id, post in posts.items()}
 
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int

@@ -25,6 +25,7 @@ class TellingPosts:
         self._posts = posts
         self._writer = writer
         self.get = posts.get
+        self.counted = posts.counted
         self.by_author = posts.by_author
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
@@ -42,7 +43,7 @@ class TellingPosts:
 
     async def delete(self, post_id: UUID, *, offset: int) -> None:
         await self._posts.delete(post_id, offset=offset)
-        await self._writer.forget(post_key(post_id))
+        await self._writer.forget(post_key(post_id), like_count_key(post_id.int))
 
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int
@@ -87,7 +88,7 @@ class TellingLikes:
 
     async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
         await self._likes.write_count(post_id, likes, offset=offset)
-        await self._writer.forget(like_count_key(post_id))
+        await self._writer.forget(like_count_key(post_id.int))
 
     async def write(self, likes: Sequence[Like]) -> None:
         await self._likes.write(likes)  # whether a viewer likes a post is not cached

@@ -23,7 +23,7 @@ from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
 from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
-from fanfold.core.ports.posts import AuthoredPost, Post, Posts
+from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
 from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, Pulled, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
@@ -34,6 +34,7 @@ __all__ = [
     "AuthoredPost",
     "CacheOutage",
     "CacheSwitch",
+    "Counted",
     "Follow",
     "FollowerEdge",
     "Follows",

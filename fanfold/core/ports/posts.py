@@ -33,6 +33,13 @@ class Post:
         return created_at_ms(self.post_id)
 
 
+class Counted(NamedTuple):
+    """What ranking needs of a post; its age is in its id."""
+
+    like_count: int
+    deleted: bool
+
+
 class AuthoredPost(NamedTuple):
     """A pointer to a post of an author. `delivery` is None until the fan-out is planned."""
 
@@ -57,6 +64,9 @@ class Posts(Protocol):
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         """The posts that exist, deleted ones too, in no order."""
+
+    async def counted(self, post_ids: Collection[UUID]) -> dict[UUID, Counted]:
+        """The same posts without their content, which may be long."""
 
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from fanfold.core.clock import Clock
-from fanfold.core.ports import Post
+from fanfold.core.ports import Counted, Post
 from fanfold.core.settings import Settings
 from feed_service.caches.cache import Cache
 from feed_service.caches.celebrities import Celebrities
@@ -47,6 +47,9 @@ class CachedReads:
         # By the integer in the id, whose hash is several times faster than the UUID's.
         self._posts: Cache[int, Post] = Cache(
             "posts", shared.posts, size=settings.cached_posts, ttl_s=kept_s, clock=clock
+        )
+        self._counted: Cache[int, Counted] = Cache(
+            "counts", shared.counted, size=settings.cached_posts, ttl_s=kept_s, clock=clock
         )
         self._names: Cache[str, str | None] = Cache(
             "names", shared.names, size=settings.cached_names, ttl_s=kept_s, clock=clock
@@ -84,6 +87,10 @@ class CachedReads:
         """The posts that exist, deleted ones too, by the integers in their ids."""
         return await self._posts.get(numbers)
 
+    async def counted(self, numbers: Collection[int]) -> dict[int, Counted]:
+        """What ranking needs of the posts that exist, by the integers in their ids."""
+        return await self._counted.get(numbers)
+
     async def names(self, user_ids: Collection[str]) -> dict[str, str | None]:
         """Each user's display name, without one the id; None for users who have left: nothing of theirs is shown."""
         return await self._names.get(user_ids)
@@ -98,5 +105,5 @@ class CachedReads:
 
     async def close(self) -> None:
         """Cancel the loads in flight."""
-        for part in (self._posts, self._names, self.celebrities):
+        for part in (self._posts, self._counted, self._names, self.celebrities):
             await part.close()

@@ -37,9 +37,9 @@ def _keys(change: Change) -> tuple[str, ...]:
         case PostAdded(author_id):
             keys = (authored_key(author_id),)
         case PostChanged(post_id=post_id):
-            keys = (post_key(post_id),)
+            keys = (post_key(post_id), like_count_key(post_id.int))
         case LikeChanged(user_id=user_id, post_id=post_id):
-            keys = (like_count_key(post_id), recent_likes_key(user_id))
+            keys = (like_count_key(post_id.int), recent_likes_key(user_id))
         case NameChanged(user_id):
             keys = (name_key(user_id),)
         case UserGone(user_id):

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 
-from fanfold.core.ports import AuthoredPost, Post
+from fanfold.core.ports import AuthoredPost, Counted, Post
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
 
@@ -23,33 +23,35 @@ _INTEGER_OR_NONE: Final = (int, type(None))
 
 
 def pack_content(post: Post) -> bytes:
-    """All of a post but its likes."""
-    return orjson.dumps(
-        (post.author_id, post.content, post.edited_at_ms, post.deleted, post.offset)
+    """What a feed shows of a post, without its likes."""
+    return orjson.dumps((post.author_id, post.content, post.edited_at_ms, post.deleted))
+
+
+def unpack_post(number: int, content: bytes, packed: bytes) -> Post:
+    """The post of that integer, of its content and what ranking needs of it."""
+    counted = unpack_counted(number, packed)
+    author_id, text, edited_at_ms, deleted = orjson.loads(content)
+    return Post(
+        UUID(int=number),
+        _one_of(author_id, str),
+        _one_of(text, str),
+        _one_of(edited_at_ms, *_INTEGER_OR_NONE),
+        _one_of(deleted, bool),
+        like_count=counted.like_count,
     )
 
 
-def pack_like_count(post: Post) -> bytes:
-    """A post's like count, and the offset of the last like counted."""
-    return orjson.dumps((post.like_count, post.like_offset))
+def pack_counted(counted: Counted) -> bytes:
+    """What ranking needs of a post."""
+    return orjson.dumps((counted.like_count, counted.deleted))
 
 
-def unpack_post(post_id: UUID, content: bytes, like_count: bytes) -> Post:
-    """The post of both."""
-    author_id, text, edited_at_ms, deleted, offset = orjson.loads(content)
-    likes, like_offset = orjson.loads(like_count)
+def unpack_counted(_: int, packed: bytes) -> Counted:
+    like_count, deleted = orjson.loads(packed)
     # In one expression, because it runs for every candidate of every page.
-    if not (
-        type(author_id) is type(text) is str
-        and type(edited_at_ms) in _INTEGER_OR_NONE
-        and type(deleted) is bool
-        and type(offset) in _INTEGER_OR_NONE
-        and type(likes) is int
-        and likes >= 0
-        and type(like_offset) in _INTEGER_OR_NONE
-    ):
-        raise TypeError("not a post")
-    return Post(post_id, author_id, text, edited_at_ms, deleted, offset, likes, like_offset)
+    if type(like_count) is not int or like_count < 0 or type(deleted) is not bool:
+        raise TypeError("not counted")
+    return Counted(like_count, deleted)
 
 
 def pack_name(name: str | None) -> bytes:

@@ -7,7 +7,6 @@ still found.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from uuid import UUID
 
 from fanfold.core.cache_keys import (
     authored_key,
-    entry_author,
-    entry_number,
-    feed_entry,
     graph_key,
     like_count_key,
     name_key,
@@ -28,12 +24,12 @@ from fanfold.core.cache_keys import (
 )
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
-from fanfold.core.ids import first_post_id_at
-from fanfold.core.ports import AuthoredPost, Post, Stores
-from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache
+from fanfold.core.ports import AuthoredPost, Counted, Post, Stores
+from fanfold.core.ports.shared_cache import Lease, SharedCache
 from feed_service.budget import each_within, within
 from feed_service.caches import packing
 from feed_service.caches.cache import Incomplete
+from feed_service.caches.cached_timeline import read_timeline
 from feed_service.caches.recent_likes import LISTED, RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph, read_viewer_graph
 from feed_service.candidates import Candidate, Page
@@ -64,6 +60,7 @@ _AUTHORED = Kind(authored_key, packing.pack_authored, packing.unpack_authored)
 _NAMES = Kind(name_key, packing.pack_name, packing.unpack_name)
 _GRAPHS = Kind(graph_key, packing.pack_graph, packing.unpack_graph)
 _LIKES = Kind(recent_likes_key, packing.pack_recent_likes, packing.unpack_recent_likes)
+_COUNTED = Kind(like_count_key, packing.pack_counted, packing.unpack_counted)
 _PULLED = Kind(pulled_key, packing.pack_pulled, packing.unpack_pulled)
 
 
@@ -170,27 +167,38 @@ class SharedReads:
             author_id, before=before, since_ms=since_ms, limit=HEAD_POSTS
         )
 
+    async def counted(self, numbers: Collection[int]) -> dict[int, Counted]:
+        """What ranking needs of the posts that exist, by the integers in their ids."""
+
+        async def load(missing: Collection[int]) -> dict[int, Counted]:
+            asked = self.stores.posts.counted([UUID(int=number) for number in missing])
+            found = await self._within(asked)
+            return {post_id.int: counted for post_id, counted in found.items()}
+
+        return await self._read(_COUNTED, numbers, load)
+
     async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
         """The posts that exist, by the integers in their ids: content and count, each under a key of its own."""
-        ids = [UUID(int=number) for number in numbers]
         posts: dict[int, Post] = {}
-        leases: dict[UUID, tuple[bytes | Lease | None, bytes | Lease | None]] = {}
+        leases: dict[int, tuple[bytes | Lease | None, bytes | Lease | None]] = {}
         if self.cache.usable():
-            held = await self._look_up([*map(post_key, ids), *map(like_count_key, ids)])
-            for post_id, content, count in zip(ids, held, held[len(ids) :], strict=False):
+            content_keys = [post_key(UUID(int=number)) for number in numbers]
+            held = await self._look_up([*content_keys, *map(like_count_key, numbers)])
+            for number, content, count in zip(numbers, held, held[len(numbers) :], strict=False):
                 if isinstance(content, bytes) and isinstance(count, bytes):
                     with suppress(*_UNREADABLE):
-                        posts[post_id.int] = packing.unpack_post(post_id, content, count)
+                        posts[number] = packing.unpack_post(number, content, count)
                         continue
-                leases[post_id] = content, count
-        if len(posts) < len(ids):
-            missing = [post_id for post_id in ids if post_id.int not in posts]
+                leases[number] = content, count
+        if len(posts) < len(numbers):
+            missing = [UUID(int=number) for number in numbers if number not in posts]
             try:
                 loaded = await self._within(self.stores.posts.get(missing))
             except Transient as error:
                 raise Incomplete(posts) from error
-            posts.update((post_id.int, post) for post_id, post in loaded.items())
-            if filled := _post_fills(loaded, leases):
+            found = {post_id.int: post for post_id, post in loaded.items()}
+            posts.update(found)
+            if filled := _post_fills(found, leases):
                 await self.cache.fill(filled)
         return posts
 
@@ -198,28 +206,15 @@ class SharedReads:
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> Page:
         """The part of a timeline that follows a post."""
-        held = await self.cache.feed(user_id)
-        if isinstance(held, FeedList) and len(held.end) not in (0, 16):
-            held = None  # its end can't be read
-        oldest = first_post_id_at(max(0, since_ms)).bytes
-        if isinstance(held, FeedList):
-            entries = _newest_first(held, before, oldest)
-            if entries or held.end <= oldest:
-                return _page(entries[:limit], more=len(entries) > limit or held.end > oldest)
-            if before is None or before.bytes >= held.end:
-                before = UUID(bytes=held.end)
-        asked = self.stores.timelines.timeline(
-            user_id, before=before, since_ms=since_ms, limit=limit
+        asked = read_timeline(
+            user_id,
+            cache=self.cache,
+            timelines=self.stores.timelines,
+            before=before,
+            since_ms=since_ms,
+            limit=limit,
         )
-        rows = await self._within(asked)
-        entries = [feed_entry(UUID(int=number), author_id) for number, author_id in rows]
-        more = len(rows) == limit
-        end = rows[-1].post_id.bytes if more else oldest
-        if isinstance(held, Lease) and before is None:
-            await self.cache.fill_feed(held, entries, end=end)
-        elif isinstance(held, FeedList) and before is not None and before.bytes == held.end:
-            await self.cache.extend_feed(user_id, held, entries, end=end)
-        return _page(entries, more=more)
+        return await self._within(asked)
 
     async def _look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         """As the cache's, but nothing of the keys that are passed by."""
@@ -263,32 +258,17 @@ class SharedReads:
 
 
 def _post_fills(
-    loaded: Mapping[UUID, Post],
-    leases: Mapping[UUID, tuple[bytes | Lease | None, bytes | Lease | None]],
+    loaded: Mapping[int, Post], leases: Mapping[int, tuple[bytes | Lease | None, ...]]
 ) -> list[tuple[Lease, bytes]]:
     filled: list[tuple[Lease, bytes]] = []
-    for post_id, (content, count) in leases.items():
-        if (post := loaded.get(post_id)) is None:
+    for number, (content, count) in leases.items():
+        if (post := loaded.get(number)) is None:
             continue
         if isinstance(content, Lease):
             filled.append((content, packing.pack_content(post)))
         if isinstance(count, Lease):
-            filled.append((count, packing.pack_like_count(post)))
+            filled.append((count, packing.pack_counted(Counted(post.like_count, post.deleted))))
     return filled
-
-
-def _newest_first(held: FeedList, before: UUID | None, oldest: bytes) -> list[bytes]:
-    """The entries that a list is known to hold completely, older than `before`."""
-    entries = sorted(set(held.entries))
-    oldest = max(oldest, held.end)
-    first = bisect_left(entries, oldest)
-    last = len(entries) if before is None else bisect_left(entries, before.bytes)
-    return entries[first:last][::-1]
-
-
-def _page(entries: Sequence[bytes], *, more: bool) -> Page:
-    found = [Candidate(-entry_number(entry), entry_author(entry), "push") for entry in entries]
-    return Page(found, more)
 
 
 def _authored_page(author_id: str, pointers: Sequence[AuthoredPost]) -> Page:

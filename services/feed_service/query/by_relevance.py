@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
@@ -18,11 +19,13 @@ from feed_service.query.feed_query import FeedQuery, HydratedPost
 from feed_service.query.ranking import Explanation, Relevance, explain, relevance
 
 
-class SourcedPost(NamedTuple):
-    """A post that may be shown, and how it came into the feed."""
+class Ranked(NamedTuple):
+    """A post that may be shown: the integer in its id, its author, how it came into the feed, and its likes."""
 
-    post: Post
+    number: int
+    author_id: str
     source: Delivery
+    likes: int
 
 
 async def first_page(
@@ -31,9 +34,9 @@ async def first_page(
     """The best of the newest `window` posts, and the rest of the ranking."""
     newest = await _newest(query, window, rule.posts_per_pulled_author)
     ranked = _ranked(query, rule, newest, now_ms)
-    shown, rest = await _named(query, ranked, limit)
+    shown, rest = await _shown(query, ranked, limit)
     # The newest post is the window's first; in the ranking it needn't be.
-    cursor = RankingCursor(_sources(rest), newest[0].post.post_id) if rest else None
+    cursor = RankingCursor(rest, UUID(int=newest[0].number)) if rest else None
     return shown, cursor
 
 
@@ -67,9 +70,9 @@ def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> E
     )
 
 
-async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[SourcedPost]:
+async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[Ranked]:
     """The newest posts that may be ranked: at most so many of each pulled author."""
-    newest: list[SourcedPost] = []
+    newest: list[Ranked] = []
     pulled: Counter[str] = Counter()
     merge = await query.skeleton(wanted=window)
     shows = query.filter()
@@ -83,31 +86,30 @@ async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[So
         candidates = await merge.take(window - len(newest), keep)
         if not candidates:
             break
-        posts = await query.posts([-candidate.order for candidate in candidates])
+        counts = await query.counted([-candidate.order for candidate in candidates])
         for order, author_id, source in candidates:
-            post = posts.get(-order)
-            if post is None or post.deleted:
+            counted = counts.get(-order)
+            if counted is None or counted.deleted:
                 continue
             if source == "pull":
                 pulled[author_id] += 1
                 if pulled[author_id] > most_of_pulled:
                     continue
-            newest.append(SourcedPost(post, source))
+            newest.append(Ranked(-order, author_id, source, counted.like_count))
         merge.close([author_id for author_id, count in pulled.items() if count >= most_of_pulled])
     return newest
 
 
 def _ranked(
-    query: FeedQuery, rule: Relevance, posts: Sequence[SourcedPost], now_ms: int
-) -> list[SourcedPost]:
+    query: FeedQuery, rule: Relevance, posts: Sequence[Ranked], now_ms: int
+) -> list[Ranked]:
     shares = query.author_shares
 
-    def score(sourced: SourcedPost) -> float:
-        post = sourced.post
+    def score(post: Ranked) -> float:
         return relevance(
             rule,
-            age_ms=now_ms - post.created_at_ms,
-            like_count=post.like_count,
+            age_ms=now_ms - (post.number >> 80),
+            like_count=post.likes,
             affinity_share=shares.get(post.author_id, 0.0),
         )
 
@@ -115,24 +117,28 @@ def _ranked(
     return sorted(posts, key=score, reverse=True)
 
 
-async def _named(
-    query: FeedQuery, ranked: Sequence[SourcedPost], limit: int
-) -> tuple[list[HydratedPost], Sequence[SourcedPost]]:
-    """The first `limit` posts whose authors haven't left, and what follows them. Other names are not read."""
-    named: list[HydratedPost] = []
+async def _shown(
+    query: FeedQuery, ranked: Sequence[Ranked], limit: int
+) -> tuple[list[HydratedPost], dict[int, Delivery]]:
+    """The first `limit` posts that may be shown, and the sources of what follows them. Content and names of others are not read."""
+    found: list[HydratedPost] = []
+    unread: list[Ranked] = []
     # One more than is shown tells whether another page follows.
-    while ranked and len(named) <= limit:
-        missing = limit + 1 - len(named)
+    while ranked and len(found) <= limit:
+        missing = limit + 1 - len(found)
         some, ranked = ranked[:missing], ranked[missing:]
-        names = await query.names({post.author_id for post, _ in some})
-        named += [
-            HydratedPost(post, source, name)
-            for post, source in some
-            if (name := names[post.author_id]) is not None
-        ]
-    rest = [SourcedPost(post, source) for post, source, _ in named[limit:]]
-    return named[:limit], [*rest, *ranked]
+        hydrated = await query.hydrate(
+            {post.number: post.source for post in some}, {post.author_id for post in some}
+        )
+        found += hydrated
+        if query.coverage.without_content:
+            # A post that can't be read now is not lost: a later page may show it.
+            read = _sources(hydrated)
+            unread += [post for post in some if post.number not in read]
+            break
+    rest = {post.number: post.source for post in (*unread, *ranked)}
+    return found[:limit], _sources(found[limit:]) | rest
 
 
-def _sources(posts: Sequence[SourcedPost | HydratedPost]) -> dict[int, Delivery]:
+def _sources(posts: Sequence[HydratedPost]) -> dict[int, Delivery]:
     return {found.post.post_id.int: found.source for found in posts}

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from fanfold.core.delivery import Delivery
 from fanfold.core.ids import first_post_id_at
-from fanfold.core.ports import Post
+from fanfold.core.ports import Counted, Post
 from fanfold.http.problems import UserNotFound
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
@@ -229,6 +229,13 @@ class FeedQuery:
         if not complete:
             self.coverage.without_content = True
         return posts
+
+    async def counted(self, numbers: Collection[int]) -> Mapping[int, Counted]:
+        """What ranking needs of posts; only cached ones while posts are unavailable."""
+        counts, complete = await self.coverage.ask_many("posts", self.reads.counted(numbers))
+        if not complete:
+            self.coverage.without_content = True
+        return counts
 
     async def names(self, author_ids: Collection[str]) -> Mapping[str, str | None]:
         """Authors' names, None for those who have left; while users are unavailable, the ids of those that aren't cached."""
