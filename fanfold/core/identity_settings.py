@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class IdentitySettings(BaseSettings):
@@ -62,7 +66,27 @@ class IdentitySettings(BaseSettings):
     jwt_max_bytes: PositiveInt = Field(
         4096, le=16_384, description="Longer tokens are refused, unread."
     )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the API of `make up`, as `https://a.example,https://b.example`; `*` for all, only with `FANFOLD_AUTH=jwt`. "
+        "None by default.",
+    )
     jwt_development_key: Path | None = Field(
         None,
         description="Accept the tokens of `fanfold token`, signed with this key (a file of mode 0600), instead of an issuer's. On loopback only.",
     )
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        for origin in self.allowed_origins:
+            if origin == ANY_ORIGIN and self.auth == "header":
+                # Any page that a developer visits could then act as any user.
+                raise ValueError("FANFOLD_CORS_ORIGINS: * needs FANFOLD_AUTH=jwt; name the origins")
+            if origin != ANY_ORIGIN and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError("FANFOLD_CORS_ORIGINS: use https://host,https://host:port")
+        return self

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from deploy.gateway.configure import add_tokens
 from fanfold.core.settings import Settings
 from fanfold.http.identity.open_identity import check_identity
-from fanfold.http.problems import Misdirected, Unauthenticated
+from fanfold.http.limits import MAX_BODY_BYTES
+from fanfold.http.problems import Misdirected, TooLarge, Unauthenticated
 from tests.fuzz import services
 from tests.support.k8s import Object, named, of_kind, rendered
 from tests.support.k8s_schemas import ROOT
@@ -187,6 +189,95 @@ def test_clients_are_bounded_alike(objects: tuple[Object, ...], local: dict[str,
     }
 
 
+def quantity(written: str) -> int:
+    """Bytes, of a number with a binary suffix."""
+    return int(written[:-2]) * {"Ki": 2**10, "Mi": 2**20}[written[-2:]]
+
+
+def test_http_2_and_bodies_are_bounded_alike(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    http2 = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]["http2"]
+    assert local["http2_protocol_options"] == {
+        "max_concurrent_streams": http2["maxConcurrentStreams"],
+        "initial_stream_window_size": quantity(http2["initialStreamWindowSize"]),
+        "initial_connection_window_size": quantity(http2["initialConnectionWindowSize"]),
+    }
+    buffered = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["requestBuffer"]["limit"]
+    (buffer,) = (f for f in local["http_filters"] if f["name"] == "envoy.filters.http.buffer")
+    assert buffer["typed_config"]["max_request_bytes"] == quantity(buffered) == MAX_BODY_BYTES
+
+
+def test_headers_are_set_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
+    headers = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]["headers"]
+    (early,) = local["early_header_mutation_extensions"]
+    assert {(h["name"], h["value"]) for h in headers["earlyRequestHeaders"]["set"]} == {
+        (m["append"]["header"]["key"], m["append"]["header"]["value"])
+        for m in early["typed_config"]["mutations"]
+    }
+    # Nobody in front is trusted; the policy says so by saying nothing.
+    assert (local["use_remote_address"], local["xff_num_trusted_hops"]) == (True, 0)
+    assert "clientIPDetection" not in named(objects, "ClientTrafficPolicy", "fanfold")["spec"]
+    late = headers["lateResponseHeaders"]
+    actions = {"OVERWRITE_IF_EXISTS_OR_ADD": "set", "ADD_IF_ABSENT": "addIfAbsent"}
+    here = {
+        (actions[h["append_action"]], h["header"]["key"], h["header"]["value"])
+        for h in local["route_config"]["response_headers_to_add"]
+    }
+    there = {(action, h["name"], h["value"]) for action in late for h in late[action]}
+    # Browsers obey this one over TLS only, which the local gateway has not.
+    assert there - here == {("set", "strict-transport-security", "max-age=31536000")}
+    assert here <= there
+
+
+UNITS = {"Second": "1s", "Minute": "60s", "Hour": "3600s"}
+
+
+def test_rates_are_limited_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
+    rules = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["rateLimit"]["local"]["rules"]
+    (host,) = local["route_config"]["virtual_hosts"]
+    limits = [
+        route["typed_per_filter_config"]["envoy.filters.http.local_ratelimit"]
+        for route in host["routes"]
+        if "route" in route
+    ]
+    # Each route that leads to a service has them.
+    assert all(found == limits[0] for found in limits)
+    assert [_rule(rule) for rule in rules] == [
+        _local_rule(*pair)
+        for pair in zip(limits[0]["rate_limits"], limits[0]["descriptors"], strict=True)
+    ]
+
+
+def _rule(rule: Object) -> tuple[list[tuple[str, str]], int, str]:
+    """What is counted apart or must match, the number, and the time."""
+    (selector,) = rule["clientSelectors"]
+    assert {header["type"] for header in selector["headers"]} == {"Distinct"}
+    counted = [(header["name"], "") for header in selector["headers"]]
+    counted += [(":method", method["value"]) for method in selector.get("methods", ())]
+    if "path" in selector:
+        assert selector["path"]["type"] == "RegularExpression"
+        counted.append((":path", selector["path"]["value"]))
+    return counted, rule["limit"]["requests"], UNITS[rule["limit"]["unit"]]
+
+
+def _local_rule(limit: Object, descriptor: Object) -> tuple[list[tuple[str, str]], int, str]:
+    counted = []
+    for action, entry in zip(limit["actions"], descriptor["entries"], strict=True):
+        if "request_headers" in action:
+            assert entry == {"key": action["request_headers"]["descriptor_key"]}
+            counted.append((action["request_headers"]["header_name"], ""))
+            continue
+        matched = action["header_value_match"]
+        assert entry == {"key": matched["descriptor_key"], "value": matched["descriptor_value"]}
+        (header,) = matched["headers"]
+        wanted = header["string_match"]
+        counted.append((header["name"], wanted.get("exact") or wanted["safe_regex"]["regex"]))
+    bucket = descriptor["token_bucket"]
+    assert bucket["tokens_per_fill"] == bucket["max_tokens"]
+    return counted, bucket["max_tokens"], bucket["fill_interval"]
+
+
 def test_services_are_asked_alike(objects: tuple[Object, ...], local: dict[str, Any]) -> None:
     policy = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]
     (host,) = local["route_config"]["virtual_hosts"]
@@ -220,20 +311,18 @@ def test_what_the_gateway_answers_itself_is_the_same_problem(
     assert {override["source"] for override in overrides} == {"Local"}
     by_gateway = {_status(override): _problem(override["response"]) for override in overrides}
     no_route = named(objects, "HTTPRouteFilter", "no-such-route")["spec"]["directResponse"]
-    by_gateway[no_route["statusCode"]] = _problem(no_route)
-    # The local Envoy asks nobody who they are.
-    kind, title, _, _ = by_gateway.pop(401)
-    assert (kind, title) == (
-        f"urn:fanfold:problem:{Unauthenticated.kind}",
-        Unauthenticated.title,
-    )
+    by_gateway[no_route["statusCode"]] = _problem({**no_route, "statusCode": None})
+    kind, title, *_ = by_gateway[401]
+    assert (kind, title) == (f"urn:fanfold:problem:{Unauthenticated.kind}", Unauthenticated.title)
+    kind, title, *_ = by_gateway[413]
+    assert (kind, title) == (f"urn:fanfold:problem:{TooLarge.kind}", TooLarge.title)
 
     by_envoy = {
         _local_status(mapper): _local_problem(mapper)
         for mapper in local["local_reply_config"]["mappers"]
     }
     # A Gateway's names are its listener's: a host of another name reaches no route of it.
-    kind, title, _, _ = by_envoy.pop(Misdirected.status)
+    kind, title, *_ = by_envoy.pop(Misdirected.status)
     assert (kind, title) == (f"urn:fanfold:problem:{Misdirected.kind}", Misdirected.title)
     assert by_gateway == by_envoy
 
@@ -243,22 +332,26 @@ def _status(override: Object) -> int:
     return int(match["value"] if match["type"] == "Value" else match["range"]["start"])
 
 
-def _problem(response: Object) -> tuple[str, str, str, str | None]:
+Problem = tuple[str, str, str, int | None, dict[str, str]]
+"""Kind, title, detail, the status if it is changed, and the headers."""
+
+
+def _problem(response: Object) -> Problem:
     assert response["contentType"] == "application/problem+json"
     # The status may stand for whatever it is.
     body = json.loads(response["body"]["inline"].replace("%RESPONSE_CODE%", "0"))
     headers = {h["name"]: h["value"] for h in response.get("header", {}).get("set", ())}
-    return body["type"], body["title"], body["detail"], headers.get("retry-after")
+    return body["type"], body["title"], body["detail"], response.get("statusCode"), headers
 
 
 def _local_status(mapper: Object) -> int:
     return int(mapper["filter"]["status_code_filter"]["comparison"]["value"]["default_value"])
 
 
-def _local_problem(mapper: Object) -> tuple[str, str, str, str | None]:
+def _local_problem(mapper: Object) -> Problem:
     body = mapper["body_format_override"]["json_format"]
     headers = {h["header"]["key"]: h["header"]["value"] for h in mapper.get("headers_to_add", ())}
-    return body["type"], body["title"], body["detail"], headers.get("retry-after")
+    return body["type"], body["title"], body["detail"], mapper.get("status_code"), headers
 
 
 def test_the_page_of_the_documentation_is_the_same(
@@ -278,8 +371,10 @@ def test_the_same_is_written_to_the_access_log(
     ]
     (log,) = local["access_log"]
     assert settings["format"]["json"] == log["typed_config"]["log_format"]["json_format"]
-    least = log["filter"]["status_code_filter"]["comparison"]["value"]["default_value"]
-    assert settings["matches"] == [f"response.code >= {least}"]
+    # Every request.
+    assert "filter" not in log
+    assert "matches" not in settings
+    assert {"request_id", "trace", "path"} <= settings["format"]["json"].keys()
 
 
 def test_every_route_leads_to_a_service_and_every_policy_to_something_that_is_there(
@@ -306,7 +401,23 @@ def test_in_production_only_a_token_identifies_a_user(
     assert client["headers"]["earlyRequestHeaders"]["remove"] == ["X-User-Id"]
     security = named(objects, "SecurityPolicy", "fanfold")["spec"]
     (provider,) = security["jwt"]["providers"]
-    assert "claimToHeaders" not in provider
+    # The user of the rate limits. The services don't read it, for they verify the token.
+    assert provider["claimToHeaders"] == [{"claim": "sub", "header": "x-user-id"}]
+    manager: dict[str, Any] = {
+        "early_header_mutation_extensions": [{"typed_config": {"mutations": []}}],
+        "http_filters": [],
+    }
+    add_tokens(manager, issuer="issuer", audience="audience", key_set="{}")
+    (local_filter,) = manager["http_filters"]
+    local_provider = local_filter["typed_config"]["providers"]["issuer"]
+    assert [
+        {"claim": claim["claim_name"], "header": claim["header_name"]}
+        for claim in local_provider["claim_to_headers"]
+    ] == provider["claimToHeaders"]
+    assert [
+        {"name": found["name"], "valuePrefix": found["value_prefix"]}
+        for found in local_provider["from_headers"]
+    ] == provider["extractFrom"]["headers"]
     assert "optional" not in security["jwt"]
     guarded = {target["name"] for target in security["targetRefs"]}
     assert guarded == {"post-service", "graph-service", "feed-service"}

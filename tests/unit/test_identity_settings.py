@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fanfold.core.errors import Fault
+from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.identity.development import ISSUER, create_key
 from fanfold.http.identity.open_identity import check_identity, open_identity
@@ -99,3 +101,30 @@ async def test_a_key_that_others_may_read_signs_nothing(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="no private key"):
         async with open_identity(given, clock=ManualClock()):
             pass
+
+
+@pytest.mark.parametrize(
+    ("auth", "origins", "said"),
+    [
+        ("header", "*", "FANFOLD_CORS_ORIGINS: * needs FANFOLD_AUTH=jwt"),
+        ("header", "https://a.example, *", "needs FANFOLD_AUTH=jwt"),
+        ("jwt", "a.example", "use https://host"),
+        ("jwt", "https://a.example/", "use https://host"),
+        ("jwt", "https://*.example", "use https://host"),
+        ("jwt", "null", "use https://host"),
+    ],
+)
+def test_every_origin_is_allowed_only_with_tokens(
+    auth: str, origins: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FANFOLD_AUTH", auth)
+    monkeypatch.setenv("FANFOLD_CORS_ORIGINS", origins)
+    with pytest.raises(Fault, match=re.escape(said)):
+        read_settings()
+    monkeypatch.setenv("FANFOLD_AUTH", "jwt")
+    monkeypatch.setenv("FANFOLD_CORS_ORIGINS", "*")
+    assert read_settings().allowed_origins == ("*",)
+    monkeypatch.setenv("FANFOLD_CORS_ORIGINS", "https://a.example, http://localhost:3000")
+    assert read_settings().allowed_origins == ("https://a.example", "http://localhost:3000")
+    monkeypatch.delenv("FANFOLD_CORS_ORIGINS")
+    assert read_settings().allowed_origins == ()

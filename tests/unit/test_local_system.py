@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from configparser import RawConfigParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.gateway.configure import connection_manager
 from deploy.local import supervisord
 from deploy.local.commands import command
 from deploy.local.data_format import check_data_format
@@ -18,6 +21,7 @@ from deploy.local.system import read_system, write_system
 from deploy.local.up import with_cache, with_identity
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
+from fanfold.http.identity.development import create_key
 
 
 def a_plan(home: Path, *, workers: int = 2, cache_server: str | None = "redis-server") -> Plan:
@@ -177,6 +181,36 @@ def test_a_supervisor_that_does_not_run_is_unavailable(tmp_path: Path) -> None:
     assert not nobody.alive()
     with pytest.raises(Unavailable):
         nobody.processes()
+
+
+def test_the_gateway_verifies_tokens_of_the_development_issuer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AUTH", "JWT_ISSUER", "JWT_JWKS_URL", "CORS_ORIGINS"):
+        monkeypatch.delenv(f"FANFOLD_{name}", raising=False)
+    plan = a_plan(tmp_path)
+    plan.configuration.mkdir()
+    create_key(plan.development_key)
+
+    def filters(plan: Plan) -> tuple[list[str], str]:
+        _, option, path, *_ = command(plan, "gateway")
+        assert option == "--config-path"
+        manager = connection_manager(json.loads(Path(path).read_text()))
+        names = [found["name"].rpartition(".")[2] for found in manager["http_filters"]]
+        return names, json.dumps(manager["early_header_mutation_extensions"])
+
+    bounds = ["buffer", "local_ratelimit", "router"]
+    assert filters(plan)[0] == ["jwt_authn", *bounds]
+    monkeypatch.setenv("FANFOLD_CORS_ORIGINS", "https://app.example")
+    assert filters(plan)[0] == ["cors", "jwt_authn", *bounds]
+    # Another issuer's tokens are verified by the services; the client's user id never has a limit of its own.
+    own = replace(plan, development_issuer=False)
+    monkeypatch.setenv("FANFOLD_AUTH", "jwt")
+    names, early = filters(own)
+    assert names == ["cors", *bounds]
+    assert '{"remove": "x-user-id"}' in early
+    monkeypatch.setenv("FANFOLD_AUTH", "header")
+    assert "remove" not in filters(own)[1]
 
 
 def test_the_gateways_template_has_placeholders_for_each_service() -> None:

@@ -1,0 +1,98 @@
+"""Makes Envoy's configuration: fills in the template, and adds the filters that depend on settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEMPLATE = Path(__file__).parent / "envoy.yaml"
+GUARDED = ("/posts", "/users")
+"""Paths whose routes need a token."""
+
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+_ALLOWED_HEADERS = "authorization,content-type,fanfold-after,idempotency-key,last-event-id"
+_SHOWN_HEADERS = (
+    "content-disposition,fanfold-incomplete,fanfold-position,link,location,retry-after,www-authenticate,"
+    "x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset,x-request-id"
+)
+
+
+def configuration(values: Mapping[str, object]) -> dict[str, Any]:
+    """The template with these values in place of its words in capitals. Without tokens and without other origins."""
+    text = TEMPLATE.read_text()
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, str(value))
+    parsed: dict[str, Any] = yaml.safe_load(text)
+    return parsed
+
+
+def connection_manager(configured: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides about requests."""
+    (listener,) = configured["static_resources"]["listeners"]
+    manager: dict[str, Any] = listener["filter_chains"][0]["filters"][-1]["typed_config"]
+    return manager
+
+
+def add_tokens(manager: dict[str, Any], *, issuer: str, audience: str, key_set: str) -> None:
+    """Refuse requests without a token of the issuer, whose public keys are given. Its `sub` is the user of the rate limits.
+
+    The services verify the token again, and read nothing but the token.
+    """
+    ignore_user_ids(manager)
+    provider = {
+        "issuer": issuer,
+        "audiences": [audience],
+        "forward": True,
+        "local_jwks": {"inline_string": key_set},
+        # Without this a token in the query would do too, and be in every log on the way.
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}],
+    }
+    rules = [
+        {"match": {"path_separated_prefix": path}, "requires": {"provider_name": "issuer"}}
+        for path in GUARDED
+    ]
+    config = {
+        "@type": f"{_FILTERS}.jwt_authn.v3.JwtAuthentication",
+        "providers": {"issuer": provider},
+        "rules": rules,
+    }
+    manager["http_filters"].insert(
+        0, {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
+    )
+
+
+def ignore_user_ids(manager: dict[str, Any]) -> None:
+    """Remove `X-User-Id` from requests: the client's own would have rate limits of its choice."""
+    (early,) = manager["early_header_mutation_extensions"]
+    early["typed_config"]["mutations"].append({"remove": "x-user-id"})
+
+
+def add_origins(manager: dict[str, Any], origins: Sequence[str]) -> None:
+    """Let pages of these origins call the API (CORS). Without origins nothing is added: no page of another origin reads an answer.
+
+    Call it after `add_tokens`: a preflight has no token.
+    """
+    if not origins:
+        return
+    config = {"@type": f"{_FILTERS}.cors.v3.Cors"}
+    manager["http_filters"].insert(0, {"name": "envoy.filters.http.cors", "typed_config": config})
+    matches = [{"safe_regex": {"regex": ".*"}} if o == "*" else {"exact": o} for o in origins]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    host.setdefault("typed_per_filter_config", {})["envoy.filters.http.cors"] = {
+        "@type": f"{_FILTERS}.cors.v3.CorsPolicy",
+        "allow_origin_string_match": matches,
+        "allow_methods": "GET,HEAD,POST,PUT,PATCH,DELETE",
+        "allow_headers": _ALLOWED_HEADERS,
+        "expose_headers": _SHOWN_HEADERS,
+        "max_age": "600",
+    }
+
+
+def written(configured: Mapping[str, Any]) -> str:
+    """The text of a configuration file. JSON, which is YAML too."""
+    return json.dumps(configured, indent=1)
