@@ -123,7 +123,7 @@ class Settings(TopicSettings, IdentitySettings):
     )
     live_feeds: PositiveInt = Field(
         1000,
-        description="Live feeds (`GET …/feed/stream`) that one process keeps open; a live feed reads its feed at most twice a second.",
+        description="Live feeds (`GET …/feed/stream`) that one process keeps open; a live feed reads its feed at most three times a second.",
     )
     live_feeds_per_user: PositiveInt = Field(
         5, description="Live feeds of one user that one process keeps open; one more answers 429."
@@ -211,7 +211,7 @@ class Settings(TopicSettings, IdentitySettings):
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
     cache: str = Field(
         "none",
-        description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise), `memory` in `make run`, or `none`.",
+        description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise), `memory`, which only `make run` can use and uses by default, or `none`.",
     )
     cache_ca: Path | None = Field(
         None,

@@ -68,6 +68,8 @@ def _settings(port: int, data: Path | None) -> Settings:
     for_the_demo: dict[str, Any] = {
         "pull_threshold": demo.PULL_THRESHOLD,
         "overlap_s": demo.OVERLAP_S,
+        # Live feeds then see what changes without reading their feeds.
+        "cache": "memory",
         "log_level": "warning",
     }
     if settings.auth == "jwt" and settings.jwt_issuer is None:

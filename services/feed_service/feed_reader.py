@@ -15,7 +15,6 @@ from fanfold.http.after_writes import AfterWrites
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.shared_reads import SharedReads
-from feed_service.consistency.log_tail import LogTail
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.presence import Presence
 from feed_service.query.feeds import Feeds
@@ -57,10 +56,10 @@ async def feed_reader(
     presence = Presence(engines.log, stores.activity, clock=clock)
     feeds = Feeds(reads, presence=presence, settings=settings, clock=clock)
     after_writes = AfterWrites(engines.log, stores, clock)
-    live = LiveFeeds(feeds.newest, settings=settings, clock=clock)
-    tail = LogTail(engines.log, clock=clock)
+    live = LiveFeeds(
+        feeds.newest, cache=engines.cache, drop=reads.drop, settings=settings, clock=clock
+    )
     background = {
-        "the tail": tail.follow(live.hint),
         "live feeds": live.tick_forever(),
         "pulled authors": celebrities.refresh_forever(),
         **({"the shared cache's epoch": epoch.watch()} if (epoch := engines.cache_epoch) else {}),

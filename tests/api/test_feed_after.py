@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 from uuid import UUID
 
@@ -313,7 +313,9 @@ async def test_a_stream_is_refused_before_it_starts(
 async def test_without_a_free_stream_slot_the_answer_is_503_with_retry_after(
     reader: Reader, client: httpx2.AsyncClient
 ) -> None:
-    with reader.live.opened("a"), reader.live.opened("b"):
+    with ExitStack() as slots:
+        for viewer in "abcd":
+            slots.enter_context(reader.live.opened(viewer))
         answer = await client.get(f"{FEED}/stream", headers=ALICE)
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
@@ -324,7 +326,7 @@ async def test_a_stream_is_an_event_stream_and_ends_when_the_server_stops(
     reader: Reader, client: httpx2.AsyncClient
 ) -> None:
     asking = asyncio.create_task(client.get(f"{FEED}/stream", headers=ALICE))
-    while not any(feed.authors for feed in reader.live._open):  # noqa: ASYNC110
+    while not any(feed.watched.sources for feed in reader.live._open):  # noqa: ASYNC110
         await asyncio.sleep(0)
     reader.live.close()
     answer = await asking
@@ -350,7 +352,7 @@ async def test_an_idle_stream_has_a_heartbeat(
     """FastAPI sends it every 15 s, so that no proxy takes silence for the end of the stream."""
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)
     asking = asyncio.create_task(client.get(f"{FEED}/stream", headers=ALICE))
-    while not any(feed.authors for feed in reader.live._open):  # noqa: ASYNC110
+    while not any(feed.watched.sources for feed in reader.live._open):  # noqa: ASYNC110
         await asyncio.sleep(0)
     done, _ = await asyncio.wait([asking], timeout=0.1)
     assert not done

@@ -110,9 +110,8 @@ def test_a_new_event_a_new_command_and_a_new_kind_of_change_are_type_errors_unti
         ("services/fanout_service/worker.py", "_command_group"),
     }
     change = {
-        ("fanfold/http/after_writes.py", "_shows"),
+        ("fanfold/http/after_writes.py", "shows"),
         ("fanfold/http/positions.py", "_text"),
         ("services/feed_service/caches/changed_keys.py", "_keys"),
-        ("services/feed_service/live/live_feeds.py", "hint"),
     }
     assert places_in_error(tmp_path) == event | command | change

@@ -1,4 +1,4 @@
-"""A feed's world: events that the log publishes to readers and the worker projects, in either order."""
+"""A feed's world: events and the worker's projections of them, and one process's read side over it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Change:
 
 @dataclass
 class World:
-    """One log's changes. A change *happens*: it is published to the readers, then the tables show it.
+    """One log's changes. A change *happens*: the tables show it.
 
     `cached`: the tables' writer tells a shared cache, through which the readers read; `telling` can be away for it alone.
     """
@@ -148,7 +148,6 @@ class World:
     settings: Settings = field(default_factory=Settings)
     clock: ManualClock = field(default_factory=ManualClock)
     celebrities: set[str] = field(default_factory=set)
-    subscribers: list[Callable[[Event, int], None]] = field(default_factory=list)
     offset: int = 0
     cached: bool = False
     cache: SharedCache = field(default_factory=NoSharedCache)
@@ -185,12 +184,7 @@ class World:
         if "ping" in self.posts.away:
             raise Unavailable("ping is away")
 
-    def publish(self, change: Change) -> None:
-        for apply in self.subscribers:
-            apply(change.event, change.offset)
-
     async def happen(self, change: Change) -> None:
-        self.publish(change)
         await change.project()
 
     # Posts.
@@ -389,10 +383,13 @@ class Reader:
         self.feeds = Feeds(self.reads, presence=self.presence, settings=settings, clock=clock)
         self.read_posts = ReadPosts(stores, self.reads, budget_s=budget_s)
         self.live = LiveFeeds(
-            self.feeds.newest, clock=clock, settings=Settings(live_feeds=2, live_feeds_per_user=5)
+            self.feeds.newest,
+            cache=world.cache,
+            drop=self.reads.drop,
+            clock=clock,
+            settings=Settings(live_feeds=4, live_feeds_per_user=5),
         )
         self.after_writes = AfterWrites(self.log, stores, clock)  # type: ignore[arg-type]
-        world.subscribers.append(lambda event, _: self.live.hint(event))
 
     async def page(
         self,

@@ -169,3 +169,20 @@ async def test_closing_ends_the_loads_in_flight() -> None:
     await it.cache.close()
     with pytest.raises(asyncio.CancelledError):
         await reader
+
+
+async def test_what_is_dropped_is_loaded_again_whatever_a_load_finds_that_had_begun() -> None:
+    it = Setting()
+    await it.cache.get(["b"])
+    it.shelf.open.clear()
+    before = asyncio.create_task(it.cache.get(["a", "c"]))
+    await settle()
+    it.shelf.values |= {"a": 10, "b": 20, "c": 30}
+    it.cache.drop("a")
+    it.cache.drop("b")
+    after = asyncio.create_task(it.cache.get(["a", "b"]))
+    await settle()
+    it.shelf.open.set()
+    assert (await before, await after) == ({"a": 1, "c": 3}, {"a": 10, "b": 20})
+    assert await it.cache.get(["a", "b", "c"]) == {"a": 10, "b": 20, "c": 3}
+    it.cache.drop("x")

@@ -63,7 +63,7 @@ async def test_a_post_shows_its_like_count_and_whether_the_viewer_likes_it(
     for items in (
         await reader.whole("alice"),
         await reader.whole("alice", ranking="relevance"),
-        (await reader.feeds.newest("alice", 10, frozenset())).items,
+        (await reader.feeds.newest("alice", 10)).items,
         (await reader.read_posts("bob", viewer="alice", limit=10, cursor=None)).items,
     ):
         shown = {item.post_id: (item.like_count, item.liked_by_me) for item in items}

@@ -152,7 +152,7 @@ async def test_a_user_who_left_has_no_feed(world: World, reader: Reader) -> None
         reader.page("alice"),
         reader.page("alice", ranking="relevance"),
         reader.page("alice", ranking="relevance", cursor=first.next_cursor),
-        reader.feeds.newest("alice", 10, frozenset()),
+        reader.feeds.newest("alice", 10),
         reader.feeds.count_new("alice", first.items[0].post_id),
         reader.read_posts("alice", viewer="alice", limit=10, cursor=None),
         reader.read_posts("alice", viewer="bob", limit=10, cursor=None),

@@ -10,11 +10,13 @@ from fastapi.sse import ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.core.settings import Settings
 from feed_service.live.client_state import MOST_ITEMS
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.live.live_http import LiveRoutes
 from feed_service.query.items import FeedItem, Newest
+from feed_service.query.watched_keys import NOTHING
 from tests.support.clock import ManualClock
 from tests.unit.test_live_feeds import ITEMS
 
@@ -27,13 +29,17 @@ class Client:
     shown: set[UUID] = field(default_factory=set)
     last_id: str | None = None
 
-    async def newest(self, viewer: str, limit: int, pulled: frozenset[str]) -> Newest:
-        return Newest(self.feed[:limit], frozenset({viewer}), complete=True)
+    async def newest(self, viewer: str, limit: int) -> Newest:
+        return Newest(self.feed[:limit], NOTHING, complete=True)
 
     async def connect(self, *, events: int, limit: int = MOST_ITEMS) -> None:
         """Follow until level, or until it is cut off after so many events."""
         live = LiveFeeds(
-            self.newest, clock=ManualClock(), settings=Settings(live_feeds=1, live_feeds_per_user=1)
+            self.newest,
+            cache=NoSharedCache(),
+            drop=lambda _: None,
+            settings=Settings(live_feeds=1, live_feeds_per_user=1),
+            clock=ManualClock(),
         )
         routes = LiveRoutes(live)
         state = await routes.client_state("alice", self.last_id)

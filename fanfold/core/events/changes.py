@@ -1,7 +1,7 @@
 """What an event changes: whose cell, which one, and its new value.
 
-Every event declares its changes (`changes()`), and what reacts to events reacts to these: caches, readers that wait for a
-write, live feeds, and dead letters that a later event has overtaken. Each matches `Change` exhaustively, so that the type
+Every event declares its changes (`changes()`), and what reacts to events reacts to these: readers that wait for a write, and
+dead letters that a later event has overtaken. Each matches `Change` exhaustively, so that the type
 checker finds every place that a new kind of change must be decided in.
 
 A cell is the smallest thing that one event sets and a later one sets again. All events that set a cell have one topic and one key,

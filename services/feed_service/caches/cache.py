@@ -35,7 +35,7 @@ Load = Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
 class Cache(Generic[K, V]):
     """Values by key, at most `size` of them. None is used later than `ttl_s` after its load began, and no later call joins the load.
 
-    No event makes it forget a value, so `ttl_s` is how much later than the load's source a reader may see a change. The oldest are
+    So `ttl_s` is how much later than the load's source a reader may see a change that nobody told with `drop`. The oldest are
     evicted first: with a lifetime this short, keeping the order of use would cost more on every hit than the few extra loads it saves.
     """
 
@@ -77,6 +77,11 @@ class Cache(Generic[K, V]):
         """Load a key again while it is still kept, so that no request waits for it. Raises what the load raises."""
         await self._loaded((key,))
 
+    def drop(self, key: K) -> None:
+        """Forget a key. No later call joins a load of it that has begun, and what that load finds is not kept."""
+        self._kept.pop(key, None)
+        self._loading.pop(key, None)
+
     async def close(self) -> None:
         """Cancel the loads in flight."""
         for task in self._tasks:
@@ -112,7 +117,10 @@ class Cache(Generic[K, V]):
 
     async def _load_and_keep(self, keys: Collection[K], until_s: float) -> Mapping[K, V]:
         loaded = await self._load(keys)
+        this = asyncio.current_task()
         for key, value in loaded.items():
+            if (load := self._loading.get(key)) is None or load[1] is not this:
+                continue
             # At the end, because it expires last.
             self._kept.pop(key, None)
             self._kept[key] = (until_s, value)

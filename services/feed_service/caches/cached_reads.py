@@ -103,6 +103,19 @@ class CachedReads:
         """Which of these posts a user likes, from the tables."""
         return await self._shared.liked(user_id, post_ids)
 
+    def drop(self, keys: Collection[str]) -> None:
+        """Forget what this process remembers of these keys of the shared cache, which has something newer."""
+        for key in keys:
+            kind, _, of = key.partition(":")
+            match kind:
+                case "post" | "like_count":
+                    self._posts.drop(UUID(of).int)
+                    self._counted.drop(UUID(of).int)
+                case "name":
+                    self._names.drop(of)
+                case "pulled":
+                    self.celebrities.drop(of)
+
     async def close(self) -> None:
         """Cancel the loads in flight."""
         for part in (self._posts, self._counted, self._names, self.celebrities):

@@ -85,6 +85,11 @@ class Celebrities:
         asked = self._shared.pulled_page(author_id, before=before, since_ms=since_ms)
         return _page(author_id, await within(self._budget_s, asked))
 
+    def drop(self, author_id: str) -> None:
+        """Read the author's newest posts again."""
+        # They are kept by version, and the new one is in the list.
+        self._pulled_authors.drop(None)
+
     async def close(self) -> None:
         """Cancel the loads in flight."""
         await self._pulled_authors.close()

@@ -56,6 +56,7 @@ class FeedQuery:
     coverage: Coverage = field(default_factory=Coverage)
     graph: ViewerGraph | None = None
     recent_likes: RecentLikes | None = None
+    celebrities: Collection[str] = ()
 
     @classmethod
     async def open(
@@ -161,6 +162,7 @@ class FeedQuery:
     async def _celebrities(self, graph: ViewerGraph, before: UUID | None) -> list[Source]:
         newest = self.reads.celebrities.newest(graph.visible, since_ms=self.since_ms)
         pages = await self.coverage.ask("celebrities", newest) or {}
+        self.celebrities = pages.keys()
         if None in pages.values():
             self.coverage.missing.add("celebrities")
         return [

@@ -22,6 +22,7 @@ from feed_service.query.cursor import Ranking, RankingCursor, TimeCursor, feed_s
 from feed_service.query.feed_query import FeedQuery, HydratedPost
 from feed_service.query.items import FeedPage, Newest, NewPosts
 from feed_service.query.ranking import Relevance
+from feed_service.query.watched_keys import watched_keys
 
 MOST_COUNTED = 100
 
@@ -105,13 +106,15 @@ class Feeds:
         next_cursor = end.encode(scope=scope) if end else None
         return FeedPage(items, next_cursor, complete=not missing), missing
 
-    async def newest(self, viewer: str, limit: int, pull_too: frozenset[str]) -> Newest:
-        """The newest `limit` items; the posts of `pull_too` even if their fan-out is on its way."""
-        query = await self._open(viewer, pull_too)
+    async def newest(self, viewer: str, limit: int) -> Newest:
+        """The newest `limit` items."""
+        query = await self._open(viewer)
         merge = await query.skeleton(wanted=limit)
         items = await query.present(await query.take(merge, limit, query.filter()))
         complete = not query.coverage.missing and not query.coverage.without_content
-        return Newest(items, query.authors, complete)
+        not_pushed = query.graph.unmaterialised if query.graph else ()
+        watched = watched_keys(viewer, items, authored=not_pushed, celebrities=query.celebrities)
+        return Newest(items, watched, complete)
 
     async def count_new(
         self, viewer: str, since: UUID, *, awaited: Awaited = NOTHING_AWAITED
@@ -131,7 +134,6 @@ class Feeds:
     async def _open(
         self,
         viewer: str,
-        pull_too: frozenset[str] = frozenset(),
         *,
         awaited: Awaited = NOTHING_AWAITED,
         since_ms: int = 0,
@@ -143,7 +145,7 @@ class Feeds:
             viewer,
             reads,
             since_ms=max(retained_since_ms, since_ms),
-            pull_too=pull_too | awaited.authors,
+            pull_too=awaited.authors,
         )
         if query.graph is not None:
             self._presence.seen(

@@ -11,6 +11,7 @@ from pydantic import Field
 from fanfold.core.delivery import Delivery
 from fanfold.http.post_resource import PostResource
 from feed_service.query.ranking import Explanation
+from feed_service.query.watched_keys import Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,8 @@ class NewPosts:
 
 
 class Newest(NamedTuple):
-    """The newest posts of a feed, for a live one. `authors`: those whose posts the feed shows."""
+    """The newest posts of a feed, for a live one, and the keys of the shared cache that they were read from."""
 
     items: Sequence[FeedItem]
-    authors: frozenset[str]
+    watched: Watched
     complete: bool
