@@ -16,6 +16,7 @@ from bench.report import Section
 from bench.stack import Bench, System, running
 from fanfold.core.events import Event, PostLiked, UserFollowed
 from fanfold.core.ports import Pointer
+from fanfold.core.settings import MS_PER_DAY
 
 PEOPLE = 1_000_000
 RATE = 2_000
@@ -32,15 +33,19 @@ async def others_writes(bench: Bench) -> Section:
         bench.say(f"round {number + 1} of {bench.rounds}")
         # Other tables each time: an author stays pulled for the retention window.
         settings = await bench.new_system()
-        async with running(bench, settings, "feed_service") as system:
-            await _settled(system)
-            pulled = 0
-            for count in bench.pick(PULLED_AUTHORS, PULLED_AUTHORS[:2]):
-                await _pull(system, pulled, count)
-                pulled = max(pulled, count)
+        pulled = 0
+        for count in bench.pick(PULLED_AUTHORS, PULLED_AUTHORS[:2]):
+            async with running(bench, settings) as own:
+                await _pull(own, pulled, count)
+            pulled = count
+            # A process of its own for each: it reads all of them at its start.
+            async with running(bench, settings, "feed_service") as system:
                 bench.say(f"idle, with {count:,} pulled authors")
                 await _settled(system)
                 found[f"idle, {count}"].append(await _share(system, bench.pick(IDLE_S, 2.0)))
+                found[f"MB, {count}"].append(memory_bytes(system.pid("feed_service"))[0] / MB)
+        async with running(bench, settings, "feed_service") as system:
+            await _settled(system)
             for name, make in _EVENTS.items():
                 bench.say(f"{RATE:,} {name} a second")
                 found[name].append(await _beside_writes(system, make, bench.pick(10.0, 2.0)))
@@ -67,14 +72,11 @@ async def _share(system: System, seconds: float) -> float:
 
 
 async def _pull(system: System, first: int, last: int) -> None:
-    timelines = system.stores.timelines
-    for start in range(first, last, PORTION):
-        await await_each(
-            timelines.add_pulled(
-                Pointer(_post(f"star-{number:07}").post_id, f"star-{number:07}"), offset=number + 1
-            )
-            for number in range(start, min(start + PORTION, last))
-        )
+    until_ms = time.time_ns() // 1_000_000 + 31 * MS_PER_DAY
+    await await_each(
+        system.stores.pulled_authors.keep(f"star-{number:07}", until_ms=until_ms)
+        for number in range(first, last)
+    )
 
 
 async def _beside_writes(system: System, make: Callable[[], Event], seconds: float) -> float:
@@ -139,6 +141,8 @@ def _words(name: str) -> str:
     if name == "MB":
         return "resident memory afterwards, MB"
     kind, _, count = name.partition(", ")
+    if kind == "MB":
+        return f"idle, {int(count):,} pulled authors, resident memory, MB"
     if kind == "idle":
         return f"idle, {int(count):,} pulled authors, % of a core"
     return f"{RATE:,} {name} a second, % of a core"

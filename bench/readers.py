@@ -90,8 +90,8 @@ class Readers:
         )
         await await_each(stores.posts.set_delivery(author, post, mode, offset=1) for post in posts)
         if pulled:
-            await await_each(
-                stores.timelines.add_pulled(Pointer(post, author), offset=1) for post in posts
-            )
+            until_ms = time.time_ns() // 1_000_000 + 2 * SPREAD_DAYS * MS_PER_DAY
+            await stores.pulled_authors.keep(author, until_ms=until_ms)
+            await await_each(stores.timelines.add_pulled(Pointer(post, author)) for post in posts)
         else:
             await stores.timelines.push([Pointer(post, author) for post in posts], names)

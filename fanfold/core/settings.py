@@ -103,7 +103,7 @@ class Settings(TopicSettings, IdentitySettings):
 
     # Reading.
     pulled_refresh_s: float = Field(
-        0.5, gt=0, le=1, description="How often the set of pulled authors is read again."
+        0.5, gt=0, le=1, description="How often newly pulled authors are looked up."
     )
     cached_heads: PositiveInt = Field(
         10_000, description="Celebrities whose newest posts one process keeps for half a second."

@@ -19,6 +19,8 @@ from fanfold.core.events import DeliverSlice, PostCreated
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Plan, Pointer, Stores, User
 from fanfold.core.ports.log import EventLog, Record
+from fanfold.core.settings import MS_PER_DAY
+from fanout_service.keep_pulled import KeepPulled
 from fanout_service.metrics import PLANNED_AFTER_SECONDS, POSTS_PLANNED
 from fanout_service.post_counts import PostCounts
 from fanout_service.push_or_pull import Strategy, strategy
@@ -37,6 +39,7 @@ class FanOutPost:
     clock: Clock
     slices: Slices
     post_counts: PostCounts
+    pulled_authors: KeepPulled
     overlap_ms: int
     retention_ms: int
 
@@ -97,7 +100,9 @@ class FanOutPost:
         if chosen != "push":
             # Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
             # pull, even if this worker dies here and the next one, which sees another count, decides to push.
-            await self.stores.timelines.add_pulled(pointer, offset=offset)
+            expires_ms = created_at_ms(pointer.post_id) + self.retention_ms + MS_PER_DAY
+            await self.pulled_authors.keep(pointer.author_id, until_ms=expires_ms)
+            await self.stores.timelines.add_pulled(pointer)
         # A post of the overlap counts as pushed, and is backfilled like a pushed post.
         delivery: Delivery = "pull" if chosen == "pull" else "push"
         await self.stores.posts.set_delivery(

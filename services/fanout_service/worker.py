@@ -40,6 +40,7 @@ from fanout_service.edits import Edits
 from fanout_service.fan_out_post import FanOutPost
 from fanout_service.fold_follows import Rules
 from fanout_service.follows import Follows
+from fanout_service.keep_pulled import KeepPulled
 from fanout_service.leaving import Leaving
 from fanout_service.likes import CountLikes
 from fanout_service.post_counts import PostCounts
@@ -187,6 +188,7 @@ def _fan_out(
         clock=clock,
         slices=slices,
         post_counts=PostCounts(users=stores.users, jobs=stores.jobs),
+        pulled_authors=KeepPulled(authors=stores.pulled_authors, clock=clock),
         overlap_ms=int(settings.overlap_s * 1000),
         retention_ms=settings.retention_ms,
     )

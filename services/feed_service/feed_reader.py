@@ -50,7 +50,7 @@ async def feed_reader(
         budget_s=budget_s,
     )
     celebrities = Celebrities(
-        stores.timelines, shared, settings=settings, clock=clock, budget_s=budget_s
+        stores.pulled_authors, shared, settings=settings, clock=clock, budget_s=budget_s
     )
     reads = CachedReads(shared, celebrities, settings=settings, clock=clock)
     presence = Presence(engines.log, stores.activity, clock=clock)
@@ -65,6 +65,7 @@ async def feed_reader(
         **({"the shared cache's epoch": epoch.watch()} if (epoch := engines.cache_epoch) else {}),
     }
     try:
+        await celebrities.begin()
         async with _running(background):
             read_posts = ReadPosts(stores, reads, budget_s=budget_s)
             yield FeedReader(feeds, read_posts, after_writes, live)

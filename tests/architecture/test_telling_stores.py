@@ -46,7 +46,8 @@ READS = {
         "all_follower_ids",
     },
     "ties": {"mutes", "mute_of", "mutes_of", "blocks_made", "blocks_with", "blocks_between"},
-    "timelines": {"timeline", "pulled", "pulled_authors"},
+    "timelines": {"timeline", "pulled"},
+    "pulled_authors": {"get", "announced", "page"},
     "likes": {"count", "of_post", "of_user", "recent"},
     "jobs": {"plan", "slices_done"},
     "activity": {"last_reads"},
@@ -55,6 +56,7 @@ READS = {
 }
 OTHERS = {
     "jobs": {"write_plan", "uncount", "finish_slice"},
+    "pulled_authors": {"keep", "announce", "mark_announced"},
     "activity": {"note_read"},
     "cache_switch": {"begin", "end"},
     "idempotency_keys": {"reserve", "take_over", "release", "answer"},
@@ -136,7 +138,7 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
             ["alice +", "carl +"],
         ),
         "add_pulled": (
-            lambda timelines: timelines.add_pulled(POINTER, offset=1),
+            lambda timelines: timelines.add_pulled(POINTER),
             [pulled_key("bob")],
         ),
     },

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.core.ports import Pointer, Pulled, Stores, TimelineEntry
+from fanfold.core.ports import Pointer, Stores, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY, Settings
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
@@ -73,8 +73,8 @@ async def test_pages_of_a_timeline_and_of_a_celebrity_are_the_whole_window(
     alice, taylor, since_ms = fresh("alice"), fresh("taylor"), START_MS - window
     pointers = [a_pointer(START_MS - age, by=taylor) for age in ages]
     await stores.timelines.push(pointers, [alice])
-    for offset, pointer in enumerate(pointers):
-        await stores.timelines.add_pulled(pointer, offset=offset)
+    for pointer in pointers:
+        await stores.timelines.add_pulled(pointer)
 
     pushed: list[TimelineEntry] = await all_pages(
         lambda before: stores.timelines.timeline(
@@ -100,30 +100,19 @@ async def test_an_expired_pointer_is_neither_written_nor_counted(stores: Stores)
     alice, taylor = fresh("alice"), fresh("taylor")
     late, in_time = a_pointer(START_MS - KEPT_MS, by=taylor), a_pointer(by=taylor)
     assert await stores.timelines.push([late, in_time], [alice]) == 1
-    await stores.timelines.add_pulled(late, offset=1)
+    await stores.timelines.add_pulled(late)
     found = await stores.timelines.timeline(alice, before=None, since_ms=0, limit=9)
     assert found == entries(in_time)
     assert await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9) == []
-    assert taylor not in await stores.timelines.pulled_authors()
 
 
-async def test_a_pulled_post_is_stored_once_and_raises_the_version(stores: Stores) -> None:
+async def test_a_pulled_post_is_stored_once(stores: Stores) -> None:
     taylor = fresh("taylor")
     first, second = a_pointer(START_MS - 10, by=taylor), a_pointer(START_MS, by=taylor)
-    await stores.timelines.add_pulled(first, offset=3)
-    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS - 10, 3)
-    for pointer, offset in [(second, 4), (first, 3), (second, 4)]:
-        await stores.timelines.add_pulled(pointer, offset=offset)
-    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 4)
+    for pointer in (first, second, first, second):
+        await stores.timelines.add_pulled(pointer)
     found = await stores.timelines.pulled(taylor, before=None, since_ms=0, limit=9)
     assert found == [second.post_id, first.post_id]
-
-
-async def test_last_pulled_is_the_newest_post_even_if_clocks_disagreed(stores: Stores) -> None:
-    taylor = fresh("taylor")
-    await stores.timelines.add_pulled(a_pointer(START_MS, by=taylor), offset=1)
-    await stores.timelines.add_pulled(a_pointer(START_MS - 900, by=taylor), offset=2)
-    assert (await stores.timelines.pulled_authors())[taylor] == Pulled(START_MS, 2)
 
 
 async def test_a_user_without_deliveries_has_an_empty_timeline_and_an_author_without_posts_nothing_pulled(

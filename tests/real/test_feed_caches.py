@@ -19,7 +19,7 @@ from fanfold.core.ports.engines import Engines
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
-from tests.support.stores import write_edges
+from tests.support.stores import add_pulled, write_edges
 
 pytestmark = pytest.mark.real
 
@@ -80,7 +80,7 @@ async def opened(engines: RealEngines) -> AsyncIterator[Opened]:
             await stores.follows.mark_materialised(author, [("alice", position.offset)])
             await stores.posts.create(post_id, author, f"by {author}")
         await stores.timelines.push([Pointer(by_bob, "bob")], ["alice"])
-        await stores.timelines.add_pulled(Pointer(by_star, "star"), offset=0)
+        await add_pulled(stores, Pointer(by_star, "star"), clock=CLOCK)
         async with feed_reader(settings, both, clock=CLOCK) as reader:
             yield Opened(both, reader, by_bob, by_star)
 
@@ -110,7 +110,7 @@ async def test_a_new_post_of_a_celebrity_shows_in_warm_feeds_within_a_second(
         await it.shows("by star", "by bob", within_s=5)
         post_id = new_post_id(CLOCK.now_ms())
         await it.engines.stores.posts.create(post_id, "star", "news")
-        await it.engines.stores.timelines.add_pulled(Pointer(post_id, "star"), offset=1)
+        await add_pulled(it.engines.stores, Pointer(post_id, "star"), clock=CLOCK)
         await it.shows("news", "by star", "by bob", within_s=1.5)
 
 

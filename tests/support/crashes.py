@@ -43,7 +43,8 @@ WRITES = {
         "write_follower_count",
         "write_post_count",
     ),
-    *("add_pulled", "write_plan", "uncount", "finish_slice", "append", "dead_letter"),
+    *("add_pulled", "keep", "announce", "mark_announced"),
+    *("write_plan", "uncount", "finish_slice", "append", "dead_letter"),
     *(
         "write_mute",
         "write_block",
@@ -106,6 +107,7 @@ def mortal(stores: Stores, life: Life) -> Stores:
         follows=MortalFollows(stores.follows, life),
         ties=Mortal(stores.ties, life),
         timelines=Mortal(stores.timelines, life),
+        pulled_authors=Mortal(stores.pulled_authors, life),
         jobs=Mortal(stores.jobs, life),
         likes=Mortal(stores.likes, life),
         activity=Mortal(stores.activity, life),

@@ -172,7 +172,7 @@ class Pipeline:
 
     async def pulled(self, author_id: str) -> list[UUID]:
         """What a reader pulls of that author."""
-        if author_id not in await self.stores.timelines.pulled_authors():
+        if await self.stores.pulled_authors.get(author_id) is None:
             return []
         return await self.stores.timelines.pulled(author_id, before=None, since_ms=0, limit=10_000)
 

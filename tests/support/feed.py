@@ -55,7 +55,7 @@ from feed_service.query.feeds import Feeds
 from feed_service.query.items import FeedItem, FeedPage
 from feed_service.query.read_posts import ReadPosts
 from tests.support.clock import START_MS, ManualClock
-from tests.support.stores import write_edges
+from tests.support.stores import add_pulled, write_edges
 
 BUDGET_S = 5.0
 
@@ -157,6 +157,7 @@ class World:
         self.posts, self.graph = FaultyStore(memory.posts), FaultyStore(Graph(memory))
         self.timelines, self.likes = FaultyStore(memory.timelines), FaultyStore(memory.likes)
         self.activity = FaultyStore(memory.activity)
+        self.pulled_authors = FaultyStore(memory.pulled_authors)
         self.stores = replace(
             memory,
             posts=self.posts,
@@ -164,6 +165,7 @@ class World:
             follows=self.graph,
             ties=self.graph,
             timelines=self.timelines,
+            pulled_authors=self.pulled_authors,
             likes=self.likes,
             activity=self.activity,
             ping=self._ping,
@@ -204,7 +206,7 @@ class World:
             delivery: Delivery = "pull" if chosen == "pull" else "push"
             await self.stores.posts.set_delivery(by, post_id, delivery, offset=offset)
             if chosen in ("pull", "both"):
-                await self.stores.timelines.add_pulled(Pointer(post_id, by), offset=offset)
+                await self.add_pulled(Pointer(post_id, by))
             if chosen in ("push", "both"):
                 edges = self.followers.get(by, {}).values()
                 readers = [edge.follower_id for edge in edges if edge.active]
@@ -213,6 +215,10 @@ class World:
         created_at = from_ms(created_at_ms(post_id))
         event = PostCreated(post_id=post_id, author_id=by, content=content, created_at=created_at)
         return Change(event, offset, project)
+
+    async def add_pulled(self, pointer: Pointer) -> None:
+        retention_ms = self.settings.retention_ms
+        await add_pulled(self.stores, pointer, clock=self.clock, retention_ms=retention_ms)
 
     async def post(self, by: str, **how: Any) -> UUID:
         change = self.a_post(by, **how)
@@ -376,7 +382,7 @@ class Reader:
             listed_likes=listed_likes,
         )
         celebrities = Celebrities(
-            stores.timelines, shared, settings=settings, clock=clock, budget_s=budget_s
+            stores.pulled_authors, shared, settings=settings, clock=clock, budget_s=budget_s
         )
         self.reads = CachedReads(shared, celebrities, settings=settings, clock=clock, kept_s=kept_s)
         self.presence = Presence(self.log, stores.activity, clock=clock)  # type: ignore[arg-type]

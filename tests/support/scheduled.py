@@ -56,6 +56,8 @@ class Schedule:
     async def release(self) -> bool:
         """Let one step go on; False if none waits."""
         await self.quiet()
+        # A process may also have cancelled its own calls.
+        self._waiting = [(name, step) for name, step in self._waiting if not step.done()]
         if not self._waiting:
             return False
         _, step = self._waiting.pop(self.rng.randrange(len(self._waiting)))

@@ -29,7 +29,9 @@ async def found_by(stores: Stores, reader: str) -> set[UUID]:
     page = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10_000)
     found = {pointer.post_id for pointer in page if pointer.author_id in follows}
     for followee, follow in follows.items():
-        found |= set(await stores.timelines.pulled(followee, before=None, since_ms=0, limit=10_000))
+        if await stores.pulled_authors.get(followee) is not None:
+            pulled = await stores.timelines.pulled(followee, before=None, since_ms=0, limit=10_000)
+            found |= set(pulled)
         if asleep or not follow.materialised:
             posts = await stores.posts.by_author(followee, before=None, since_ms=0, limit=10_000)
             found |= {post.post_id for post in posts}

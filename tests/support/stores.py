@@ -20,9 +20,10 @@ import pytest_asyncio
 from fanfold.adapters.memory import memory_stores
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
-from fanfold.core.ids import new_post_id
-from fanfold.core.ports import FollowerEdge, Stores
-from fanfold.core.settings import Settings
+from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.ports import FollowerEdge, Pointer, Stores
+from fanfold.core.settings import MS_PER_DAY, Settings
+from fanout_service.keep_pulled import KeepPulled
 from tests.support.clock import START_MS
 from tests.support.engines import RealEngines, settings_for
 
@@ -126,6 +127,16 @@ async def all_pages(
         if len(page) < limit:
             return found
         after = cursor(page[-1])
+
+
+async def add_pulled(
+    stores: Stores, pointer: Pointer, *, clock: Clock, retention_ms: int = Settings().retention_ms
+) -> None:
+    """A celebrity's post, as a projection leaves it."""
+    expires_ms = created_at_ms(pointer.post_id) + retention_ms + MS_PER_DAY
+    keeping = KeepPulled(authors=stores.pulled_authors, clock=clock)
+    await keeping.keep(pointer.author_id, until_ms=expires_ms)
+    await stores.timelines.add_pulled(pointer)
 
 
 async def write_edges(stores: Stores, followee_id: str, edges: Sequence[FollowerEdge]) -> None:

@@ -17,6 +17,7 @@ from fanfold.core.cache_keys import feed_key
 from fanfold.core.ports.log import Position
 from fanfold.http.positions import Written
 from feed_service.caches.cached_reads import SHARED_S
+from feed_service.caches.celebrities import HEADS_S
 from feed_service.query.items import FeedItem
 from tests.support.feed import Change, FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure, a_like, an_unlike
@@ -250,24 +251,51 @@ async def test_requests_for_a_cold_post_share_one_load(world: World, reader: Rea
 # --- celebrities ---------------------------------------------------------------------------------------
 
 
-async def test_a_celebrity_s_newest_posts_are_read_again_only_after_a_new_post(
+@pytest.mark.parametrize("cached", [False, True])
+async def test_a_celebrity_s_newest_posts_are_read_again_after_half_a_second_at_most(
+    cached: bool,
+) -> None:
+    """From the tables only where no shared cache has them, or after a new post."""
+    world = World(celebrities={"star"}, cached=cached)
+    reader = Reader(world)
+    await world.cache_epoch.read()
+    await world.follow("alice", "star")
+    await world.follow("bob", "star")
+    posts = [await world.post("star", ago_s=10)]
+    for _ in range(3):
+        for fan in ("alice", "bob"):
+            assert await reader.ids(fan) == posts
+        world.clock.advance(HEADS_S)
+        await world.cache_epoch.read()
+    assert world.timelines.calls["pulled"] == (1 if cached else 3)
+    assert await reader.ids("alice") == posts
+    asked = world.timelines.calls["pulled"]
+    posts.insert(0, await world.post("star"))
+    world.clock.advance(HEADS_S - 0.01)
+    assert await reader.ids("alice") == posts[1:]
+    world.clock.advance(0.01)
+    assert await reader.ids("alice") == posts
+    assert world.timelines.calls["pulled"] == asked + 1
+
+
+async def test_newest_posts_that_took_long_to_load_are_soon_read_again(
     world: World, reader: Reader
 ) -> None:
+    """The half second begins with the load, not at its end."""
     world.celebrities.add("star")
     await world.follow("alice", "star")
-    posts = [await world.post("star", ago_s=10)]
-    assert await reader.ids("alice") == posts
-    for _ in range(3):
-        world.clock.advance(1)
-        assert await reader.ids("alice") == posts
-    assert world.timelines.calls["pulled"] == 1
-    posts.insert(0, await world.post("star"))
-    world.clock.advance(1)
-    assert await reader.ids("alice") == posts
-    assert world.timelines.calls["pulled"] == 2
+    first = await world.post("star", ago_s=10)
+    release = world.timelines.pause_after("pulled")
+    look = asyncio.create_task(reader.ids("alice"))
+    await world.timelines.until_paused("pulled")
+    second = await world.post("star")
+    world.clock.advance(HEADS_S)
+    release()
+    assert await look == [first]
+    assert await reader.ids("alice") == [second, first]
 
 
-async def test_newest_posts_loaded_while_a_post_arrives_are_not_taken_for_the_newer_version(
+async def test_newest_posts_loaded_while_a_post_arrives_are_not_kept_for_long(
     world: World, reader: Reader
 ) -> None:
     world.celebrities.add("star")

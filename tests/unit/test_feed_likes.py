@@ -104,7 +104,8 @@ async def test_without_likes_a_feed_is_incomplete_and_a_list_of_posts_is_refused
 
 
 async def test_when_only_likes_can_be_read_there_is_no_page(world: World, reader: Reader) -> None:
-    world.timelines.away |= {"timeline", "pulled", "pulled_authors"}
+    world.timelines.away |= {"timeline", "pulled"}
+    world.pulled_authors.away |= {"page", "announced"}
     world.posts.away.add("by_author")
     with pytest.raises(Unavailable):
         await reader.page("alice")

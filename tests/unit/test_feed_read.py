@@ -320,7 +320,10 @@ async def test_the_posts_of_a_long_silent_celebrity_are_not_read(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "star")
-    await world.post("star", ago_s=world.settings.retention_ms / 1000 + 60)
+    post_id = await world.post("star")
+    assert await reader.ids("alice") == [post_id]
+    world.clock.advance((world.settings.retention_ms + 2 * MS_PER_DAY) / 1000)
+    world.timelines.calls.clear()
     assert await reader.ids("alice") == []
     assert world.timelines.calls["pulled"] == 0
 
@@ -349,7 +352,7 @@ class Away(NamedTuple):
 AWAY = [
     Away("timelines", "timeline", "timeline", {"alice", "star"}),
     Away("timelines", "pulled", "celebrities", {"alice", "bob"}),
-    Away("timelines", "pulled_authors", "celebrities", {"alice", "bob"}),
+    Away("pulled_authors", "announced", "celebrities", {"alice", "bob"}),
     Away("graph", "following", "graph", {"alice"}),
     Away("graph", "mutes", "graph", {"alice"}),
     Away("graph", "blocks_with", "graph", {"alice"}),
@@ -379,7 +382,8 @@ async def test_an_unavailable_source_is_left_out_and_named(
 
 @pytest.mark.parametrize("ranking", RANKINGS)
 async def test_without_any_source_there_is_no_page(busy: World, ranking: Ranking) -> None:
-    busy.timelines.away |= {"timeline", "pulled", "pulled_authors"}
+    busy.timelines.away |= {"timeline", "pulled"}
+    busy.pulled_authors.away |= {"page", "announced"}
     busy.posts.away.add("by_author")
     async with a_reader(busy) as reader:
         with pytest.raises(Unavailable):

@@ -50,7 +50,7 @@ async def test_a_second_process_reads_a_feed_without_the_tables(world: World) ->
         await world.post(author)
     await world.cache_epoch.read()
     first, _ = await Reader(world).page("alice", ranking="relevance")
-    stores = (world.posts, world.graph, world.timelines, world.likes)
+    stores = (world.posts, world.graph, world.timelines, world.likes, world.pulled_authors)
     for store in stores:
         store.calls.clear()
     second, missing = await Reader(world).page("alice", ranking="relevance")
@@ -58,7 +58,8 @@ async def test_a_second_process_reads_a_feed_without_the_tables(world: World) ->
     assert len(second.items) == 2
     # Which authors are pulled is known to each process.
     assert sum((store.calls for store in stores), start=type(stores[0].calls)()) == {
-        "pulled_authors": 1
+        "page": 1,
+        "announced": 1,
     }
 
 
@@ -82,20 +83,11 @@ async def test_only_readers_who_read_have_a_list(world: World) -> None:
     assert feed_key("carol") not in world.cache_server.kept
 
 
-async def test_pulled_posts_older_than_the_wanted_version_are_read_from_the_tables(
-    world: World,
-) -> None:
-    """The worker raises the version before it tells the cache."""
-    post_id = await world.post("star")
-    await fill(world, pulled_key("star"), packing.pack_pulled((world.offset - 1, [])))
-    assert await reads(world).pulled({"star": world.offset}) == {"star": [post_id]}
-
-
 async def test_old_posts_are_not_taken_for_new_ones_while_the_tables_are_away(world: World) -> None:
     """A source that can't be read is missing, and reported as such."""
-    await fill(world, pulled_key("star"), packing.pack_pulled((1, [])))
+    await fill(world, pulled_key("star"), b"no json")
     world.timelines.away.add("pulled")
-    assert await reads(world).pulled({"star": 2}) == {}
+    assert await reads(world).pulled(["star"]) == {}
 
 
 async def test_while_the_tables_are_away_what_is_cached_is_found(world: World) -> None:

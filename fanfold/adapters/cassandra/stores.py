@@ -13,6 +13,7 @@ from fanfold.adapters.cassandra.idempotency_keys import CassandraIdempotencyKeys
 from fanfold.adapters.cassandra.jobs import CassandraJobs
 from fanfold.adapters.cassandra.likes import CassandraLikes
 from fanfold.adapters.cassandra.posts import CassandraPosts
+from fanfold.adapters.cassandra.pulled_authors import CassandraPulledAuthors
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.ties import CassandraTies
@@ -39,6 +40,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         follows=CassandraFollows(session, batches=batches, replica_sets=replica_sets),
         ties=CassandraTies(session),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
+        pulled_authors=CassandraPulledAuthors(session, clock=clock),
         jobs=CassandraJobs(session),
         likes=CassandraLikes(session, batches=batches),
         activity=CassandraActivity(session),

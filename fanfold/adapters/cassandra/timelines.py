@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from fanfold.adapters.cassandra.author_walk import NEWEST_POST_ID, AuthorWalk
 from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.packed import PackedRow, Packing, length
 from fanfold.adapters.cassandra.session import CassandraSession
-from fanfold.adapters.cassandra.timestamps import at_creation, at_offset
+from fanfold.adapters.cassandra.timestamps import MAX_TTL_S, at_creation
 from fanfold.core.buckets import time_bucket
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import Pointer, Pulled, TimelineEntry
+from fanfold.core.ports import Pointer, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY, Settings
-
-PULLED_SHARDS = 16
-MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and a day
 
 PUSH = """
 INSERT INTO user_timeline (user_id, post_id, author_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
@@ -32,17 +27,10 @@ WHERE user_id = ? AND post_id < ? AND post_id >= ? LIMIT ?
 ADD_CELEBRITY_POST = """
 INSERT INTO celebrity_posts (author_id, time_bucket, post_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
 """
-RAISE_LAST_PULLED = """
-UPDATE pulled_authors USING TIMESTAMP ? AND TTL ? SET last_pulled_at_ms = ? WHERE shard = ? AND author_id = ?
-"""
-RAISE_VERSION = """
-UPDATE pulled_authors USING TIMESTAMP ? AND TTL ? SET version = ? WHERE shard = ? AND author_id = ?
-"""
 PULLED = """
 SELECT post_id FROM celebrity_posts
 WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
 """
-PULLED_AUTHORS = "SELECT author_id, last_pulled_at_ms, version FROM pulled_authors WHERE shard = ?"
 
 
 class CassandraTimelines:
@@ -59,10 +47,7 @@ class CassandraTimelines:
         self._push = session.statement(PUSH)
         self._timeline = session.statement(TIMELINE)
         self._add_celebrity_post = session.statement(ADD_CELEBRITY_POST)
-        self._raise_last_pulled = session.statement(RAISE_LAST_PULLED)
-        self._raise_version = session.statement(RAISE_VERSION)
         self._pulled = session.statement(PULLED)
-        self._pulled_authors = session.statement(PULLED_AUTHORS)
 
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         packing = Packing(self._session.prepared(self._push))
@@ -76,20 +61,11 @@ class CassandraTimelines:
         )
         return [TimelineEntry(int.from_bytes(raw), author_id) for raw, author_id in rows]
 
-    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
+    async def add_pulled(self, pointer: Pointer) -> None:
         post_id, author_id = pointer
-        ttl_s = self._ttl_s(post_id)
-        if ttl_s <= 0:
-            return
-        created, run = at_creation(post_id), self._session.run
-        await run(
-            self._add_celebrity_post, author_id, time_bucket(post_id), post_id, created, ttl_s
-        )
-        author = (zlib.crc32(author_id.encode()) % PULLED_SHARDS, author_id)
-        await asyncio.gather(
-            run(self._raise_last_pulled, created, ttl_s, created_at_ms(post_id), *author),
-            run(self._raise_version, at_offset(offset), ttl_s, offset, *author),
-        )
+        if (ttl_s := self._ttl_s(post_id)) > 0:
+            row = (author_id, time_bucket(post_id), post_id, at_creation(post_id), ttl_s)
+            await self._session.run(self._add_celebrity_post, *row)
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
@@ -99,17 +75,6 @@ class CassandraTimelines:
             self._pulled, author_id, before=before, since_ms=kept_since_ms, limit=limit
         )
         return [post_id for (post_id,) in rows]
-
-    async def pulled_authors(self) -> Mapping[str, Pulled]:
-        shards = await asyncio.gather(
-            *(self._session.rows(self._pulled_authors, shard) for shard in range(PULLED_SHARDS))
-        )
-        return {
-            author_id: Pulled(last_pulled_at_ms, version)
-            for rows in shards
-            for author_id, last_pulled_at_ms, version in rows
-            if last_pulled_at_ms is not None and version is not None
-        }
 
     def _pushed(
         self, packing: Packing, pointers: Sequence[Pointer], user_ids: Sequence[str]

@@ -1,10 +1,12 @@
-"""The write timestamp of a cell: µs since the epoch, or a log offset (ARCHITECTURE, "Order and idempotence")."""
+"""The write timestamp of a cell: µs since the epoch, or a log offset (ARCHITECTURE, "Order and idempotence"). And the longest TTL."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from fanfold.core.ids import created_at_ms
+
+MAX_TTL_S = 3651 * 24 * 3600  # the longest retention window and a day
 
 
 def at_creation(post_id: UUID) -> int:

@@ -15,6 +15,7 @@ from fanfold.adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from fanfold.adapters.memory.jobs import MemoryJobs
 from fanfold.adapters.memory.likes import MemoryLikes
 from fanfold.adapters.memory.posts import MemoryPosts
+from fanfold.adapters.memory.pulled_authors import MemoryPulledAuthors
 from fanfold.adapters.memory.ties import MemoryTies
 from fanfold.adapters.memory.timelines import MemoryTimelines
 from fanfold.adapters.memory.users import MemoryUsers
@@ -35,6 +36,7 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         follows=MemoryFollows(),
         ties=MemoryTies(),
         timelines=MemoryTimelines(retention_ms=settings.retention_ms, clock=clock),
+        pulled_authors=MemoryPulledAuthors(clock=clock),
         jobs=MemoryJobs(),
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),

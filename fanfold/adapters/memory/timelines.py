@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from uuid import UUID
 
-from fanfold.adapters.memory.cells import Table
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms, first_post_id_at
-from fanfold.core.ports import Pointer, Pulled, TimelineEntry
+from fanfold.core.ports import Pointer, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY
 
 _BY_POST = itemgetter(0)
@@ -25,7 +24,6 @@ class MemoryTimelines:
         self._clock = clock
         self._timelines: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
         self._celebrity_posts: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
-        self._pulled_authors: Table[str] = Table()
 
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         entries = [
@@ -42,26 +40,15 @@ class MemoryTimelines:
     ) -> list[TimelineEntry]:
         return self._page(self._timelines, user_id, before, since_ms, limit)
 
-    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
-        created_ms = created_at_ms(pointer.post_id)
-        if not self._lives(created_ms):
-            return
-        _insert(self._celebrity_posts[pointer.author_id], _entry(pointer))
-        self._pulled_authors.write(pointer.author_id, created_ms, last_pulled_at=created_ms)
-        self._pulled_authors.write(pointer.author_id, offset, version=offset)
+    async def add_pulled(self, pointer: Pointer) -> None:
+        if self._lives(created_at_ms(pointer.post_id)):
+            _insert(self._celebrity_posts[pointer.author_id], _entry(pointer))
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         page = self._page(self._celebrity_posts, author_id, before, since_ms, limit)
         return [entry.post_id for entry in page]
-
-    async def pulled_authors(self) -> Mapping[str, Pulled]:
-        return {
-            author_id: Pulled(row["last_pulled_at"], row["version"])
-            for author_id, row in self._pulled_authors.items()
-            if self._lives(row["last_pulled_at"])
-        }
 
     def _lives(self, created_ms: int) -> bool:
         return created_ms + self._ttl_ms > self._clock.now_ms()

@@ -60,7 +60,6 @@ class TellingTimelines:
         self._writer = writer
         self.timeline = timelines.timeline
         self.pulled = timelines.pulled
-        self.pulled_authors = timelines.pulled_authors
 
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         rows = await self._timelines.push(pointers, user_ids)
@@ -70,8 +69,8 @@ class TellingTimelines:
             await self._writer.push(entries, user_ids)
         return rows
 
-    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
-        await self._timelines.add_pulled(pointer, offset=offset)
+    async def add_pulled(self, pointer: Pointer) -> None:
+        await self._timelines.add_pulled(pointer)
         await self._writer.forget(pulled_key(pointer.author_id))
 
 

@@ -24,8 +24,9 @@ from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
 from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
+from fanfold.core.ports.pulled_authors import PulledAuthor, PulledAuthors, PulledPage
 from fanfold.core.ports.ties import Tie, Ties
-from fanfold.core.ports.timelines import Pointer, Pulled, TimelineEntry, Timelines
+from fanfold.core.ports.timelines import Pointer, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
 
 __all__ = [
@@ -48,7 +49,9 @@ __all__ = [
     "Pointer",
     "Post",
     "Posts",
-    "Pulled",
+    "PulledAuthor",
+    "PulledAuthors",
+    "PulledPage",
     "RecentLike",
     "SliceDone",
     "Stores",
@@ -74,6 +77,7 @@ class Stores:
     follows: Follows
     ties: Ties
     timelines: Timelines
+    pulled_authors: PulledAuthors
     jobs: Jobs
     likes: Likes
     activity: Activity

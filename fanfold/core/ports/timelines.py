@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -28,13 +28,6 @@ class TimelineEntry(NamedTuple):
         return UUID(int=self.post_number)
 
 
-class Pulled(NamedTuple):
-    """An author with pulled posts. `version` grows with every pulled post, in the log's order."""
-
-    last_pulled_at_ms: int
-    version: int
-
-
 class Timelines(Protocol):
     """Pointers: each user's timeline (push) and each celebrity's posts (pull).
 
@@ -49,13 +42,10 @@ class Timelines(Protocol):
     ) -> list[TimelineEntry]:
         """A user's timeline, newest first. Posts by authors that the user has unfollowed may still be in it."""
 
-    async def add_pulled(self, pointer: Pointer, *, offset: int) -> None:
-        """Store a celebrity's post, then raise the author's `Pulled`: a reader that sees the new version sees the post."""
+    async def add_pulled(self, pointer: Pointer) -> None:
+        """Store a celebrity's post. Readers look for it only if its author is among the `PulledAuthors`."""
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         """A celebrity's pulled posts, newest first."""
-
-    async def pulled_authors(self) -> Mapping[str, Pulled]:
-        """Every author with a pulled post that has not expired."""

@@ -136,15 +136,13 @@ def unpack_authored(_: str, packed: bytes) -> list[AuthoredPost]:
     ]
 
 
-def pack_pulled(pulled: tuple[int, Sequence[UUID]]) -> bytes:
-    """A version of an author's pulled posts, and the newest of them, newest first."""
-    version, post_ids = pulled
-    return orjson.dumps((version, [str(post_id) for post_id in post_ids]))
+def pack_pulled(post_ids: Sequence[UUID]) -> bytes:
+    """An author's newest pulled posts, newest first."""
+    return orjson.dumps([str(post_id) for post_id in post_ids])
 
 
-def unpack_pulled(_: str, packed: bytes) -> tuple[int, list[UUID]]:
-    version, post_ids = orjson.loads(packed)
-    return _one_of(version, int), [UUID(post_id) for post_id in _one_of(post_ids, list)]
+def unpack_pulled(_: str, packed: bytes) -> list[UUID]:
+    return [UUID(post_id) for post_id in _one_of(orjson.loads(packed), list)]
 
 
 def _one_of(value: Any, *types: type) -> Any:

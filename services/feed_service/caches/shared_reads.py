@@ -136,28 +136,18 @@ class SharedReads:
             author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
         )
 
-    async def pulled(self, versions: Mapping[str, int]) -> dict[str, list[UUID]]:
-        """The newest pulled posts of authors, of at least these versions; an author who is unavailable is absent."""
+    async def pulled(self, author_ids: Collection[str]) -> dict[str, list[UUID]]:
+        """The newest pulled posts of authors; an author who is unavailable is absent."""
         since_ms = self.clock.now_ms() - self.retention_ms
 
-        async def load(missing: Collection[str]) -> dict[str, tuple[int, list[UUID]]]:
-            pages = await each_within(
+        async def load(missing: Collection[str]) -> dict[str, list[UUID]]:
+            return await each_within(
                 self.budget_s,
                 missing,
                 lambda author_id: self.pulled_page(author_id, before=None, since_ms=since_ms),
             )
-            return {author_id: (versions[author_id], page) for author_id, page in pages.items()}
 
-        found = await self._read(_PULLED, versions, load)
-        # The worker raises the version before it tells the cache, so what is cached may be older than what is wanted.
-        old = [
-            author_id for author_id, (version, _) in found.items() if version < versions[author_id]
-        ]
-        for author_id in old:
-            del found[author_id]
-        if old:
-            found.update(await load(old))
-        return {author_id: page for author_id, (_, page) in found.items()}
+        return await self._read(_PULLED, author_ids, load)
 
     async def pulled_page(
         self, author_id: str, *, before: UUID | None, since_ms: int

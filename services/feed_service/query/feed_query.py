@@ -160,7 +160,7 @@ class FeedQuery:
         return Source.of_page(page, before=before, fetch=fetch)
 
     async def _celebrities(self, graph: ViewerGraph, before: UUID | None) -> list[Source]:
-        newest = self.reads.celebrities.newest(graph.visible, since_ms=self.since_ms)
+        newest = self.reads.celebrities.newest(graph.visible)
         pages = await self.coverage.ask("celebrities", newest) or {}
         self.celebrities = pages.keys()
         if None in pages.values():
