@@ -11,6 +11,7 @@ from typing import Any
 
 from fanfold.core.clock import rfc3339
 from fanfold.core.errors import FanfoldError
+from fanfold.core.request_id import current_request_id
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -21,7 +22,7 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, the fields of `extra`, and the traceback."""
+    """One JSON object a record: time, level, logger, message, the id of the request, the fields of `extra`, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -30,6 +31,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (request_id := current_request_id.get()) is not None:
+            line["request_id"] = request_id
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["traceback"] = "".join(_traceback(record.exc_info[1]))

@@ -7,8 +7,11 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.admission import Admission, Refusal
 from fanfold.http.protocol import BoundedProtocol
+
+REQUEST_ID = HEADER.lower().encode()
 
 
 class AdmittingProtocol(BoundedProtocol):
@@ -28,7 +31,8 @@ class AdmittingProtocol(BoundedProtocol):
             self._answer_at_once(cycle, refusal)
 
     def _answer_at_once(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
-        fields = [*refusal.headers, *cycle.default_headers]
+        request_id = request_id_of(cycle.scope["headers"]).encode()
+        fields = [*refusal.headers, (REQUEST_ID, request_id), *cycle.default_headers]
         if not cycle.keep_alive:
             fields.append((b"connection", b"close"))
         head = b"".join(b"%s: %s\r\n" % field for field in fields)

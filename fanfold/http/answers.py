@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection
+from http import HTTPStatus
 from typing import cast
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -59,6 +60,8 @@ class Private:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "private, no-store")
+                if message["status"] == HTTPStatus.NO_CONTENT:
+                    del headers["Content-Type"]
                 headers.add_vary_header(f"{USER_ID_HEADER}, Authorization")
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)

@@ -22,6 +22,7 @@ from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
 from fanfold.http.admission import Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
+from fanfold.http.compression import Compression
 from fanfold.http.documentation import add_documentation
 from fanfold.http.identity.identity import HeaderIdentity, Identity
 from fanfold.http.identity.sessions import EndsWithCredential
@@ -39,6 +40,7 @@ from fanfold.http.problems import (
     problem_response,
 )
 from fanfold.http.protocol import Bounds
+from fanfold.http.request_ids import RequestIds
 from fanfold.http.server_config import server_config
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,10 @@ def make_app(
     app.state.on_stop = on_stop
     app.state.identity = identity or HeaderIdentity()
     # The last one is the outermost, so refused bodies are counted too.
-    for middleware in (BodyLimits, EndsWithCredential, EndsWithClient, Head, Private, Metrics):
+    for middleware in (
+        *(BodyLimits, EndsWithCredential, EndsWithClient, Compression),
+        *(Head, Private, Metrics, RequestIds),
+    ):
         app.add_middleware(middleware)
     _answer_with_problems(app)
     _answer_unserved(app)
@@ -223,7 +228,7 @@ async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is in flight and return. Run it on uvloop's loop. Raises `Fault` if it can't listen."""
     config = server_config(
         Admission(
-            KnownHosts(app, settings.known_hosts),
+            RequestIds(KnownHosts(app, settings.known_hosts)),
             most=settings.max_in_flight,
             wait_s=settings.max_cpu_wait_s,
         ),

@@ -30,6 +30,7 @@ from starlette.responses import Response
 
 from fanfold.core.errors import Transient, Unavailable
 from fanfold.core.ids import USER_ID_PATTERN
+from fanfold.core.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -50,6 +51,9 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field(
+        default="", description="The `X-Request-Id` of this answer. Name it in a report."
+    )
     errors: list[WhatToChange] = Field(default=[], description="What to change, where known.")
 
 
@@ -232,12 +236,15 @@ def problem_document(
 
 def problem_fields(*, status: int, kind: str, title: str, detail: str) -> dict[str, Any]:
     """The members that every problem document has."""
-    return {
+    document: dict[str, Any] = {
         "type": f"urn:fanfold:problem:{kind}",
         "title": title,
         "status": status,
         "detail": detail,
     }
+    if (request_id := current_request_id.get()) is not None:
+        document["request_id"] = request_id
+    return document
 
 
 _BY_PATTERN = {USER_ID_PATTERN: "Use 1-64 of A-Z a-z 0-9 . _ - but not '.' or '..'."}

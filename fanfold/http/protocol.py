@@ -18,6 +18,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from fanfold.core.request_id import HEADER as REQUEST_ID
+from fanfold.core.request_id import new_request_id
 from fanfold.http.problems import MEDIA_TYPE, problem_fields
 
 _SLICE_BYTES = 16 * 1024
@@ -61,10 +63,11 @@ class Refusal(Exception):
         document = problem_fields(
             status=self.status, kind=self.kind, title=self.status.phrase, detail=self.detail
         )
+        document["request_id"] = request_id = new_request_id()
         body = json.dumps(document).encode()
         head = (
             f"HTTP/1.1 {self.status} {self.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{REQUEST_ID}: {request_id}\r\n"
         )
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             head += "retry-after: 1\r\n"

@@ -20,6 +20,7 @@ from fanfold.http.positions import set_position
 from fanfold.http.problems import UserNotFound
 from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
+from fanfold.http.validators import VALIDATED, ValidatedRoute
 from graph_service import leaving_http, many_users_http, ties_http
 from graph_service.connections import Connections, show_connections
 from graph_service.follow import follow, unfollow
@@ -154,7 +155,13 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     writes.add_api_route(
         target, do.unfollow_user, methods=["DELETE"], status_code=204, responses=ended
     )
-    reads.add_api_route(user, do.read_user, methods=["GET"])
+    reads.add_api_route(
+        user,
+        do.read_user,
+        methods=["GET"],
+        responses=VALIDATED,
+        route_class_override=ValidatedRoute,
+    )
     across: Responses = {403: {"description": "There is a block between the two."}}
     for name, read in (("following", do.read_following), ("followers", do.read_followers)):
         reads.add_api_route(f"{user}/{name}", read, methods=["GET"], responses=across)

@@ -25,6 +25,7 @@ from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import Invalid
 from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
+from fanfold.http.validators import VALIDATED, ValidatedRoute
 from post_service import likes_http
 from post_service.create_post import CreatePost
 from post_service.delete_post import delete_post
@@ -197,7 +198,13 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         "/posts", do.create_post, methods=["POST"], status_code=201, responses=created
     )
     reads.add_api_route("/posts", do.read_posts_by_id, methods=["GET"])
-    reads.add_api_route(post, do.read_post, methods=["GET"])
+    reads.add_api_route(
+        post,
+        do.read_post,
+        methods=["GET"],
+        responses=VALIDATED,
+        route_class_override=ValidatedRoute,
+    )
     reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=NOT_YOURS)
     writes.add_api_route(post, do.edit_post, methods=["PATCH"], responses=edited)
     writes.add_api_route(

@@ -1,0 +1,34 @@
+"""Each answer names its request, so that a client's report leads to the log lines about it."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanfold.core.request_id import HEADER, current_request_id, request_id_of
+
+_DECIDED = "fanfold.request_id"
+
+
+class RequestIds:
+    """ASGI middleware: `X-Request-Id` of each answer is that of the request, or a fresh one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        # There is another one outside the application, for what is answered there.
+        request_id = scope.get(_DECIDED) or request_id_of(scope["headers"])
+        scope[_DECIDED] = request_id
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        # Not reset, because the server logs an error after this, in the same task; and each request has a task of its own.
+        current_request_id.set(request_id)
+        await self.app(scope, receive, named)
