@@ -32,6 +32,7 @@ SECTIONS = {
     "h": "others_writes",
     "c": "visibility",
     "f": "two_workers",
+    "s": "simulated",
     "d": "growth",
     # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
     "e": "storage",

@@ -22,18 +22,42 @@ SERVICE = Service(
 )
 
 
-def ages(*arrivals: Arrival, workers: int = 1, until_s: float = 100.0) -> list[float]:
-    queues = Queues(workers, SERVICE, random=Random(1))
+def ages(
+    *arrivals: Arrival, workers: int = 1, until_s: float = 100.0, service: Service = SERVICE
+) -> list[float]:
+    queues = Queues(workers, service, random=Random(1))
     queues.run(arrivals, until_s=until_s)
     return queues.ages(until_s=until_s)
 
 
-def test_a_post_alone_takes_its_service_time() -> None:
+def test_a_post_alone_takes_its_work_and_the_latency() -> None:
     assert ages(Arrival(5.0, 100)) == [pytest.approx(0.002)]
+    assert ages(Arrival(5.0, 100), service=replace(SERVICE, latency_s=0.01)) == [
+        pytest.approx(0.012)
+    ]
 
 
-def test_posts_of_one_worker_wait_for_one_another() -> None:
-    assert ages(*[Arrival(1.0, 100)] * 3) == pytest.approx([0.002, 0.004, 0.006])
+def test_a_post_waits_for_the_next_look_half_a_pause_on_average() -> None:
+    service = replace(SERVICE, pause_s=0.02)
+    found = ages(*[Arrival(float(at_s), 100) for at_s in range(90)], service=service)
+    assert all(0.002 <= age <= 0.0221 for age in found)
+    assert sum(found) / 90 == pytest.approx(0.012, abs=0.002)
+
+
+def test_posts_of_one_batch_end_together_and_a_larger_batch_one_after_the_other() -> None:
+    together = [Arrival(1.0, 100), *[Arrival(1.0005, 100)] * 3]
+    # The first is a batch of its own, and the others are taken when it is done.
+    assert ages(*together) == pytest.approx([0.002, *[0.0075] * 3])
+    assert ages(*together, service=replace(SERVICE, together=2)) == pytest.approx(
+        [0.002, 0.0055, 0.0075, 0.0075]
+    )
+
+
+def test_a_whole_batch_is_taken_at_once_and_a_smaller_one_after_the_pause() -> None:
+    service = replace(SERVICE, batch=2, pause_s=0.5)
+    found = ages(*[Arrival(1.0, 100)] * 5, service=service)
+    first = found[0]
+    assert found == pytest.approx([first, first, first + 0.004, first + 0.004, first + 0.506])
 
 
 def test_a_post_with_slices_ends_with_the_last_of_them() -> None:
@@ -50,7 +74,7 @@ def test_a_small_post_takes_turns_with_slices() -> None:
 
 
 def test_a_pulled_post_takes_time_and_has_no_age() -> None:
-    assert ages(Arrival(0.0, pulled=True), Arrival(0.0, 100)) == [pytest.approx(0.004)]
+    assert ages(Arrival(0.0, pulled=True), Arrival(0.0001, 100)) == [pytest.approx(0.0039)]
 
 
 def test_other_work_delays_posts_of_the_same_worker_only() -> None:
@@ -64,7 +88,8 @@ def test_other_work_delays_posts_of_the_same_worker_only() -> None:
 
 
 def test_what_is_not_done_in_time_is_late_for_ever() -> None:
-    assert ages(*[Arrival(0.0, 1000)] * 3, until_s=0.025) == [
+    alone = replace(SERVICE, together=1)
+    assert ages(*[Arrival(0.0, 1000)] * 3, until_s=0.025, service=alone) == [
         pytest.approx(0.011),
         pytest.approx(0.022),
         inf,

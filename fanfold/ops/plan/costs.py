@@ -50,7 +50,7 @@ class Costs:
     event_kafka_us: float
     deliveries_per_s: float
     first_visible_ms: float
-    first_visible_p50_ms: float
+    small_post_ms: float
     feed_us: float
     feed_cassandra_us: float
     celebrity_us: float

@@ -107,10 +107,13 @@ def _open_world(section: Section) -> Iterator[tuple[str, Any]]:
 
 
 def _visible(section: Section) -> Iterator[tuple[str, Any]]:
-    row = _row(section, "1 followers")
-    for name, column in (("first_visible_p50_ms", "first p50"), ("first_visible_ms", "first p99")):
-        if column in row:
-            yield name, row[column]
+    if first := _row(section, "1 followers").get("first p99"):
+        yield "first_visible_ms", first
+
+
+def _two_workers(section: Section) -> Iterator[tuple[str, Any]]:
+    if usual := _row(section, "until the last of 10 has it, p50: ms").get("usual"):
+        yield "small_post_ms", usual
 
 
 def _growth(section: Section) -> Iterator[tuple[str, Any]]:
@@ -180,6 +183,7 @@ _READERS: dict[str, Callable[[Section], Iterator[tuple[str, Any]]]] = {
     "g": _open_world,
     "h": _tail,
     "c": _visible,
+    "f": _two_workers,
     "d": _growth,
     "i": _common,
     "e": _storage,

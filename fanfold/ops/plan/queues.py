@@ -1,13 +1,16 @@
 """Workers as queues: a discrete-event simulation of when each post has reached its last follower.
 
-A worker serves its topics in turns of a few milliseconds, as its agents share one interpreter, and within a topic in the order of
-arrival. A post with several slices ends with the last of them, wherever that runs. Pure: the same random numbers give the same ages.
+Each worker has an agent for each topic, which works as Faust's `noack_take` does: it takes what waits, up to a limit, works until
+all of it is done, and looks again after a pause, or at once when a whole batch waits. A batch begins with a latency, in which the
+worker waits for answers and other agents may use its core. Then its work and that of the other agents take turns of a few
+milliseconds, as they share one interpreter. A post with several slices ends with the last of them, wherever that runs. Pure: the
+same random numbers give the same ages.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
@@ -17,7 +20,7 @@ from typing import NamedTuple
 from fanfold.core.events import COMMANDS, POSTS
 
 TURN_S = 0.005
-"""How long a worker stays with one topic while another waits."""
+"""How long a worker stays with one topic while another has work."""
 
 
 class Arrival(NamedTuple):
@@ -31,14 +34,25 @@ class Arrival(NamedTuple):
     worker: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Seconds of one worker: for a post with its deliveries, for a pulled post, and for a slice. `bucket` is a slice's followers."""
+    """One worker. Seconds for a post with its deliveries, a pulled post, a slice of so many followers."""
 
     post_s: Callable[[float], float]
     pulled_s: float
     slice_s: Callable[[float], float]
     bucket: int
+    """Followers of a slice."""
+    latency_s: float = 0.0
+    """From the start of a batch until its work begins."""
+    pause_s: float = 0.0
+    """From the end of a batch until the agent looks again: FANFOLD_TAKE_WITHIN_S."""
+    batch: int = 200
+    """Events of a batch: FANFOLD_TAKE_EVENTS."""
+    slices: int = 16
+    """Slices of a batch: four times FANFOLD_SLICES_IN_FLIGHT."""
+    together: int = 32
+    """Events of a batch that are worked on at a time, so that they end together."""
 
 
 @dataclass(slots=True)
@@ -58,14 +72,27 @@ class _Post:
 
 
 @dataclass(slots=True)
+class _Agent:
+    waiting: deque[_Item] = field(default_factory=deque)
+    batch: list[_Item] = field(default_factory=list)
+    worked: int = 0
+    """Items of the batch whose work is done."""
+    ended: int = 0
+    """Items of the batch that have ended."""
+    looks: bool = False
+    """Whether its next look is in the queue of events, or a batch is under way."""
+
+
+@dataclass(slots=True)
 class _Worker:
-    queues: dict[str, deque[_Item]] = field(default_factory=dict)
+    agents: defaultdict[str, _Agent] = field(default_factory=lambda: defaultdict(_Agent))
     order: deque[str] = field(default_factory=deque)
-    """Topics with work that wait for a turn, the next one first."""
-    topic: str | None = None
-    """The topic of the current turn; it waits behind all others when it ends."""
+    """Topics with work, the next one first; without the one whose turn it is."""
     serving: bool = False
     busy_s: float = 0.0
+
+
+_Event = tuple[float, int, Callable[[float], None]]
 
 
 class Queues:
@@ -76,19 +103,19 @@ class Queues:
         self._service = service
         self._random = random
         self._posts: list[_Post] = []
-        self._turns: list[tuple[float, int, int]] = []
+        self._events: list[_Event] = []
         self._number = 0
 
     def run(self, arrivals: Iterable[Arrival], *, until_s: float) -> None:
         """Serve the arrivals until this time; none of them is later. What is not done then stays queued."""
         for arrival in arrivals:
-            self._turn_until(arrival.at_s)
+            self._go_on_until(arrival.at_s)
             self._arrive(arrival)
-        self._turn_until(until_s)
+        self._go_on_until(until_s)
 
     def ages(self, *, until_s: float) -> list[float]:
         """The age of each pushed post at its last delivery, in the order of arrival; infinite if that is later than `until_s`."""
-        self._turn_until(until_s)
+        self._go_on_until(until_s)
         return [post.done_s - post.at_s for post in self._posts if post.measured]
 
     def busy(self, seconds: float) -> float:
@@ -96,76 +123,107 @@ class Queues:
         return sum(worker.busy_s for worker in self._workers) / len(self._workers) / seconds
 
     def _arrive(self, arrival: Arrival) -> None:
-        number = arrival.worker
-        if number is None:
-            # Keys are hashed to partitions, and so to workers.
-            number = self._random.randrange(len(self._workers))
+        # Keys are hashed to partitions, and so to workers.
+        worker = self._some_worker() if arrival.worker is None else self._workers[arrival.worker]
         if arrival.other_work_s:
-            self._append(arrival.at_s, number, arrival.topic, _Item(arrival.other_work_s, None))
+            self._append(arrival.at_s, worker, arrival.topic, _Item(arrival.other_work_s, None))
             return
-        post = _Post(arrival.at_s, arrival.followers, not arrival.pulled)
+        service, post = self._service, _Post(arrival.at_s, arrival.followers, not arrival.pulled)
         self._posts.append(post)
-        service = self._service
         if arrival.pulled:
             work_s = service.pulled_s
         elif arrival.followers <= service.bucket:
             work_s = service.post_s(arrival.followers)
         else:
             work_s, post.slices_left = service.post_s(0), ceil(arrival.followers / service.bucket)
-        self._append(arrival.at_s, number, POSTS, _Item(work_s, len(self._posts) - 1))
+        self._append(arrival.at_s, worker, POSTS, _Item(work_s, len(self._posts) - 1))
 
-    def _append(self, at_s: float, number: int, topic: str, item: _Item) -> None:
-        worker = self._workers[number]
-        queue = worker.queues.setdefault(topic, deque())
-        if not queue and topic != worker.topic:
-            worker.order.append(topic)
-        queue.append(item)
+    def _some_worker(self) -> _Worker:
+        return self._workers[self._random.randrange(len(self._workers))]
+
+    def _append(self, at_s: float, worker: _Worker, topic: str, item: _Item) -> None:
+        agent = worker.agents[topic]
+        agent.waiting.append(item)
+        if not agent.looks:
+            agent.looks = True
+            # An agent with nothing to do looks regularly, and this is some moment in between.
+            pause_s = self._service.pause_s * self._random.random()
+            self._at(at_s + pause_s, lambda now_s: self._take(now_s, worker, topic))
+
+    def _at(self, at_s: float, happen: Callable[[float], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._events, (at_s, self._number, happen))
+
+    def _go_on_until(self, until_s: float) -> None:
+        while self._events and self._events[0][0] <= until_s:
+            at_s, _, happen = heapq.heappop(self._events)
+            happen(at_s)
+
+    def _take(self, at_s: float, worker: _Worker, topic: str) -> None:
+        agent = worker.agents[topic]
+        count = min(len(agent.waiting), self._limit(topic))
+        agent.looks = count > 0
+        if not count:
+            return
+        agent.batch = [agent.waiting.popleft() for _ in range(count)]
+        agent.worked = agent.ended = 0
+        self._at(at_s + self._service.latency_s, lambda now_s: self._begin(now_s, worker, topic))
+
+    def _limit(self, topic: str) -> int:
+        return self._service.slices if topic == COMMANDS else self._service.batch
+
+    def _begin(self, at_s: float, worker: _Worker, topic: str) -> None:
+        worker.order.append(topic)
         if not worker.serving:
             worker.serving = True
-            self._push(at_s, number)
+            self._turn(at_s, worker)
 
-    def _push(self, at_s: float, number: int) -> None:
-        self._number += 1
-        heapq.heappush(self._turns, (at_s, self._number, number))
-
-    def _turn_until(self, until_s: float) -> None:
-        while self._turns and self._turns[0][0] <= until_s:
-            at_s, _, number = heapq.heappop(self._turns)
-            self._turn(at_s, number)
-
-    def _turn(self, at_s: float, number: int) -> None:
-        """Serve one topic for at most a turn. What arrives meanwhile waits for the next one."""
-        worker = self._workers[number]
-        if worker.topic and worker.queues[worker.topic]:
-            worker.order.append(worker.topic)
-        worker.topic = None
+    def _turn(self, at_s: float, worker: _Worker) -> None:
+        """Work on one topic for at most a turn; then its next turn is after those of all others."""
         if not worker.order:
             worker.serving = False
             return
-        worker.topic = topic = worker.order.popleft()
-        queue, used_s = worker.queues[topic], 0.0
-        while queue and used_s < TURN_S:
-            item = queue[0]
+        topic = worker.order.popleft()
+        agent, used_s = worker.agents[topic], 0.0
+        while agent.worked < len(agent.batch) and used_s < TURN_S:
+            item = agent.batch[agent.worked]
             part_s = min(item.work_s, TURN_S - used_s)
             item.work_s -= part_s
             used_s += part_s
-            if item.work_s > 0:
-                break
-            queue.popleft()
-            self._end(at_s + used_s, item)
+            if item.work_s <= 0:
+                agent.worked += 1
+                self._end_some(at_s + used_s, agent)
         worker.busy_s += used_s
-        self._push(at_s + used_s, number)
+        self._at(at_s + used_s, lambda now_s: self._end_turn(now_s, worker, topic))
+
+    def _end_turn(self, at_s: float, worker: _Worker, topic: str) -> None:
+        agent = worker.agents[topic]
+        if agent.worked < len(agent.batch):
+            worker.order.append(topic)
+        else:
+            whole = len(agent.waiting) >= self._limit(topic)
+            pause_s = 0.0 if whole else self._service.pause_s
+            self._at(at_s + pause_s, lambda now_s: self._take(now_s, worker, topic))
+        self._turn(at_s, worker)
+
+    def _end_some(self, at_s: float, agent: _Agent) -> None:
+        """What is worked on together ends together: an item ends when the last of those beside it is done."""
+        last = agent.worked == len(agent.batch)
+        until = agent.worked if last else agent.worked - self._service.together + 1
+        while agent.ended < until:
+            self._end(at_s, agent.batch[agent.ended])
+            agent.ended += 1
 
     def _end(self, at_s: float, item: _Item) -> None:
         if item.post is None:
             return
         post = self._posts[item.post]
         if post.slices_left and not item.is_slice:
-            service, count = self._service, post.slices_left
-            work_s = service.slice_s(post.followers / count)
+            count = post.slices_left
+            work_s = self._service.slice_s(post.followers / count)
             for _ in range(count):
-                number = self._random.randrange(len(self._workers))
-                self._append(at_s, number, COMMANDS, _Item(work_s, item.post, is_slice=True))
+                slice_of = _Item(work_s, item.post, is_slice=True)
+                self._append(at_s, self._some_worker(), COMMANDS, slice_of)
             return
         post.slices_left -= item.is_slice
         if not post.slices_left:

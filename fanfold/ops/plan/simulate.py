@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import cos, exp, log, pi, sqrt
+from math import cos, exp, pi, sqrt
 from random import Random
 
 from fanfold.core.events import ACTIVITY, ENGAGEMENT, GRAPH
@@ -21,8 +21,10 @@ _WARM_UP_S = 5.0
 _QUIETEST = 0.2
 _WINDOW_S, _LONGEST_WINDOW_S, _WINDOW_POSTS = 20.0, 1800.0, 2000
 _PATIENCE_S = 60.0
-_NORMAL_P99 = 2.326
-"""Standard deviations from the median to the 99th percentile of a normal distribution."""
+_SMALL = 10
+"""Followers of the author whose posts were timed without other load."""
+_PAUSE_S = 0.02
+"""FANFOLD_TAKE_WITHIN_S by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,11 @@ def day(peak: float) -> list[float]:
 
 
 def service_of(workload: Workload, costs: Costs) -> Service:
-    """The longer of a worker's CPU and its measured rate of deliveries: Cassandra's answers may take longer than the worker's work."""
+    """A post takes the longer of a worker's CPU and its measured rate of deliveries, because Cassandra may need longer than the worker.
+
+    A batch's latency is what a small post takes without other load (measured, `small_post_ms`), without its own work and without
+    half a pause, which a post waits for the agent on average.
+    """
 
     def slice_s(followers: float) -> float:
         return followers / costs.deliveries_per_s
@@ -110,7 +116,14 @@ def service_of(workload: Workload, costs: Costs) -> Service:
     def post_s(followers: float) -> float:
         return max(costs.post_worker_us.at(followers) * US, slice_s(followers))
 
-    return Service(post_s, costs.pulled_worker_us * US, slice_s, workload.bucket_followers)
+    return Service(
+        post_s=post_s,
+        pulled_s=costs.pulled_worker_us * US,
+        slice_s=slice_s,
+        bucket=workload.bucket_followers,
+        latency_s=max(0.0, costs.small_post_ms / 1000 - post_s(_SMALL) - _PAUSE_S / 2),
+        pause_s=_PAUSE_S,
+    )
 
 
 def _hour(
@@ -140,16 +153,7 @@ def _hour(
     queues.run(arrivals, until_s=whole_s)
     busy = queues.busy(whole_s)
     ages = queues.ages(until_s=whole_s + _PATIENCE_S)[warm:]
-    first = first_visible(costs)
-    ages = [age + first(random) for age in ages]
     return Hour(hour, len(ages), busy, percentile(ages, 0.5), percentile(ages, 0.99))
-
-
-def first_visible(costs: Costs) -> Callable[[Random], float]:
-    """Seconds that a post takes without any queue: lognormal with the measured median and 99th percentile."""
-    median = costs.first_visible_p50_ms / 1000
-    sigma = max(0.0, log(costs.first_visible_ms / costs.first_visible_p50_ms)) / _NORMAL_P99
-    return lambda random: median * exp(sigma * random.gauss(0, 1))
 
 
 def _posts(workload: Workload, rate: float, seconds: float, random: Random) -> Iterator[Arrival]:
