@@ -131,9 +131,9 @@ def test_the_same_users_who_do_a_part_of_it_need_that_part(workload: Workload, t
     assert more.cache == pytest.approx(kept.cache * times)
     idle = replace(
         COSTS,
-        tail_post_us=0.0,
-        tail_like_us=0.0,
-        tail_follow_us=0.0,
+        others_post_us=0.0,
+        others_like_us=0.0,
+        others_follow_us=0.0,
         pulled_author_us=0.0,
         head_us=0.0,
     )

@@ -14,12 +14,12 @@ from fanfold.ops.plan.threshold import Prices
 from fanfold.ops.plan.workload import Workload
 
 
-def a_workload(**changes: Any) -> Workload:
-    """Of a million users, as the command's defaults have it; `audience` follows `users` unless it is given."""
+def a_workload(*, follows_a_user: float = 200, **changes: Any) -> Workload:
+    """Of a million users, as the command's defaults have it; `audience` follows the users and their follows unless it is given."""
     users = changes.get("users", 1_000_000)
     fields: dict[str, Any] = {
         "users": users,
-        "audience": changes.get("audience") or _audience(users),
+        "audience": changes.get("audience") or _audience(users, follows_a_user),
         "active": 0.2,
         "awake": 0.5,
         "turnover": 0.001,
@@ -41,8 +41,8 @@ def a_workload(**changes: Any) -> Workload:
 
 
 @cache
-def _audience(users: int) -> Audience:
-    return power_law(2.276, mean=200, largest=users)
+def _audience(users: int, follows: float) -> Audience:
+    return power_law(2.276, mean=follows, largest=users)
 
 
 def some_costs(**changes: Any) -> Costs:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from fanfold.core.errors import FanfoldError
 from fanfold.ops.command_line import app
+from fanfold.ops.plan.show import text
+from tests.support.planning import a_plan, some_costs
 
 
 def run(*arguments: str) -> Result:
@@ -51,11 +53,16 @@ def test_the_document_has_the_plan_in_the_units_of_its_names() -> None:
 
 
 def test_what_is_not_possible_is_null_and_says_why() -> None:
-    many = ("--users", "100000000", "--likes", "1000")
+    # So many pulled authors that a feed process has no time for readers.
+    many = ("--users", "100000000", "--threshold", "1000")
     assert planned(*many)["feed_processes"] is None
     assert planned(*many)["cost_a_month"]["total"] is None
-    shown = run(*many).stdout
-    assert "not possible" in shown
+    assert "not possible" in run(*many).stdout
+
+
+def test_a_plan_that_no_threshold_makes_possible_says_so() -> None:
+    busy = some_costs(others_like_us=100_000.0)
+    shown = text(a_plan(costs=busy), busy)
     assert "no threshold makes this plan possible" in shown
 
 

@@ -144,10 +144,10 @@ def test_others_writes_are_what_a_process_spends_beyond_its_usual(tmp_path: Path
         {"what": "2,000 likes a second, % of a core", "one process": 2.0},
     )
     costs = costs_of(written(tmp_path, results(tail)))
-    assert costs.tail_post_us == pytest.approx(50)
-    assert costs.tail_like_us == 0
+    assert costs.others_post_us == pytest.approx(50)
+    assert costs.others_like_us == 0
     assert costs.pulled_author_us == pytest.approx(20)
-    assert not costs.sources["tail_follow_us"].measured
+    assert not costs.sources["others_follow_us"].measured
 
 
 def test_the_costs_of_common_events_join_those_of_large_audiences(tmp_path: Path) -> None:

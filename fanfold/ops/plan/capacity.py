@@ -40,6 +40,8 @@ class Capacity:
     """Of the largest pushed audience at the peak."""
     partitions: int
     """Of each topic that workers share: twice the workers, because counts are fixed for life."""
+    declared_partitions: int
+    """The fewest that such a topic has with FANFOLD_PARTITIONS=many."""
     post_processes: int
     graph_processes: int
     feed_processes: int | None
@@ -80,6 +82,7 @@ def capacity(
         worker_busy=busy,
         delivery_age_s=age_s(workload, costs, audience=pushed, workers=number, busy=busy),
         partitions=_PARTITIONS_OF * ceil(2 * number / _PARTITIONS_OF),
+        declared_partitions=min(partitions[topic] for topic in load.worker),
         post_processes=_processes(
             workload,
             workload.posts_per_s / costs.post_api_per_s

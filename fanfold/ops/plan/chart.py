@@ -8,7 +8,7 @@ from html import escape
 from math import ceil, floor, isfinite, log10
 
 WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 76, 20, 64, 56
+LEFT, RIGHT, TOP, BOTTOM = 76, 32, 64, 56
 _LONGEST_LEGEND = 4
 _STYLE = """
     .card { fill: #ffffff; stroke: #d1d9e0 } .grid { stroke: #d1d9e0 } .axis { stroke: #59636e }

@@ -57,9 +57,9 @@ class Costs:
     head_us: float
     head_cassandra_us: float
     feed_p99_ms: Curve
-    tail_post_us: float
-    tail_like_us: float
-    tail_follow_us: float
+    others_post_us: float
+    others_like_us: float
+    others_follow_us: float
     pulled_author_us: float
     cache_delivery_us: float
     cache_read_us: float

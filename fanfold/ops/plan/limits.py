@@ -42,9 +42,9 @@ def limits(
             for topic, busy in load.worker.items()
         ),
         (
-            "a feed process: others' writes and the pulled authors",
+            "a feed process: what it does before its first reader",
             feeds.own_work / feeds.utilisation,
-            "a read tier that does not follow the whole log",
+            "less work for others' writes and for the set of pulled authors",
         ),
         (
             "the one server of the shared cache: its core",

@@ -136,7 +136,7 @@ def _storage(section: Section) -> Iterator[tuple[str, Any]]:
         yield "pointer_bytes", size
 
 
-def _tail(section: Section) -> Iterator[tuple[str, Any]]:
+def _others_writes(section: Section) -> Iterator[tuple[str, Any]]:
     shares: dict[tuple[int, str], float] = {}
     idle: dict[int, float] = {}
     for row in section.get("rows", ()):
@@ -152,7 +152,7 @@ def _tail(section: Section) -> Iterator[tuple[str, Any]]:
     most = max(idle)
     # In percent of a core, beside what the process does anyway: 1 % of a core is 10,000 µs a second.
     for (rate, kind), share in shares.items():
-        yield f"tail_{kind.removesuffix('s')}_us", max(0.0, share - idle[most]) * 10_000 / rate
+        yield f"others_{kind.removesuffix('s')}_us", max(0.0, share - idle[most]) * 10_000 / rate
     if most:
         yield "pulled_author_us", max(0.0, idle[most] - idle[0]) * 10_000 / most
 
@@ -181,7 +181,7 @@ _READERS: dict[str, Callable[[Section], Iterator[tuple[str, Any]]]] = {
     "a": _deliveries,
     "b": _feeds,
     "g": _open_world,
-    "h": _tail,
+    "h": _others_writes,
     "c": _visible,
     "f": _two_workers,
     "d": _growth,

@@ -85,12 +85,12 @@ def utilisation(workload: Workload, costs: Costs) -> float:
 
 def own_work(workload: Workload, costs: Costs, *, pulled: float) -> float:
     """The busy share of one feed process's core at the peak, before its first reader: events/s x µs, and pulled authors x µs/s."""
-    tail = (
-        workload.posts_per_s * costs.tail_post_us
-        + workload.likes_per_s * costs.tail_like_us
-        + (workload.follows_per_s + 2 * workload.turnover_per_s) * costs.tail_follow_us
+    others = (
+        workload.posts_per_s * costs.others_post_us
+        + workload.likes_per_s * costs.others_like_us
+        + (workload.follows_per_s + 2 * workload.turnover_per_s) * costs.others_follow_us
     )
-    return (tail * workload.peak + pulled * costs.pulled_author_us) * US
+    return (others * workload.peak + pulled * costs.pulled_author_us) * US
 
 
 def pulled_authors(workload: Workload, *, threshold: float) -> float:

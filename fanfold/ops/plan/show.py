@@ -63,11 +63,11 @@ def _machines(plan: Capacity) -> Iterator[Row]:
     yield Row(
         "partitions",
         f"{plan.partitions:,}",
-        "of each topic that workers share: twice the workers, fixed for life",
+        f"of each topic that workers share: twice the workers, fixed for life; `many` has at least {plan.declared_partitions}",
     )
     yield Row("post_service processes", f"{plan.post_processes:,}", "posts and likes")
     yield Row("graph_service processes", f"{plan.graph_processes:,}", "")
-    own = f"{percent(plan.feeds.own_work)} of each is taken by others' writes"
+    own = f"{percent(plan.feeds.own_work)} of each is taken before its first reader"
     if plan.feed_processes is None:
         why = f"{own}; the target allows {percent(plan.feeds.utilisation)} in all"
         yield Row("feed_service processes", "not possible", why)

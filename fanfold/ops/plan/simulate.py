@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import cos, exp, pi, sqrt
 from random import Random
@@ -59,6 +59,7 @@ def simulate_day(
     workers: int,
     surge: Surge = NO_SURGE,
     window_s: float | None = None,
+    hours: Collection[int] = range(HOURS),
     seed: int = 1,
 ) -> list[Hour]:
     """A window of each hour at that hour's rates. Each window begins without a backlog and after a few seconds of warming up."""
@@ -75,6 +76,7 @@ def simulate_day(
             random=Random(seed * HOURS + hour),  # noqa: S311
         )
         for hour, rate in enumerate(day(workload.peak))
+        if hour in hours
     ]
 
 
