@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -15,6 +17,9 @@ from tests.support.engines import RealEngines, running_engines
 from tests.support.redis_node import running_redis
 
 examples.register_profiles()
+# httpx asks with every request to an application whether trio runs, by an import. Without this, each one would be looked for on disk.
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session")

@@ -68,9 +68,11 @@ class Schedule:
         """Let tasks run to their next steps."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        for _, task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+        if ended := [task for _, task in self._tasks if task.done()]:
+            self._tasks = [(name, task) for name, task in self._tasks if not task.done()]
+            for task in ended:
+                if not task.cancelled():
+                    task.result()
 
     async def call(self, engine: str, effect: Callable[[], Awaitable[T]]) -> T:
         """Call an engine."""
