@@ -91,7 +91,7 @@ class GraphRoutes:
     async def read_following(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List the users that a user follows."""
+        """List the users that a user follows, the newest follow first."""
         await self._visible(user_id, actor)
         stores = self.engines.stores
         page = await list_following(user_id, cursor=cursor, limit=limit, follows=stores.follows)
@@ -100,7 +100,7 @@ class GraphRoutes:
     async def read_followers(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List a user's followers."""
+        """List a user's followers, in an order that is stable and not by time."""
         user = await self._visible(user_id, actor)
         stores = self.engines.stores
         page = await list_followers(user, cursor=cursor, limit=limit, follows=stores.follows)

@@ -1,5 +1,8 @@
 """Pages of followed, muted and blocked users and of followers.
 
+Lists of one's own choices have the newest first: they are read whole, and they are bounded. Followers are not: a celebrity has millions in
+thousands of buckets, so they come in the order of their buckets, which is stable and says nothing.
+
 A page is full unless the list ends with it; but one request passes a bounded number of ended follows. Where they are many, a
 page of followers is short, even empty, and its cursor goes on.
 """
@@ -7,7 +10,9 @@ page of followers is short, even empty, and its cursor goes on.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,6 +27,9 @@ READS_A_REQUEST = 64
 """At most so many, several at once: a generation that has just opened has many buckets, and most of them are empty."""
 
 
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
 class Listed(NamedTuple):
     """One page: each other user's id, with the start of the follow, the mute or the block; and the cursor of the next page."""
 
@@ -32,21 +40,21 @@ class Listed(NamedTuple):
 async def list_following(
     user_id: str, *, cursor: str | None, limit: int, follows: Follows
 ) -> Listed:
-    """The users that the user follows, in order of their ids."""
+    """The users that the user follows, the newest follow first."""
     edges = (await follows.following(user_id)).values()
     active = ((edge.followee_id, edge.since_ms) for edge in edges if edge.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"following:{user_id}")
 
 
 async def list_muted(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Listed:
-    """The users that the user mutes, in order of their ids."""
+    """The users that the user mutes, the newest mute first."""
     mutes = (await ties.mutes(user_id)).values()
     active = ((mute.other_id, mute.since_ms) for mute in mutes if mute.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"muted:{user_id}")
 
 
 async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ties) -> Listed:
-    """The users that the user blocks, in order of their ids."""
+    """The users that the user blocks, the newest block first."""
     blocks = (await ties.blocks_made(user_id)).values()
     active = ((block.other_id, block.since_ms) for block in blocks if block.active)
     return _page(active, cursor=cursor, limit=limit, scope=f"blocked:{user_id}")
@@ -55,12 +63,28 @@ async def list_blocked(user_id: str, *, cursor: str | None, limit: int, ties: Ti
 def _page(
     active: Iterable[tuple[str, int]], *, cursor: str | None, limit: int, scope: str
 ) -> Listed:
-    """The page after the cursor, of (user id, since) in order of id."""
-    after = decode_cursor(cursor, scope=scope).decode(errors="replace") if cursor else ""
-    page = list(islice((entry for entry in active if entry[0] > after), limit + 1))
+    """The page after the cursor, of (user id, since) with the newest first; those of one time in order of id."""
+    after = _order_of(decode_cursor(cursor, scope=scope)) if cursor else None
+    rest = active if after is None else (entry for entry in active if _order(entry) > after)
+    page = nsmallest(limit + 1, rest, key=_order)
     entries, more = page[:limit], len(page) > limit
-    next_cursor = encode_cursor(entries[-1][0].encode(), scope=scope) if more else None
-    return Listed(entries, next_cursor)
+    if not more:
+        return Listed(entries, None)
+    user_id, since_ms = entries[-1]
+    return Listed(entries, encode_cursor(f"{since_ms}.{user_id}".encode(), scope=scope))
+
+
+def _order(entry: tuple[str, int]) -> tuple[int, str]:
+    user_id, since_ms = entry
+    return -since_ms, user_id
+
+
+def _order_of(payload: bytes) -> tuple[int, str]:
+    # Anyone can compute the checksum, so the payload may still be nonsense.
+    since_ms, _, user_id = payload.decode(errors="replace").partition(".")
+    if not user_id or _DIGITS.fullmatch(since_ms) is None:
+        raise refused_cursor()
+    return _order((user_id, int(since_ms)))
 
 
 class _Start(NamedTuple):

@@ -55,14 +55,14 @@ class TieRoutes:
     async def read_muted(
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List the users that one mutes."""
+        """List the users that one mutes, the newest mute first."""
         page = await list_muted(user_id, cursor=cursor, limit=limit, ties=self.stores.ties)
         return await show_connections(page, viewer=user_id, stores=self.stores)
 
     async def read_blocked(
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List the users that one blocks; not the users who block one."""
+        """List the users that one blocks, the newest block first; not the users who block one."""
         page = await list_blocked(user_id, cursor=cursor, limit=limit, ties=self.stores.ties)
         return await show_connections(page, viewer=user_id, stores=self.stores)
 

@@ -278,3 +278,41 @@ async def test_a_forged_cursor_into_buckets_that_do_not_exist_is_refused(
     answer = await api("GET", "/users/star/followers", params={"cursor": cursor})
     assert answer.status_code == 422
     assert reads == []
+
+
+async def test_the_newest_follow_comes_first_on_every_page(api: WriteSide) -> None:
+    order = ["dave", "bob", "erin", "carol"]
+    await api.registered("alice", *order)
+    for followee in order:
+        api.clock.advance(1)
+        await follow(api, "alice", followee)
+    await api.project()
+    expected = order[::-1]
+    assert await pages(api, "/users/alice/following", limit=10) == [expected]
+    assert await pages(api, "/users/alice/following", limit=3) == [expected[:3], expected[3:]]
+    # Followed again, a user is the newest one.
+    await unfollow(api, "alice", "dave")
+    api.clock.advance(1)
+    await follow(api, "alice", "dave")
+    await api.project()
+    assert (await pages(api, "/users/alice/following", limit=10))[0][0] == "dave"
+
+
+async def test_follows_of_one_moment_are_each_on_one_page(api: WriteSide) -> None:
+    names = [f"u{n:02}" for n in range(7)]
+    await api.registered("alice", *names)
+    for followee in names:
+        await follow(api, "alice", followee)
+    await api.project()
+    got = await pages(api, "/users/alice/following", limit=2)
+    assert [user_id for page in got for user_id in page] == names
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"x", b".bob", b"12", b"12.", b"-1.bob", b"\xff.bob", b"9" * 19 + b".b"]
+)
+async def test_a_forged_cursor_of_follows_is_422(api: WriteSide, payload: bytes) -> None:
+    await api.registered("alice")
+    cursor = encode_cursor(payload, scope="following:alice")
+    answer = await api("GET", "/users/alice/following", params={"cursor": cursor})
+    assert answer.status_code == 422
