@@ -13,7 +13,7 @@ def feed_key(user_id: str) -> str:
     return f"{_FEED}{user_id}"
 
 
-def is_feed_key(key: str) -> bool:
+def names_a_feed(key: str) -> bool:
     """Whether it is the key of a list."""
     return key.startswith(_FEED)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fanfold.adapters.memory.shared_cache import MemorySharedCache
 from fanfold.core.cache_keys import (
     graph_key,
-    is_feed_key,
     like_count_key,
+    names_a_feed,
     post_key,
     recent_likes_key,
 )
@@ -164,7 +164,7 @@ class Feed:
 
     async def look_up(self, key: str) -> None:
         await asyncio.sleep(0)
-        if is_feed_key(key):
+        if names_a_feed(key):
             leased = await self.cache.feed(key.removeprefix("feed:user:"))
             if isinstance(leased, Lease):
                 await self.cache.fill_feed(leased, [], end=b"")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fanfold.adapters.redis.link import Command, ServerError
-from fanfold.core.cache_keys import is_feed_key
+from fanfold.core.cache_keys import names_a_feed
 from fanfold.core.ports.shared_cache import FeedList
 
 VALUE, LEASE, END = b"V", b"L", b"E"
@@ -36,7 +36,7 @@ def ask_marks(keys: Sequence[str]) -> list[Command]:
     """The commands whose answers `mark` takes. A script would cost this process a third, and the server three times as much."""
     commands: list[Command] = []
     for key in keys:
-        if is_feed_key(key):
+        if names_a_feed(key):
             commands += (("LINDEX", key, -1), ("LLEN", key))
         else:
             commands.append(("GETRANGE", key, 0, BEFORE_PAYLOAD - 1))
@@ -46,7 +46,7 @@ def ask_marks(keys: Sequence[str]) -> list[Command]:
 def mark(key: str, answers: Iterator[Any], stamp: bytes) -> bytes:
     """See `SharedCache.marks`. Takes the answers for this key. Raises `ServerError`, but not for a foreign value: that is nothing."""
     header: bytes = _unless_foreign(next(answers)) or b""
-    if not is_feed_key(key):
+    if not names_a_feed(key):
         return header[STAMP.stop :] if header.startswith(VALUE + stamp) else b""
     length: int = _unless_foreign(next(answers)) or 0
     if not header.startswith(END + stamp):

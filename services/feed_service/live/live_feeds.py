@@ -195,7 +195,8 @@ class LiveFeeds:
         self._plan(found.feeds, 0.0, "change")
         for feed in found.counting:
             feed.plan(feed.looked_at_s + COUNTS_S, "counts")
-        self._plan_unmarked(found.unmarked)
+        # What has changed is looked at at once; only what stays without a mark is waited for.
+        self._plan_unmarked(found.unmarked - found.feeds)
 
     def _plan_unmarked(self, feeds: Collection[LiveFeed]) -> None:
         interval_s = max(AGAIN_S, len(feeds) / UNMARKED_LOOKS)
