@@ -12,7 +12,7 @@ import typer
 
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import MEANINGS, ExitCode
-from fanfold.ops import activity, modes, schema, serve, status, token, topics
+from fanfold.ops import activity, modes, revoke, schema, serve, status, token, topics
 from fanfold.ops.dead_letters import command as dead_letters
 from fanfold.ops.graph_import import command as graph_import
 from fanfold.ops.options import complain
@@ -30,6 +30,7 @@ app.command()(serve.serve)
 app.command()(serve.dev)
 app.command()(status.status)
 app.command()(token.token)
+app.command()(revoke.revoke)
 app.command()(plan.plan)
 app.add_typer(schema.app, name="schema")
 app.add_typer(topics.app, name="topics")

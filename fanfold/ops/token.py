@@ -10,7 +10,7 @@ import typer
 
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault
-from fanfold.core.read_settings import read_settings
+from fanfold.ops.installation import environment
 from fanfold.ops.options import DEFAULT_DATA, Data, console
 
 _LONGEST_S = 7 * 86_400
@@ -41,7 +41,7 @@ def token(
         raise Fault(f"unknown scope {', '.join(unknown)}: use {', '.join(SCOPES)}")
     if not is_user_id(user_id):
         raise Fault("use 1-64 of A-Z a-z 0-9 . _ - for the user")
-    settings = read_settings()
+    settings = environment()
     path: Path = settings.jwt_development_key or data / KEY_FILE
     if create_key(path):
         console.print(

@@ -20,6 +20,7 @@ from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
+from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.readiness import readiness
@@ -59,6 +60,7 @@ async def all_in_one(
     async with (
         open_identity(settings, clock=clock) as identity,
         embedded(settings, clock=clock, path=path) as engines,
+        denying(identity, engines.stores.revocations, clock=clock),
         asyncio.TaskGroup() as tasks,
     ):
         log = engines.log

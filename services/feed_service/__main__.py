@@ -7,6 +7,7 @@ from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
+from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.process import run_service
 from feed_service.feed_reader import feed_reader
@@ -18,6 +19,7 @@ async def serving(settings: Settings) -> None:
     async with (
         open_identity(settings, clock=clock) as identity,
         real(settings, clock=clock, source="fanfold/feed_service") as engines,
+        denying(identity, engines.stores.revocations, clock=clock),
         feed_reader(settings, engines, clock=clock) as reader,
     ):
         app = make_app(

@@ -7,6 +7,7 @@ from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app, serve
+from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.process import run_service
 from post_service.http import ready, routers
@@ -17,6 +18,7 @@ async def serving(settings: Settings) -> None:
     async with (
         open_identity(settings, clock=clock) as identity,
         real(settings, clock=clock, source="fanfold/post_service") as engines,
+        denying(identity, engines.stores.revocations, clock=clock),
     ):
         app = make_app(
             title="Fanfold: posts",

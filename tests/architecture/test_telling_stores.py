@@ -52,6 +52,7 @@ READS = {
     "jobs": {"plan", "slices_done"},
     "activity": {"last_reads"},
     "cache_switch": {"outages"},
+    "revocations": {"revoked"},
     "idempotency_keys": set[str](),
 }
 OTHERS = {
@@ -59,6 +60,7 @@ OTHERS = {
     "pulled_authors": {"keep", "announce", "mark_announced"},
     "activity": {"note_read"},
     "cache_switch": {"begin", "end"},
+    "revocations": {"revoke"},
     "idempotency_keys": {"reserve", "take_over", "release", "answer"},
 }
 """Writes to stores of which nothing is cached."""

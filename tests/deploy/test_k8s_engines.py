@@ -222,6 +222,7 @@ STORES_WRITTEN = {
     "post_service": ("posts", "idempotency_keys"),
     "graph_service": ("users",),
     "feed_service": ("activity",),
+    "operator": ("revocations",),
     "fanout_service": (
         *("posts", "timelines", "users", "follows", "jobs", "ties", "likes"),
         "cache_switch",

@@ -112,6 +112,7 @@ def mortal(stores: Stores, life: Life) -> Stores:
         likes=Mortal(stores.likes, life),
         activity=Mortal(stores.activity, life),
         cache_switch=Mortal(stores.cache_switch, life),
+        revocations=Mortal(stores.revocations, life),
         ping=stores.ping,
     )
 

@@ -15,6 +15,7 @@ from fanfold.adapters.cassandra.likes import CassandraLikes
 from fanfold.adapters.cassandra.posts import CassandraPosts
 from fanfold.adapters.cassandra.pulled_authors import CassandraPulledAuthors
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
+from fanfold.adapters.cassandra.revocations import CassandraRevocations
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.adapters.cassandra.timelines import CassandraTimelines
@@ -45,6 +46,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         likes=CassandraLikes(session, batches=batches),
         activity=CassandraActivity(session),
         cache_switch=CassandraCacheSwitch(session, clock=clock),
+        revocations=CassandraRevocations(session),
         ping=session.ping,
     )
     async with session:

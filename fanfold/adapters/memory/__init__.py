@@ -16,6 +16,7 @@ from fanfold.adapters.memory.jobs import MemoryJobs
 from fanfold.adapters.memory.likes import MemoryLikes
 from fanfold.adapters.memory.posts import MemoryPosts
 from fanfold.adapters.memory.pulled_authors import MemoryPulledAuthors
+from fanfold.adapters.memory.revocations import MemoryRevocations
 from fanfold.adapters.memory.ties import MemoryTies
 from fanfold.adapters.memory.timelines import MemoryTimelines
 from fanfold.adapters.memory.users import MemoryUsers
@@ -41,6 +42,7 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),
         cache_switch=MemoryCacheSwitch(clock=clock),
+        revocations=MemoryRevocations(clock=clock),
         ping=_ping,
     )
 

@@ -25,6 +25,7 @@ from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
 from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
 from fanfold.core.ports.pulled_authors import PulledAuthor, PulledAuthors, PulledPage
+from fanfold.core.ports.revocations import Revocation, Revocations
 from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
@@ -53,6 +54,8 @@ __all__ = [
     "PulledAuthors",
     "PulledPage",
     "RecentLike",
+    "Revocation",
+    "Revocations",
     "SliceDone",
     "Stores",
     "Tie",
@@ -82,4 +85,5 @@ class Stores:
     likes: Likes
     activity: Activity
     cache_switch: CacheSwitch
+    revocations: Revocations
     ping: Callable[[], Awaitable[None]]

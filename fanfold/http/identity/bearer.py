@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from hashlib import sha256
 from typing import Protocol
 
@@ -52,6 +52,7 @@ class BearerIdentity:
         self._accepted: MutableMapping[bytes, Credential] = LRUCache(remembered)
         self._generation = keys.generation
         self.open_answers = OpenAnswers(clock)
+        self.revoked: Callable[[Credential], bool] = _never
 
     async def credential(self, connection: HTTPConnection) -> Credential:
         """What the request's token says."""
@@ -67,11 +68,17 @@ class BearerIdentity:
             credential = await self._rules.verify(token, self._keys.find, now_s)
             self._accepted[digest] = credential
         self._rules.check_expiry(credential, now_s)
+        if self.revoked(credential):
+            raise InvalidToken("Send a new token: this one is revoked.")
         return credential
 
     async def ready(self) -> None:
         """Ready once the keys are known."""
         self._keys.refuse_outdated()
+
+
+def _never(_credential: Credential) -> bool:
+    return False
 
 
 def _bearer_token(connection: HTTPConnection) -> str:
