@@ -51,9 +51,7 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str
-    request_id: str = Field(
-        default="", description="The `X-Request-Id` of this answer. Name it in a report."
-    )
+    request_id: str = Field("", description="`X-Request-Id` of this answer: name it in a report.")
     errors: list[WhatToChange] = Field(default=[], description="What to change, where known.")
 
 

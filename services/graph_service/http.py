@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -125,6 +126,22 @@ class GraphRoutes:
         return user
 
 
+def _reads(do: GraphRoutes, after: list[Any]) -> APIRouter:
+    user = "/users/{user_id}"
+    reads = APIRouter(tags=["graph"], dependencies=after)
+    reads.add_api_route(
+        user,
+        do.read_user,
+        methods=["GET"],
+        responses=VALIDATED,
+        route_class_override=ValidatedRoute,
+    )
+    across: Responses = {403: {"description": "There is a block between the two."}}
+    for name, read in (("following", do.read_following), ("followers", do.read_followers)):
+        reads.add_api_route(f"{user}/{name}", read, methods=["GET"], responses=across)
+    return reads
+
+
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     most = settings.max_following
@@ -133,7 +150,6 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     do = GraphRoutes(engines, clock, limit)
     many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)
     after = reads_after(ShownWrites(engines.log, engines.stores, clock))
-    reads = APIRouter(tags=["graph"], dependencies=after)
     writes = APIRouter(
         tags=["graph"],
         dependencies=[*OWN, *write_guards(engines, settings).all()],
@@ -155,19 +171,9 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     writes.add_api_route(
         target, do.unfollow_user, methods=["DELETE"], status_code=204, responses=ended
     )
-    reads.add_api_route(
-        user,
-        do.read_user,
-        methods=["GET"],
-        responses=VALIDATED,
-        route_class_override=ValidatedRoute,
-    )
-    across: Responses = {403: {"description": "There is a block between the two."}}
-    for name, read in (("following", do.read_following), ("followers", do.read_followers)):
-        reads.add_api_route(f"{user}/{name}", read, methods=["GET"], responses=across)
     return [
         writes,
-        reads,
+        _reads(do, after),
         *many_users_http.routers(engines, many, settings=settings, after=after),
         *ties_http.routers(engines, clock=clock, settings=settings, after=after),
         *leaving_http.routers(engines, clock=clock, settings=settings, after=after),
