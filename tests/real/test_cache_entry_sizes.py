@@ -98,7 +98,7 @@ KINDS = {
     ),
     "50 pulled posts": Kind(
         lambda: cache_keys.pulled_key(a_user_id()),
-        lambda: packing.pack_pulled([a_post_id() for _ in range(50)]),
+        lambda: packing.pack_pulled([a_post_id().int for _ in range(50)]),
         entries=2048,
     ),
 }

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from fanfold.core.cache_keys import feed_key, name_key, post_key, pulled_key
+from fanfold.core.ids import new_post_id
 from fanfold.core.ports.shared_cache import Lease
 from feed_service.caches import packing
 from feed_service.caches.cache import Incomplete
@@ -104,6 +105,23 @@ async def test_while_the_tables_are_away_what_is_cached_is_found(world: World) -
     with pytest.raises(Incomplete) as incomplete:
         await reads(world).names(["bob", "carol"])
     assert incomplete.value.found == {"bob": "Bob"}
+
+
+def test_pulled_posts_are_unpacked_as_they_were_packed() -> None:
+    numbers = [new_post_id(1_000 + n).int for n in range(50)]
+    assert packing.unpack_pulled("star", packing.pack_pulled(numbers)) == numbers
+    assert packing.unpack_pulled("star", packing.pack_pulled([])) == []
+
+
+@pytest.mark.parametrize(
+    "value", [b'"AAAA"', b'"?"', b'[3, ["018f0000-0000-7000-8000-000000000000"]]']
+)
+async def test_pulled_posts_that_cant_be_read_are_read_from_the_tables(
+    world: World, value: bytes
+) -> None:
+    post_id = await world.post("star")
+    await fill(world, pulled_key("star"), value)
+    assert await reads(world).pulled(["star"]) == {"star": [post_id.int]}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"\xff"])

@@ -77,9 +77,9 @@ class Celebrities:
 
     async def _load_newest(self, author_ids: Collection[str]) -> dict[str, Page]:
         pages = await self._shared.pulled(author_ids)
-        return {author_id: _page(author_id, post_ids) for author_id, post_ids in pages.items()}
+        return {author_id: _page(author_id, numbers) for author_id, numbers in pages.items()}
 
 
-def _page(author_id: str, post_ids: Sequence[UUID]) -> Page:
-    found = [Candidate(-post_id.int, author_id, "pull") for post_id in post_ids]
+def _page(author_id: str, numbers: Sequence[int]) -> Page:
+    found = [Candidate(-number, author_id, "pull") for number in numbers]
     return Page(found, more=len(found) == HEAD_POSTS)

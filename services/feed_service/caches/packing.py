@@ -10,6 +10,7 @@ import sys
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from struct import iter_unpack
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -136,13 +137,17 @@ def unpack_authored(_: str, packed: bytes) -> list[AuthoredPost]:
     ]
 
 
-def pack_pulled(post_ids: Sequence[UUID]) -> bytes:
-    """An author's newest pulled posts, newest first."""
-    return orjson.dumps([str(post_id) for post_id in post_ids])
+def pack_pulled(numbers: Sequence[int]) -> bytes:
+    """An author's newest pulled posts, newest first: the integers in their ids."""
+    return orjson.dumps(b64encode(b"".join(number.to_bytes(16) for number in numbers)).decode())
 
 
-def unpack_pulled(_: str, packed: bytes) -> list[UUID]:
-    return [UUID(post_id) for post_id in _one_of(orjson.loads(packed), list)]
+def unpack_pulled(_: str, packed: bytes) -> list[int]:
+    # As UUIDs in JSON, fifty took ten times as long, and a feed may follow a hundred celebrities.
+    ids = b64decode(_one_of(orjson.loads(packed), str), validate=True)
+    if len(ids) % 16:
+        raise ValueError("not whole ids")
+    return [upper << 64 | lower for upper, lower in iter_unpack(">QQ", ids)]
 
 
 def _one_of(value: Any, *types: type) -> Any:

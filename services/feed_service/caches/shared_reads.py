@@ -136,11 +136,11 @@ class SharedReads:
             author_id, before=before, since_ms=since_ms, limit=OWN_POSTS
         )
 
-    async def pulled(self, author_ids: Collection[str]) -> dict[str, list[UUID]]:
-        """The newest pulled posts of authors; an author who is unavailable is absent."""
+    async def pulled(self, author_ids: Collection[str]) -> dict[str, list[int]]:
+        """The newest pulled posts of authors, by the integers in their ids; an author who is unavailable is absent."""
         since_ms = self.clock.now_ms() - self.retention_ms
 
-        async def load(missing: Collection[str]) -> dict[str, list[UUID]]:
+        async def load(missing: Collection[str]) -> dict[str, list[int]]:
             return await each_within(
                 self.budget_s,
                 missing,
@@ -149,13 +149,12 @@ class SharedReads:
 
         return await self._read(_PULLED, author_ids, load)
 
-    async def pulled_page(
-        self, author_id: str, *, before: UUID | None, since_ms: int
-    ) -> list[UUID]:
-        """The pulled posts of an author that follow a post, from the tables."""
-        return await self.stores.timelines.pulled(
+    async def pulled_page(self, author_id: str, *, before: UUID | None, since_ms: int) -> list[int]:
+        """The pulled posts of an author that follow a post, from the tables: the integers in their ids."""
+        post_ids = await self.stores.timelines.pulled(
             author_id, before=before, since_ms=since_ms, limit=HEAD_POSTS
         )
+        return [post_id.int for post_id in post_ids]
 
     async def counted(self, numbers: Collection[int]) -> dict[int, Counted]:
         """What ranking needs of the posts that exist, by the integers in their ids."""
