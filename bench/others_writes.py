@@ -142,7 +142,7 @@ def _words(name: str) -> str:
         return "resident memory afterwards, MB"
     kind, _, count = name.partition(", ")
     if kind == "MB":
-        return f"idle, {int(count):,} pulled authors, resident memory, MB"
+        return f"resident memory with {int(count):,} pulled authors, idle, MB"
     if kind == "idle":
         return f"idle, {int(count):,} pulled authors, % of a core"
     return f"{RATE:,} {name} a second, % of a core"
