@@ -511,3 +511,24 @@ def test_a_key_that_has_changed_since_a_look_began_is_looked_at_again() -> None:
     assert index.watch(late, watching("pulled:star")), (
         "its look may have read what was there before"
     )
+
+
+async def test_streams_that_open_together_do_not_go_on_looking_together() -> None:
+    feed = Feed()
+    streams = 50
+    live = feed.live(most=streams)
+    with ExitStack() as opened:
+        tasks = [asyncio.create_task(live.tick_forever())]
+        for number in range(streams):
+            stream = opened.enter_context(live.opened(f"user-{number}"))
+            tasks.append(asyncio.create_task(Client(feed, live, stream).follow()))
+        most = 0
+        for tenth in range(600):
+            before = feed.reads
+            await feed.pass_time(0.1, turns=30)
+            if tenth > 400:
+                most = max(most, feed.reads - before)
+        assert most < streams / 5
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

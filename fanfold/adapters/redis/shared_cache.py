@@ -198,7 +198,7 @@ class RedisSharedCache:
         marks: list[bytes] = []
         try:
             for some in _steps(keys, _MARKS_AT_ONCE):
-                answers = iter(await usable.link.ask(*form.ask_marks(some)))
+                answers = iter(await usable.link.ask(*form.ask_marks(some), patient=True))
                 marks += [form.mark(key, answers, usable.stamp) for key in some]
         except CacheUnavailable as error:
             self._failed("marks", usable.link, error)

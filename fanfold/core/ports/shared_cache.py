@@ -68,7 +68,8 @@ class SharedCache(Protocol):
     async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
         """For each key a few bytes, other ones after each fill and each push, and none while nothing is kept. None if the cache can't be asked now.
 
-        So a process sees cheaply what others change. Nothing is leased, and nothing lives longer.
+        So a process sees cheaply what others change. Nothing is leased, and nothing lives longer. Many keys may take longer than
+        `cache_timeout_s`, as long as the cache goes on answering.
         """
 
     async def forget(self, keys: Sequence[str]) -> None:

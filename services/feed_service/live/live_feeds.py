@@ -58,6 +58,9 @@ UNMARKED_LOOKS = 100
 LOOKS_AT_ONCE = 32
 """A post of a celebrity makes a thousand streams look. So many at a time leave the process answering others."""
 
+# Its multiples, without the whole part, lie evenly between 0 and 1, however many there are.
+_GOLDEN = 0.618034
+
 _OPEN = Gauge("fanfold_feed_streams", "Live feeds open in this process.")
 _LOOKS = Counter(
     "fanfold_feed_stream_looks",
@@ -102,6 +105,7 @@ class LiveFeeds:
         self._most = settings.live_feeds
         self._most_per_user = settings.live_feeds_per_user
         self._open = OpenFeeds()
+        self._opened = count()
         self._watching = Watching()
         self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._closed = False
@@ -123,7 +127,7 @@ class LiveFeeds:
             raise TooManyStreams(
                 f"This server has {self._most} live feeds open already. Retry later."
             )
-        feed = LiveFeed(viewer)
+        feed = LiveFeed(viewer, spread=next(self._opened) * _GOLDEN % 1)
         self._open.add(feed)
         _OPEN.inc()
         try:
@@ -201,7 +205,7 @@ class LiveFeeds:
     def _plan_unmarked(self, feeds: Collection[LiveFeed]) -> None:
         interval_s = max(AGAIN_S, len(feeds) / UNMARKED_LOOKS)
         for feed in feeds:
-            feed.plan(feed.looked_at_s + interval_s, "unmarked")
+            feed.plan(feed.looked_at_s + interval_s * (0.9 + 0.2 * feed.spread), "unmarked")
 
     def _plan(self, feeds: Iterable[LiveFeed], in_s: float, cause: str) -> None:
         at_s = self._clock.monotonic_s() + in_s
@@ -221,7 +225,8 @@ class LiveFeeds:
             feed.looked_after = self._watching.comparisons
             feed.looked_at_s = now_s = self._clock.monotonic_s()
             feed.counts_at_s = now_s + COUNTS_S
-            feed.due_s, feed.cause = now_s + AT_LEAST_EVERY_S, "time"
+            feed.due_s = now_s + AT_LEAST_EVERY_S * (1 - 0.2 * feed.spread)
+            feed.cause = "time"
             feed.look.clear()
             try:
                 return await self._read_newest(feed.viewer, limit)

@@ -14,10 +14,12 @@ from feed_service.query.watched_keys import NOTHING, Watched
 class LiveFeed:
     """One open stream: the keys that its last look read, when it looks next at the latest, and why.
 
-    `looked_after`: how many comparisons of marks had been made when its last look began. `counts_at_s`: when the marks of the counts are asked next.
+    `looked_after`: how many comparisons of marks had been made when its last look began. `counts_at_s`: when the marks of the counts are asked next. `spread`, from 0 to 1, is
+    another one for each stream, so that those that were opened together don't go on looking together.
     """
 
     viewer: str
+    spread: float = 0.0
     watched: Watched = NOTHING
     looked_at_s: float = float("-inf")
     looked_after: int = 0
