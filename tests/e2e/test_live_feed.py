@@ -95,6 +95,11 @@ async def ready(base: str) -> bool:
         return False
 
 
+async def metrics(base: str) -> str:
+    async with httpx2.AsyncClient(base_url=base) as http:
+        return (await http.get("/metrics")).text
+
+
 async def shows(client: Client, contents: list[str], *, first: int = 2) -> None:
     async def holds() -> bool:
         return client.shown()[:first] == contents
@@ -116,6 +121,8 @@ async def test_a_live_feed_follows_a_server_through_its_restart_and_ends_with_it
         await call(base, "POST", "/posts", "bob", json={"content": "new"})
         await shows(client, ["new", "New movie announcement!"])
         assert time.monotonic() - sent_at < 5
+        # `make run` has a shared cache in memory, so the stream saw that something had changed.
+        assert 'fanfold_feed_stream_looks_total{cause="change"}' in await metrics(base)
         await call(base, "PUT", "/users/alice/muted/nova", "alice")
         await shows(client, ["new", "Hello world!"])
         # A client that listens doesn't keep a server from stopping.
