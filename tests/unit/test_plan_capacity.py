@@ -14,7 +14,7 @@ from fanfold.ops.plan.audience import Audience, AuthorClass
 from fanfold.ops.plan.costs import Costs
 from fanfold.ops.plan.curve import Curve
 from fanfold.ops.plan.fan_out import age_s, cores, deliveries_per_s
-from fanfold.ops.plan.reading import reading, utilisation
+from fanfold.ops.plan.reading import head_loads, reading, utilisation
 from fanfold.ops.plan.storage import storage
 from fanfold.ops.plan.threshold import Prices, allowed, cost, workers
 from fanfold.ops.plan.workload import Workload
@@ -64,6 +64,7 @@ def round_costs(**changes: Any) -> Costs:
         "feed_cassandra_us": 500.0,
         "celebrity_us": 2.0,
         "head_us": 300.0,
+        "head_cache_us": 25.0,
         "head_cassandra_us": 400.0,
         "feed_p99_ms": Curve.of([(0.2, 10), (0.6, 90)]),
         "others_post_us": 10.0,
@@ -167,21 +168,25 @@ def test_feed_processes_are_the_work_of_reads_divided_by_what_is_left_of_a_proce
     own = (2 * (1 * 10 + 10 * 20 + 2 * 30) + pulled * 5) / 1e6
     assert feeds.own_work == pytest.approx(own)
     page = 1000 + 5000 * 2
-    # Each process loads a head after each pulled post: 0.02 a second.
-    left = 0.4 - own - 0.02 * 300 / 1e6
-    assert feeds.processes == pytest.approx(40 * page / 1e6 / left)
-    loads = feeds.processes * 0.02
-    assert feeds.cassandra_cores == pytest.approx((40 * 500 + loads * 400) / 1e6)
-    assert feeds.cache_reads == pytest.approx(40 * 150 / 1e6)
+    rate = 40 / feeds.processes
+    # 0.01 of the users are celebrities, whom a reader follows with the chance 500,000 / 864,000.
+    demand = rate * 500_000 / USERS
+    loads = 0.01 * USERS * demand / (1 + demand / 2)
+    assert head_loads(work, reads_per_s=rate, threshold=100_000) == pytest.approx(loads)
+    assert rate * page + loads * 300 == pytest.approx((0.4 - own) * 1e6)
+    # The tables are asked after each of 0.02 pulled posts a second.
+    assert feeds.cassandra_cores == pytest.approx((40 * 500 + 0.02 * 400) / 1e6)
+    all_loads = loads * feeds.processes
+    assert feeds.cache_reads == pytest.approx((40 * 150 + all_loads * 25) / 1e6)
     assert feeds.cache_writes == pytest.approx(2 * 990 * 0.5 / 1e6)
 
 
-def test_a_head_is_loaded_at_most_once_a_read_and_celebrity() -> None:
-    work = a_day(feed_p99_ms=50.0, reads=0.01, posts=200_000.0, threshold=1)
-    costs = round_costs(pulled_author_us=0.0, others_post_us=0.0)
-    feeds = reading(work, costs, threshold=1)
-    loads = 0.02 * MEAN
-    assert feeds.cassandra_cores == pytest.approx((0.02 * 500 + loads * 400) / 1e6)
+def test_heads_are_asked_of_the_tables_at_most_as_often_as_they_are_loaded() -> None:
+    work = a_day(feed_p99_ms=50.0, reads=0.001, posts=1000.0)
+    feeds = reading(work, round_costs(others_post_us=0.0), threshold=100_000)
+    loads = (feeds.cache_reads * 1e6 - 0.002 * 150) / 25
+    assert 0 < loads < work.posts_per_s * 2 * 0.01
+    assert feeds.cassandra_cores == pytest.approx((0.002 * 500 + loads * 400) / 1e6)
 
 
 def test_a_process_without_time_for_readers_makes_the_plan_impossible() -> None:

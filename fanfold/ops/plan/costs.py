@@ -55,6 +55,7 @@ class Costs:
     feed_cassandra_us: float
     celebrity_us: float
     head_us: float
+    head_cache_us: float
     head_cassandra_us: float
     feed_p99_ms: Curve
     others_post_us: float

@@ -10,6 +10,9 @@ from fanfold.ops.plan.costs import Costs
 from fanfold.ops.plan.fan_out import US, deliveries_per_s
 from fanfold.ops.plan.workload import Workload
 
+_REMEMBERED_S = 0.5
+"""How long a feed process remembers a celebrity's newest posts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -34,39 +37,67 @@ class Reading:
 
 
 def reading(workload: Workload, costs: Costs, *, threshold: float) -> Reading:
-    """Processes = busy cores of the reads / (allowed utilisation - own work).
+    """Processes = reads / the rate at which one process is as busy as it may be.
 
-    A first page costs `feed_us` + `celebrity_us` x followed celebrities. A celebrity's head is loaded again after each of
-    their posts: in each process that asks for it, so at most processes x pulled posts/s times, and at most once a read and celebrity.
+    A first page costs `feed_us` + `celebrity_us` x followed celebrities, and the loads of their newest posts (`head_loads`) cost
+    `head_us`. The tables are asked for those once after each pulled post, because then the shared cache has them.
     """
     celebrities = workload.audience.follows_from(threshold)
     pulled = pulled_authors(workload, threshold=threshold)
     allowed = utilisation(workload, costs)
     own = own_work(workload, costs, pulled=pulled)
     reads = workload.reads_per_s * workload.peak
-    posts = workload.posts_per_s * workload.peak * workload.audience.share_from(threshold)
     page = costs.feed_us + costs.celebrity_us * celebrities
-    left = allowed - own
-    # The number of loads rises with the processes up to once a read, so the smaller of the two answers holds.
-    each_post = left - posts * costs.head_us * US
-    processes = min(
-        reads * page * US / each_post if each_post > 0 else inf,
-        reads * (page + celebrities * costs.head_us) * US / left if left > 0 else inf,
+    rate, loads = _of_one_process(
+        workload, allowed - own, page_us=page, head_us=costs.head_us, threshold=threshold
     )
-    loads = min(reads * celebrities, processes * posts if posts else 0.0)
-    cassandra = reads * costs.feed_cassandra_us + loads * costs.head_cassandra_us
+    processes = reads / rate if rate else inf if reads else 0.0
+    all_loads = processes * loads if loads else 0.0
+    posts = workload.posts_per_s * workload.peak * workload.audience.share_from(threshold)
     pushed = deliveries_per_s(workload, threshold=threshold) * workload.peak
+    from_tables = reads * costs.feed_cassandra_us + min(all_loads, posts) * costs.head_cassandra_us
     return Reading(
         processes=processes,
         utilisation=allowed,
         own_work=own,
         feed_cores=processes * allowed,
-        cassandra_cores=cassandra * US,
-        cache_reads=reads * costs.cache_read_us * US,
+        cassandra_cores=from_tables * US,
+        cache_reads=(reads * costs.cache_read_us + all_loads * costs.head_cache_us) * US,
         cache_writes=pushed * costs.cache_delivery_us * US,
         celebrities=celebrities,
         pulled_authors=pulled,
     )
+
+
+def head_loads(workload: Workload, *, reads_per_s: float, threshold: float) -> float:
+    """Loads of celebrities' newest posts in a second, by one process with so many reads.
+
+    A reader follows an author with the chance followers / users. Readers of an author come at random, `d` a second, and a load serves
+    all of them for half a second (docs/decisions/0036): so an author is loaded d / (1 + d/2) times a second.
+    """
+    loads = 0.0
+    for group in workload.audience.classes:
+        if group.followers >= threshold:
+            demand = reads_per_s * group.followers / workload.users
+            loads += workload.users * group.share * demand / (1 + demand * _REMEMBERED_S)
+    return loads
+
+
+def _of_one_process(
+    workload: Workload, left: float, *, page_us: float, head_us: float, threshold: float
+) -> tuple[float, float]:
+    """The reads a second that fill this share of a core, and their loads of heads; both 0 if nothing is left."""
+    if left <= 0:
+        return 0.0, 0.0
+    low, high = 0.0, left / (page_us * US)
+    for _ in range(50):
+        middle = (low + high) / 2
+        loads = head_loads(workload, reads_per_s=middle, threshold=threshold)
+        if (middle * page_us + loads * head_us) * US < left:
+            low = middle
+        else:
+            high = middle
+    return high, head_loads(workload, reads_per_s=high, threshold=threshold)
 
 
 def utilisation(workload: Workload, costs: Costs) -> float:

@@ -67,13 +67,11 @@ def _machines(plan: Capacity) -> Iterator[Row]:
     )
     yield Row("post_service processes", f"{plan.post_processes:,}", "posts and likes")
     yield Row("graph_service processes", f"{plan.graph_processes:,}", "")
-    own = f"{percent(plan.feeds.own_work)} of each is taken before its first reader"
-    if plan.feed_processes is None:
-        why = f"{own}; the target allows {percent(plan.feeds.utilisation)} in all"
-        yield Row("feed_service processes", "not possible", why)
-    else:
-        why = f"{percent(plan.feeds.utilisation)} busy at most, for a p99 of {plan.workload.feed_p99_ms:g} ms; {own}"
-        yield Row("feed_service processes", f"{plan.feed_processes:,}", why)
+    busy = f"{percent(plan.feeds.utilisation)} busy at most, for a p99 of {plan.workload.feed_p99_ms:g} ms"
+    if plan.feeds.own_work:
+        busy += f"; {percent(plan.feeds.own_work)} of each is taken before its first reader"
+    number = "not possible" if plan.feed_processes is None else f"{plan.feed_processes:,}"
+    yield Row("feed_service processes", number, busy)
     replicas = f"RF {plan.workload.replication}, {percent(plan.workload.utilisation)} busy"
     yield Row("Cassandra cores", f"{plan.cassandra_cores:,.1f}", replicas)
     yield Row("Kafka cores", f"{plan.kafka_cores:,.1f}", replicas)
