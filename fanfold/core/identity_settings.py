@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fanfold.core.environment_settings import EnvironmentSettings
 
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-class IdentitySettings(BaseSettings):
+class IdentitySettings(EnvironmentSettings):
     """A part of `Settings`. Only processes with routes for users check these: the worker and the commands need none of them."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="FANFOLD_", frozen=True, extra="ignore", allow_inf_nan=False
-    )
 
     auth: Literal["header", "jwt"] = Field(
         "header",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fanfold.core.environment_settings import EnvironmentSettings
 from fanfold.core.topics import PartitionCount
 
 
-class TopicSettings(BaseSettings):
+class TopicSettings(EnvironmentSettings):
     """A part of `Settings`. Once a topic exists, every other process asks Kafka and needs none of these."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="FANFOLD_", frozen=True, extra="ignore", allow_inf_nan=False
-    )
 
     partitions: PartitionCount = Field(
         "few",
