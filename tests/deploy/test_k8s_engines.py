@@ -224,7 +224,7 @@ STORES_WRITTEN = {
     "feed_service": ("activity",),
     "operator": ("revocations",),
     "fanout_service": (
-        *("posts", "timelines", "users", "follows", "jobs", "ties", "likes"),
+        *("posts", "timelines", "users", "follows", "jobs", "ties", "likes", "pulled_authors"),
         "cache_switch",
     ),
 }

@@ -31,8 +31,8 @@ from tests.support.shared_caches import plain_link
 pytestmark = pytest.mark.real
 
 POSTS_A_KILL = 12
-# Temporary answers: of the gateway, of a service, or because a request with this key is still in flight.
-RETRIED = {409, 502, 503, 504}
+# Temporary answers: of the gateway (its rate limits too), of a service, or because a request with this key is still in flight.
+RETRIED = {409, 429, 502, 503, 504}
 
 
 @pytest.fixture(scope="module")
