@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from fanfold.adapters.redis.link import checked
 from fanfold.core.cache_keys import entry_number, feed_key
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.read_settings import read_settings
+from tests.e2e.test_readme import BIN, README, SHOWN_PORT, as_one_script, normalised, transcript
 from tests.support.eventually import eventually
 from tests.support.jars import JARS
 from tests.support.local_system import LocalSystem, a_local_system
@@ -227,6 +229,19 @@ async def cached_posts(system: LocalSystem, user_id: str) -> set[str]:
         return set()
     # The last element is not a post. A post may be there twice: delivered, and copied at the follow.
     return {str(UUID(int=entry_number(entry))) for entry in elements[:-1]}
+
+
+async def test_the_commands_of_the_readme_with_tokens_run_here(system: LocalSystem) -> None:
+    steps = list(transcript(README.read_text(), "tokens"))
+    key = f"export FANFOLD_JWT_DEVELOPMENT_KEY={shlex.quote(str(system.plan.development_key))}"
+    script = as_one_script(steps, f'{key}; PATH="{BIN}:$PATH"')
+    shell = await asyncio.create_subprocess_shell(
+        script.replace(SHOWN_PORT, str(system.plan.gateway_port)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await shell.communicate()
+    assert normalised(output.decode()) == normalised("".join(step.output for step in steps))
 
 
 async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
