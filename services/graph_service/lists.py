@@ -64,19 +64,17 @@ def _page(
     active: Iterable[tuple[str, int]], *, cursor: str | None, limit: int, scope: str
 ) -> Listed:
     """The page after the cursor, of (user id, since) with the newest first; those of one time in order of id."""
-    after = _order_of(decode_cursor(cursor, scope=scope)) if cursor else None
-    rest = active if after is None else (entry for entry in active if _order(entry) > after)
-    page = nsmallest(limit + 1, rest, key=_order)
-    entries, more = page[:limit], len(page) > limit
-    if not more:
+    # As tuples that compare in that order: with a function as key, 20,000 of them would hold the event loop for 20 ms.
+    ordered = [(-since_ms, user_id) for user_id, since_ms in active]
+    if cursor:
+        after = _order_of(decode_cursor(cursor, scope=scope))
+        ordered = [entry for entry in ordered if entry > after]
+    page = nsmallest(limit + 1, ordered)
+    entries = [(user_id, -negative_ms) for negative_ms, user_id in page[:limit]]
+    if len(page) <= limit:
         return Listed(entries, None)
     user_id, since_ms = entries[-1]
     return Listed(entries, encode_cursor(f"{since_ms}.{user_id}".encode(), scope=scope))
-
-
-def _order(entry: tuple[str, int]) -> tuple[int, str]:
-    user_id, since_ms = entry
-    return -since_ms, user_id
 
 
 def _order_of(payload: bytes) -> tuple[int, str]:
@@ -84,7 +82,7 @@ def _order_of(payload: bytes) -> tuple[int, str]:
     since_ms, _, user_id = payload.decode(errors="replace").partition(".")
     if not user_id or _DIGITS.fullmatch(since_ms) is None:
         raise refused_cursor()
-    return _order((user_id, int(since_ms)))
+    return -int(since_ms), user_id
 
 
 class _Start(NamedTuple):
