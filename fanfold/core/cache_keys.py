@@ -32,7 +32,7 @@ def like_count_key(post_number: int) -> str:
 
 
 def name_key(user_id: str) -> str:
-    """A user's display name, or that the user has left."""
+    """A user's display name and avatar, or that the user has left."""
     return f"name:{user_id}"
 
 

@@ -19,7 +19,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.best_effort import best_effort
 from fanfold.http.guards import refuse_left
 from fanfold.http.positions import append
-from fanfold.http.post_resource import PostResource
+from fanfold.http.post_resource import Author, PostResource
 from fanfold.http.problems import Conflict, EngineAway, Invalid
 
 _RESOURCE = TypeAdapter(PostResource)
@@ -110,7 +110,7 @@ class CreatePost:
         if written is not None:
             await best_effort(self.posts.create(post_id, author_id, content))
         post = PostResource.of(
-            Post(post_id, author_id, content), author=author.name, liked_by_me=False
+            Post(post_id, author_id, content), author=Author.of(author), liked_by_me=False
         )
         return Created(post, None if written is None else str(written))
 
@@ -128,6 +128,7 @@ def _to_json(created: Created) -> str:
 
 def _from_json(text: str) -> Created:
     kept = json.loads(text)
-    # Answers that were stored before posts had likes lack these two fields.
-    post = {"like_count": 0, "liked_by_me": False, **kept["answer"]}
+    # Answers that were stored by an earlier version lack these fields.
+    added = {"like_count": 0, "liked_by_me": False, "author_avatar_url": None}
+    post = {**added, **kept["answer"]}
     return Created(_RESOURCE.validate_python(post), kept["position"])

@@ -21,7 +21,7 @@ from fanfold.http.guards import write_guards
 from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
 from fanfold.http.params import PostIdPath, PostIds, post_ids_of
 from fanfold.http.positions import set_position
-from fanfold.http.post_resource import PostResource
+from fanfold.http.post_resource import Author, PostResource
 from fanfold.http.problems import Invalid
 from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
@@ -103,7 +103,7 @@ class PostRoutes:
         """Read a post."""
         post, author = await self._visible(post_id, actor)
         liked = await self._liked_by(actor, post)
-        return PostResource.of(post, author=author.name, liked_by_me=liked)
+        return PostResource.of(post, author=Author.of(author), liked_by_me=liked)
 
     async def read_posts_by_id(self, ids: PostIds, actor: Actor) -> Posts:
         """Read up to 100 posts."""
@@ -127,7 +127,7 @@ class PostRoutes:
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
         set_position(response, position)
-        return PostResource.of(edited, author=author.name, liked_by_me=liked)
+        return PostResource.of(edited, author=Author.of(author), liked_by_me=liked)
 
     async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
         """Delete one's own post, for good. Deleting it again changes nothing."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores, User
 from fanfold.core.settings import Settings
-from fanfold.http.post_resource import PostResource
+from fanfold.http.post_resource import Author, PostResource
 from post_service.existing_post import may_be_unprojected
 
 
@@ -39,7 +39,7 @@ async def read_many_posts(
     return Posts(
         items=[
             PostResource.of(
-                post, author=authors[post.author_id].name, liked_by_me=post.post_id in liked
+                post, author=Author.of(authors[post.author_id]), liked_by_me=post.post_id in liked
             )
             for post in live
             if post.author_id in authors

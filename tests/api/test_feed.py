@@ -56,6 +56,7 @@ async def test_a_feed_is_answered_in_the_documented_shape(client: httpx2.AsyncCl
     assert item == {
         "author_id": "bob",
         "author": "Bob",
+        "author_avatar_url": None,
         "content": "by bob",
         "created_at": "2027-01-15T07:59:58.000Z",
         "edited_at": None,
@@ -304,3 +305,17 @@ async def test_the_documentation_says_that_relevance_is_a_selection(
     assert "Link" in route["responses"]["200"]["headers"]
     [ranking] = [param for param in route["parameters"] if param["name"] == "ranking"]
     assert "a selection" in ranking["description"]
+
+
+@pytest.mark.parametrize("path", [FEED, "/users/bob/posts"])
+async def test_an_item_shows_its_authors_avatar_once_it_is_set(
+    world: World, client: httpx2.AsyncClient, path: str
+) -> None:
+    async def avatars() -> set[str | None]:
+        items = (await client.get(path, headers=ALICE)).json()["items"]
+        return {item["author_avatar_url"] for item in items if item["author_id"] == "bob"}
+
+    assert await avatars() == {None}
+    await world.happen(world.a_name("bob", "Bob", "https://example.org/bob.png"))
+    world.clock.advance(1)  # longer than a process remembers
+    assert await avatars() == {"https://example.org/bob.png"}

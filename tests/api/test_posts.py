@@ -25,6 +25,7 @@ async def test_a_post_is_answered_as_it_was_sent_and_is_in_the_log(api: WriteSid
         "post_id": str(post_id),
         "author_id": "alice",
         "author": "Alice",
+        "author_avatar_url": None,
         "content": text,
         "created_at": rfc3339(created_at_ms(post_id)),
         "edited_at": None,

@@ -183,3 +183,19 @@ async def test_a_profile_counts_posts_without_deleted_ones(api: WriteSide) -> No
         assert (await api("DELETE", f"/posts/{first}")).status_code == 204
         await api.project()
         assert (await api("GET", "/users/alice")).json()["post_count"] == 1
+
+
+async def test_a_post_shows_its_authors_avatar(api: WriteSide) -> None:
+    body = {"display_name": "Alice", "avatar_url": PICTURE}
+    await api("PUT", "/users/alice", json=body)
+    created = await api("POST", "/posts", json={"content": "hello"})
+    post_id = created.json()["post_id"]
+    await api.project()
+    edited = await api("PATCH", f"/posts/{post_id}", json={"content": "better"})
+    await api.project()
+    listed = (await api("GET", f"/posts?ids={post_id}")).json()["items"]
+    alone = await api("GET", f"/posts/{post_id}")
+    shown = [created.json(), edited.json(), alone.json(), *listed]
+    assert [post["author_avatar_url"] for post in shown] == [PICTURE] * 4
+    await api("PUT", "/users/alice", json={"display_name": "Alice", "avatar_url": None})
+    assert (await api("GET", f"/posts/{post_id}")).json()["author_avatar_url"] is None

@@ -24,6 +24,7 @@ from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import AuthoredPost, Counted, Post, RecentLike
 from fanfold.core.ports.shared_cache import Lease, SharedCache
 from fanfold.core.settings import Settings
+from fanfold.http.post_resource import Author
 from feed_service.caches import packing
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
@@ -80,7 +81,9 @@ KINDS = {
     ),
     "a name of 14 characters": Kind(
         lambda: cache_keys.name_key(a_user_id()),
-        lambda: packing.pack_name("Ada Lovelace 2"),
+        lambda: packing.pack_name(
+            Author("Ada Lovelace 2", "https://img.example.org/ada-lovelace-2.png")
+        ),
     ),
     "a graph of 200 followees": Kind(
         lambda: cache_keys.graph_key(a_user_id()), a_graph, entries=1024

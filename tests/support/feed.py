@@ -250,18 +250,23 @@ class World:
 
     # The graph.
 
-    def a_name(self, user_id: str, display_name: str) -> Change:
+    def a_name(self, user_id: str, display_name: str, avatar_url: str | None = None) -> Change:
         offset = self._next_offset()
 
         async def project() -> None:
             await self.stores.users.register(
-                user_id, display_name, registered_at_ms=START_MS, offset=offset
+                user_id,
+                display_name,
+                avatar_url=avatar_url,
+                registered_at_ms=START_MS,
+                offset=offset,
             )
 
         event = UserRegistered(
             user_id=user_id,
             display_name=display_name,
             registered_at=from_ms(self.clock.now_ms()),
+            avatar_url=avatar_url,
         )
         return Change(event, offset, project)
 

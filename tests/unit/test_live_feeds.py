@@ -26,6 +26,7 @@ from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Post
 from fanfold.core.ports.shared_cache import Lease
 from fanfold.core.settings import Settings
+from fanfold.http.post_resource import Author
 from fanfold.http.problems import Invalid, UserNotFound
 from feed_service.live.client_state import (
     MOST_ITEMS,
@@ -55,7 +56,7 @@ from tests.support.shared_caches import Epoch
 def an_item(n: int, content: str = "hello") -> FeedItem:
     post_id = new_post_id(START_MS + n)
     return FeedItem.of(
-        Post(post_id, "bob", content), author="Bob", liked_by_me=False, source="push"
+        Post(post_id, "bob", content), author=Author("Bob"), liked_by_me=False, source="push"
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from fanfold.core.cache_keys import feed_key, name_key, post_key, pulled_key
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports.shared_cache import Lease
+from fanfold.http.post_resource import Author
 from feed_service.caches import packing
 from feed_service.caches.cache import Incomplete
 from feed_service.caches.shared_reads import SharedReads
@@ -72,7 +73,7 @@ async def test_a_cache_that_cant_be_used_is_asked_for_no_value(
     world.clock.advance(2)  # what is known of the outages is too old
     monkeypatch.delattr(type(world.cache), "look_up")
     assert set(await reads(world).posts([post_id.int])) == {post_id.int}
-    assert await reads(world).names(["bob"]) == {"bob": "bob"}
+    assert await reads(world).names(["bob"]) == {"bob": Author("bob")}
 
 
 async def test_only_readers_who_read_have_a_list(world: World) -> None:
@@ -104,7 +105,7 @@ async def test_while_the_tables_are_away_what_is_cached_is_found(world: World) -
     assert set(incomplete.value.found) == {known.int}
     with pytest.raises(Incomplete) as incomplete:
         await reads(world).names(["bob", "carol"])
-    assert incomplete.value.found == {"bob": "Bob"}
+    assert incomplete.value.found == {"bob": Author("Bob")}
 
 
 def test_pulled_posts_are_unpacked_as_they_were_packed() -> None:
@@ -124,7 +125,9 @@ async def test_pulled_posts_that_cant_be_read_are_read_from_the_tables(
     assert await reads(world).pulled(["star"]) == {"star": [post_id.int]}
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"\xff"])
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b"17", b"[1, 2, 3, 4, 5, 6]", b"[null, 1]", b'["x", 1]', b"\xff"]
+)
 async def test_a_value_that_cant_be_read_is_read_from_the_tables(
     world: World, value: bytes
 ) -> None:
@@ -132,7 +135,7 @@ async def test_a_value_that_cant_be_read_is_read_from_the_tables(
     post_id = await world.post("bob", content="hello")
     await fill(world, name_key("bob"), value)
     await fill(world, post_key(post_id), value)
-    assert await reads(world).names(["bob"]) == {"bob": "Bob"}
+    assert await reads(world).names(["bob"]) == {"bob": Author("Bob")}
     assert (await reads(world).posts([post_id.int]))[post_id.int].content == "hello"
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Counted, Post
 from fanfold.core.settings import Settings
+from fanfold.http.post_resource import Author
 from feed_service.caches.cache import Cache
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.recent_likes import RecentLikes
@@ -51,7 +52,7 @@ class CachedReads:
         self._counted: Cache[int, Counted] = Cache(
             "counts", shared.counted, size=settings.cached_posts, ttl_s=kept_s, clock=clock
         )
-        self._names: Cache[str, str | None] = Cache(
+        self._names: Cache[str, Author | None] = Cache(
             "names", shared.names, size=settings.cached_names, ttl_s=kept_s, clock=clock
         )
 
@@ -91,8 +92,8 @@ class CachedReads:
         """What ranking needs of the posts that exist, by the integers in their ids."""
         return await self._counted.get(numbers)
 
-    async def names(self, user_ids: Collection[str]) -> dict[str, str | None]:
-        """Each user's display name, without one the id; None for users who have left: nothing of theirs is shown."""
+    async def names(self, user_ids: Collection[str]) -> dict[str, Author | None]:
+        """Each user's display name, without one the id, and avatar; None for users who have left: nothing of theirs is shown."""
         return await self._names.get(user_ids)
 
     async def recent_likes(self, user_id: str) -> RecentLikes:

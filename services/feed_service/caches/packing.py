@@ -11,12 +11,13 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from struct import iter_unpack
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from fanfold.core.ports import AuthoredPost, Counted, Post
+from fanfold.http.post_resource import Author
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
 
@@ -55,14 +56,16 @@ def unpack_counted(_: int, packed: bytes) -> Counted:
     return Counted(like_count, deleted)
 
 
-def pack_name(name: str | None) -> bytes:
-    """The name to show; null for a user who has left."""
-    return orjson.dumps((name,))
+def pack_name(author: Author | None) -> bytes:
+    """The name and the avatar to show; two nulls for a user who has left."""
+    return orjson.dumps((None, None) if author is None else tuple(author))
 
 
-def unpack_name(_: str, packed: bytes) -> str | None:
-    (name,) = orjson.loads(packed)
-    return cast("str | None", _one_of(name, str, type(None)))
+def unpack_name(_: str, packed: bytes) -> Author | None:
+    name, avatar_url = orjson.loads(packed)
+    if name is None and avatar_url is None:
+        return None
+    return Author(_one_of(name, str), _one_of(avatar_url, str, type(None)))
 
 
 def pack_graph(graph: ViewerGraph) -> bytes:

@@ -26,6 +26,7 @@ from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
 from fanfold.core.ports import AuthoredPost, Counted, Post, Stores
 from fanfold.core.ports.shared_cache import Lease, SharedCache
+from fanfold.http.post_resource import Author
 from feed_service.budget import each_within, within
 from feed_service.caches import packing
 from feed_service.caches.cache import Incomplete
@@ -87,12 +88,14 @@ class SharedReads:
 
         return (await self._read(_GRAPHS, [user_id], load))[user_id]
 
-    async def names(self, user_ids: Collection[str]) -> dict[str, str | None]:
+    async def names(self, user_ids: Collection[str]) -> dict[str, Author | None]:
         """Each user's display name, without one the id; None for users who have left."""
 
-        async def load(missing: Collection[str]) -> dict[str, str | None]:
+        async def load(missing: Collection[str]) -> dict[str, Author | None]:
             users = await self._within(self.stores.users.get_many(missing))
-            return {user_id: None if user.left else user.name for user_id, user in users.items()}
+            return {
+                user_id: None if user.left else Author.of(user) for user_id, user in users.items()
+            }
 
         return await self._read(_NAMES, user_ids, load)
 

@@ -20,6 +20,7 @@ from uuid import UUID
 from fanfold.core.delivery import Delivery
 from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Counted, Post
+from fanfold.http.post_resource import Author
 from fanfold.http.problems import UserNotFound
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.recent_likes import RecentLikes
@@ -35,11 +36,11 @@ _NO_POSTS = Page((), more=False)
 
 
 class HydratedPost(NamedTuple):
-    """A post that is in the feed, how it came there, and its author's name."""
+    """A post that is in the feed, how it came there, and what it shows of its author."""
 
     post: Post
     source: Delivery
-    author: str
+    author: Author
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,10 +240,10 @@ class FeedQuery:
             self.coverage.without_content = True
         return counts
 
-    async def names(self, author_ids: Collection[str]) -> Mapping[str, str | None]:
+    async def names(self, author_ids: Collection[str]) -> Mapping[str, Author | None]:
         """Authors' names, None for those who have left; while users are unavailable, the ids of those that aren't cached."""
         names, complete = await self.coverage.ask_many("graph", self.reads.names(author_ids))
-        return names if complete else {**{author: author for author in author_ids}, **names}
+        return names if complete else {**{author: Author(author) for author in author_ids}, **names}
 
     async def _load_likes(self, *, wanted: bool = True) -> None:
         if wanted and self.recent_likes is None:
