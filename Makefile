@@ -117,7 +117,7 @@ pin-images: ## Write the digest of every container image of others behind its ta
 lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
 	@scripts/lock_jars
 
-schemas: $(RUNTIME) ## Write schemas/events and the lists of schemas/README.md from the event models
+schemas: $(RUNTIME) ## Write schemas/events, schemas/asyncapi.yaml and the lists of schemas/README.md from the event models
 	@.venv/bin/fanfold schema export
 
 clean: ## Remove the environment, the engines and every cache

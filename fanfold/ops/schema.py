@@ -44,13 +44,16 @@ def grant(
 
 @app.command()
 def export(directory: Path = Path("schemas/events")) -> None:
-    """Write the JSON Schema of every event, and the lists of the README beside that directory, if there is one."""
+    """Write the JSON Schema of every event; beside it, where a README is, asyncapi.yaml and the README's lists."""
+    from fanfold.ops.async_api import async_api
     from fanfold.ops.event_schemas import export as write
     from fanfold.ops.schema_lists import write_lists
 
     for path in write(directory):
         console.print(f"wrote {path}")
-    readme = directory.parent / "README.md"
+    readme, described = directory.parent / "README.md", directory.parent / "asyncapi.yaml"
     if readme.exists():
+        described.write_text(async_api())
+        console.print(f"wrote {described}")
         write_lists(readme)
         console.print(f"wrote the lists of {readme}")

@@ -1,0 +1,78 @@
+"""`schemas/asyncapi.yaml`: what the public topics hold, as other teams' tools read it."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import jsonschema
+import orjson
+import pytest
+import yaml
+
+from fanfold.core import events
+from fanfold.core.events import Event
+from fanfold.core.events.catalogue import PublicEvent
+from fanfold.core.ids import created_at_ms
+from fanfold.core.topics import SCHEMAS, load_topics
+from fanfold.ops.async_api import async_api
+from fanfold.ops.event_examples import AT_MS, EXAMPLES
+
+DOCUMENT: dict[str, Any] = yaml.safe_load(async_api())
+MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
+
+
+def test_the_committed_document_is_what_the_models_say() -> None:
+    committed = (SCHEMAS / "asyncapi.yaml").read_text()
+    assert committed == async_api(), "run `make schemas` and commit the difference"
+
+
+def test_it_describes_every_public_event_and_no_other() -> None:
+    assert set(MESSAGES) == {event.__name__ for event in get_args(PublicEvent)}
+    described = {
+        channel["address"]: list(channel["messages"]) for channel in DOCUMENT["channels"].values()
+    }
+    assert described == {
+        f"{{prefix}}.{topic.name}": list(topic.events)
+        for topic in load_topics().values()
+        if topic.public
+    }
+    assert [operation["action"] for operation in DOCUMENT["operations"].values()] == ["send"] * 4
+
+
+def test_every_reference_leads_somewhere() -> None:
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            inner = [found for part in value.values() for found in references(part)]
+            return [value["$ref"], *inner] if "$ref" in value else inner
+        return (
+            [found for part in value for found in references(part)]
+            if isinstance(value, list)
+            else []
+        )
+
+    found = references(DOCUMENT)
+    assert len(found) > 25
+    for reference in found:
+        value = DOCUMENT
+        for name in reference.removeprefix("#/").split("/"):
+            value = value[name]
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_the_example_is_a_record_that_a_consumer_could_read(event: Event) -> None:
+    message = MESSAGES[type(event).__name__]
+    (example,) = message["examples"]
+    jsonschema.validate(example["payload"], message["payload"])
+    own = {**message["headers"]["allOf"][1]}
+    for schema in (DOCUMENT["components"]["schemas"]["CloudEvent"], own):
+        jsonschema.validate(example["headers"], schema)
+    headers = {name: value.encode() for name, value in example["headers"].items()}
+    assert events.decode(headers, orjson.dumps(example["payload"])) == event
+    wire = events.encode(event, source="fanfold/example", now_ms=AT_MS)
+    assert {name for name, _ in wire.headers} == set(example["headers"])
+    assert example["name"] == f"key {wire.key.decode()}"
+
+
+def test_there_is_one_example_of_every_public_event() -> None:
+    assert [type(example) for example in EXAMPLES] == list(get_args(PublicEvent))
+    assert created_at_ms(EXAMPLES[0].event_id or pytest.fail("a post has an id")) == AT_MS
