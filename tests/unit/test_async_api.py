@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema
@@ -17,6 +20,7 @@ from fanfold.core.topics import SCHEMAS, load_topics
 from fanfold.ops.async_api import async_api
 from fanfold.ops.event_examples import AT_MS, EXAMPLES
 
+CHECK = Path(__file__).parents[2] / "scripts" / "check_asyncapi"
 DOCUMENT: dict[str, Any] = yaml.safe_load(async_api())
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 
@@ -76,3 +80,16 @@ def test_the_example_is_a_record_that_a_consumer_could_read(event: Event) -> Non
 def test_there_is_one_example_of_every_public_event() -> None:
     assert [type(example) for example in EXAMPLES] == list(get_args(PublicEvent))
     assert created_at_ms(EXAMPLES[0].event_id or pytest.fail("a post has an id")) == AT_MS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # npm fetches the parser once
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: install Node.js")
+def test_the_official_parser_has_no_remark(tmp_path: Path) -> None:
+    done = subprocess.run([CHECK], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "AsyncAPI 3.1.0: 4 channels, 12 messages\n"), done
+    broken = tmp_path / "asyncapi.yaml"
+    broken.write_text(async_api().replace("action: send", "action: shout"))
+    done = subprocess.run([CHECK, broken], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "action" in done.stdout
