@@ -111,6 +111,8 @@ async def test_sleep_leaves_name_standing_and_edge_alone_and_they_leave_it(store
         bob: User(
             bob,
             display_name="Bob",
+            name_offset=1,
+            registered_at_ms=START_MS,
             follower_count=1,
             count_offset=2,
             asleep=True,
