@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -208,7 +209,7 @@ async def test_what_is_no_token_is_refused(token: str) -> None:
 async def test_one_token_is_written_in_one_way_only() -> None:
     token = a_token(now_s=NOW_S)
     head, payload, signature = token.split(".")
-    # The library skips what is not base64url, if the length stays right.
+    # Python's decoder would skip what is not base64url, if the length stays right; the library refuses it.
     skipped = f"{head}.{payload}.{signature[:9]}!!!!{signature[9:]}"
     for other in (f"{token}=", f"{token} x", skipped):
         assert await refusal_of(other)
@@ -291,6 +292,14 @@ async def test_a_request_with_a_known_token_costs_at_most_a_tenth_of_a_milliseco
 def test_a_key_that_is_not_for_verifying_is_left_out(fields: dict[str, Any]) -> None:
     found = parse_key_set(key_set(public_jwk("ES256", **fields), public_jwk("EdDSA")))
     assert set(found) == {"EdDSA"}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_key_that_is_published_with_its_private_part_is_left_out(algorithm: str) -> None:
+    made = jwt.get_algorithm_by_name(algorithm).to_jwk(private_key(algorithm), as_dict=True)
+    leaked = {**made, "kid": "leaked", "use": "sig"}
+    leaked.pop("key_ops", None)
+    assert set(parse_key_set(key_set(leaked, public_jwk("ES256")))) == {"ES256"}
 
 
 def test_a_short_rsa_key_is_left_out() -> None:
