@@ -111,7 +111,15 @@ class DocumentedApp(FastAPI):
         return self.openapi_schema or {}
 
 
+def _first_sentence(text: str) -> str:
+    first, stop, _ = " ".join(text.split()).partition(". ")
+    return f"{first}." if stop else first
+
+
 def _document(operation: dict[str, Any]) -> None:
+    if "description" in operation:
+        # FastAPI makes one of the function's name: "Leave For Good".
+        operation["summary"] = _first_sentence(operation["description"])
     responses = operation["responses"]
     if "security" in operation:
         operation["security"] = [*operation["security"], {"Bearer": []}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.services import feed_service, graph_service, post_service
+from tests.support.merged_openapi import DOCUMENT, as_text, merged_openapi
 
 
 async def test_a_generated_client_tries_the_explained_item_first() -> None:
@@ -27,6 +28,23 @@ async def test_fanfold_after_is_one_string_because_generators_leave_out_lists_in
         assert found
         types = [{form["type"] for form in schema.get("anyOf", [schema])} for schema in found]
         assert all(kinds <= {"string", "null"} for kinds in types)
+
+
+async def test_every_summary_is_a_sentence_of_the_description() -> None:
+    document = await merged_openapi()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            summary = operation["summary"]
+            where = f"{method} {path}: {summary}"
+            assert summary.endswith("."), where
+            assert " ".join(operation["description"].split()).startswith(summary), where
+
+
+async def test_the_committed_document_is_what_the_services_serve() -> None:
+    document = await merged_openapi()
+    assert len(document["paths"]) > 15
+    written = DOCUMENT.read_text()
+    assert written == as_text(document), "run `make schemas` and commit the difference"
 
 
 async def test_operations_of_all_services_have_ids_of_their_own() -> None:
