@@ -23,7 +23,6 @@ _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _CACHE = re.compile(
     r"none|memory|(?:rediss?|valkeys?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[0-9]{1,4})?"
 )
-_TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class Settings(TopicSettings, IdentitySettings):
@@ -165,9 +164,6 @@ class Settings(TopicSettings, IdentitySettings):
 
     # Engines.
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka, as `host:port,host:port`.")
-    kafka_replication: PositiveInt = Field(
-        1, description="Replicas of each topic that `topics apply` creates; 3 in production."
-    )
     kafka_ca: Path | None = Field(
         None, description="Trusted CA certificates (PEM) for Kafka's certificate; turns TLS on."
     )
@@ -179,9 +175,6 @@ class Settings(TopicSettings, IdentitySettings):
         None, description="User name at Kafka (SCRAM-SHA-512, over TLS); needs a password."
     )
     kafka_password: SecretStr | None = Field(None, description="Password of that user.")
-    topic_prefix: str = Field(
-        "fanfold", description="Prefix of every topic and group name: `fanfold.posts.v1`."
-    )
     cassandra_hosts: str = Field("127.0.0.1", description="Contact points, comma-separated.")
     cassandra_port: int = Field(9042, ge=1, le=65535, description="Cassandra's native port.")
     cassandra_datacenter: str = Field(
@@ -247,13 +240,6 @@ class Settings(TopicSettings, IdentitySettings):
             raise ValueError("use host,host, without ports")
         return given
 
-    @field_validator("topic_prefix")
-    @classmethod
-    def _topic_prefix(cls, given: str) -> str:
-        if _TOPIC_PREFIX.fullmatch(given) is None:
-            raise ValueError("use 1-100 of A-Z a-z 0-9 . _ -")
-        return given
-
     @field_validator("cache")
     @classmethod
     def _cache(cls, given: str) -> str:
@@ -293,6 +279,11 @@ class Settings(TopicSettings, IdentitySettings):
     @property
     def retention_ms(self) -> int:
         return self.retention_days * MS_PER_DAY
+
+    @property
+    def keep_ms(self) -> int:
+        """How long after a post's creation its pointers and its fan-out are kept: a day longer than feeds show it."""
+        return self.retention_ms + MS_PER_DAY
 
     @property
     def active_ms(self) -> int:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import islice
+from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, slices_total
 from fanfold.core.clock import Clock
@@ -59,7 +60,8 @@ class FanOutPost:
             if plan.generation is not None:
                 # Slices are delivered only after their plan is written: a new plan has no slice that is done.
                 done = await self.stores.jobs.slices_done(event.post_id)
-        if plan.generation is not None:
+        # The slices of an old post have expired, and its pointers too.
+        if plan.generation is not None and not self._is_history(event.post_id):
             await self._deliver(pointer, plan.generation, done, offset=record.offset)
 
     async def _plan(self, pointer: Pointer, author: User, record: Record) -> Plan:
@@ -77,12 +79,16 @@ class FanOutPost:
     async def _decided(
         self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int
     ) -> Plan:
-        if created_at_ms(pointer.post_id) < self.clock.now_ms() - self.retention_ms:
+        if self._is_history(pointer.post_id):
             # A replay of old history. No feed shows the post any more, only the author's own list.
             plan = self._plan_of("pull" if chosen == "pull" else "push", None)
         else:
             plan = await self._record_delivery(pointer, author, chosen, offset=offset)
         return replace(plan, counted_offset=offset)
+
+    def _is_history(self, post_id: UUID) -> bool:
+        """Whether no feed shows the post any more: a replay of the log has come to it."""
+        return created_at_ms(post_id) < self.clock.now_ms() - self.retention_ms
 
     async def _count_again(
         self, pointer: Pointer, author: User, plan: Plan, *, offset: int

@@ -15,6 +15,9 @@ from uuid import UUID
 from fanfold.core.events import LikeEvent, PostLiked, PostUnliked, to_ms
 from fanfold.core.ports import Like, LikeCount, RecentLike
 
+PLACE_KEPT_MS = 24 * 3600 * 1000
+"""A like that begins again so soon keeps its place in the list: a user who likes and unlikes all day leaves a row a day, not a row a like."""
+
 
 class LikeChange(NamedTuple):
     """A like (`active`) or its end, at a log offset."""
@@ -86,7 +89,8 @@ def seen_by_count(count: LikeCount) -> int:
 
 
 def _place(like: Like | None, change: LikeChange) -> Like:
-    if like is None or (change.active and not like.active):
+    begins = change.active and not (like is not None and like.active)
+    if like is None or (begins and change.happened_at_ms >= like.liked_at_ms + PLACE_KEPT_MS):
         # The end of a like that never began leaves an inactive like: caches wait for its offset.
         return Like(
             user_id=change.user_id,

@@ -4,13 +4,16 @@ The end of a follow is an ordinary unfollow in the log, so counts, lists and cac
 race with the leave, or its own partition may be late to project it. The worker of that follow then ends it: this module
 writes the row that says `left` first and reads the edges second; that worker writes the edge first and reads the row second. So one of
 the two sees the other.
+
+All unfollows of a celebrity's followers lie in one partition of the log, beside the follows of other users. So they are appended at a
+pace, by one chain of steps through all buckets: nobody waits for them, because the user is hidden already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import dropwhile, islice
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to
 from fanfold.core.clock import Clock
@@ -21,23 +24,30 @@ from fanfold.core.events import (
     UserFollowed,
     UserLeft,
 )
-from fanfold.core.ports import Stores
+from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.end_follows import end_follows
 from fanout_service.recorded_event import RecordedEvent
 
-COMMANDS_AT_ONCE = 1000
-"""A celebrity has up to 70,000 buckets: their commands are appended in steps, not all held in memory."""
+EMPTY_BUCKETS = 100
+"""A step passes over at most as many. A celebrity has up to 70,000 buckets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
-    """The projection of `UserLeft`, and the steps that follow from it. `page` is the number of edges in a step."""
+    """The projection of `UserLeft`, and the steps that follow from it.
+
+    `page` is the number of followees in a step, which has at most some thousands before it, and `paced_page` that of followers. A pause
+    of `pause_s` follows each of the latter: at most a thousand followers a second. It is short, because slices of the same batch
+    wait for it.
+    """
 
     stores: Stores
     log: EventLog
     clock: Clock
     page: int = 500
+    paced_page: int = 50
+    pause_s: float = 0.05
 
     async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
         """Project graph events of one user, after `Follows` has written their edges."""
@@ -56,26 +66,29 @@ class Leaving:
             await self.log.append(event.model_copy(update={"after": page[-1]}))
 
     async def end_followers(self, event: EndFollowers) -> None:
-        """One step, likewise."""
-        bucket = FollowerBucket(event.generation, event.bucket)
-        page = await self.stores.follows.followers(
-            event.user_id, bucket, after=event.after, limit=self.page
-        )
-        await self._end((edge.follower_id, event.user_id) for edge in page if edge.active)
-        if len(page) == self.page:
-            await self.log.append(event.model_copy(update={"after": page[-1].follower_id}))
+        """One step, likewise: a page of one bucket. It appends the step after it, and passes empty buckets over."""
+        user = await self.stores.users.get(event.user_id)
+        buckets = islice(_buckets_from(event, user), EMPTY_BUCKETS + 1)
+        after = event.after
+        for read, bucket in enumerate(buckets):
+            page = await self.stores.follows.followers(
+                event.user_id, bucket, after=after, limit=self.paced_page
+            )
+            after = None
+            if page or read == EMPTY_BUCKETS:
+                await self._end((edge.follower_id, event.user_id) for edge in page if edge.active)
+                await self.clock.sleep(self.pause_s)
+                last = page[-1].follower_id if page else None
+                await self.log.append(
+                    EndFollowers(user_id=event.user_id, **bucket._asdict(), after=last)
+                )
+                return
 
     async def _leave(self, user_id: str, *, offset: int) -> None:
         # First of all: from now on readers show nothing of this user, and late follows are ended.
         await self.stores.users.leave(user_id, offset=offset)
         await self.log.append(EndFollowing(user_id=user_id))
-        user = await self.stores.users.get(user_id)
-        buckets = buckets_up_to(user.generation)
-        while commands := [
-            EndFollowers(user_id=user_id, generation=generation, bucket=bucket)
-            for generation, bucket in islice(buckets, COMMANDS_AT_ONCE)
-        ]:
-            await self.log.append_many(commands)
+        await self.log.append(EndFollowers(user_id=user_id, generation=0, bucket=0))
 
     async def _end_late(self, follows: Sequence[UserFollowed]) -> None:
         if not follows:
@@ -89,3 +102,9 @@ class Leaving:
 
     async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
         await end_follows(follows, log=self.log, clock=self.clock)
+
+
+def _buckets_from(step: EndFollowers, user: User) -> Iterator[FollowerBucket]:
+    """The buckets of this user's followers from that step's on."""
+    first = FollowerBucket(step.generation, step.bucket)
+    return dropwhile(lambda bucket: bucket != first, buckets_up_to(user.generation))

@@ -144,7 +144,10 @@ class PostRoutes:
         """Read the progress of the fan-out of one's own post."""
         post, _ = await self._visible(post_id, actor)
         refuse_others(post, actor)
-        return await read_fanout_status(post_id, jobs=self.engines.stores.jobs)
+        kept_since_ms = self.clock.now_ms() - self.settings.keep_ms
+        return await read_fanout_status(
+            post_id, jobs=self.engines.stores.jobs, kept_since_ms=kept_since_ms
+        )
 
     async def _existing(self, post_id: PostIdPath) -> Post:
         posts = self.engines.stores.posts

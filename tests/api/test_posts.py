@@ -164,6 +164,19 @@ async def test_a_fanout_is_pending_then_done_with_what_was_planned(api: WriteSid
     assert done["started_at"] <= done["finished_at"]
 
 
+async def test_the_fanout_of_a_post_that_no_feed_reaches_any_more_is_expired(
+    api: WriteSide,
+) -> None:
+    path = f"/posts/{await api.posted()}/fanout"
+    await api.project()
+    assert (await api("GET", path)).json()["status"] == "done"
+    api.clock.advance(31 * 24 * 3600)
+    expired = (await api("GET", path)).json()
+    assert (expired["status"], expired["strategy"]) == ("expired", "push")
+    assert (expired["delivered"], expired["slices_done"], expired["slices_total"]) == (0, 0, 1)
+    assert expired["finished_at"] is None
+
+
 async def test_the_fanout_of_a_celebritys_post_is_done_with_0_of_0(api: WriteSide) -> None:
     followers = ["bob", "carol", "dave"]
     await api.registered("alice", *followers)

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from fanfold.core.buckets import FollowerBucket
+from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Plan, SliceDone, Stores
+from fanfold.core.settings import Settings
 from tests.support.clock import START_MS, ManualClock
 from tests.support.stores import a_post_id, stores_of_each_adapter
 
@@ -73,3 +75,17 @@ async def test_a_plan_keeps_the_events_by_which_its_post_is_counted(stores: Stor
     assert await stores.jobs.plan(post_id) == replace(counted, uncounted_offset=8)
     await stores.jobs.write_plan(post_id, replace(counted, uncounted_offset=None), offset=0)
     assert await stores.jobs.plan(post_id) == replace(counted, uncounted_offset=8)
+
+
+async def test_finished_slices_expire_with_the_pointers_of_their_post_and_plans_do_not(
+    stores: Stores, clock: ManualClock
+) -> None:
+    kept_ms = Settings().keep_ms
+    old = new_post_id(clock.now_ms() - kept_ms)
+    young = new_post_id(clock.now_ms() - kept_ms + 60_000)
+    for post_id in (old, young):
+        await stores.jobs.write_plan(post_id, a_plan(), offset=3)
+        await stores.jobs.finish_slice(post_id, FollowerBucket(1, 2), SliceDone(1, 2), offset=4)
+    assert await stores.jobs.slices_done(old) == {}
+    assert await stores.jobs.slices_done(young) == {FollowerBucket(1, 2): SliceDone(1, 2)}
+    assert await stores.jobs.plan(old) == await stores.jobs.plan(young) == a_plan()

@@ -19,6 +19,7 @@ from tests.support.crashes import Killed, Life
 from tests.support.examples import examples
 from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
 
+DAY_MS = 24 * 3600 * 1000
 READERS = ("bob", "carl", "dave")
 
 
@@ -26,20 +27,29 @@ READERS = ("bob", "carl", "dave")
 class Model:
     """What happened to two posts, and what it comes to by the plainest of rules."""
 
-    posts: list[PostCreated] = field(default_factory=lambda: [a_post(), a_post(by="zoe")])
+    posts: list[PostCreated] = field(
+        default_factory=lambda: [
+            a_post(ms=START_MS - 2 * DAY_MS),
+            a_post(by="zoe", ms=START_MS - 2 * DAY_MS),
+        ]
+    )
     events: list[PostLiked | PostUnliked] = field(default_factory=list)
 
     def liked(self, post: PostCreated) -> dict[str, int]:
         """Who likes it in the end, and since when."""
-        found: dict[str, int] = {}
+        since: dict[str, int] = {}
+        liking: set[str] = set()
         for event in self.events:
             if event.post_id != post.post_id:
                 continue
-            if isinstance(event, PostLiked):
-                found.setdefault(event.user_id, round(event.liked_at.timestamp() * 1000))
-            else:
-                found.pop(event.user_id, None)
-        return found
+            begins = isinstance(event, PostLiked)
+            happened_at = event.liked_at if isinstance(event, PostLiked) else event.unliked_at
+            happened_at_ms = round(happened_at.timestamp() * 1000)
+            first = since.setdefault(event.user_id, happened_at_ms)
+            if begins and event.user_id not in liking and happened_at_ms >= first + DAY_MS:
+                since[event.user_id] = happened_at_ms
+            (liking.add if begins else liking.discard)(event.user_id)
+        return {user_id: since[user_id] for user_id in liking}
 
     def recent(self, reader: str) -> list[RecentLike]:
         entries = [
@@ -56,7 +66,7 @@ def histories(draw: st.DrawFn) -> Model:
     for _ in range(draw(st.integers(1, 25))):
         post, reader = draw(st.sampled_from(model.posts)), draw(st.sampled_from(READERS))
         # The clocks of two servers are not in the log's order, and may agree.
-        ms = START_MS + draw(st.integers(0, 4))
+        ms = START_MS - draw(st.sampled_from([0, DAY_MS])) + draw(st.integers(0, 4))
         happens = draw(st.sampled_from([True, True, False]))
         model.events.append((a_like if happens else an_unlike)(post, reader, ms=ms))
     return model

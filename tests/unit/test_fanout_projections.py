@@ -148,6 +148,21 @@ async def test_old_history_is_listed_by_its_author_and_not_delivered() -> None:
         assert old.post_id in await pipeline.stores.posts.get([old.post_id])
 
 
+async def test_a_replay_of_a_post_whose_slices_have_expired_queues_none() -> None:
+    settings = SMALL.model_copy(update={"pull_threshold": 1000})
+    clock = ManualClock(autojump=True)
+    async with a_pipeline(settings, clock) as pipeline:
+        await pipeline.handle(*(a_follow(f"fan-{n}") for n in range(9)))
+        post = a_post()
+        await pipeline.handle(post)
+        queued = len(await pipeline.log.rows([COMMANDS], after=0, limit=1000))
+        assert queued > 1
+        clock.advance(32 * 24 * 3600)
+        assert await pipeline.stores.jobs.slices_done(post.post_id) == {}
+        await pipeline.handle(post)
+        assert len(await pipeline.log.rows([COMMANDS], after=0, limit=1000)) == queued
+
+
 async def test_a_post_of_someone_unfollowed_is_not_delivered() -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(a_follow("bob"), an_unfollow("bob"))

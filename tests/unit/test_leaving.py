@@ -103,7 +103,8 @@ async def test_follows_are_ended_a_page_at_a_time(
 ) -> None:
     async with a_pipeline() as pipeline:
         await pipeline.handle(*BEFORE)
-        monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", {"page": page})
+        defaults = {**(Leaving.__init__.__kwdefaults__ or {}), "page": page, "paced_page": page}
+        monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", defaults)
         longest = await longest_append(pipeline, a_leave())
         assert await tables(pipeline) == EXPECTED
         assert longest <= page
@@ -131,7 +132,8 @@ async def longest_append(pipeline: Pipeline, event: Event) -> int:
 async def test_a_worker_that_dies_anywhere_ends_all_follows_in_the_end(
     take_events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", {"page": 2})
+    defaults = {**(Leaving.__init__.__kwdefaults__ or {}), "page": 2, "paced_page": 2}
+    monkeypatch.setattr(Leaving.__init__, "__kwdefaults__", defaults)
     settings = SMALL.model_copy(update={"take_events": take_events})
     lived = Life()
     async with a_pipeline(settings) as pipeline:
@@ -188,13 +190,38 @@ async def test_a_celebrity_who_leaves_crosses_back_and_every_bucket_is_emptied()
         await pipeline.handle(*(a_follow(name) for name in fans))
         alice = await pipeline.user("alice")
         assert (alice.delivery, alice.generation) == ("pull", 2)
+        follows = pipeline.stores.follows
+        held = {bucket for bucket in buckets_up_to(2) if await follows.followers("alice", bucket)}
         await pipeline.handle(a_leave())
         alice = await pipeline.user("alice")
         assert (alice.follower_count, alice.delivery, alice.left) == (0, "push", True)
+        assert await pipeline.followers("alice") == []
         rows = await pipeline.log.rows([COMMANDS], after=0, limit=10_000)
         steps = [row.record.event() for row in rows]
         asked = {(e.generation, e.bucket) for e in steps if isinstance(e, EndFollowers)}
-        assert asked == set(buckets_up_to(2))
+        assert held <= asked <= set(buckets_up_to(2))
+
+
+async def test_the_followers_of_a_celebrity_who_leaves_are_ended_at_a_pace() -> None:
+    """At most a thousand a second, and never more than a page before the log of others' follows."""
+    async with a_pipeline(SMALL.model_copy(update={"take_events": 200})) as pipeline:
+        fans = [f"fan-{n:04}" for n in range(1000)]
+        await pipeline.handle(*(a_follow(name) for name in fans))
+        began_s = pipeline.clock.monotonic_s()
+        longest = await longest_append(pipeline, a_leave())
+        assert (await pipeline.user("alice")).follower_count == 0
+        assert longest <= 50
+        assert pipeline.clock.monotonic_s() - began_s >= 1
+
+
+async def test_many_empty_buckets_are_passed_over_in_several_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fanout_service.leaving.EMPTY_BUCKETS", 1)
+    async with a_pipeline(SMALL.model_copy(update={"take_events": 200})) as pipeline:
+        await pipeline.handle(*(a_follow(f"fan-{n:03}") for n in range(40)))
+        await pipeline.handle(a_leave())
+        assert await pipeline.followers("alice") == []
 
 
 async def test_a_post_that_is_projected_after_its_author_left_stays_hidden() -> None:

@@ -7,8 +7,9 @@ from uuid import UUID
 from cassandra.query import UNSET_VALUE
 
 from fanfold.adapters.cassandra.session import CassandraSession
-from fanfold.adapters.cassandra.timestamps import at_offset
+from fanfold.adapters.cassandra.timestamps import at_offset, ttl_of
 from fanfold.core.buckets import FollowerBucket
+from fanfold.core.clock import Clock
 from fanfold.core.ports import Plan, SliceDone
 
 NO_SLICES = -1
@@ -27,15 +28,17 @@ SLICES_DONE = (
 )
 FINISH_SLICE = """
 INSERT INTO fanout_slices (post_id, generation, bucket, delivered, finished_at_ms)
-VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
+VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?
 """
 
 
 class CassandraJobs:
     """See `fanfold.core.ports.Jobs`."""
 
-    def __init__(self, session: CassandraSession) -> None:
+    def __init__(self, session: CassandraSession, *, keep_ms: int, clock: Clock) -> None:
         self._session = session
+        self._keep_ms = keep_ms
+        self._clock = clock
         self._plan = session.statement(PLAN)
         self._write_plan = session.statement(WRITE_PLAN)
         self._uncount = session.statement(UNCOUNT)
@@ -83,6 +86,9 @@ class CassandraJobs:
     async def finish_slice(
         self, post_id: UUID, bucket: FollowerBucket, done: SliceDone, *, offset: int
     ) -> None:
+        ttl_s = ttl_of(post_id, keep_ms=self._keep_ms, now_ms=self._clock.now_ms())
+        if ttl_s <= 0:
+            return
         await self._session.run(
             self._finish_slice,
             post_id,
@@ -90,4 +96,5 @@ class CassandraJobs:
             done.delivered,
             done.finished_at_ms,
             at_offset(offset),
+            ttl_s,
         )

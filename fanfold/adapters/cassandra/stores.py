@@ -42,7 +42,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         ties=CassandraTies(session),
         timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
         pulled_authors=CassandraPulledAuthors(session, clock=clock),
-        jobs=CassandraJobs(session),
+        jobs=CassandraJobs(session, keep_ms=settings.keep_ms, clock=clock),
         likes=CassandraLikes(session, batches=batches),
         activity=CassandraActivity(session),
         cache_switch=CassandraCacheSwitch(session, clock=clock),

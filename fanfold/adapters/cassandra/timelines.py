@@ -9,10 +9,10 @@ from fanfold.adapters.cassandra.author_walk import NEWEST_POST_ID, AuthorWalk
 from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.packed import PackedRow, Packing, length
 from fanfold.adapters.cassandra.session import CassandraSession
-from fanfold.adapters.cassandra.timestamps import MAX_TTL_S, at_creation
+from fanfold.adapters.cassandra.timestamps import at_creation, ttl_of
 from fanfold.core.buckets import time_bucket
 from fanfold.core.clock import Clock
-from fanfold.core.ids import created_at_ms, first_post_id_at
+from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Pointer, TimelineEntry
 from fanfold.core.settings import MS_PER_DAY, Settings
 
@@ -91,6 +91,4 @@ class CassandraTimelines:
                 yield key, b"".join((start, length(len(key)), key, shared))
 
     def _ttl_s(self, post_id: UUID) -> int:
-        left_ms = created_at_ms(post_id) + self._keep_ms - self._clock.now_ms()
-        # Cassandra refuses a longer TTL, and a post from a clock that was decades ahead would stop its worker for good.
-        return min(-(-left_ms // 1000), MAX_TTL_S)
+        return ttl_of(post_id, keep_ms=self._keep_ms, now_ms=self._clock.now_ms())

@@ -27,3 +27,10 @@ def at_offset(offset: int) -> int:
 def offset_of(timestamp: int) -> int:
     """The offset of a cell that `at_offset` wrote."""
     return timestamp - 1
+
+
+def ttl_of(post_id: UUID, *, keep_ms: int, now_ms: int) -> int:
+    """Seconds until a row about this post expires, `keep_ms` after the post's creation; none are left if it is 0 or less."""
+    left_ms = created_at_ms(post_id) + keep_ms - now_ms
+    # Cassandra refuses a longer TTL, and a post from a clock that was decades ahead would stop its worker for good.
+    return min(-(-left_ms // 1000), MAX_TTL_S)

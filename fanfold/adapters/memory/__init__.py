@@ -38,7 +38,7 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         ties=MemoryTies(),
         timelines=MemoryTimelines(retention_ms=settings.retention_ms, clock=clock),
         pulled_authors=MemoryPulledAuthors(clock=clock),
-        jobs=MemoryJobs(),
+        jobs=MemoryJobs(keep_ms=settings.keep_ms, clock=clock),
         likes=MemoryLikes(posts),
         activity=MemoryActivity(),
         cache_switch=MemoryCacheSwitch(clock=clock),

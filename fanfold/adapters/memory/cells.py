@@ -70,6 +70,10 @@ class ClusteredTable(Generic[P, C]):
         cells = self._partitions.get(partition, {}).get(clustering)
         return None if cells is None else _read(cells)
 
+    def remove(self, partition: P) -> None:
+        """Remove a partition, as its expiry does. Idempotent."""
+        self._partitions.pop(partition, None)
+
     def partitions(self) -> list[P]:
         """The key of every partition with a row."""
         return list(self._partitions)

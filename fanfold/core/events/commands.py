@@ -104,7 +104,7 @@ class EndFollowing(_Command):
 
 
 class EndFollowers(_Command):
-    """Append an unfollow for one page of one bucket of the followers of a user who left."""
+    """Append an unfollow for one page of the followers of a user who left, from that bucket on. Each step appends the next, after a pause."""
 
     user_id: UserId
     generation: int = Field(ge=0)

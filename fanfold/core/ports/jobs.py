@@ -36,7 +36,11 @@ class SliceDone:
 
 
 class Jobs(Protocol):
-    """The progress of each post's fan-out."""
+    """The progress of each post's fan-out.
+
+    Finished slices are kept as long as the post's pointers: until `Settings.keep_ms` after the post's creation. Those of an older post
+    are not kept. A plan is kept for ever, because it also says which events counted the post.
+    """
 
     async def plan(self, post_id: UUID) -> Plan | None:
         """The recorded plan, or None."""

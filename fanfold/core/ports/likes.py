@@ -12,7 +12,7 @@ from uuid import UUID
 class Like:
     """One user's like of one post: it decides the post's count.
 
-    `liked_at_ms` is when the present or last like began. `offset` is the offset of the last event applied.
+    `liked_at_ms` is when the present or last like began; one that begins again within a day keeps the time of the one before. `offset` is the offset of the last event applied.
     """
 
     user_id: str
