@@ -1,4 +1,4 @@
-"""(h) Others' writes: what one feed process spends without a single reader, while others write."""
+"""(h) Others' writes: what one feed process spends while others write, without a single reader and with live feeds open."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from bench.crowd import await_each, new_post
-from bench.figures import figure
+from bench.figures import figure, percentile
+from bench.live_streams import Stream, arrival_s, open_streams, write_world
 from bench.processes import Costs, memory_bytes
+from bench.redis import OwnRedis, own_redis
 from bench.report import Section
 from bench.stack import Bench, System, running
-from fanfold.core.events import Event, PostLiked, UserFollowed
+from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.telling_stores import telling
+from fanfold.core.cache_keys import authored_key, post_key
+from fanfold.core.clock import SystemClock
+from fanfold.core.events import Event, PostCreated, PostLiked, UserFollowed
 from fanfold.core.ports import Pointer
+from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import MS_PER_DAY
 
 PEOPLE = 1_000_000
@@ -23,6 +30,8 @@ RATE = 2_000
 PORTION = 200
 IDLE_S = 10.0
 PULLED_AUTHORS = (0, 1_000, 100_000)
+STREAMS = 1_000
+ARRIVALS = 200
 MB = 1e6
 TEXT = "Of 140 characters: " * 7
 
@@ -50,7 +59,50 @@ async def others_writes(bench: Bench) -> Section:
                 bench.say(f"{RATE:,} {name} a second")
                 found[name].append(await _beside_writes(system, make, bench.pick(10.0, 2.0)))
             found["MB"].append(memory_bytes(system.pid("feed_service"))[0] / MB)
+        await _with_streams(bench, found)
     return _section(found)
+
+
+async def _with_streams(bench: Bench, found: dict[str, list[float]]) -> None:
+    """The same with live feeds open, whose process has a shared cache."""
+    count = bench.pick(STREAMS, 50)
+    with own_redis() as redis:
+        settings = await bench.new_system(cache=redis.url)
+        async with (
+            running(bench, settings, "feed_service") as system,
+            redis_shared_cache(settings, clock=SystemClock(), epoch=lambda: None) as cache,
+        ):
+            await write_world(system.stores, count)
+            bench.say(f"opening {count:,} live feeds")
+            url = system.services["feed_service"].url
+            async with open_streams(url, count) as streams:
+                # The second look of each, and what else follows from its opening.
+                await asyncio.sleep(bench.pick(12.0, 3.0))
+                seconds = bench.pick(20.0, 3.0)
+                found["streams, idle"].append(await _share(system, seconds))
+                bench.say(f"{RATE:,} posts a second of others, with live feeds open")
+                spent_s = redis_cpu_s(redis)
+                share = await _beside_writes(system, _a_post, seconds, cache)
+                found["streams, posts"].append(share)
+                found["streams, redis"].append((redis_cpu_s(redis) - spent_s) / seconds * 100)
+                await _arrivals(system, streams[: bench.pick(ARRIVALS, 20)], cache, found)
+
+
+def redis_cpu_s(redis: OwnRedis) -> float:
+    return Costs.now({"redis": redis.pid}).of["redis"]
+
+
+async def _arrivals(
+    system: System, streams: Sequence[Stream], cache: SharedCache, found: dict[str, list[float]]
+) -> None:
+    stores = telling(system.stores, cache, writer_id="bench", clock=SystemClock())
+    took_ms = []
+    for number, stream in enumerate(streams):
+        # Otherwise each comes just after a look.
+        await asyncio.sleep(_RANDOM.uniform(0, 0.5))
+        took_ms.append(await arrival_s(stream, stores, number) * 1000)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        found[f"streams, {name}"].append(percentile(took_ms, share))
 
 
 async def _settled(system: System) -> None:
@@ -79,16 +131,31 @@ async def _pull(system: System, first: int, last: int) -> None:
     )
 
 
-async def _beside_writes(system: System, make: Callable[[], Event], seconds: float) -> float:
-    """The share of a core while that many events a second are appended, in percent."""
+async def _beside_writes(
+    system: System,
+    make: Callable[[], Event],
+    seconds: float,
+    cache: SharedCache | None = None,
+) -> float:
+    """The share of a core while that many events a second are appended, in percent; and posts told to the cache, each with a delivery to somebody."""
     pid = {"feed": system.pid("feed_service")}
     before, began_s = Costs.now(pid), time.monotonic()
     for number in range(int(RATE * seconds / PORTION)):
         await asyncio.sleep(max(0.0, began_s + number * PORTION / RATE - time.monotonic()))
-        await system.log.append_many([make() for _ in range(PORTION)])
+        events = [make() for _ in range(PORTION)]
+        await system.log.append_many(events)
+        if cache is not None:
+            await _tell(cache, events)
     took_s = time.monotonic() - began_s
     await asyncio.sleep(1)
     return Costs.now(pid).since(before).of["feed"] / took_s * 100
+
+
+async def _tell(cache: SharedCache, events: Sequence[Event]) -> None:
+    posts = [event for event in events if isinstance(event, PostCreated)]
+    await cache.forget([authored_key(post.author_id) for post in posts])
+    await cache.forget([post_key(post.post_id) for post in posts])
+    await cache.push([b"a pointer of some 30 bytes"], [_somebody() for _ in posts])
 
 
 _RANDOM = random.Random(1)  # noqa: S311 - names of no consequence
@@ -127,11 +194,12 @@ _EVENTS = {"posts": _a_post, "likes": _a_like, "follows": _a_follow}
 
 
 def _section(found: dict[str, list[float]]) -> Section:
-    section = Section("h", "Others' writes: what a feed process without readers spends")
+    section = Section("h", "Others' writes: what a feed process spends meanwhile")
     for name, shares in found.items():
         section.rows.append({"what": _words(name), "one process": figure(shares)})
     section.notes = [
         "CPU of one feed_service process, without a request. No reader here follows the authors of these events.",
+        "Each live feed shows 20 posts, of 20 authors. Others' posts are told to the cache too.",
         f"{PEOPLE:,} people; posts have {len(TEXT)} characters.",
     ]
     return section
@@ -143,6 +211,17 @@ def _words(name: str) -> str:
     kind, _, count = name.partition(", ")
     if kind == "MB":
         return f"resident memory with {int(count):,} pulled authors, idle, MB"
+    if kind == "streams":
+        return _STREAM_WORDS[count]
     if kind == "idle":
         return f"idle, {int(count):,} pulled authors, % of a core"
     return f"{RATE:,} {name} a second, % of a core"
+
+
+_STREAM_WORDS = {
+    "idle": f"{STREAMS:,} live feeds open, idle, % of a core",
+    "posts": f"{STREAMS:,} live feeds open, {RATE:,} posts a second of others, % of a core",
+    "redis": "CPU of the cache meanwhile, % of a core",
+    "p50": "from a post's delivery until its live feed shows it, p50, ms",
+    "p99": "from a post's delivery until its live feed shows it, p99, ms",
+}
