@@ -33,6 +33,7 @@ SECTIONS = {
     "c": "visibility",
     "f": "two_workers",
     "s": "simulated",
+    "i": "common_events",
     "d": "growth",
     # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
     "e": "storage",

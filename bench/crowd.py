@@ -86,6 +86,12 @@ def new_post(
 
 async def await_each(calls: Iterable[Awaitable[T]]) -> None:
     """Await all, some at a time."""
-    waiting = iter(calls)
+    await answers_of(calls)
+
+
+async def answers_of(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The same, and what each answered."""
+    waiting, answers = iter(calls), list[T]()
     while chunk := list(islice(waiting, _CALLS_AT_ONCE)):
-        await asyncio.gather(*chunk)
+        answers += await asyncio.gather(*chunk)
+    return answers
