@@ -109,8 +109,7 @@ def _service(takes: Takes, system: System) -> Service:
         pulled_s=0.0,
         slice_s=lambda followers: followers * takes.many[2] / largest,
         bucket=settings.bucket_followers,
-        latency_s=max(0.0, takes.alone - takes.many[0] - settings.take_within_s / 2),
-        pause_s=settings.take_within_s,
+        latency_s=max(0.0, takes.alone - takes.many[0]),
         batch=settings.take_events,
         slices=4 * settings.slices_in_flight,
     )

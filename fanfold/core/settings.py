@@ -69,7 +69,8 @@ class Settings(TopicSettings, IdentitySettings):
         "16 such buckets reach the default threshold, so a pushed author never has the next generation of 256 nearly empty buckets.",
     )
     slices_in_flight: PositiveInt = Field(
-        4, description="Slices one worker delivers at a time; bounds its memory."
+        4,
+        description="Slices one worker delivers at a time, or as many followers of smaller ones; bounds its memory.",
     )
     write_batch_rows: PositiveInt = Field(
         100,
@@ -81,9 +82,8 @@ class Settings(TopicSettings, IdentitySettings):
         description="Batches that one process sends to Cassandra at a time. The statements of a small post queue behind "
         "them: with 64, small posts were delayed more, and large ones were no faster.",
     )
-    take_events: PositiveInt = Field(200, description="Events a worker handles as one batch.")
-    take_within_s: float = Field(
-        0.02, gt=0, description="How long a worker waits to fill a batch: the floor of its latency."
+    take_events: PositiveInt = Field(
+        200, description="The most events that a worker handles as one batch."
     )
     retry_budget_s: float = Field(
         45,

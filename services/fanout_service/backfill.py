@@ -6,7 +6,7 @@ and be repeated. A step leaves out followers whose follow has ended or is a late
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,7 +45,7 @@ class Backfill:
             # The author has many posts: the other events of this batch must not wait for all of them.
             await self.log.append(BackfillFollow(followee_id=followee_id, follows=tuple(follows)))
             return
-        await self.copy(followee_id, page, _readers(follows), cause="backfill")
+        await self.copy({followee_id: page}, _readers(follows), cause="backfill")
         await self._finish(followee_id, follows)
 
     async def project(self, event: BackfillFollow) -> None:
@@ -59,7 +59,7 @@ class Backfill:
         # A feed ends after as many posts, so it shows none beyond them.
         kept = kept[: max(0, self.depth - event.copied)]
         # Copy before the next step is queued: the last step marks the follows for all steps before it.
-        await self.copy(event.followee_id, kept, _readers(follows), cause="backfill")
+        await self.copy({event.followee_id: kept}, _readers(follows), cause="backfill")
         if self.is_last(page) or copied >= self.depth:
             await self._finish(event.followee_id, follows)
             return
@@ -100,16 +100,20 @@ class Backfill:
 
     async def copy(
         self,
-        followee_id: str,
-        page: Sequence[AuthoredPost],
+        pages: Mapping[str, Sequence[AuthoredPost]],
         reader_ids: Sequence[str],
         *,
         cause: str,
     ) -> None:
-        """Write the pushed posts of a page into those timelines."""
+        """Write the pushed posts of these followees' pages into those timelines."""
         # Pulled posts reach their readers by pull. A post without a plan counts as pushed: its fan-out may have read the
         # followers before these edges were written.
-        pointers = [Pointer(post.post_id, followee_id) for post in page if post.delivery != "pull"]
+        pointers = [
+            Pointer(post.post_id, followee_id)
+            for followee_id, page in pages.items()
+            for post in page
+            if post.delivery != "pull"
+        ]
         if pointers:
             rows = await self.stores.timelines.push(pointers, reader_ids)
             DELIVERIES.labels(cause).inc(rows)

@@ -18,7 +18,7 @@ async def edges_to(
     """
     found: dict[str, list[FollowerEdge]] = defaultdict(list)
     for generation in range(followee.generation + 1):
-        edges = await stores.follows.follower_edges(followee.user_id, generation, follower_ids)
+        edges = await stores.follows.follower_edges([followee.user_id], generation, follower_ids)
         for edge in edges.values():
             found[edge.follower_id].append(edge)
     return found

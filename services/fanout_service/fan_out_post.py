@@ -8,10 +8,9 @@ follow that race, one always sees the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, slices_total
 from fanfold.core.clock import Clock
@@ -19,12 +18,14 @@ from fanfold.core.delivery import Delivery
 from fanfold.core.events import DeliverSlice, PostCreated
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Plan, Pointer, Stores, User
-from fanfold.core.ports.log import EventLog, Record
+from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import MS_PER_DAY
 from fanout_service.keep_pulled import KeepPulled
 from fanout_service.metrics import PLANNED_AFTER_SECONDS, POSTS_PLANNED
 from fanout_service.post_counts import PostCounts
 from fanout_service.push_or_pull import Strategy, strategy
+from fanout_service.recorded_event import RecordedEvent
+from fanout_service.run_concurrently import run_concurrently
 from fanout_service.slices import Slices
 
 COMMANDS_AT_ONCE = 1000
@@ -44,77 +45,105 @@ class FanOutPost:
     overlap_ms: int
     retention_ms: int
 
-    async def project(self, event: PostCreated, record: Record) -> None:
-        """Idempotent: a recorded plan is kept, and only its missing slices are delivered."""
-        await self.stores.posts.create(event.post_id, event.author_id, event.content)
-        pointer = Pointer(event.post_id, event.author_id)
-        # Both uncached, and after the post's row and pointer: see the top.
-        plan, author = await asyncio.gather(
-            self.stores.jobs.plan(event.post_id), self.stores.users.get(event.author_id)
+    async def project(self, group: Sequence[RecordedEvent[PostCreated]]) -> None:
+        """Project posts of one author, or none, step by step for all of them.
+
+        Idempotent: a recorded plan is kept, and only its missing slices are delivered.
+        """
+        if not group:
+            return
+        # A retried publication may have appended a post twice: the second event must find the plan of the first.
+        first = {event.post_id: RecordedEvent(record, event) for record, event in reversed(group)}
+        await self._project(sorted(first.values(), key=lambda posted: posted.record.offset))
+        again = [posted for posted in group if first[posted.event.post_id].record != posted.record]
+        if again:
+            await self.project(again)
+
+    async def _project(self, group: Sequence[RecordedEvent[PostCreated]]) -> None:
+        create = self.stores.posts.create
+        await run_concurrently(
+            create(event.post_id, event.author_id, event.content) for _, event in group
         )
+        # All uncached, and after the posts' rows and pointers: see the top.
+        author, plans = await asyncio.gather(
+            self.stores.users.get(group[0].event.author_id),
+            asyncio.gather(*(self.stores.jobs.plan(event.post_id) for _, event in group)),
+        )
+        planned = list(zip(group, plans, strict=True))
+        await asyncio.gather(
+            self._keep_pulled([posted for posted, plan in planned if plan is None], author),
+            self.post_counts.add(
+                author, [(plan, posted.record.offset) for posted, plan in planned]
+            ),
+        )
+        await run_concurrently(self._fan_out(posted, author, plan) for posted, plan in planned)
+
+    async def _keep_pulled(self, group: Sequence[RecordedEvent[PostCreated]], author: User) -> None:
+        expiries = [
+            created_at_ms(posted.event.post_id) + self.retention_ms + MS_PER_DAY
+            for posted in group
+            if self._is_pulled(posted, author)
+        ]
+        if expiries:
+            await self.pulled_authors.keep(author.user_id, until_ms=max(expiries))
+
+    async def _fan_out(
+        self, posted: RecordedEvent[PostCreated], author: User, plan: Plan | None
+    ) -> None:
+        record, event = posted
+        pointer = Pointer(event.post_id, event.author_id)
         done: Collection[FollowerBucket] = ()
         if plan is None:
-            plan = await self._plan(pointer, author, record)
+            plan = await self._plan(posted, pointer, author)
         else:
-            await self._count_again(pointer, author, plan, offset=record.offset)
+            if plan.counted_offset is None:
+                # A version that counted no posts has planned it.
+                plan = replace(plan, counted_offset=record.offset)
+                await self.stores.jobs.write_plan(event.post_id, plan, offset=record.offset)
             if plan.generation is not None:
                 # Slices are delivered only after their plan is written: a new plan has no slice that is done.
                 done = await self.stores.jobs.slices_done(event.post_id)
         # The slices of an old post have expired, and its pointers too.
-        if plan.generation is not None and not self._is_history(event.post_id):
-            await self._deliver(pointer, plan.generation, done, offset=record.offset)
+        if plan.generation is not None and not self._is_history(posted):
+            await self._deliver(pointer, plan, done, offset=record.offset)
 
-    async def _plan(self, pointer: Pointer, author: User, record: Record) -> Plan:
-        chosen = strategy(author, posted_at_ms=record.appended_at_ms, overlap_ms=self.overlap_ms)
-        plan, _ = await asyncio.gather(
-            self._decided(pointer, author, chosen, offset=record.offset),
-            self.post_counts.add(author, None, offset=record.offset),
-        )
+    async def _plan(
+        self, posted: RecordedEvent[PostCreated], pointer: Pointer, author: User
+    ) -> Plan:
+        record = posted.record
+        chosen = self._strategy(posted, author)
+        # A post of the overlap counts as pushed, and is backfilled like a pushed post.
+        delivery: Delivery = "pull" if chosen == "pull" else "push"
+        audience = author if delivery == "push" else None
+        if self._is_pulled(posted, author):
+            # Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
+            # pull, even if this worker dies here and the next one, which sees another count, decides to push.
+            await self.stores.timelines.add_pulled(pointer)
+        if self._is_history(posted):
+            audience = None
+        else:
+            await self.stores.posts.set_delivery(
+                pointer.author_id, pointer.post_id, delivery, offset=record.offset
+            )
+        plan = replace(self._plan_of(delivery, audience), counted_offset=record.offset)
         # The plan is written last: a worker that finds it after a crash continues with its slices.
         await self.stores.jobs.write_plan(pointer.post_id, plan, offset=record.offset)
         POSTS_PLANNED.labels(chosen).inc()
         PLANNED_AFTER_SECONDS.observe(max(0, self.clock.now_ms() - record.appended_at_ms) / 1000)
         return plan
 
-    async def _decided(
-        self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int
-    ) -> Plan:
-        if self._is_history(pointer.post_id):
-            # A replay of old history. No feed shows the post any more, only the author's own list.
-            plan = self._plan_of("pull" if chosen == "pull" else "push", None)
-        else:
-            plan = await self._record_delivery(pointer, author, chosen, offset=offset)
-        return replace(plan, counted_offset=offset)
-
-    def _is_history(self, post_id: UUID) -> bool:
-        """Whether no feed shows the post any more: a replay of the log has come to it."""
-        return created_at_ms(post_id) < self.clock.now_ms() - self.retention_ms
-
-    async def _count_again(
-        self, pointer: Pointer, author: User, plan: Plan, *, offset: int
-    ) -> None:
-        """Count a post that is planned, where the count lacks it."""
-        await self.post_counts.add(author, plan, offset=offset)
-        if plan.counted_offset is None:
-            # A version that counted no posts has planned it.
-            counted = replace(plan, counted_offset=offset)
-            await self.stores.jobs.write_plan(pointer.post_id, counted, offset=offset)
-
-    async def _record_delivery(
-        self, pointer: Pointer, author: User, chosen: Strategy, *, offset: int
-    ) -> Plan:
-        if chosen != "push":
-            # Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
-            # pull, even if this worker dies here and the next one, which sees another count, decides to push.
-            expires_ms = created_at_ms(pointer.post_id) + self.retention_ms + MS_PER_DAY
-            await self.pulled_authors.keep(pointer.author_id, until_ms=expires_ms)
-            await self.stores.timelines.add_pulled(pointer)
-        # A post of the overlap counts as pushed, and is backfilled like a pushed post.
-        delivery: Delivery = "pull" if chosen == "pull" else "push"
-        await self.stores.posts.set_delivery(
-            pointer.author_id, pointer.post_id, delivery, offset=offset
+    def _strategy(self, posted: RecordedEvent[PostCreated], author: User) -> Strategy:
+        return strategy(
+            author, posted_at_ms=posted.record.appended_at_ms, overlap_ms=self.overlap_ms
         )
-        return self._plan_of(delivery, author if delivery == "push" else None)
+
+    def _is_pulled(self, posted: RecordedEvent[PostCreated], author: User) -> bool:
+        """Also of a post that goes both ways."""
+        return self._strategy(posted, author) != "push" and not self._is_history(posted)
+
+    def _is_history(self, posted: RecordedEvent[PostCreated]) -> bool:
+        """A replay of old history: no feed shows the post any more, only the author's own list."""
+        return created_at_ms(posted.event.post_id) < self.clock.now_ms() - self.retention_ms
 
     def _plan_of(self, delivery: Delivery, audience: User | None) -> Plan:
         return Plan(
@@ -126,17 +155,13 @@ class FanOutPost:
         )
 
     async def _deliver(
-        self,
-        pointer: Pointer,
-        newest_generation: int,
-        done: Collection[FollowerBucket],
-        *,
-        offset: int,
+        self, pointer: Pointer, plan: Plan, done: Collection[FollowerBucket], *, offset: int
     ) -> None:
-        missing = (bucket for bucket in buckets_up_to(newest_generation) if bucket not in done)
-        if slices_total(newest_generation) == 1:
+        newest = plan.generation or 0
+        missing = (bucket for bucket in buckets_up_to(newest) if bucket not in done)
+        if slices_total(newest) == 1:
             for bucket in missing:
-                await self.slices.deliver(pointer, bucket, offset=offset)
+                await self.slices.deliver(pointer, bucket, offset=offset, followers=plan.planned)
             return
         # A crash between two appends queues a part of the plan. Then the record is redelivered, and the slices that are
         # not done by then are queued again. A slice that is queued twice is skipped the second time.

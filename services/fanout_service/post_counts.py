@@ -9,6 +9,7 @@ are handled in order.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,13 +23,20 @@ class PostCounts:
     users: Users
     jobs: Jobs
 
-    async def add(self, author: User, plan: Plan | None, *, offset: int) -> None:
-        """Count a creation, before the plan that names its offset is written. `plan` is what was recorded before.
+    async def add(self, author: User, creations: Sequence[tuple[Plan | None, int]]) -> None:
+        """Count creations, in the log's order, before the plans that name their offsets are written.
 
-        The second creation under one id, as a retry of a publication may append it, adds nothing.
+        Each is the plan that was recorded before, and the event's offset. The second creation under one id, as a retry of a publication
+        may append it, adds nothing: it must come with the plan of the first.
         """
-        first = plan is None or plan.counted_offset in (None, offset)
-        await self._write(author, author.post_count + first, offset=offset)
+        added = [
+            (offset, plan is None or plan.counted_offset in (None, offset))
+            for plan, offset in creations
+            if author.post_offset is None or author.post_offset < offset
+        ]
+        if added:
+            count = author.post_count + sum(first for _, first in added)
+            await self._write(author, count, offset=added[-1][0])
 
     async def remove(self, post_id: UUID, author_id: str, *, offset: int) -> None:
         """Count a deletion: the first one of a post that was counted."""

@@ -41,14 +41,13 @@ Project = Callable[[Sequence[RecordedEvent[E]]], Awaitable[None]]
 class Route(Generic[E]):
     """How the records of one topic are processed.
 
-    `events` are the types that the topic holds. Events of one group are projected in the log's order, different groups
-    concurrently. With `together` the whole group is projected at once, else one event after another.
+    `events` are the types that the topic holds. Events of one group are projected at once, in the log's order; different groups
+    concurrently, so that their statements travel together.
     """
 
     events: tuple[type[E], ...]
     project: Project[E]
     group_of: Callable[[RecordedEvent[E]], Hashable]
-    together: bool
 
     def read(self, record: Record, *, max_skew_ms: int) -> RecordedEvent[E]:
         """The record's event. Raises `Rejected`."""
@@ -69,7 +68,7 @@ class BatchProcessor:
         retry_budget_s: float,
         dead_letter_limit: int,
         max_clock_skew_s: float,
-        groups_in_flight: int = 32,
+        groups_in_flight: int = 256,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._log = log
@@ -95,11 +94,7 @@ class BatchProcessor:
 
     async def _process_group(self, group: Sequence[RecordedEvent[E]], route: Route[E]) -> None:
         async with self._free:
-            if route.together:
-                await self._process_unit(group, route.project)
-                return
-            for recorded in group:
-                await self._process_unit([recorded], route.project)
+            await self._process_unit(group, route.project)
 
     async def _process_unit(self, unit: Sequence[RecordedEvent[E]], project: Project[E]) -> None:
         topic = unit[0].record.topic

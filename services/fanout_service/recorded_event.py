@@ -102,7 +102,7 @@ def _check_text(error: str | None) -> None:
 
 def _latest_ms(event: Event) -> int:
     """The latest time that the event states, also inside a post's id."""
-    values = [getattr(event, name) for name in type(event).model_fields]
+    values = vars(event).values()
     times = [to_ms(value) for value in values if isinstance(value, datetime)]
     ids = [created_at_ms(value) for value in values if isinstance(value, UUID)]
     return max(times + ids, default=0)

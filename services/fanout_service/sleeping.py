@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
-from uuid import UUID
 
 from fanfold.core.events import (
     ActivityEvent,
@@ -26,7 +25,6 @@ from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanout_service.backfill import Backfill
 from fanout_service.recorded_event import RecordedEvent
-from fanout_service.run_concurrently import run_concurrently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ class Sleeping:
     stores: Stores
     log: EventLog
     backfill: Backfill
-    followees: int = 20
+    followees: int = 100
     marked: int = 100
 
     async def project(self, group: Sequence[RecordedEvent[ActivityEvent]]) -> None:
@@ -91,24 +89,16 @@ class Sleeping:
         sleeper it would have no bound. Edges are never removed, so clearing finds every edge that was marked.
         """
         followees = await self.stores.users.get_many(followee_ids)
-        newest = {followee_id: followees[followee_id].generation for followee_id in followee_ids}
         edges: list[tuple[str, int]] = []
         # One generation after another, so that at most `marked` rows are read at a time.
-        for generation in range(max(newest.values()) + 1):
+        for generation in range(max(user.generation for user in followees.values()) + 1):
             candidates = [
-                followee_id for followee_id in followee_ids if newest[followee_id] >= generation
+                followee.user_id
+                for followee in followees.values()
+                if followee.generation >= generation
             ]
-            found = await asyncio.gather(
-                *(
-                    self.stores.follows.follower_edges(followee_id, generation, [user_id])
-                    for followee_id in candidates
-                )
-            )
-            edges += [
-                (followee_id, generation)
-                for followee_id, edges_found in zip(candidates, found, strict=True)
-                if edges_found
-            ]
+            found = await self.stores.follows.follower_edges(candidates, generation, [user_id])
+            edges += [(followee_id, generation) for followee_id, _ in found]
         return edges
 
     async def materialise(self, event: MaterialiseTimeline) -> None:
@@ -133,17 +123,20 @@ class Sleeping:
 
     async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
         """Copy a page of posts of each followee under way or begun; returns the followees with more posts."""
-        more: dict[str, UUID] = {}
-
-        async def copy(followee_id: str, before: UUID | None) -> None:
-            page = await self.backfill.page_of(followee_id, before=before)
-            await self.backfill.copy(followee_id, page, [event.user_id], cause="awakening")
-            if not self.backfill.is_last(page):
-                more[followee_id] = page[-1].post_id
-
-        pages = {**dict(event.under_way), **dict.fromkeys(begun)}
-        await run_concurrently(copy(followee_id, before) for followee_id, before in pages.items())
-        return tuple(UnderWay(followee_id, before) for followee_id, before in sorted(more.items()))
+        before = {**dict(event.under_way), **dict.fromkeys(begun)}
+        found = await asyncio.gather(
+            *(
+                self.backfill.page_of(followee_id, before=post_id)
+                for followee_id, post_id in before.items()
+            )
+        )
+        pages = dict(zip(before, found, strict=True))
+        await self.backfill.copy(pages, [event.user_id], cause="awakening")
+        return tuple(
+            UnderWay(followee_id, page[-1].post_id)
+            for followee_id, page in sorted(pages.items())
+            if not self.backfill.is_last(page)
+        )
 
 
 def _superseded(user: User, offset: int) -> bool:

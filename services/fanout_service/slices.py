@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,22 +11,36 @@ from fanfold.core.events import DeliverSlice
 from fanfold.core.ports import Pointer, SliceDone, Stores
 from fanout_service.metrics import DELIVERIES, SAVED_DELIVERIES, SLICE_SECONDS
 from fanout_service.recorded_event import RecordedEvent
+from fanout_service.room import Room
 from fanout_service.run_concurrently import run_concurrently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slices:
-    """Delivers slices. `free` bounds how many at a time, and so the number of followers in this worker's memory."""
+    """Delivers slices. `room` bounds the number of followers in this worker's memory."""
 
     stores: Stores
     clock: Clock
-    free: asyncio.Semaphore
+    room: Room
+    bucket_followers: int
 
-    async def deliver(self, pointer: Pointer, bucket: FollowerBucket, *, offset: int) -> None:
-        """Push to the bucket's current followers, then record the slice as done."""
-        async with self.free:
+    async def deliver(
+        self,
+        pointer: Pointer,
+        bucket: FollowerBucket,
+        *,
+        offset: int,
+        followers: int | None = None,
+    ) -> None:
+        """Push to the bucket's current followers, then record the slice as done.
+
+        `followers` is how many to expect, by default a whole bucket.
+        """
+        async with self.room.of(self.bucket_followers if followers is None else followers):
             started_s = self.clock.monotonic_s()
-            readers, asleep = await self.stores.follows.audience(pointer.author_id, bucket)
+            readers, asleep = await self.stores.follows.audience(
+                pointer.author_id, bucket, expected=followers
+            )
             rows = await self.stores.timelines.push([pointer], readers) if readers else 0
             # Only after the push: a slice that is done is never delivered again.
             done = SliceDone(rows, self.clock.now_ms())

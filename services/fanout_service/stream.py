@@ -26,6 +26,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import BatchHandler, Record
 from fanfold.core.settings import Settings
+from fanout_service.quick_consumer import QuickApp
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class FaustConsumer:
     def _build(self, handlers: Mapping[str, BatchHandler]) -> faust.App:
         settings = self._settings
         brokers = settings.kafka_bootstrap.replace(" ", "").replace(",", ";")
-        app = _App(
+        app = QuickApp(
             f"{settings.topic_prefix}.fanout",
             broker=f"kafka://{brokers}",
             broker_credentials=_credentials(settings),
@@ -148,21 +149,34 @@ class FaustConsumer:
 
     def _agent(self, topic: str, handler: BatchHandler) -> Callable[[Any], Awaitable[None]]:
         settings = self._settings
-        take = (
-            settings.slices_in_flight * _SLICE_BATCHES
-            if topic == COMMANDS
-            else settings.take_events
-        )
+        most = settings.take_events
+        if topic == COMMANDS:
+            most = min(most, settings.slices_in_flight * _SLICE_BATCHES)
 
         async def handle(stream: Any) -> None:
-            async for batch in stream.noack_take(
-                min(take, settings.take_events), within=settings.take_within_s
-            ):
+            while True:
+                batch = await self._take(stream, most)
                 await self._handle(handler, [_record(topic, event.message) for event in batch])
                 for event in batch:
-                    await stream.ack(event)
+                    event.ack()
 
         return handle
+
+    async def _take(self, stream: Any, most: int) -> list[Any]:
+        """What has been fetched, at least one event. What comes meanwhile is the next batch: the busier, the larger."""
+        app: Any = stream.app
+        queue = stream.channel.queue
+        batch: list[Any] = []
+        while not batch:
+            batch.append(await queue.get())
+            while len(batch) < most and not queue.empty():
+                batch.append(queue.get_nowait())
+            # Events from before a rebalance are fetched again after it.
+            generation = app.consumer_generation_id if app.flow_control.is_active() else None
+            batch = [event for event in batch if event.message.generation_id == generation]
+        # A rebalance and a stop wait until these are acknowledged.
+        app.consumer.unacked.update(event.message for event in batch)
+        return batch
 
     async def _handle(self, handler: BatchHandler, records: Sequence[Record]) -> None:
         try:
@@ -190,11 +204,6 @@ class FaustConsumer:
             self._leave(ExitCode.TRY_AGAIN)
         elif error := stopping.exception():
             logger.warning("Faust stopped with an error", exc_info=error)
-
-
-class _App(faust.App):
-    def _create_directories(self) -> None:
-        """Don't create Faust's directories: without tables they stay empty."""
 
 
 def _credentials(settings: Settings) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar, assert_never, get_args
 
@@ -47,6 +46,7 @@ from fanout_service.post_counts import PostCounts
 from fanout_service.process_batch import BatchProcessor, Route
 from fanout_service.recorded_event import RecordedEvent
 from fanout_service.review_delivery import DeliveryReviews
+from fanout_service.room import Room
 from fanout_service.sleeping import Sleeping
 from fanout_service.slices import Slices
 from fanout_service.ties import Ties
@@ -78,8 +78,9 @@ class Worker:
         )
 
         def slices() -> Slices:
-            free = asyncio.Semaphore(settings.slices_in_flight)
-            return Slices(stores=stores, clock=clock, free=free)
+            bucket = settings.bucket_followers
+            room = Room(settings.slices_in_flight * bucket)
+            return Slices(stores=stores, clock=clock, room=room, bucket_followers=bucket)
 
         # Slices of large audiences apart from those delivered at once: a small post never waits behind the slices of a large
         # one.
@@ -116,17 +117,13 @@ class Worker:
         """
         likes, sleep = self._likes.project, self._sleeping.project
         return {
-            POSTS: self._handler(
-                Route(get_args(PostEvent), self._project_post, _key, together=False)
-            ),
-            GRAPH: self._handler(
-                Route(get_args(GraphEvent), self._project_graph, _key, together=True)
-            ),
-            TIES: self._handler(Route(get_args(TieEvent), self._ties.project, _key, together=True)),
-            ENGAGEMENT: self._handler(Route(get_args(LikeEvent), likes, _key, together=True)),
-            ACTIVITY: self._handler(Route(get_args(ActivityEvent), sleep, _key, together=True)),
+            POSTS: self._handler(Route(get_args(PostEvent), self._project_posts, _key)),
+            GRAPH: self._handler(Route(get_args(GraphEvent), self._project_graph, _key)),
+            TIES: self._handler(Route(get_args(TieEvent), self._ties.project, _key)),
+            ENGAGEMENT: self._handler(Route(get_args(LikeEvent), likes, _key)),
+            ACTIVITY: self._handler(Route(get_args(ActivityEvent), sleep, _key)),
             COMMANDS: self._handler(
-                Route(get_args(Command), self._project_commands, _command_group, together=True)
+                Route(get_args(Command), self._project_commands, _command_group)
             ),
         }
 
@@ -136,17 +133,23 @@ class Worker:
 
         return handle
 
-    async def _project_post(self, group: Sequence[RecordedEvent[PostEvent]]) -> None:
+    async def _project_posts(self, group: Sequence[RecordedEvent[PostEvent]]) -> None:
+        created: list[RecordedEvent[PostCreated]] = []
         for record, event in group:
+            if isinstance(event, PostCreated):
+                created.append(RecordedEvent(record, event))
+                continue
+            # In the log's order, by which an author's posts are counted.
+            await self._fan_out.project(created)
+            created = []
             match event:
-                case PostCreated():
-                    await self._fan_out.project(event, record)
                 case PostEdited():
                     await self._edits.edit(event, record)
                 case PostDeleted():
                     await self._edits.delete(event, record)
                 case _:
                     assert_never(event)
+        await self._fan_out.project(created)
 
     async def _project_graph(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
         # Edges first: the other two end late follows by what `Follows` has written.

@@ -136,8 +136,8 @@ async def test_a_mark_without_an_edge_is_no_edge_and_takes_no_place_on_a_page(
         await stores.follows.followers(bob, ONLY_BUCKET, after=edges[1].follower_id, limit=2)
         == edges[2:]
     )
-    assert list(await stores.follows.follower_edges(bob, 0, names)) == [
-        edge.follower_id for edge in edges
+    assert list(await stores.follows.follower_edges([bob], 0, names)) == [
+        (bob, edge.follower_id) for edge in edges
     ]
     assert await stores.follows.audience(bob, ONLY_BUCKET) == ([], 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -51,7 +52,7 @@ async def test_an_edge_is_the_same_whatever_the_order_and_number_of_writes(
         [last.follower_id] if last.active else [],
         0,
     )
-    assert await stores.follows.follower_edges(bob, 0, [alice]) == {alice: last}
+    assert await stores.follows.follower_edges([bob], 0, [alice]) == {(bob, alice): last}
     assert await stores.follows.following(alice) == {
         bob: Follow(
             followee_id=bob,
@@ -97,7 +98,10 @@ async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores)
     alice, carol, bob = fresh("alice"), fresh("carol"), fresh("bob")
     edges = [an_edge(alice, offset=1), an_edge(carol, offset=2)]
     await stores.follows.write_followers(bob, edges)
-    assert set(await stores.follows.follower_edges(bob, 0, [alice, carol])) == {alice, carol}
+    assert set(await stores.follows.follower_edges([bob], 0, [alice, carol])) == {
+        (bob, alice),
+        (bob, carol),
+    }
     assert await stores.follows.following(alice) == {}, "the follower's row is not written yet"
 
     await stores.follows.write_following(bob, edges, materialised={alice})
@@ -136,10 +140,10 @@ async def test_edges_are_found_in_the_generation_they_were_written_in(stores: St
     bob, old, new = fresh("bob"), fresh("old"), fresh("new")
     edges = [an_edge(old, offset=1, generation=0), an_edge(new, offset=2, generation=1)]
     await write_edges(stores, bob, edges)
-    assert await stores.follows.follower_edges(bob, 0, [old, new]) == {old: edges[0]}
-    assert await stores.follows.follower_edges(bob, 1, [old, new]) == {new: edges[1]}
-    assert await stores.follows.follower_edges(bob, 2, [old, new]) == {}
-    assert await stores.follows.follower_edges(bob, 0, []) == {}
+    assert await stores.follows.follower_edges([bob], 0, [old, new]) == {(bob, old): edges[0]}
+    assert await stores.follows.follower_edges([bob], 1, [old, new]) == {(bob, new): edges[1]}
+    assert await stores.follows.follower_edges([bob], 2, [old, new]) == {}
+    assert await stores.follows.follower_edges([bob], 0, []) == {}
 
 
 async def test_thousands_of_edges_are_each_in_their_bucket_and_on_both_sides(
@@ -159,8 +163,8 @@ async def test_thousands_of_edges_are_each_in_their_bucket_and_on_both_sides(
         )
         found += rows
     assert {edge.follower_id: edge for edge in found} == {edge.follower_id: edge for edge in edges}
-    assert await stores.follows.follower_edges(bob, 1, followers) == {
-        edge.follower_id: edge for edge in edges
+    assert await stores.follows.follower_edges([bob], 1, followers) == {
+        (bob, edge.follower_id): edge for edge in edges
     }
     for follower in followers[::400]:
         assert list(await stores.follows.following(follower)) == [bob]
@@ -199,3 +203,32 @@ async def test_the_follows_between_a_user_and_some_others_are_read_without_all_t
     by_bob = (await stores.follows.following(bob))[alice]
     assert await stores.follows.followed_by(alice, [bob, carl, dora, bob]) == {bob: by_bob}
     assert set(await stores.follows.followed_by(dora, [alice, bob, carl])) == {alice, bob}
+
+
+async def test_edges_between_several_followees_and_followers(stores: Stores) -> None:
+    bob, carol, alice, dave = (fresh(name) for name in ("bob", "carol", "alice", "dave"))
+    edge, other = an_edge(alice, offset=1), an_edge(dave, offset=2)
+    await write_edges(stores, bob, [edge])
+    await write_edges(stores, carol, [edge, other])
+    assert await stores.follows.follower_edges([bob, carol], 0, [alice, dave]) == {
+        (bob, alice): edge,
+        (carol, alice): edge,
+        (carol, dave): other,
+    }
+
+
+async def test_audiences_that_many_ask_for_at_once_are_each_their_own(stores: Stores) -> None:
+    """Small ones are read together."""
+    authors = [fresh("author") for _ in range(30)]
+    for number, author in enumerate(authors):
+        edges = [an_edge(f"f{n}", offset=n, active=n != 1) for n in range(number)]
+        await write_edges(stores, author, edges)
+    await stores.follows.mark_asleep("f0", [(authors[5], 0)], asleep=True, offset=1)
+    together = await asyncio.gather(
+        *(
+            stores.follows.audience(author, ONLY_BUCKET, expected=number)
+            for number, author in enumerate(authors)
+        )
+    )
+    assert together == [await stores.follows.audience(author, ONLY_BUCKET) for author in authors]
+    assert (together[5].awake_ids, together[5].asleep) == (["f2", "f3", "f4"], 1)

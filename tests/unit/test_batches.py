@@ -178,3 +178,98 @@ async def test_the_first_failure_ends_the_call_when_nothing_is_in_flight() -> No
     assert len(session.sent) < 10
     session.fail_from = None
     assert await writer.write(some_rows(100)) == 100, "the room they took is given back"
+
+
+async def test_rows_of_many_callers_travel_together() -> None:
+    session = Session(Ring(1, 1))
+    writer = a_writer(session, rows=100)
+    assert await asyncio.gather(*(writer.write([row]) for row in some_rows(250))) == [1] * 250
+    assert [len(batch) for batch in session.sent] == [100, 100, 50]
+
+
+async def test_callers_that_go_on_a_turn_after_one_another_share_a_batch_too() -> None:
+    session = Session(Ring(1, 1))
+    writer = a_writer(session)
+
+    async def write_later(row: PackedRow, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await writer.write([row])
+
+    await asyncio.gather(*(write_later(row, turns) for turns, row in enumerate(some_rows(5))))
+    assert [len(batch) for batch in session.sent] == [5]
+
+
+async def test_while_nothing_more_may_be_in_flight_rows_gather_in_one_batch() -> None:
+    session = Session(Ring(1, 1), answer_at_once=False)
+    writer = a_writer(session, rows=100, in_flight=1)
+    calls = []
+    for row in some_rows(10):
+        calls.append(asyncio.create_task(writer.write([row])))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert [len(batch) for batch in session.sent] == [1]
+    session.waiting.pop().set_result(None)
+    await calls[0]
+    assert [len(batch) for batch in session.sent] == [1, 9]
+    session.waiting.pop().set_result(None)
+    await asyncio.gather(*calls)
+
+
+async def test_a_failure_is_raised_by_those_whose_rows_it_concerns_and_by_no_other() -> None:
+    session = Session(Ring(1, 1), fail_from=1)
+    writer = a_writer(session, rows=2)
+    found = await asyncio.gather(
+        *(writer.write([row]) for row in some_rows(4)), return_exceptions=True
+    )
+    assert [type(answer) for answer in found] == [int, int, Unavailable, Unavailable]
+
+
+async def test_a_cancelled_caller_does_not_take_the_rows_of_others_with_it() -> None:
+    session = Session(Ring(1, 1), answer_at_once=False)
+    writer = a_writer(session)
+    cancelled, other = (asyncio.create_task(writer.write([row])) for row in some_rows(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    session.waiting.pop().set_result(None)
+    assert await other == 1
+
+
+async def test_a_small_write_waits_for_one_batch_of_each_large_one_at_most() -> None:
+    session = Session(Ring(1, 1), answer_at_once=False)
+    writer = a_writer(session, rows=10, in_flight=2)
+    large = [asyncio.create_task(writer.write(some_rows(1000))) for _ in range(3)]
+    await asyncio.sleep(0)
+    small = asyncio.create_task(writer.write([(b"small", b"small".ljust(20))]))
+    answered = 0
+    while not small.done():
+        session.waiting.pop(0).set_result(None)
+        answered += 1
+        for _ in range(4):
+            await asyncio.sleep(0)
+    assert answered <= 2 + len(large) + 1
+    session.answer_at_once = True
+    for answer in session.waiting:
+        answer.set_result(None)
+    assert await asyncio.gather(*large) == [1000] * 3
+
+
+async def test_a_row_that_would_make_a_batch_too_large_begins_another() -> None:
+    session = Session(Ring(1, 1))
+    wires = [b"x" * 100, b"y" * (MAX_BATCH_BYTES - 50), b"z" * 100]
+    assert await a_writer(session).write([(b"user", wire) for wire in wires]) == 3
+    assert [batch._statements_and_parameters.wire for batch in session.sent] == wires
+
+
+async def test_rows_that_cannot_be_made_end_the_call_with_what_was_added_before() -> None:
+    session = Session(Ring(1, 1))
+
+    def broken() -> Iterator[PackedRow]:
+        yield from some_rows(5)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await a_writer(session).write(broken())
+    assert [len(batch) for batch in session.sent] == [5]

@@ -12,7 +12,8 @@ import pytest
 from cassandra.cluster import NoHostAvailable
 
 from fanfold.adapters.cassandra import session as module
-from fanfold.adapters.cassandra.session import CassandraSession, Statement
+from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.statement import Statement
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.settings import Settings
 from tests.support.eventually import eventually

@@ -33,14 +33,12 @@ class Projection:
             if self.failures.get(follower):
                 raise self.failures[follower].pop(0)
 
-    def route(self, *, together: bool = True) -> Route[GraphEvent]:
-        return a_route(self.project, together=together)
+    def route(self) -> Route[GraphEvent]:
+        return a_route(self.project)
 
 
-def a_route(project: Project[GraphEvent], *, together: bool = True) -> Route[GraphEvent]:
-    return Route(
-        get_args(GraphEvent), project, lambda recorded: recorded.event.key, together=together
-    )
+def a_route(project: Project[GraphEvent]) -> Route[GraphEvent]:
+    return Route(get_args(GraphEvent), project, lambda recorded: recorded.event.key)
 
 
 class DeadLetters:
@@ -86,14 +84,6 @@ async def test_a_retry_repeats_only_the_group_that_failed() -> None:
     assert projection.groups.count(["bob"]) == 1
     assert projection.groups.count(["carl"]) == 3
     assert clock.slept_s == [0.05, 0.1]
-
-
-async def test_an_event_by_event_route_repeats_only_the_event_that_failed() -> None:
-    projection = Projection({"carl": [Unavailable("away")]})
-    records = follows(("bob", "alice"), ("carl", "alice"), ("dave", "alice"))
-    processor = a_processor(DeadLetters(), ManualClock(autojump=True))
-    await processor.process(records, projection.route(together=False))
-    assert projection.groups == [["bob"], ["carl"], ["carl"], ["dave"]]
 
 
 async def test_a_store_that_stays_unavailable_is_a_fault_when_the_budget_is_spent() -> None:
@@ -172,7 +162,7 @@ async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     records = [from_source(record, OWN[0]) for record in follows(*[("bob", "alice")] * 4)]
     with pytest.raises(Fault, match="3 dead letters in a row"):
         await a_processor(dead_letters, ManualClock(), limit=3).process(
-            records, a_broken_projection().route(together=False)
+            records, a_broken_projection().route()
         )
     assert len(dead_letters.dead) == 3
 
@@ -201,7 +191,7 @@ async def test_foreign_records_that_trigger_a_bug_stop_nobody(source: str | None
     dead_letters = DeadLetters()
     records = [from_source(record, source) for record in follows(*[("bob", "alice")] * 4)]
     processor = a_processor(dead_letters, ManualClock(), limit=3)
-    await processor.process(records, a_broken_projection().route(together=False))
+    await processor.process(records, a_broken_projection().route())
     assert len(dead_letters.dead) == 4
 
 
@@ -267,7 +257,7 @@ async def test_a_fault_in_one_group_stops_the_others_before_it_is_raised() -> No
     assert still_running.is_set()
 
 
-async def test_at_most_32_groups_are_projected_at_a_time() -> None:
+async def test_at_most_256_groups_are_projected_at_a_time() -> None:
     working = 0
     most = 0
 
@@ -280,8 +270,8 @@ async def test_at_most_32_groups_are_projected_at_a_time() -> None:
 
     route = a_route(project)
     processor = a_processor(DeadLetters(), ManualClock())
-    await processor.process(follows(*(("bob", f"user-{n}") for n in range(100))), route)
-    assert most == 32
+    await processor.process(follows(*(("bob", f"user-{n}") for n in range(400))), route)
+    assert most == 256
 
 
 async def test_a_dead_letter_names_its_origin_and_its_reason() -> None:

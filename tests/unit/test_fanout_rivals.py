@@ -103,7 +103,9 @@ async def test_a_small_post_does_not_queue_behind_the_slices_of_a_large_one() ->
         waiting, stuck = asyncio.Semaphore(0), asyncio.Event()
 
         class LargeIsSlow(GraphInSteps):
-            async def audience(self, followee_id: str, bucket: Any) -> Audience:
+            async def audience(
+                self, followee_id: str, bucket: Any, *, expected: int | None = None
+            ) -> Audience:
                 if followee_id == "large":
                     waiting.release()
                     await stuck.wait()

@@ -159,8 +159,8 @@ async def test_pulled_posts_are_not_copied() -> None:
 
 async def test_many_followees_and_long_histories_are_copied_in_steps_of_bounded_size() -> None:
     async with a_pipeline(PUSHED) as pipeline:
-        authors = [f"author-{n:02}" for n in range(45)]
-        prolific = {"author-03": 250, "author-19": 99, "author-20": 100, "author-44": 101}
+        authors = [f"author-{n:03}" for n in range(225)]
+        prolific = {"author-003": 250, "author-099": 99, "author-100": 100, "author-224": 101}
         await pipeline.handle(*(a_follow("bob", author) for author in authors), a_sleep())
         posts = [
             a_post(by=author, ms=START_MS - n)
@@ -177,7 +177,7 @@ async def test_many_followees_and_long_histories_are_copied_in_steps_of_bounded_
         ]
         assert 4 <= len(commands) <= 6
         under_way = [{step.followee_id for step in command.under_way} for command in commands]
-        assert under_way[:3] == [set(), {"author-03"}, {"author-03", "author-20"}]
+        assert under_way[:3] == [set(), {"author-003"}, {"author-003", "author-100"}]
 
 
 async def test_a_follow_while_asleep_and_one_that_is_renewed_are_whole_after_the_awakening() -> (

@@ -205,7 +205,7 @@ def test_events_that_are_applied_already_write_nothing() -> None:
 
 
 class TwoRows:
-    """A session that keeps the rows of blocks and dies with its worker."""
+    """A session and its writer of batches. Keeps the rows of blocks, and dies with its worker."""
 
     def __init__(self, life: Life) -> None:
         self._life = life
@@ -214,7 +214,9 @@ class TwoRows:
     def statement(self, text: str) -> str:
         return text
 
-    async def run(self, _statement: str, user: str, other: str, mine: bool, *state: Any) -> None:
+    async def write_row(
+        self, _statement: str, user: str, other: str, mine: bool, *state: Any
+    ) -> None:
         self._life.spend()
         self.rows_written[user, other, mine] = state
 
@@ -222,7 +224,7 @@ class TwoRows:
 async def test_a_worker_that_dies_between_the_rows_of_a_block_leaves_the_makers_unwritten() -> None:
     """The next one judges by the maker's row: were it first, the target would never learn of the block."""
     session = TwoRows(Life(1))
-    ties = CassandraTies(session)  # type: ignore[arg-type]
+    ties = CassandraTies(session, batches=session, replica_sets=session)  # type: ignore[arg-type]
     with pytest.raises(Killed):
         await ties.write_block("alice", "bob", active=True, since_ms=START_MS, offset=4)
     assert list(session.rows_written) == [("bob", "alice", False)]

@@ -81,9 +81,7 @@ async def process(record: Record, error: Exception) -> list[Record]:
         max_clock_skew_s=2,
         dead_letter_limit=100,
     )
-    route = Route(
-        get_args(PostEvent), failing(error), lambda recorded: recorded.event.key, together=True
-    )
+    route = Route(get_args(PostEvent), failing(error), lambda recorded: recorded.event.key)
     await processor.process([record, record], route)
     return log.dead
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from cassandra.metadata import Murmur3Token, murmur3
 
-from fanfold.adapters.cassandra.multi_get import KEYS_IN_A_LIST, MultiGet
+from fanfold.adapters.cassandra.multi_get import COMBINATIONS_IN_A_LIST, KEYS_IN_A_LIST, MultiGet
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.core.errors import Unavailable
 from fanfold.core.settings import Settings
@@ -49,7 +50,7 @@ def a_multi_get(session: Session, monkeypatch: pytest.MonkeyPatch) -> MultiGet[U
         session,  # type: ignore[arg-type]
         "statement",  # type: ignore[arg-type]
         replica_sets=ReplicaSets(session, Settings()),  # type: ignore[arg-type]
-        routing_key=lambda key: key.bytes,
+        routing_key=lambda key, *_: key.bytes,
     )
 
 
@@ -96,3 +97,64 @@ async def test_one_list_that_fails_fails_all(monkeypatch: pytest.MonkeyPatch) ->
     session = Session(Ring(nodes=1, replicas=1), away=True)
     with pytest.raises(Unavailable):
         await a_multi_get(session, monkeypatch).rows([uuid4() for _ in range(60)])
+
+
+async def test_keys_of_many_callers_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Ring(nodes=1, replicas=1))
+    multi_get = a_multi_get(session, monkeypatch)
+    keys = [uuid4() for _ in range(30)]
+    found = await asyncio.gather(*(multi_get.row(key) for key in [*keys, keys[0]]))
+    assert found == [(key,) for key in [*keys, keys[0]]]
+    assert [len(asked.values[0]) for asked in session.asked] == [25, 6]
+
+
+async def test_callers_that_differ_in_another_value_ask_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Session(Ring(nodes=1, replicas=1))
+    multi_get = a_multi_get(session, monkeypatch)
+    one, other = uuid4(), uuid4()
+    await asyncio.gather(
+        multi_get.rows([one], 10), multi_get.rows([other], 20), multi_get.rows([other], 10)
+    )
+    assert sorted(asked.values[1:] for asked in session.asked) == [(10,), (20,)]
+
+
+async def test_a_cancelled_caller_leaves_the_others_their_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    multi_get = a_multi_get(Session(Ring(nodes=1, replicas=1)), monkeypatch)
+    key = uuid4()
+    cancelled, other = (asyncio.create_task(multi_get.row(key)) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    assert await other == (key,)
+
+
+class Combining(Session):
+    """Answers every combination of the first two columns."""
+
+    async def rows_of(self, asked: Any) -> list[Any]:
+        self.asked.append(asked)
+        return [(user, other) for user in asked.values[0] for other in asked.values[1]]
+
+
+async def test_keys_of_two_columns_get_their_own_rows_and_lists_ask_for_few_combinations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fanfold.adapters.cassandra.multi_get._Routed", Bound)
+    session = Combining(Ring(nodes=1, replicas=1))
+    multi_get: MultiGet[tuple[str, str]] = MultiGet(
+        session,  # type: ignore[arg-type]
+        "statement",  # type: ignore[arg-type]
+        replica_sets=ReplicaSets(session, Settings()),  # type: ignore[arg-type]
+        routing_key=lambda key: key[0].encode(),
+        columns=2,
+    )
+    unlike = [(f"user-{n}", f"other-{n}") for n in range(100)]
+    assert await multi_get.rows(unlike) == unlike
+    of_one_user = [("alice", f"other-{n}") for n in range(100)]
+    assert await multi_get.rows(of_one_user) == of_one_user
+    combinations = [len(asked.values[0]) * len(asked.values[1]) for asked in session.asked]
+    assert max(combinations) < COMBINATIONS_IN_A_LIST + 2 * 13
+    assert combinations[-1] == 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -55,6 +55,9 @@ class Work:
     waiting: dict[str, deque[Record]] = field(
         default_factory=lambda: {POSTS: deque(), COMMANDS: deque()}
     )
+    arrived: defaultdict[str, asyncio.Event] = field(
+        default_factory=lambda: defaultdict(asyncio.Event)
+    )
     slices_left: dict[UUID, int] = field(default_factory=dict)
     done_s: dict[UUID, float] = field(default_factory=dict)
     offsets: Any = field(default_factory=count)
@@ -78,16 +81,17 @@ class Work:
     def append(self, event: Event) -> None:
         record = a_record(event, offset=next(self.offsets))
         self.waiting[record.topic].append(record)
+        self.arrived[record.topic].set()
 
     async def agent(self, topic: str, limit: int) -> None:
-        """As `noack_take`: what waits after the pause, or at once when a whole batch waits."""
+        """As the worker's: what waits, as soon as something does."""
+        queue = self.waiting[topic]
         while True:
-            if len(self.waiting[topic]) < limit:
-                await asyncio.sleep(SETTINGS.take_within_s)
-            queue = self.waiting[topic]
+            if not queue:
+                self.arrived[topic].clear()
+                await self.arrived[topic].wait()
             batch = [queue.popleft() for _ in range(min(limit, len(queue)))]
-            if batch:
-                await self.handlers[topic](batch)
+            await self.handlers[topic](batch)
 
     def post_done(self, post_id: UUID) -> None:
         self.done_s[post_id] = self.loop.time()
@@ -162,7 +166,7 @@ async def _takes(work: Work) -> Takes:
     many = []
     for audience, number in zip(AUDIENCES, MANY, strict=True):
         ages = await work.ages([Arrival(0.0, audience)] * number)
-        many.append((max(ages) - SETTINGS.take_within_s) / number)
+        many.append(max(ages) / number)
     alone = await work.ages([Arrival(number * 0.1, AUDIENCES[0]) for number in range(40)])
     return Takes(tuple(many), median(alone))
 
@@ -176,12 +180,9 @@ def _service(before: Takes, after: Takes) -> Service:
         pulled_s=0.0,
         slice_s=lambda followers: followers * many[2] / AUDIENCES[2],
         bucket=SETTINGS.bucket_followers,
-        latency_s=max(0.0, alone - many[0] - SETTINGS.take_within_s / 2),
-        pause_s=SETTINGS.take_within_s,
+        latency_s=max(0.0, alone - many[0]),
         batch=SETTINGS.take_events,
         slices=4 * SETTINGS.slices_in_flight,
-        # Embedded tables answer at once, so each post of a batch is done before the next one begins.
-        together=1,
     )
 
 

@@ -22,6 +22,8 @@ async def test_a_post_that_was_published_twice_under_one_id_is_counted_once() ->
         post = a_post()
         await pipeline.handle(post, post)
         assert await count(pipeline) == 1
+        [_, again] = await pipeline.log.rows([POSTS], after=0, limit=3)
+        assert (await pipeline.user("alice")).post_offset == again.record.offset
         await pipeline.handle(a_deletion(post), a_deletion(post), post)
         assert await count(pipeline) == 0
         await replay(pipeline)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
-from fanfold.adapters.cassandra.session import CassandraSession, Row, Statement
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.packed import routing_key
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
+from fanfold.adapters.cassandra.session import CassandraSession, Row
+from fanfold.adapters.cassandra.statement import Statement
 from fanfold.core.buckets import TIME_BUCKET_MS, time_bucket
 from fanfold.core.clock import Clock
 from fanfold.core.ids import first_post_id_at
@@ -25,36 +29,44 @@ AHEAD_MS = 60_000
 
 
 class AuthorWalk:
-    """Walks the time buckets from the newest to the oldest."""
+    """Walks the time buckets from the newest to the oldest.
 
-    def __init__(self, session: CassandraSession, *, clock: Clock) -> None:
-        self._session = session
+    Its statement takes lists of authors and of buckets, the post to begin below and a limit for each partition, and selects the author, the
+    bucket and the post id first. First pages of many authors travel together.
+    """
+
+    def __init__(
+        self,
+        session: CassandraSession,
+        statement: Statement,
+        *,
+        replica_sets: ReplicaSets,
+        clock: Clock,
+    ) -> None:
         self._clock = clock
+        self._session = session
+        self._pages: MultiGet[tuple[str, int]] = MultiGet(
+            session,
+            statement,
+            replica_sets=replica_sets,
+            routing_key=_author_and_bucket,
+            columns=2,
+        )
         self._buckets = session.statement(BUCKETS)
 
     async def rows(
-        self,
-        statement: Statement,
-        author_id: str,
-        *,
-        before: UUID | None,
-        since_ms: int,
-        limit: int,
+        self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[Row]:
-        """Rows of `statement`, which takes (author, bucket, below, at least, limit), newest first."""
+        """What the statement selects from the post id on, newest first."""
         newest = time_bucket(before) if before else self._bucket_of_now()
         oldest = since_ms // TIME_BUCKET_MS
-        bounds = (before or NEWEST_POST_ID, first_post_id_at(since_ms))
+        first = first_post_id_at(since_ms)
         found: list[Row] = []
         async for buckets in self._steps(author_id, newest, oldest):
-            pages = await asyncio.gather(
-                *(
-                    self._session.rows(statement, author_id, bucket, *bounds, limit - len(found))
-                    for bucket in buckets
-                )
-            )
-            for page in pages:
-                found.extend(page)
+            keys = [(author_id, bucket) for bucket in buckets]
+            page = await self._pages.rows(keys, before or NEWEST_POST_ID, limit)
+            # Compared here: with the time in the statement, no two callers would ask the same.
+            found += [row[2:] for row in page if row[2] >= first]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -70,3 +82,8 @@ class AuthorWalk:
             return
         for (bucket,) in await self._session.rows(self._buckets, author_id, newest, oldest):
             yield (bucket,)
+
+
+def _author_and_bucket(key: tuple[str, int], *_: Any) -> bytes:
+    author_id, bucket = key
+    return routing_key(author_id.encode(), bucket.to_bytes(4))

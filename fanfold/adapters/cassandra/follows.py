@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.multi_get import MultiGet
-from fanfold.adapters.cassandra.packed import Packing
+from fanfold.adapters.cassandra.packed import routing_key
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
@@ -16,8 +16,8 @@ from fanfold.core.buckets import FollowerBucket, follower_bucket
 from fanfold.core.ports import Audience, Follow, FollowerEdge
 
 EDGES_OF = """
-SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
-WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id IN ?
+SELECT user_id, follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
+WHERE user_id IN ? AND follower_id IN ? AND generation = ? AND bucket = ?
 """
 FOLLOWERS = """
 SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
@@ -27,6 +27,10 @@ FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
 # Only the columns that a delivery needs: it reads them every time.
 AUDIENCE = """
 SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
+"""
+AUDIENCES = """
+SELECT user_id, follower_id, active, asleep FROM followers_by_user
+WHERE user_id IN ? AND generation = ? AND bucket = ?
 """
 FOLLOWING = """
 SELECT followee_id, active, since_ms, follow_offset, offset, materialised_follow
@@ -60,8 +64,9 @@ VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 ALL_FOLLOWER_IDS = "SELECT DISTINCT user_id FROM following_by_user"
 
-# The server holds the answer to one SELECT in memory.
-IDS_IN_A_READ = 500
+
+SMALL_AUDIENCE = 200
+"""Followers: 25 such audiences are one page of an answer, and are read together. Larger ones would wait for each other."""
 
 
 class CassandraFollows:
@@ -72,17 +77,29 @@ class CassandraFollows:
     ) -> None:
         self._session = session
         self._batches = batches
-        self._edges_of = session.statement(EDGES_OF)
+        self._edges_of: MultiGet[tuple[str, str]] = MultiGet(
+            session,
+            session.statement(EDGES_OF),
+            replica_sets=replica_sets,
+            routing_key=_followers_bucket,
+            columns=2,
+        )
         self._followers = session.statement(FOLLOWERS)
         self._followers_page = session.statement(FOLLOWERS_PAGE)
         self._audience = session.statement(AUDIENCE)
+        self._audiences: MultiGet[str] = MultiGet(
+            session,
+            session.statement(AUDIENCES),
+            replica_sets=replica_sets,
+            routing_key=_bucket_key,
+        )
         self._following = session.statement(FOLLOWING)
         self._follows_of = session.statement(FOLLOWS_OF)
         self._followed_by: MultiGet[str] = MultiGet(
             session,
             session.statement(FOLLOWED_BY),
             replica_sets=replica_sets,
-            routing_key=str.encode,
+            routing_key=lambda key, *_: key.encode(),
         )
         self._write_follower = session.statement(WRITE_FOLLOWER)
         self._write_following = session.statement(WRITE_FOLLOWING)
@@ -92,28 +109,24 @@ class CassandraFollows:
         self._all_follower_ids = session.statement(ALL_FOLLOWER_IDS)
 
     async def follower_edges(
-        self, followee_id: str, generation: int, follower_ids: Collection[str]
-    ) -> dict[str, FollowerEdge]:
-        by_bucket: defaultdict[int, list[str]] = defaultdict(list)
+        self, followee_ids: Collection[str], generation: int, follower_ids: Collection[str]
+    ) -> dict[tuple[str, str], FollowerEdge]:
+        by_bucket: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
         for follower_id in dict.fromkeys(follower_ids):
-            by_bucket[follower_bucket(follower_id, generation)].append(follower_id)
-        reads = [
-            self._session.rows(
-                self._edges_of, followee_id, generation, bucket, ids[i : i + IDS_IN_A_READ]
-            )
-            for bucket, ids in by_bucket.items()
-            for i in range(0, len(ids), IDS_IN_A_READ)
-        ]
-        pages = await asyncio.gather(*reads)
+            keys = by_bucket[follower_bucket(follower_id, generation)]
+            keys += [(followee_id, follower_id) for followee_id in followee_ids]
+        pages = await asyncio.gather(
+            *(self._edges_of.rows(keys, generation, bucket) for bucket, keys in by_bucket.items())
+        )
         return {
-            row[0]: _follower_edge(generation, row)
+            row[:2]: _follower_edge(generation, row[1:])
             for page in pages
             for row in page
-            if _is_edge(row)
+            if _is_edge(row[1:])
         }
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
-        packing = Packing(self._session.prepared(self._write_follower))
+        packing = self._session.packing(self._write_follower)
         await self._batches.write(
             packing.row(
                 followee_id,
@@ -132,8 +145,8 @@ class CassandraFollows:
         *,
         materialised: Collection[str] = (),
     ) -> None:
-        plain = Packing(self._session.prepared(self._write_following))
-        marked = Packing(self._session.prepared(self._write_materialised))
+        plain = self._session.packing(self._write_following)
+        marked = self._session.packing(self._write_materialised)
         await self._batches.write(
             marked.row(edge.follower_id, followee_id, edge.follow_offset, *_state(edge))
             if edge.follower_id in materialised
@@ -142,7 +155,7 @@ class CassandraFollows:
         )
 
     async def mark_materialised(self, followee_id: str, follows: Sequence[tuple[str, int]]) -> None:
-        packing = Packing(self._session.prepared(self._mark_materialised))
+        packing = self._session.packing(self._mark_materialised)
         await self._batches.write(
             packing.row(follower_id, followee_id, follow_offset, at_offset(follow_offset))
             for follower_id, follow_offset in follows
@@ -151,7 +164,7 @@ class CassandraFollows:
     async def mark_asleep(
         self, follower_id: str, edges: Sequence[tuple[str, int]], *, asleep: bool, offset: int
     ) -> None:
-        packing = Packing(self._session.prepared(self._mark_asleep))
+        packing = self._session.packing(self._mark_asleep)
         await self._batches.write(
             packing.row(
                 followee_id,
@@ -184,10 +197,15 @@ class CassandraFollows:
                 return edges
             after = rows[-1][0]  # some rows were marks without an edge: read on
 
-    async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
-        rows = await self._session.rows(self._audience, followee_id, *bucket)
-        awake = [follower_id for follower_id, active, asleep in rows if active and not asleep]
-        return Audience(awake, sum(bool(active and asleep) for _, active, asleep in rows))
+    async def audience(
+        self, followee_id: str, bucket: FollowerBucket, *, expected: int | None = None
+    ) -> Audience:
+        if expected is not None and expected <= SMALL_AUDIENCE:
+            rows = await self._audiences.rows((followee_id,), *bucket)
+        else:
+            rows = await self._session.rows(self._audience, followee_id, *bucket)
+        awake = [row[-3] for row in rows if row[-2] and not row[-1]]
+        return Audience(awake, sum(bool(row[-2] and row[-1]) for row in rows))
 
     async def following(self, user_id: str) -> dict[str, Follow]:
         follows: dict[str, Follow] = {}
@@ -242,3 +260,11 @@ def _follows(rows: Sequence[Row]) -> Iterator[Follow]:
             offset=offset,
             materialised=materialised_follow == follow_offset,
         )
+
+
+def _followers_bucket(key: tuple[str, str], generation: int, bucket: int) -> bytes:
+    return _bucket_key(key[0], generation, bucket)
+
+
+def _bucket_key(followee_id: str, generation: int, bucket: int) -> bytes:
+    return routing_key(followee_id.encode(), generation.to_bytes(4), bucket.to_bytes(4))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from uuid import UUID
 
 from cassandra.query import UNSET_VALUE
 
+from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.timestamps import at_offset, ttl_of
 from fanfold.core.buckets import FollowerBucket
@@ -16,7 +20,8 @@ NO_SLICES = -1
 """The generation of a pulled post's plan: null would be a tombstone."""
 
 PLAN = """
-SELECT strategy, planned, generation, slices_total, started_at_ms, counted_offset, uncounted_offset FROM fanout_jobs WHERE post_id = ?
+SELECT post_id, strategy, planned, generation, slices_total, started_at_ms, counted_offset, uncounted_offset
+FROM fanout_jobs WHERE post_id IN ?
 """
 WRITE_PLAN = """
 INSERT INTO fanout_jobs (post_id, strategy, planned, generation, slices_total, started_at_ms, counted_offset)
@@ -35,21 +40,35 @@ VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?
 class CassandraJobs:
     """See `fanfold.core.ports.Jobs`."""
 
-    def __init__(self, session: CassandraSession, *, keep_ms: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: CassandraSession,
+        *,
+        batches: BatchWriter,
+        replica_sets: ReplicaSets,
+        keep_ms: int,
+        clock: Clock,
+    ) -> None:
         self._session = session
+        self._batches = batches
         self._keep_ms = keep_ms
         self._clock = clock
-        self._plan = session.statement(PLAN)
+        self._plan: MultiGet[UUID] = MultiGet(
+            session,
+            session.statement(PLAN),
+            replica_sets=replica_sets,
+            routing_key=attrgetter("bytes"),
+        )
         self._write_plan = session.statement(WRITE_PLAN)
         self._uncount = session.statement(UNCOUNT)
         self._slices_done = session.statement(SLICES_DONE)
         self._finish_slice = session.statement(FINISH_SLICE)
 
     async def plan(self, post_id: UUID) -> Plan | None:
-        row = await self._session.row(self._plan, post_id)
+        row = await self._plan.row(post_id)
         if row is None:
             return None
-        strategy, planned, generation, slices_total, started_at_ms, counted, uncounted = row
+        _, strategy, planned, generation, slices_total, started_at_ms, counted, uncounted = row
         return Plan(
             strategy=strategy,
             planned=planned,
@@ -61,7 +80,7 @@ class CassandraJobs:
         )
 
     async def write_plan(self, post_id: UUID, plan: Plan, *, offset: int) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._write_plan,
             post_id,
             plan.strategy,
@@ -74,7 +93,7 @@ class CassandraJobs:
         )
 
     async def uncount(self, post_id: UUID, *, offset: int) -> None:
-        await self._session.run(self._uncount, at_offset(offset), offset, post_id)
+        await self._batches.write_row(self._uncount, at_offset(offset), offset, post_id)
 
     async def slices_done(self, post_id: UUID) -> dict[FollowerBucket, SliceDone]:
         rows = await self._session.rows(self._slices_done, post_id)
@@ -89,7 +108,7 @@ class CassandraJobs:
         ttl_s = ttl_of(post_id, keep_ms=self._keep_ms, now_ms=self._clock.now_ms())
         if ttl_s <= 0:
             return
-        await self._session.run(
+        await self._batches.write_row(
             self._finish_slice,
             post_id,
             *bucket,

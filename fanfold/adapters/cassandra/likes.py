@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from uuid import UUID
 
 from fanfold.adapters.cassandra.batches import BatchWriter
-from fanfold.adapters.cassandra.packed import Packing
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.packed import routing_key
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import time_bucket
 from fanfold.core.ports import Like, LikeCount, RecentLike
 
-COUNT = "SELECT like_count, like_offset FROM posts WHERE post_id = ?"
+COUNT = "SELECT post_id, like_count, like_offset FROM posts WHERE post_id IN ?"
 WRITE_COUNT = "UPDATE posts USING TIMESTAMP ? SET like_count = ?, like_offset = ? WHERE post_id = ?"
 OF_POST = """
-SELECT author_id, active, liked_at_ms, offset FROM likes_by_user
-WHERE user_id = ? AND time_bucket = ? AND post_id = ?
+SELECT user_id, post_id, author_id, active, liked_at_ms, offset FROM likes_by_user
+WHERE user_id IN ? AND post_id IN ? AND time_bucket = ?
 """
 WRITE = """
 INSERT INTO likes_by_user (user_id, time_bucket, post_id, author_id, active, liked_at_ms, offset)
@@ -43,12 +46,25 @@ WHERE user_id = ? AND (liked_at_ms, post_id) < (?, ?) LIMIT ?
 class CassandraLikes:
     """See `fanfold.core.ports.Likes`."""
 
-    def __init__(self, session: CassandraSession, *, batches: BatchWriter) -> None:
+    def __init__(
+        self, session: CassandraSession, *, batches: BatchWriter, replica_sets: ReplicaSets
+    ) -> None:
         self._session = session
         self._batches = batches
-        self._count = session.statement(COUNT)
+        self._count: MultiGet[UUID] = MultiGet(
+            session,
+            session.statement(COUNT),
+            replica_sets=replica_sets,
+            routing_key=attrgetter("bytes"),
+        )
         self._write_count = session.statement(WRITE_COUNT)
-        self._of_post = session.statement(OF_POST)
+        self._of_post: MultiGet[tuple[str, UUID]] = MultiGet(
+            session,
+            session.statement(OF_POST),
+            replica_sets=replica_sets,
+            routing_key=_user_and_bucket,
+            columns=2,
+        )
         self._write = session.statement(WRITE)
         self._write_recent = session.statement(WRITE_RECENT)
         self._of_user = session.statement(OF_USER)
@@ -56,26 +72,19 @@ class CassandraLikes:
         self._recent_before = session.statement(RECENT_BEFORE)
 
     async def count(self, post_id: UUID) -> LikeCount:
-        likes, offset = await self._session.row(self._count, post_id) or (None, None)
+        _, likes, offset = await self._count.row(post_id) or (post_id, None, None)
         return LikeCount(likes or 0, offset)
 
     async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-        await self._session.run(self._write_count, at_offset(offset), likes, offset, post_id)
+        await self._batches.write_row(self._write_count, at_offset(offset), likes, offset, post_id)
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
-        ids = list(dict.fromkeys(user_ids))
-        bucket = time_bucket(post_id)
-        rows = await asyncio.gather(
-            *(self._session.row(self._of_post, user_id, bucket, post_id) for user_id in ids)
-        )
-        return {
-            user_id: Like(user_id, post_id, *row)
-            for user_id, row in zip(ids, rows, strict=True)
-            if row is not None
-        }
+        keys = [(user_id, post_id) for user_id in user_ids]
+        rows = await self._of_post.rows(keys, time_bucket(post_id))
+        return {row[0]: Like(*row) for row in rows}
 
     async def write(self, likes: Sequence[Like]) -> None:
-        packing = Packing(self._session.prepared(self._write))
+        packing = self._session.packing(self._write)
         await self._batches.write(
             packing.row(
                 like.user_id,
@@ -93,7 +102,7 @@ class CassandraLikes:
     async def write_recent(
         self, user_id: str, like: RecentLike, *, active: bool, offset: int
     ) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._write_recent,
             user_id,
             like.liked_at_ms,
@@ -132,3 +141,8 @@ class CassandraLikes:
                 break
             start = rows[-1][:2]
         return found[:limit]
+
+
+def _user_and_bucket(key: tuple[str, UUID], bucket: int) -> bytes:
+    user_id, _ = key
+    return routing_key(user_id.encode(), bucket.to_bytes(4))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from operator import attrgetter
 from uuid import UUID
 
 from fanfold.adapters.cassandra.author_walk import AuthorWalk
+from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.multi_get import MultiGet
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
@@ -41,8 +41,8 @@ UPDATE posts_by_author USING TIMESTAMP ? SET delivery = ?
 WHERE author_id = ? AND time_bucket = ? AND post_id = ?
 """
 BY_AUTHOR = """
-SELECT post_id, delivery FROM posts_by_author
-WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
+SELECT author_id, time_bucket, post_id, delivery FROM posts_by_author
+WHERE author_id IN ? AND time_bucket IN ? AND post_id < ? PER PARTITION LIMIT ?
 """
 
 
@@ -50,10 +50,15 @@ class CassandraPosts:
     """See `fanfold.core.ports.Posts`."""
 
     def __init__(
-        self, session: CassandraSession, *, replica_sets: ReplicaSets, clock: Clock
+        self,
+        session: CassandraSession,
+        *,
+        batches: BatchWriter,
+        replica_sets: ReplicaSets,
+        clock: Clock,
     ) -> None:
         self._session = session
-        self._walk = AuthorWalk(session, clock=clock)
+        self._batches = batches
         self._create_post = session.statement(CREATE_POST)
         self._create_bucket = session.statement(CREATE_BUCKET)
         self._create_pointer = session.statement(CREATE_POINTER)
@@ -70,28 +75,32 @@ class CassandraPosts:
             for statement in (GET, COUNTED)
         )
         self._set_delivery = session.statement(SET_DELIVERY)
-        self._by_author = session.statement(BY_AUTHOR)
+        self._by_author = AuthorWalk(
+            session, session.statement(BY_AUTHOR), replica_sets=replica_sets, clock=clock
+        )
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         created, bucket = at_creation(post_id), time_bucket(post_id)
-        run = self._session.run
+        row_of = self._session.packing
         # The pointer last: a reader that finds it finds the post and its bucket.
-        await asyncio.gather(
-            run(self._create_post, post_id, author_id, content, created),
-            run(self._create_bucket, author_id, bucket, created),
+        await self._batches.write(
+            [
+                row_of(self._create_post).row(post_id, author_id, content, created),
+                row_of(self._create_bucket).row(author_id, bucket, created),
+            ]
         )
-        await run(self._create_pointer, author_id, bucket, post_id, created)
+        await self._batches.write_row(self._create_pointer, author_id, bucket, post_id, created)
 
     async def edit(self, post_id: UUID, content: str, *, edited_at_ms: int, offset: int) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._edit, at_offset(offset), content, edited_at_ms, offset, post_id
         )
 
     async def note_offset(self, post_id: UUID, *, offset: int) -> None:
-        await self._session.run(self._note_offset, at_offset(offset), offset, post_id)
+        await self._batches.write_row(self._note_offset, at_offset(offset), offset, post_id)
 
     async def delete(self, post_id: UUID, *, offset: int) -> None:
-        await self._session.run(self._delete, at_offset(offset), offset, post_id)
+        await self._batches.write_row(self._delete, at_offset(offset), offset, post_id)
 
     async def get(self, post_ids: Collection[UUID]) -> dict[UUID, Post]:
         posts = map(_post, await self._get.rows(post_ids))
@@ -107,7 +116,7 @@ class CassandraPosts:
     async def set_delivery(
         self, author_id: str, post_id: UUID, delivery: Delivery, *, offset: int
     ) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._set_delivery,
             at_offset(offset),
             delivery,
@@ -119,9 +128,7 @@ class CassandraPosts:
     async def by_author(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[AuthoredPost]:
-        rows = await self._walk.rows(
-            self._by_author, author_id, before=before, since_ms=since_ms, limit=limit
-        )
+        rows = await self._by_author.rows(author_id, before=before, since_ms=since_ms, limit=limit)
         return [AuthoredPost(*row) for row in rows]
 
 

@@ -16,7 +16,8 @@ from cassandra.query import BoundStatement, PreparedStatement
 
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, one_line, translated
-from fanfold.adapters.cassandra.packed import PackedBatch
+from fanfold.adapters.cassandra.packed import PackedBatch, Packing
+from fanfold.adapters.cassandra.statement import Statement
 from fanfold.core.errors import FanfoldError, TablesUnavailable
 from fanfold.core.settings import Settings
 
@@ -31,15 +32,6 @@ UNREACHABLE_S = 5.0
 PING = "SELECT version FROM schema_migrations LIMIT 1"
 
 Row = tuple[Any, ...]
-
-
-class Statement:
-    """CQL that is prepared at connecting. `conditional` marks a lightweight transaction."""
-
-    def __init__(self, cql: str, *, conditional: bool) -> None:
-        self.cql = cql
-        self.conditional = conditional
-        self.prepared: PreparedStatement | None = None
 
 
 class CassandraSession:
@@ -127,6 +119,10 @@ class CassandraSession:
         if self._session is None or statement.prepared is None:
             raise TablesUnavailable(f"Cassandra: {self._why_not}")
         return statement.prepared
+
+    def packing(self, statement: Statement) -> Packing:
+        """For rows of a statement that binds the whole partition key. Raises `Unavailable` until connected."""
+        return statement.packing_of(self.prepared(statement))
 
     @property
     def metadata(self) -> Any:

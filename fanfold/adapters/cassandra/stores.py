@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 from fanfold.adapters.cassandra.activity import CassandraActivity
 from fanfold.adapters.cassandra.batches import BatchWriter
@@ -25,6 +26,11 @@ from fanfold.core.ports import Stores
 from fanfold.core.settings import Settings
 
 
+class _Shared(TypedDict):
+    batches: BatchWriter
+    replica_sets: ReplicaSets
+
+
 @asynccontextmanager
 async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator[Stores]:
     """Stores that connect at once or, if Cassandra doesn't answer or lacks the schema, as soon as possible.
@@ -34,16 +40,17 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
     session = CassandraSession(settings)
     replica_sets = ReplicaSets(session, settings)
     batches = BatchWriter(session, settings, replica_sets)
+    shared: _Shared = {"batches": batches, "replica_sets": replica_sets}
     stores = Stores(
-        posts=CassandraPosts(session, replica_sets=replica_sets, clock=clock),
+        posts=CassandraPosts(session, clock=clock, **shared),
         idempotency_keys=CassandraIdempotencyKeys(session),
-        users=CassandraUsers(session, replica_sets=replica_sets),
-        follows=CassandraFollows(session, batches=batches, replica_sets=replica_sets),
-        ties=CassandraTies(session),
-        timelines=CassandraTimelines(session, batches=batches, settings=settings, clock=clock),
+        users=CassandraUsers(session, **shared),
+        follows=CassandraFollows(session, **shared),
+        ties=CassandraTies(session, **shared),
+        timelines=CassandraTimelines(session, settings=settings, clock=clock, **shared),
         pulled_authors=CassandraPulledAuthors(session, clock=clock),
-        jobs=CassandraJobs(session, keep_ms=settings.keep_ms, clock=clock),
-        likes=CassandraLikes(session, batches=batches),
+        jobs=CassandraJobs(session, keep_ms=settings.keep_ms, clock=clock, **shared),
+        likes=CassandraLikes(session, **shared),
         activity=CassandraActivity(session),
         cache_switch=CassandraCacheSwitch(session, clock=clock),
         revocations=CassandraRevocations(session),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 
-from fanfold.adapters.cassandra.session import CassandraSession, Row, Statement
+from fanfold.adapters.cassandra.batches import BatchWriter
+from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
+from fanfold.adapters.cassandra.session import CassandraSession, Row
+from fanfold.adapters.cassandra.statement import Statement
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.ports import Tie
 
@@ -21,31 +24,38 @@ VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 BLOCKS = "SELECT target_id, active, since_ms, offset, mine FROM blocks_by_user WHERE user_id = ?"
 BLOCKS_MADE = BLOCKS + " AND mine = true"
-BLOCKS_WITH = BLOCKS + " AND mine IN (false, true) AND target_id IN ?"
-BLOCKS_BETWEEN = BLOCKS + " AND mine IN (false, true) AND target_id = ?"
-
-OTHERS_IN_A_READ = 100
-"""Each is two rows, looked up one by one in the server."""
+BLOCKS_BETWEEN = """
+SELECT user_id, target_id, active, since_ms, offset, mine FROM blocks_by_user
+WHERE user_id IN ? AND target_id IN ? AND mine IN (false, true)
+"""
 
 
 class CassandraTies:
     """See `fanfold.core.ports.Ties`."""
 
-    def __init__(self, session: CassandraSession) -> None:
+    def __init__(
+        self, session: CassandraSession, *, batches: BatchWriter, replica_sets: ReplicaSets
+    ) -> None:
         self._session = session
+        self._batches = batches
         self._write_mute = session.statement(WRITE_MUTE)
         self._mutes = session.statement(MUTES)
         self._mute_of = session.statement(MUTE_OF)
         self._mutes_of = session.statement(MUTES_OF)
         self._write_block = session.statement(WRITE_BLOCK)
         self._blocks_made = session.statement(BLOCKS_MADE)
-        self._blocks_with = session.statement(BLOCKS_WITH)
-        self._blocks_between = session.statement(BLOCKS_BETWEEN)
+        self._blocks_between: MultiGet[tuple[str, str]] = MultiGet(
+            session,
+            session.statement(BLOCKS_BETWEEN),
+            replica_sets=replica_sets,
+            routing_key=lambda key: key[0].encode(),
+            columns=2,
+        )
 
     async def write_mute(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._write_mute, user_id, target_id, active, since_ms, offset, at_offset(offset)
         )
 
@@ -63,25 +73,20 @@ class CassandraTies:
     async def write_block(
         self, user_id: str, target_id: str, *, active: bool, since_ms: int, offset: int
     ) -> None:
-        state = (active, since_ms, offset, at_offset(offset))
+        state, write_row = (active, since_ms, offset, at_offset(offset)), self._batches.write_row
         # The maker's row last: a worker that dies between the two finds it unwritten at the restart, and writes both again.
-        await self._session.run(self._write_block, target_id, user_id, False, *state)
-        await self._session.run(self._write_block, user_id, target_id, True, *state)
+        await write_row(self._write_block, target_id, user_id, False, *state)
+        await write_row(self._write_block, user_id, target_id, True, *state)
 
     async def blocks_made(self, user_id: str) -> dict[str, Tie]:
         return await self._by_target(self._blocks_made, user_id)
 
     async def blocks_with(self, user_id: str, other_ids: Collection[str]) -> list[Tie]:
-        ids = list(dict.fromkeys(other_ids))
-        reads = (
-            self._session.rows(self._blocks_with, user_id, ids[i : i + OTHERS_IN_A_READ])
-            for i in range(0, len(ids), OTHERS_IN_A_READ)
-        )
-        return [_tie(row) for rows in await asyncio.gather(*reads) for row in rows]
+        keys = [(user_id, other_id) for other_id in other_ids]
+        return [_tie(row[1:]) for row in await self._blocks_between.rows(keys)]
 
     async def blocks_between(self, user_id: str, other_id: str) -> list[Tie]:
-        rows = await self._session.rows(self._blocks_between, user_id, other_id)
-        return [_tie(row) for row in rows]
+        return await self.blocks_with(user_id, (other_id,))
 
     async def _by_target(self, statement: Statement, user_id: str) -> dict[str, Tie]:
         ties: dict[str, Tie] = {}

@@ -8,6 +8,7 @@ from uuid import UUID
 from fanfold.adapters.cassandra.author_walk import NEWEST_POST_ID, AuthorWalk
 from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.packed import PackedRow, Packing, length
+from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.timestamps import at_creation, ttl_of
 from fanfold.core.buckets import time_bucket
@@ -28,8 +29,8 @@ ADD_CELEBRITY_POST = """
 INSERT INTO celebrity_posts (author_id, time_bucket, post_id) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?
 """
 PULLED = """
-SELECT post_id FROM celebrity_posts
-WHERE author_id = ? AND time_bucket = ? AND post_id < ? AND post_id >= ? LIMIT ?
+SELECT author_id, time_bucket, post_id FROM celebrity_posts
+WHERE author_id IN ? AND time_bucket IN ? AND post_id < ? PER PARTITION LIMIT ?
 """
 
 
@@ -37,20 +38,27 @@ class CassandraTimelines:
     """See `fanfold.core.ports.Timelines`."""
 
     def __init__(
-        self, session: CassandraSession, *, batches: BatchWriter, settings: Settings, clock: Clock
+        self,
+        session: CassandraSession,
+        *,
+        batches: BatchWriter,
+        replica_sets: ReplicaSets,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
         self._session = session
         self._batches = batches
         self._clock = clock
         self._keep_ms = settings.retention_ms + MS_PER_DAY
-        self._walk = AuthorWalk(session, clock=clock)
         self._push = session.statement(PUSH)
         self._timeline = session.statement(TIMELINE)
         self._add_celebrity_post = session.statement(ADD_CELEBRITY_POST)
-        self._pulled = session.statement(PULLED)
+        self._pulled = AuthorWalk(
+            session, session.statement(PULLED), replica_sets=replica_sets, clock=clock
+        )
 
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
-        packing = Packing(self._session.prepared(self._push))
+        packing = self._session.packing(self._push)
         return await self._batches.write(self._pushed(packing, pointers, user_ids))
 
     async def timeline(
@@ -65,14 +73,14 @@ class CassandraTimelines:
         post_id, author_id = pointer
         if (ttl_s := self._ttl_s(post_id)) > 0:
             row = (author_id, time_bucket(post_id), post_id, at_creation(post_id), ttl_s)
-            await self._session.run(self._add_celebrity_post, *row)
+            await self._batches.write_row(self._add_celebrity_post, *row)
 
     async def pulled(
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[UUID]:
         kept_since_ms = max(since_ms, self._clock.now_ms() - self._keep_ms)
-        rows = await self._walk.rows(
-            self._pulled, author_id, before=before, since_ms=kept_since_ms, limit=limit
+        rows = await self._pulled.rows(
+            author_id, before=before, since_ms=kept_since_ms, limit=limit
         )
         return [post_id for (post_id,) in rows]
 

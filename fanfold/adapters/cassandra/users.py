@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 
 from cassandra.query import UNSET_VALUE
 
+from fanfold.adapters.cassandra.batches import BatchWriter
 from fanfold.adapters.cassandra.multi_get import MultiGet
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
@@ -18,8 +18,7 @@ SELECT user_id, display_name, WRITETIME(display_name), follower_count, generatio
 asleep, asleep_offset, woke_offset, has_left, bio, avatar_url, registered_at_ms,
 post_count, post_offset FROM users
 """
-GET = ALL_USERS + "WHERE user_id = ?"
-GET_MANY = ALL_USERS + "WHERE user_id IN ?"
+GET = ALL_USERS + "WHERE user_id IN ?"
 REGISTER = """
 UPDATE users USING TIMESTAMP ? SET display_name = ?, bio = ?, avatar_url = ? WHERE user_id = ?
 """
@@ -40,12 +39,14 @@ LEAVE = "UPDATE users USING TIMESTAMP ? SET has_left = true WHERE user_id = ?"
 class CassandraUsers:
     """See `fanfold.core.ports.Users`."""
 
-    def __init__(self, session: CassandraSession, *, replica_sets: ReplicaSets) -> None:
+    def __init__(
+        self, session: CassandraSession, *, batches: BatchWriter, replica_sets: ReplicaSets
+    ) -> None:
         self._session = session
-        self._get = session.statement(GET)
-        self._get_many: MultiGet[str] = MultiGet(
+        self._batches = batches
+        self._get: MultiGet[str] = MultiGet(
             session,
-            session.statement(GET_MANY),
+            session.statement(GET),
             replica_sets=replica_sets,
             routing_key=str.encode,
         )
@@ -59,11 +60,11 @@ class CassandraUsers:
         self._all_users = session.statement(ALL_USERS)
 
     async def get(self, user_id: str) -> User:
-        row = await self._session.row(self._get, user_id)
+        row = await self._get.row(user_id)
         return User(user_id) if row is None else _user(row)
 
     async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
-        found = {row[0]: _user(row) for row in await self._get_many.rows(user_ids)}
+        found = {row[0]: _user(row) for row in await self._get.rows(user_ids)}
         return {user_id: found.get(user_id) or User(user_id) for user_id in user_ids}
 
     async def register(
@@ -78,14 +79,18 @@ class CassandraUsers:
     ) -> None:
         # Null would be a tombstone, and would remove what is to stay.
         given = (UNSET_VALUE if text is None else text for text in (bio, avatar_url))
-        run = self._session.run
-        await asyncio.gather(
-            run(self._register, at_offset(offset), display_name, *given, user_id),
-            run(self._note_registration, before_later_ones(offset), registered_at_ms, user_id),
+        row_of = self._session.packing
+        await self._batches.write(
+            [
+                row_of(self._register).row(at_offset(offset), display_name, *given, user_id),
+                row_of(self._note_registration).row(
+                    before_later_ones(offset), registered_at_ms, user_id
+                ),
+            ]
         )
 
     async def write_follower_count(self, user: User, *, offset: int) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._write_follower_count,
             at_offset(offset),
             user.follower_count,
@@ -97,18 +102,18 @@ class CassandraUsers:
         )
 
     async def write_post_count(self, user_id: str, post_count: int, *, offset: int) -> None:
-        await self._session.run(
+        await self._batches.write_row(
             self._write_post_count, at_offset(offset), post_count, offset, user_id
         )
 
     async def set_asleep(self, user_id: str, *, asleep: bool, offset: int) -> None:
-        await self._session.run(self._set_asleep, at_offset(offset), asleep, offset, user_id)
+        await self._batches.write_row(self._set_asleep, at_offset(offset), asleep, offset, user_id)
 
     async def begin_waking(self, user_id: str, *, offset: int) -> None:
-        await self._session.run(self._begin_waking, at_offset(offset), offset, user_id)
+        await self._batches.write_row(self._begin_waking, at_offset(offset), offset, user_id)
 
     async def leave(self, user_id: str, *, offset: int) -> None:
-        await self._session.run(self._leave, at_offset(offset), user_id)
+        await self._batches.write_row(self._leave, at_offset(offset), user_id)
 
     async def all_users(self) -> AsyncIterator[User]:
         async for page in self._session.pages(self._all_users):

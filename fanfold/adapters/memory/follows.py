@@ -20,14 +20,15 @@ class MemoryFollows:
         self._following: ClusteredTable[str, str] = ClusteredTable()
 
     async def follower_edges(
-        self, followee_id: str, generation: int, follower_ids: Collection[str]
-    ) -> dict[str, FollowerEdge]:
+        self, followee_ids: Collection[str], generation: int, follower_ids: Collection[str]
+    ) -> dict[tuple[str, str], FollowerEdge]:
         edges = {}
         for follower_id in follower_ids:
             bucket = FollowerBucket(generation, follower_bucket(follower_id, generation))
-            row = self._followers.row((followee_id, bucket), follower_id)
-            if row is not None and "state" in row:
-                edges[follower_id] = _follower_edge(follower_id, generation, row)
+            for followee_id in followee_ids:
+                row = self._followers.row((followee_id, bucket), follower_id)
+                if row is not None and "state" in row:
+                    edges[followee_id, follower_id] = _follower_edge(follower_id, generation, row)
         return edges
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
@@ -81,7 +82,9 @@ class MemoryFollows:
         )
         return list(islice(edges, limit))
 
-    async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
+    async def audience(
+        self, followee_id: str, bucket: FollowerBucket, *, expected: int | None = None
+    ) -> Audience:
         active = [
             (follower_id, row.get("asleep", False))
             for follower_id, row in self._followers.rows((followee_id, bucket))

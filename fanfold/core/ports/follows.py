@@ -52,9 +52,9 @@ class Follows(Protocol):
     """Edges of the follow graph. The fan-out worker alone writes them."""
 
     async def follower_edges(
-        self, followee_id: str, generation: int, follower_ids: Collection[str]
-    ) -> dict[str, FollowerEdge]:
-        """The edges of these followers that are in this generation, active or not."""
+        self, followee_ids: Collection[str], generation: int, follower_ids: Collection[str]
+    ) -> dict[tuple[str, str], FollowerEdge]:
+        """The edges between these users that are in this generation, active or not, by followee and follower."""
 
     async def write_followers(self, followee_id: str, edges: Sequence[FollowerEdge]) -> None:
         """Write the followee's row of each edge, with the edge's own `offset`."""
@@ -82,8 +82,10 @@ class Follows(Protocol):
     ) -> list[FollowerEdge]:
         """The edges of one bucket in order of follower id, active or not. By default the whole bucket."""
 
-    async def audience(self, followee_id: str, bucket: FollowerBucket) -> Audience:
-        """One bucket's active followers, for a delivery."""
+    async def audience(
+        self, followee_id: str, bucket: FollowerBucket, *, expected: int | None = None
+    ) -> Audience:
+        """One bucket's active followers, for a delivery: about `expected`, if that is known. It changes only what this costs."""
 
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""

@@ -1,7 +1,7 @@
 """Workers as queues: a discrete-event simulation of when each post has reached its last follower.
 
-Each worker has an agent for each topic, which works as Faust's `noack_take` does: it takes what waits, up to a limit, works until
-all of it is done, and looks again after a pause, or at once when a whole batch waits. A batch begins with a latency, in which the
+Each worker has an agent for each topic: it takes what waits, up to a limit, works until
+all of it is done, and looks again, after a pause if there is one, or at once when a whole batch waits. A batch begins with a latency, in which the
 worker waits for answers and other agents may use its core. Then its work and that of the other agents take turns of a few
 milliseconds, as they share one interpreter. A post with several slices ends with the last of them, wherever that runs. Pure: the
 same random numbers give the same ages.
@@ -46,7 +46,7 @@ class Service:
     latency_s: float = 0.0
     """From the start of a batch until its work begins."""
     pause_s: float = 0.0
-    """From the end of a batch until the agent looks again: FANFOLD_TAKE_WITHIN_S."""
+    """From the end of a batch until the agent looks again: 0 for a worker that takes what is there."""
     batch: int = 200
     """Events of a batch: FANFOLD_TAKE_EVENTS."""
     slices: int = 16

@@ -1,0 +1,65 @@
+"""Faust's consumer without the four tasks that it makes for each record, which cost as much as the projection of a like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from mode.services import WaitResults
+
+
+class QuickConsumer(Consumer):
+    """Hands a record to its agent's queue at once where Faust would wait for the first of two things."""
+
+    async def wait_first(self, *waited: Any, timeout: Any = None) -> WaitResults:
+        """As Faust's, which only hands over a record by two coroutines: the handing over, and the wait for a rebalance."""
+        if len(waited) != 2 or timeout is not None or not self.app.flow_control.is_active():
+            return await super().wait_first(*waited, timeout=timeout)
+        handing_over, rebalance = waited
+        try:
+            yielded = handing_over.send(None)
+        except BaseException as ended:
+            rebalance.close()
+            if not isinstance(ended, StopIteration):
+                raise
+            return WaitResults([handing_over], [ended.value], self.should_stop)
+        # The queue is full, or a rebalance has just begun.
+        return await super().wait_first(rest_of(handing_over, yielded), rebalance)
+
+
+async def rest_of(started: Coroutine[Any, Any, Any], yielded: Any) -> Any:
+    """What is left of a coroutine that was started by hand, and waits for what it yielded."""
+    return await _stepped(started, yielded)
+
+
+@coroutine
+def _stepped(started: Coroutine[Any, Any, Any], yielded: Any) -> Generator[Any, Any, Any]:
+    step: Callable[[Any], Any]
+    while True:
+        try:
+            sent = yield yielded
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's to handle
+            step, argument = started.throw, error
+        else:
+            step, argument = started.send, sent
+        try:
+            yielded = step(argument)
+        except StopIteration as done:
+            return done.value
+
+
+class _Transport(Transport):
+    Consumer = QuickConsumer
+
+
+class QuickApp(faust.App):
+    """An app with this consumer, and without Faust's directories, which stay empty without tables."""
+
+    def _new_transport(self) -> Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """Create none."""
