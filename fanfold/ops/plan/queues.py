@@ -17,6 +17,7 @@ from math import ceil, inf
 from random import Random
 from typing import NamedTuple
 
+from fanfold.core.buckets import generation_for, slices_total
 from fanfold.core.events import COMMANDS, POSTS
 
 TURN_S = 0.005
@@ -42,7 +43,7 @@ class Service:
     pulled_s: float
     slice_s: Callable[[float], float]
     bucket: int
-    """Followers of a slice."""
+    """Followers of a slice on average, when its generation is full: FANFOLD_BUCKET_FOLLOWERS."""
     latency_s: float = 0.0
     """From the start of a batch until its work begins."""
     pause_s: float = 0.0
@@ -135,7 +136,8 @@ class Queues:
         elif arrival.followers <= service.bucket:
             work_s = service.post_s(arrival.followers)
         else:
-            work_s, post.slices_left = service.post_s(0), ceil(arrival.followers / service.bucket)
+            generation = generation_for(ceil(arrival.followers), service.bucket)
+            work_s, post.slices_left = service.post_s(0), slices_total(generation)
         self._append(arrival.at_s, worker, POSTS, _Item(work_s, len(self._posts) - 1))
 
     def _some_worker(self) -> _Worker:
