@@ -35,7 +35,17 @@ def command(plan: Plan, name: str) -> list[str]:
     if name == GATEWAY:
         return _gateway(plan)
     if name == SWEEP:
-        return [sys.executable, "-m", "fanfold", "activity", "sweep", "--every", "24"]
+        return [
+            sys.executable,
+            "-m",
+            "fanfold",
+            "activity",
+            "sweep",
+            "--every",
+            "24",
+            "--over",
+            "20",
+        ]
     module = f"{name}_service" if name in APIS else "fanout_service"
     return [sys.executable, "-m", module]
 

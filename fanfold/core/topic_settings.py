@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fanfold.core.environment_settings import EnvironmentSettings
 from fanfold.core.topics import PartitionCount
@@ -26,6 +27,22 @@ class TopicSettings(EnvironmentSettings):
     kafka_replication: PositiveInt = Field(
         1, description="Replicas of each topic that `topics apply` creates; 3 in production."
     )
+    compression: Literal["uncompressed", "lz4", "zstd"] = Field(
+        "uncompressed",
+        description="How Kafka keeps records; `zstd` in production. The brokers compress, every client must be able to read it. `topics apply` changes it "
+        "for records to come.",
+    )
+    log_days: int | None = Field(
+        None,
+        ge=35,
+        description="Days that the projected topics are kept; without it, for ever. Tables that are lost can then be rebuilt only from a backup that is "
+        "younger than this.",
+    )
+    log_local_days: PositiveInt | None = Field(
+        None,
+        description="Days that the brokers keep the projected topics on their own disks, if the rest is in tiered storage; without it, all is there. The brokers must "
+        "have a remote storage.",
+    )
 
     @field_validator("topic_prefix")
     @classmethod
@@ -33,3 +50,9 @@ class TopicSettings(EnvironmentSettings):
         if _TOPIC_PREFIX.fullmatch(given) is None:
             raise ValueError("use 1-100 of A-Z a-z 0-9 . _ -")
         return given
+
+    @model_validator(mode="after")
+    def _local_is_less(self) -> Self:
+        if self.log_days and self.log_local_days and self.log_local_days >= self.log_days:
+            raise ValueError("FANFOLD_LOG_LOCAL_DAYS must be less than FANFOLD_LOG_DAYS")
+        return self

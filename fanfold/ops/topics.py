@@ -57,6 +57,12 @@ def replay(
         console.print(
             f"{rewound.topic}/{rewound.partition} from {rewound.before:,} to {rewound.after:,}"
         )
+    if from_start and any(rewound.after for rewound in moved):
+        console.print(
+            "The log no longer has its first records: before the workers start, restore a backup of the tables that is younger than"
+            " what the log has lost.",
+            soft_wrap=True,
+        )
     records = sum(rewound.records for rewound in moved)
     console.print(f"{records:,} records {'would be' if dry_run else 'are'} handled again")
 

@@ -53,6 +53,7 @@ READS = {
     "activity": {"last_reads"},
     "cache_switch": {"outages"},
     "revocations": {"revoked"},
+    "sweeps": {"checkpoint"},
     "idempotency_keys": set[str](),
 }
 OTHERS = {
@@ -61,6 +62,7 @@ OTHERS = {
     "activity": {"note_read"},
     "cache_switch": {"begin", "end"},
     "revocations": {"revoke"},
+    "sweeps": {"write"},
     "idempotency_keys": {"reserve", "take_over", "release", "answer"},
 }
 """Writes to stores of which nothing is cached."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fanfold.core.buckets import FollowerBucket, follower_bucket
 from fanfold.core.ports import Audience, Stores, User
+from fanfold.core.ports.sweeps import SweepCheckpoint
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
@@ -166,3 +167,21 @@ async def test_every_follower_is_walked_once_asleep_or_awake(stores: Stores) -> 
     found = [user_id async for user_id in stores.follows.all_follower_ids()]
     assert sorted(user_id for user_id in found if user_id in set(followers)) == sorted(followers)
     assert len(found) == len(set(found))
+
+
+async def test_the_walk_goes_on_behind_any_follower(stores: Stores) -> None:
+    await write_edges(stores, fresh("bob"), [an_edge(fresh("f"), offset=n) for n in range(20)])
+    found = [user_id async for user_id in stores.follows.all_follower_ids()]
+    for number in (0, len(found) // 2, len(found) - 1):
+        rest = [user_id async for user_id in stores.follows.all_follower_ids(after=found[number])]
+        assert rest == found[number + 1 :]
+
+
+async def test_the_last_checkpoint_of_a_sweep_is_remembered(stores: Stores) -> None:
+    sweeps = stores.sweeps
+    far_ms = START_MS + 10**9
+    begun = SweepCheckpoint("bob", 100, 7, far_ms)
+    ended = SweepCheckpoint(None, 0, 200, far_ms + 2)
+    for checkpoint in (begun, ended, SweepCheckpoint("late", 1, 1, far_ms + 1)):
+        await sweeps.write(checkpoint)
+    assert await sweeps.checkpoint() == ended

@@ -222,7 +222,7 @@ STORES_WRITTEN = {
     "post_service": ("posts", "idempotency_keys"),
     "graph_service": ("users",),
     "feed_service": ("activity",),
-    "operator": ("revocations",),
+    "operator": ("revocations", "sweeps"),
     "fanout_service": (
         *("posts", "timelines", "users", "follows", "jobs", "ties", "likes", "pulled_authors"),
         "cache_switch",

@@ -9,12 +9,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from fanfold.adapters.kafka.admin import apply_topics, partition_counts
+from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 from tests.support.engines import RealEngines, settings_for
 from tests.support.eventually import eventually
-from tests.support.logs import delete_topics
+from tests.support.logs import a_post, delete_topics
 from tests.support.probes import free_port
 
 pytestmark = pytest.mark.real
@@ -83,6 +85,47 @@ async def test_applying_restores_a_changed_configuration(
 
     assert "retention.ms 1000 -> -1" in said
     await eventually(restored, within_s=10, what="the broker has it back")
+
+
+async def test_compression_and_retention_are_settings_of_the_kept_topics(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await apply_topics(settings)
+    chosen = settings.model_copy(update={"compression": "zstd", "log_days": 400})
+
+    said = await apply_topics(chosen)
+
+    assert len(said) == len(load_topics())
+
+    async def applied() -> bool:
+        kept, commands = [
+            await config(admin, f"{settings.topic_prefix}.{topic}")
+            for topic in ("engagement.v1", "fanout.commands.v1")
+        ]
+        return (
+            kept["compression.type"] == commands["compression.type"] == "zstd"
+            and kept["retention.ms"] == str(400 * 24 * 3600 * 1000)
+            and commands["retention.ms"] == str(load_topics()["fanout.commands.v1"].retention_ms)
+        )
+
+    await eventually(applied, within_s=10, what="the broker has the change")
+
+
+async def test_tiered_storage_is_refused_by_brokers_that_have_none(settings: Settings) -> None:
+    with pytest.raises(Fault, match=r"can't be created.*[Tt]iered"):
+        await apply_topics(settings.model_copy(update={"log_local_days": 7}))
+
+
+async def test_what_is_appended_is_read_back_however_it_is_compressed(settings: Settings) -> None:
+    for compression in ("uncompressed", "lz4", "zstd"):
+        await apply_topics(settings.model_copy(update={"compression": compression}))
+        async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
+            post = a_post(content=f"{compression} " * 50)
+            position = await log.append(post)
+            assert position is not None
+            record = await log.read(position)
+        assert record is not None
+        assert record.event() == post
 
 
 async def test_another_partition_count_is_refused_before_anything_is_created(

@@ -113,6 +113,7 @@ def mortal(stores: Stores, life: Life) -> Stores:
         activity=Mortal(stores.activity, life),
         cache_switch=Mortal(stores.cache_switch, life),
         revocations=Mortal(stores.revocations, life),
+        sweeps=Mortal(stores.sweeps, life),
         ping=stores.ping,
     )
 

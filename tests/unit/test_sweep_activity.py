@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from fanfold.adapters import stacks as engines
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import ACTIVITY, UserFellAsleep, UserLeft, UserWoke
+from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import MS_PER_DAY, Settings
+from fanfold.ops.activity import room_for_sleepers
 from fanfold.ops.command_line import app
 from fanout_service.sweep_activity import BATCH, SweepActivity, Swept
 from tests.support.clock import START_MS, ManualClock
@@ -161,7 +163,72 @@ async def test_a_repeating_sweep_starts_over_soon_after_an_outage() -> None:
         task.cancel()
 
 
+async def test_an_interrupted_sweep_goes_on_behind_the_users_it_has_looked_at() -> None:
+    async with a_pipeline() as pipeline:
+        count = 3 * BATCH
+        await pipeline.handle(*(a_follow(f"reader-{n:03}") for n in range(count)))
+        pipeline.clock.advance(31 * 24 * 3600)
+
+        async def no_more() -> None:
+            if len(await put_to_sleep(pipeline)) >= 2 * BATCH:
+                raise Unavailable("the log")
+
+        with pytest.raises(Unavailable):
+            await swept(pipeline, room=no_more)
+        assert (await swept(pipeline)).users == BATCH
+        assert len(await put_to_sleep(pipeline)) == count, "each once"
+        assert (await swept(pipeline)).users == count, "the next one begins with the first"
+
+
+async def test_a_sweep_is_spread_over_the_hours_that_it_is_given() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(f"reader-{n:03}") for n in range(4 * BATCH)))
+        await swept(pipeline, over_s=3600)
+        began_s = pipeline.clock.monotonic_s()
+        await swept(pipeline, over_s=3600)
+        assert pipeline.clock.monotonic_s() - began_s == pytest.approx(3600, rel=0.01)
+
+
+async def test_a_sweep_gives_way_while_sleepers_wait_for_the_workers() -> None:
+    """Never more than two for each partition, on average, and the few that are appended at once."""
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(*(a_follow(f"reader-{n:03}") for n in range(BATCH)))
+        pipeline.clock.advance(31 * 24 * 3600)
+        highest = handled = 0
+
+        async def lags() -> list[PartitionLag]:
+            nonlocal handled
+            waiting = len(await put_to_sleep(pipeline)) - handled
+            # The worker handles three of them between two looks.
+            handled += min(3, waiting)
+            return [PartitionLag(ACTIVITY, n, 0, waiting if n == 0 else 0) for n in range(4)]
+
+        async def room() -> None:
+            nonlocal highest
+            await room_for_sleepers(lags, pipeline.clock)
+            highest = max(highest, len(await put_to_sleep(pipeline)) - handled)
+
+        assert (await swept(pipeline, room=room)).fell_asleep == BATCH
+        assert 0 < highest <= 2 * 4
+
+
 # --- the command ---------------------------------------------------------------------------------------
+
+
+class NothingWaits:
+    """Stands in for the workers' group."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def __aenter__(self) -> NothingWaits:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def lags(self) -> list[PartitionLag]:
+        return [PartitionLag(ACTIVITY, 0, 0, 0)]
 
 
 @pytest.fixture
@@ -178,6 +245,7 @@ def on_real_engines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
             yield Engines(pipeline.log, pipeline.stores)
 
     monkeypatch.setattr(engines, "real", opened)
+    monkeypatch.setattr("fanfold.adapters.kafka.group.WorkerGroup", NothingWaits)
     monkeypatch.setenv("FANFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:9")
     return held
 
@@ -219,7 +287,7 @@ def test_an_engine_that_stays_away_is_an_exit_status_of_its_own(
     monkeypatch.setattr(SweepActivity, "run", away)
     answer = CliRunner().invoke(app, ["activity", "sweep"])
     assert answer.exit_code == 75
-    assert "starts over" in answer.output
+    assert "goes on from there" in answer.output
 
 
 def test_reads_are_noted_daily_so_nobody_may_fall_asleep_within_a_day() -> None:

@@ -63,6 +63,7 @@ INSERT INTO followers_by_user (user_id, generation, bucket, follower_id, asleep)
 VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 ALL_FOLLOWER_IDS = "SELECT DISTINCT user_id FROM following_by_user"
+FOLLOWER_IDS_AFTER = ALL_FOLLOWER_IDS + " WHERE token(user_id) > token(?)"
 
 
 SMALL_AUDIENCE = 200
@@ -107,6 +108,7 @@ class CassandraFollows:
         self._mark_materialised = session.statement(MARK_MATERIALISED)
         self._mark_asleep = session.statement(MARK_ASLEEP)
         self._all_follower_ids = session.statement(ALL_FOLLOWER_IDS)
+        self._follower_ids_after = session.statement(FOLLOWER_IDS_AFTER)
 
     async def follower_edges(
         self, followee_ids: Collection[str], generation: int, follower_ids: Collection[str]
@@ -223,8 +225,13 @@ class CassandraFollows:
         rows = await self._followed_by.rows(other_ids, user_id)
         return {other_id: follow for other_id, *row in rows for follow in _follows([tuple(row)])}
 
-    async def all_follower_ids(self) -> AsyncIterator[str]:
-        async for page in self._session.pages(self._all_follower_ids):
+    async def all_follower_ids(self, *, after: str | None = None) -> AsyncIterator[str]:
+        pages = (
+            self._session.pages(self._all_follower_ids)
+            if after is None
+            else self._session.pages(self._follower_ids_after, after)
+        )
+        async for page in pages:
             for (user_id,) in page:
                 yield user_id
 

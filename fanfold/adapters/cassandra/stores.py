@@ -18,6 +18,7 @@ from fanfold.adapters.cassandra.pulled_authors import CassandraPulledAuthors
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.revocations import CassandraRevocations
 from fanfold.adapters.cassandra.session import CassandraSession
+from fanfold.adapters.cassandra.sweeps import CassandraSweeps
 from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.adapters.cassandra.timelines import CassandraTimelines
 from fanfold.adapters.cassandra.users import CassandraUsers
@@ -54,6 +55,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         activity=CassandraActivity(session),
         cache_switch=CassandraCacheSwitch(session, clock=clock),
         revocations=CassandraRevocations(session),
+        sweeps=CassandraSweeps(session),
         ping=session.ping,
     )
     async with session:

@@ -13,7 +13,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from fanfold.adapters.kafka.clients import started_admin, translated
 from fanfold.core.errors import Fault
-from fanfold.core.settings import Settings
+from fanfold.core.settings import MS_PER_DAY, Settings
 from fanfold.core.topics import Topic, load_topics
 
 _USABLE_WITHIN_S = 30.0
@@ -84,10 +84,20 @@ def _refuse_other_counts(settings: Settings, counts: Mapping[str, int]) -> None:
 
 
 def _configs(settings: Settings, topic: Topic) -> dict[str, str]:
+    kept_ms = topic.retention_ms
+    tiered: dict[str, str] = {}
+    if topic.projected:
+        if settings.log_days is not None:
+            kept_ms = settings.log_days * MS_PER_DAY
+        if settings.log_local_days is not None:
+            local_ms = str(settings.log_local_days * MS_PER_DAY)
+            tiered = {"remote.storage.enable": "true", "local.retention.ms": local_ms}
     return {
+        **tiered,
         "cleanup.policy": "delete",
         "message.timestamp.type": "LogAppendTime",
-        "retention.ms": str(topic.retention_ms),
+        "compression.type": settings.compression,
+        "retention.ms": str(kept_ms),
         "retention.bytes": "-1",
         # With three replicas an acknowledged event is on two of them, so one broker may be down.
         "min.insync.replicas": "2" if settings.kafka_replication >= 3 else "1",

@@ -114,9 +114,10 @@ class MemoryFollows:
             for follow in _follows([(user_id, row)])
         }
 
-    async def all_follower_ids(self) -> AsyncIterator[str]:
-        for user_id in self._following.partitions():
-            yield user_id
+    async def all_follower_ids(self, *, after: str | None = None) -> AsyncIterator[str]:
+        for user_id in sorted(self._following.partitions()):
+            if after is None or user_id > after:
+                yield user_id
 
 
 def _follows(rows: Sequence[tuple[str, Row]]) -> Iterator[Follow]:

@@ -26,6 +26,7 @@ from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
 from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
 from fanfold.core.ports.pulled_authors import PulledAuthor, PulledAuthors, PulledPage
 from fanfold.core.ports.revocations import Revocation, Revocations
+from fanfold.core.ports.sweeps import SweepCheckpoint, Sweeps
 from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
@@ -58,6 +59,8 @@ __all__ = [
     "Revocations",
     "SliceDone",
     "Stores",
+    "SweepCheckpoint",
+    "Sweeps",
     "Tie",
     "Ties",
     "TimelineEntry",
@@ -86,4 +89,5 @@ class Stores:
     activity: Activity
     cache_switch: CacheSwitch
     revocations: Revocations
+    sweeps: Sweeps
     ping: Callable[[], Awaitable[None]]

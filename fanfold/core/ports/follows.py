@@ -96,5 +96,8 @@ class Follows(Protocol):
     async def followed_by(self, user_id: str, other_ids: Collection[str]) -> dict[str, Follow]:
         """The follows of one user by these others, active or not, by the other's id. Users who never followed are absent."""
 
-    def all_follower_ids(self) -> AsyncIterator[str]:
-        """The id of every user who follows or followed someone, in no order, read a page at a time."""
+    def all_follower_ids(self, *, after: str | None = None) -> AsyncIterator[str]:
+        """The id of every user who follows or followed someone, in an order of the engine's, read a page at a time.
+
+        `after`: only those behind that id in this order.
+        """
