@@ -274,7 +274,7 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
     ]
     assert documents == ["Fanfold: posts", "Fanfold: users and follows", "Fanfold: feeds"]
     assert (await gateway.get("/docs")).headers["content-type"] == "text/html; charset=utf-8"
-    for path in ("/nothing", "/postscript", "/metrics", "/users"):
+    for path in ("/nothing", "/postscript", "/metrics", "/usersandmore"):
         unknown = await gateway.get(path, headers=headers)
         assert unknown.headers["content-type"].startswith("application/problem+json"), path
         assert unknown.json()["status"] == unknown.status_code == 404
