@@ -79,7 +79,9 @@ class Work:
         return []
 
     def append(self, event: Event) -> None:
-        record = a_record(event, offset=next(self.offsets))
+        self.put(a_record(event, offset=next(self.offsets)))
+
+    def put(self, record: Record) -> None:
         self.waiting[record.topic].append(record)
         self.arrived[record.topic].set()
 
@@ -117,7 +119,7 @@ class Work:
         for record, arrival in zip(records, arrivals, strict=True):
             if (wait_s := began_s + arrival.at_s - self.loop.time()) > 0:
                 await asyncio.sleep(wait_s)
-            self.waiting[POSTS].append(record)
+            self.put(record)
         await self.all_done.wait()
         for task in agents:
             task.cancel()
