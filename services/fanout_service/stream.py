@@ -155,7 +155,11 @@ class FaustConsumer:
 
         async def handle(stream: Any) -> None:
             while True:
-                batch = await self._take(stream, most)
+                try:
+                    batch = await self._take(stream, most)
+                except StopAsyncIteration:
+                    # So Faust tells the stream to end. If this left the agent, Faust would start it again while it stops.
+                    return
                 await self._handle(handler, [_record(topic, event.message) for event in batch])
                 for event in batch:
                     event.ack()
