@@ -210,10 +210,11 @@ async def test_granting_again_changes_nothing_and_an_unknown_role_is_refused_by_
     cluster: Cluster,
 ) -> None:
     superuser = cluster.settings("prepare-kafka", "cassandra")
-    write = ["operator:activity_sweeps", "feed_service:feed_reads"]
+    write = ["operator:activity_sweeps", "operator:revocations", "feed_service:feed_reads"]
     assert await grant(superuser, read=["operator"], write=write) == [
         "operator may read fanfold",
         "operator may write fanfold.activity_sweeps",
+        "operator may write fanfold.revocations",
         "feed_service may read fanfold",
         "feed_service may write fanfold.feed_reads",
     ]
