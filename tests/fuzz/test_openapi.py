@@ -29,8 +29,8 @@ from tests.fuzz.services import (
 )
 from tests.support.served import AppFactory, served
 
-STATEFUL = {"cursor", "since", "Idempotency-Key", "Fanfold-After"}
-"""Parameters that are right or wrong by what came before, which no document can say."""
+STATEFUL = {"cursor", "since", "explain", "Idempotency-Key", "Fanfold-After"}
+"""Parameters that are right or wrong by what came before, or by another parameter, which no document can say."""
 ENDLESS = "/stream$"
 """The path of an answer that goes on for ever: tests/api/test_feed_after.py."""
 
