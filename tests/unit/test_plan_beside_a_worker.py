@@ -227,7 +227,7 @@ async def _measured(work: Work) -> list[list[float]]:
     return [await _ratios(work, number) for number in range(ROUNDS)]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_simulated_ages_are_those_of_a_real_worker_within_a_quarter() -> None:
     # A collection of all tables would be a long pause at some moment, and no part of the worker's work.
     gc.disable()
