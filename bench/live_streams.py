@@ -120,7 +120,7 @@ async def open_streams(url: str, count: int) -> AsyncIterator[Sequence[Stream]]:
 
 
 async def arrival_s(stream: Stream, stores: Stores, number: int) -> float:
-    """Publish a post of an author whom this viewer follows, as the worker does; the seconds from its delivery until it arrives."""
+    """Publish a post of an author in this viewer's feed, as the worker does; the seconds from its delivery until it arrives."""
     post = new_post(followees(number)[0], now_ms=time.time_ns() // 1_000_000)
     await stores.posts.create(post.post_id, post.author_id, post.content)
     await stores.timelines.push([Pointer(post.post_id, post.author_id)], [stream.viewer])

@@ -97,7 +97,7 @@ class Forbidden(Problem):
 
 
 class MissingScope(Forbidden):
-    """The client may not do this, whoever its user is."""
+    """The client may not do this for any user."""
 
     kind = "missing-scope"
     title = "The token lacks a scope"

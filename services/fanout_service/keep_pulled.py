@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cachetools import FIFOCache
+
 from fanfold.core.clock import Clock
 from fanfold.core.ports import PulledAuthors
 from fanfold.core.settings import MS_PER_DAY
@@ -19,7 +21,7 @@ ARRIVES_WITHIN_S = 10.0
 """An announcement that took longer is made again, with a newer time. Readers allow for more (`LATE_MS`), because clocks differ."""
 
 REMEMBERED = 20_000
-"""Authors of whom this process knows that they are kept; 3 MB. A post of any other costs one read."""
+"""Authors that this process knows to be kept; 3 MB. A post of any other author costs one read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class KeepPulled:
 
     authors: PulledAuthors
     clock: Clock
-    _kept_until_ms: dict[str, int] = field(default_factory=dict)
+    _kept_until_ms: FIFOCache[str, int] = field(default_factory=lambda: FIFOCache(REMEMBERED))
 
     async def keep(self, author_id: str, *, until_ms: int) -> None:
         """Return once every reader knows the author, or will within a second, until that time. Idempotent."""
@@ -47,7 +49,7 @@ class KeepPulled:
             await self.authors.mark_announced(author_id, until_ms=kept_until_ms)
         else:
             kept_until_ms = row.until_ms
-        self._remember(author_id, kept_until_ms)
+        self._kept_until_ms[author_id] = kept_until_ms
 
     async def _announce(self, author_id: str) -> None:
         took_s = float("inf")
@@ -55,9 +57,3 @@ class KeepPulled:
             began_s = self.clock.monotonic_s()
             await self.authors.announce(author_id, at_ms=self.clock.now_ms())
             took_s = self.clock.monotonic_s() - began_s
-
-    def _remember(self, author_id: str, kept_until_ms: int) -> None:
-        self._kept_until_ms.pop(author_id, None)
-        self._kept_until_ms[author_id] = kept_until_ms
-        if len(self._kept_until_ms) > REMEMBERED:
-            del self._kept_until_ms[next(iter(self._kept_until_ms))]

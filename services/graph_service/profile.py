@@ -64,7 +64,7 @@ class UserResource(BaseModel):
 
 
 class Profile(UserResource):
-    """One registered user. Only here is the number of users whom they follow: it is counted in their whole list."""
+    """One registered user. Only here is the number of users that they follow: it is counted in their whole list."""
 
     following_count: int
 

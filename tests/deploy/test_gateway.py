@@ -108,7 +108,7 @@ def client(gateway: Gateway) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def user() -> str:
-    """A user whom no other test has used up."""
+    """A user with all requests of a minute left."""
     return f"user-{uuid.uuid4().hex[:12]}"
 
 

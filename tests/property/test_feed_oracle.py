@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fanfold.core.events import PostCreated
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
-from feed_service.caches.cached_reads import SHARED_S
+from feed_service.caches.cache import SHARED_S
 from tests.support.examples import examples
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike

@@ -52,7 +52,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
 
 @pytest.fixture
 async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client that sends a token of the user whom a test names in `X-User-Id`."""
+    """A client that sends a token of the user in `X-User-Id`, as a test sets it."""
     tokens: dict[str, str] = {}
 
     async def with_token(request: httpx2.Request) -> None:

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.ports.log import Position
 from fanfold.http.positions import Written
-from feed_service.caches.cached_reads import SHARED_S
-from feed_service.caches.celebrities import HEADS_S
+from feed_service.caches.cache import SHARED_S
 from feed_service.query.items import FeedItem
 from tests.support.feed import Change, FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure, a_like, an_unlike
@@ -265,13 +265,13 @@ async def test_a_celebrity_s_newest_posts_are_read_again_after_half_a_second_at_
     for _ in range(3):
         for fan in ("alice", "bob"):
             assert await reader.ids(fan) == posts
-        world.clock.advance(HEADS_S)
+        world.clock.advance(SHARED_S)
         await world.cache_epoch.read()
     assert world.timelines.calls["pulled"] == (1 if cached else 3)
     assert await reader.ids("alice") == posts
     asked = world.timelines.calls["pulled"]
     posts.insert(0, await world.post("star"))
-    world.clock.advance(HEADS_S - 0.01)
+    world.clock.advance(SHARED_S - 0.01)
     assert await reader.ids("alice") == posts[1:]
     world.clock.advance(0.01)
     assert await reader.ids("alice") == posts
@@ -282,22 +282,22 @@ async def test_newest_posts_that_took_long_to_load_are_soon_read_again(
     world: World, reader: Reader
 ) -> None:
     """The half second begins with the load, not at its end."""
-    world.celebrities.add("star")
-    await world.follow("alice", "star")
-    first = await world.post("star", ago_s=10)
-    release = world.timelines.pause_after("pulled")
-    look = asyncio.create_task(reader.ids("alice"))
-    await world.timelines.until_paused("pulled")
-    second = await world.post("star")
-    world.clock.advance(HEADS_S)
-    release()
-    assert await look == [first]
+    first, second = await looks_while_a_star_posts(world, reader, load_takes_s=SHARED_S)
     assert await reader.ids("alice") == [second, first]
 
 
 async def test_newest_posts_loaded_while_a_post_arrives_are_not_kept_for_long(
     world: World, reader: Reader
 ) -> None:
+    first, second = await looks_while_a_star_posts(world, reader, load_takes_s=0)
+    world.clock.advance(1)
+    assert await reader.ids("alice") == [second, first]
+
+
+async def looks_while_a_star_posts(
+    world: World, reader: Reader, *, load_takes_s: float
+) -> tuple[UUID, UUID]:
+    """Alice sees a star's first post, and not the second, which arrives while the first is loaded. Returns both."""
     world.celebrities.add("star")
     await world.follow("alice", "star")
     first = await world.post("star", ago_s=10)
@@ -305,10 +305,10 @@ async def test_newest_posts_loaded_while_a_post_arrives_are_not_kept_for_long(
     look = asyncio.create_task(reader.ids("alice"))
     await world.timelines.until_paused("pulled")
     second = await world.post("star")
+    world.clock.advance(load_takes_s)
     release()
     assert await look == [first]
-    world.clock.advance(1)
-    assert await reader.ids("alice") == [second, first]
+    return first, second
 
 
 async def test_requests_for_a_cold_celebrity_share_one_load(world: World, reader: Reader) -> None:

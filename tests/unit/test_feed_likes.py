@@ -14,7 +14,7 @@ from fanfold.core.errors import Unavailable
 from fanfold.core.ids import new_post_id
 from fanfold.core.ports import RecentLike
 from fanfold.http.positions import Written
-from feed_service.caches.cached_reads import SHARED_S
+from feed_service.caches.cache import SHARED_S
 from feed_service.caches.recent_likes import JUDGED, LISTED, RecentLikes
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_reader

@@ -14,7 +14,7 @@ from fanfold.core.ids import new_post_id
 from fanfold.core.ports import Pointer
 from fanfold.core.settings import MS_PER_DAY, Settings
 from fanfold.http.problems import EngineAway, Invalid, UserNotFound
-from feed_service.caches.cached_reads import SHARED_S
+from feed_service.caches.cache import SHARED_S
 from feed_service.query.cursor import Ranking
 from tests.support.feed import FaultyStore, Reader, World, a_reader
 from tests.support.liking import a_departure

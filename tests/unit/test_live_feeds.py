@@ -239,6 +239,21 @@ async def a_quiet_client(feed: Feed | None = None) -> AsyncIterator[Client]:
         yield client
 
 
+@asynccontextmanager
+async def streams_of_different_users(feed: Feed, count: int) -> AsyncIterator[None]:
+    """So many open streams of one process, each with a client that follows it."""
+    live = feed.live(most=count)
+    with ExitStack() as opened:
+        tasks = [asyncio.create_task(live.tick_forever())]
+        for number in range(count):
+            stream = opened.enter_context(live.opened(f"user-{number}"))
+            tasks.append(asyncio.create_task(Client(feed, live, stream).follow()))
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_the_first_change_is_the_feed_as_it_is() -> None:
     async with a_client(Feed()) as client:
         assert client.changes == [Change(client.feed.items, [])]
@@ -403,30 +418,17 @@ async def test_all_streams_without_marks_make_a_hundred_looks_a_second(cache: st
     if cache == "off":
         feed.cache.epoch.known = None
     streams = 400
-    live = feed.live(most=streams)
-    with ExitStack() as opened:
-        tasks = [asyncio.create_task(live.tick_forever())]
-        for number in range(streams):
-            stream = opened.enter_context(live.opened(f"user-{number}"))
-            tasks.append(asyncio.create_task(Client(feed, live, stream).follow()))
+    async with streams_of_different_users(feed, streams):
         await feed.pass_time(2, turns=30)
         reads = feed.reads
         await feed.pass_time(12, turns=30)
         assert (feed.reads - reads) / 12 == pytest.approx(UNMARKED_LOOKS, rel=0.15)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_many_streams_watch_is_asked_once_and_few_look_at_a_time() -> None:
     feed = Feed()
     streams = 3 * LOOKS_AT_ONCE
-    live = feed.live(most=streams)
-    with ExitStack() as opened:
-        tasks = [asyncio.create_task(live.tick_forever())]
-        for number in range(streams):
-            stream = opened.enter_context(live.opened(f"user-{number}"))
-            tasks.append(asyncio.create_task(Client(feed, live, stream).follow()))
+    async with streams_of_different_users(feed, streams):
         await feed.pass_time(3, turns=300)
         feed.cache.asked.clear()
         reads, feed.most_reading = feed.reads, 0
@@ -438,9 +440,6 @@ async def test_what_many_streams_watch_is_asked_once_and_few_look_at_a_time() ->
             "one when it was forgotten, one when it was filled"
         )
         assert feed.most_reading == LOOKS_AT_ONCE
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_stream_slots_are_bounded_and_released() -> None:
@@ -517,12 +516,7 @@ def test_a_key_that_has_changed_since_a_look_began_is_looked_at_again() -> None:
 async def test_streams_that_open_together_do_not_go_on_looking_together() -> None:
     feed = Feed()
     streams = 50
-    live = feed.live(most=streams)
-    with ExitStack() as opened:
-        tasks = [asyncio.create_task(live.tick_forever())]
-        for number in range(streams):
-            stream = opened.enter_context(live.opened(f"user-{number}"))
-            tasks.append(asyncio.create_task(Client(feed, live, stream).follow()))
+    async with streams_of_different_users(feed, streams):
         most = 0
         for tenth in range(600):
             before = feed.reads
@@ -530,6 +524,3 @@ async def test_streams_that_open_together_do_not_go_on_looking_together() -> Non
             if tenth > 400:
                 most = max(most, feed.reads - before)
         assert most < streams / 5
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

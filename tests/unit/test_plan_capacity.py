@@ -169,7 +169,7 @@ def test_feed_processes_are_the_work_of_reads_divided_by_what_is_left_of_a_proce
     assert feeds.own_work == pytest.approx(own)
     page = 1000 + 5000 * 2
     rate = 40 / feeds.processes
-    # 0.01 of the users are celebrities, whom a reader follows with the chance 500,000 / 864,000.
+    # 0.01 of the users are celebrities; a reader follows each with the chance 500,000 / 864,000.
     demand = rate * 500_000 / USERS
     loads = 0.01 * USERS * demand / (1 + demand / 2)
     assert head_loads(work, reads_per_s=rate, threshold=100_000) == pytest.approx(loads)

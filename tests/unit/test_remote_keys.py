@@ -1,4 +1,4 @@
-"""The issuer's keys: fetched in the background, kept through an outage, and never fetched for whoever asks."""
+"""The issuer's keys: fetched in the background, kept through an outage, and never fetched because a request asks."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Reading:
     cache_writes: float
     """Busy cores of the shared cache for deliveries."""
     celebrities: float
-    """Pulled authors whom a reader follows, on average."""
+    """Pulled authors that a reader follows, on average."""
     pulled_authors: float
 
 

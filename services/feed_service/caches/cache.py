@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import Counter
 
@@ -14,6 +14,9 @@ from fanfold.core.errors import Unavailable
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+SHARED_S: Final = 0.5
+"""How long a process uses a value that many readers share. A viral post is shown a thousand times a second, and liked as often."""
 
 _LOOKUPS = Counter(
     "fanfold_feed_cache_lookups", "Keys asked of a cache of the feed service.", ["cache", "result"]

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
 from uuid import UUID
 
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Counted, Post
 from fanfold.core.settings import Settings
 from fanfold.http.post_resource import Author
-from feed_service.caches.cache import Cache
+from feed_service.caches.cache import SHARED_S, Cache
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.shared_reads import SharedReads
 from feed_service.caches.viewer_graph import ViewerGraph
 from feed_service.candidates import Page
-
-SHARED_S: Final = 0.5
-"""How long a process uses a value that many readers share. A viral post is shown a thousand times a second, and liked as often."""
 
 
 class CachedReads:

@@ -1,4 +1,4 @@
-"""Celebrities' posts: of those authors whom a viewer sees, the pulled ones and the newest posts of each."""
+"""Celebrities' posts: which of a viewer's authors are pulled, and the newest posts of each."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from fanfold.core.clock import Clock
 from fanfold.core.ports import PulledAuthors
 from fanfold.core.settings import Settings
 from feed_service.budget import within
-from feed_service.caches.cache import Cache
+from feed_service.caches.cache import SHARED_S, Cache
 from feed_service.caches.pulled_set import PulledSet
 from feed_service.caches.shared_reads import HEAD_POSTS, SharedReads
 from feed_service.candidates import Candidate, Page
-
-HEADS_S = 0.5
-"""How long a process uses an author's newest posts: a thousand viewers a second share one read."""
 
 
 class Celebrities:
@@ -39,7 +36,7 @@ class Celebrities:
             "celebrity_heads",
             self._load_newest,
             size=settings.cached_heads,
-            ttl_s=HEADS_S,
+            ttl_s=SHARED_S,
             clock=clock,
         )
 

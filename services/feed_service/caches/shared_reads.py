@@ -89,7 +89,7 @@ class SharedReads:
         return (await self._read(_GRAPHS, [user_id], load))[user_id]
 
     async def names(self, user_ids: Collection[str]) -> dict[str, Author | None]:
-        """Each user's display name, without one the id; None for users who have left."""
+        """Each user as an author to show; None for users who have left."""
 
         async def load(missing: Collection[str]) -> dict[str, Author | None]:
             users = await self._within(self.stores.users.get_many(missing))
