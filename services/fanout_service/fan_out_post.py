@@ -161,7 +161,9 @@ class FanOutPost:
         missing = (bucket for bucket in buckets_up_to(newest) if bucket not in done)
         if slices_total(newest) == 1:
             for bucket in missing:
-                await self.slices.deliver(pointer, bucket, offset=offset, followers=plan.planned)
+                await self.slices.deliver_only(
+                    pointer, bucket, offset=offset, followers=plan.planned
+                )
             return
         # A crash between two appends queues a part of the plan. Then the record is redelivered, and the slices that are
         # not done by then are queued again. A slice that is queued twice is skipped the second time.

@@ -43,6 +43,17 @@ PLANNED_AFTER_SECONDS = Histogram(
     "From the log's append of a post to the plan of its fan-out.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300),
 )
+_AGES_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+DELIVERY_AGE_SECONDS = Histogram(
+    "fanfold_delivery_age_seconds",
+    "Age of a post, by the time in its id, when one slice of its followers has it.",
+    buckets=_AGES_S,
+)
+LAST_SLICE_AGE_SECONDS = Histogram(
+    "fanfold_delivery_last_slice_age_seconds",
+    "Age of a post, by the time in its id, when the last slice of its followers has it.",
+    buckets=_AGES_S,
+)
 LAG = Gauge(
     "fanfold_fanout_lag_records",
     "Records of this worker's partitions that are not acknowledged, by topic.",

@@ -78,9 +78,7 @@ class Worker:
         )
 
         def slices() -> Slices:
-            bucket = settings.bucket_followers
-            room = Room(settings.slices_in_flight * bucket)
-            return Slices(stores=stores, clock=clock, room=room, bucket_followers=bucket)
+            return _slices(settings, stores=stores, clock=clock, history_until_ms=history_until_ms)
 
         # Slices of large audiences apart from those delivered at once: a small post never waits behind the slices of a large
         # one.
@@ -180,6 +178,16 @@ class Worker:
             await self._slices.project(slices)
         if review:
             await self._reviews.project(review)
+
+
+def _slices(settings: Settings, *, stores: Stores, clock: Clock, history_until_ms: int) -> Slices:
+    return Slices(
+        stores=stores,
+        clock=clock,
+        room=Room(settings.slices_in_flight * settings.bucket_followers),
+        bucket_followers=settings.bucket_followers,
+        history_until_ms=history_until_ms,
+    )
 
 
 def _fan_out(

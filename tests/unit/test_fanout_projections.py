@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from fanfold.core.buckets import FollowerBucket
-from fanfold.core.events import COMMANDS, GRAPH, BackfillFollow, DeliverSlice, UserRegistered
+from fanfold.core.events import (
+    COMMANDS,
+    GRAPH,
+    POSTS,
+    BackfillFollow,
+    DeliverSlice,
+    UserRegistered,
+)
 from fanfold.core.ports import FollowerEdge, SliceDone, User
 from fanfold.core.ports.log import Record
+from fanout_service.worker import Worker
 from tests.support.clock import A_DAY_MS, START_MS, ManualClock
 from tests.support.fanout import (
     SMALL,
@@ -30,6 +40,19 @@ from tests.support.stores import write_edges
 
 PUSHED = SMALL.model_copy(update={"pull_threshold": 1000})
 """Everybody is pushed, in buckets of two."""
+
+
+def ages() -> Counter[str]:
+    """How many ages of posts were measured so far, and their sums in seconds."""
+    return Counter(
+        {
+            f"{what}{part}": int(
+                REGISTRY.get_sample_value(f"fanfold_{what}_age_seconds{sample}") or 0
+            )
+            for what in ("delivery", "delivery_last_slice")
+            for part, sample in (("", "_count"), ("_sum", "_sum"))
+        }
+    )
 
 
 # --- posts ---------------------------------------------------------------------------------------------
@@ -103,6 +126,53 @@ async def test_a_slice_that_is_done_is_not_delivered_again() -> None:
         rows = await pipeline.log.rows([COMMANDS], after=0, limit=100)
         await pipeline.worker().handlers()[COMMANDS]([row.record for row in rows])
         assert await pipeline.stores.jobs.slices_done(post.post_id) == before
+
+
+async def test_the_age_of_a_post_is_measured_at_each_slice_and_once_at_its_last() -> None:
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(*(a_follow(f"user-{n}") for n in range(20)))
+        before = ages()
+        await pipeline.append(post := a_post())
+        worker = pipeline.worker()
+        await pipeline.step(worker, POSTS, limit=1)
+        pipeline.clock.advance(2)
+        await pipeline.step(worker, COMMANDS, limit=16)
+        assert ages() - before == Counter({"delivery": 16, "delivery_sum": 32})
+        pipeline.clock.advance(5)
+        await pipeline.step(worker, COMMANDS, limit=1, redelivers=1)
+        done = {"delivery": 17, "delivery_sum": 39, "delivery_last_slice": 1}
+        assert ages() - before == Counter({**done, "delivery_last_slice_sum": 7})
+        # Slices that are done are not delivered again.
+        await pipeline.drain()
+        assert (await pipeline.progress(post.post_id))[3]
+        assert ages() - before == Counter({**done, "delivery_last_slice_sum": 7})
+
+
+async def test_the_age_of_a_post_with_one_slice_is_measured_where_it_is_planned() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.handle(a_follow("bob"))
+        before = ages()
+        pipeline.clock.advance(3)
+        await pipeline.handle(a_post())
+        once = {"delivery": 1, "delivery_sum": 3}
+        last = {"delivery_last_slice": 1, "delivery_last_slice_sum": 3}
+        assert ages() - before == Counter({**once, **last})
+
+
+async def test_a_rebuild_of_the_tables_measures_no_age() -> None:
+    async with a_pipeline() as pipeline:
+        await pipeline.append(a_follow("bob"), post := a_post())
+        before = ages()
+        worker = Worker(
+            pipeline.settings,
+            log=pipeline.log,
+            stores=pipeline.stores,
+            clock=pipeline.clock,
+            history_until_ms=START_MS + 1,
+        )
+        await pipeline.drain(worker)
+        assert await pipeline.timeline("bob") == [post.post_id]
+        assert ages() == before
 
 
 async def test_only_a_redelivered_post_reads_which_of_its_slices_are_done(
