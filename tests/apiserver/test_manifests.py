@@ -19,6 +19,7 @@ from tests.support.k8s import (
     workloads,
 )
 from tests.support.kube_apiserver import FORBIDDEN, KubeApi, Refused
+from tests.support.strimzi_pods import strimzi_pods
 
 
 def test_every_object_is_accepted_without_a_warning(
@@ -52,6 +53,7 @@ MISTAKES = [
     ("KafkaUser", "post-service-kafka", "spec.authorization.acls.0.operations", ["Wirte"], "Wirte"),
     ("Kafka", "fanfold-kafka", "spec.kafka.metricsConfig", {"type": "jmxPrometheusExporter"}, "valueFrom"),
     ("CassandraDatacenter", "dc1", "spec.serverVersion", "five", "serverVersion"),
+    ("CassandraDatacenter", "dc1", "spec.allowMultipleNodesPerWorker", True, "without cpu and memory"),
     ("HTTPRoute", "post-service", "spec.rules.0.matches.0.path.value", "posts", "must be"),
     ("HTTPRoute", "post-service", "spec.rules.0.timeouts.backendRequest", "20s", "backendRequest"),
     ("BackendTrafficPolicy", "fanfold", "spec.responseOverride.0.response.body", {"type": "Inline"}, "inline must be set"),
@@ -147,6 +149,18 @@ def test_a_node_of_cassandra_is_admitted_too(api: KubeApi, objects: tuple[Object
         dry_run=True,
     )
     assert admitted["kind"] == "Pod"
+
+
+def test_every_pod_of_strimzi_is_admitted_too(api: KubeApi, objects: tuple[Object, ...]) -> None:
+    """As far as the templates say what they are; Strimzi adds volumes and the like."""
+    for name, spec in strimzi_pods(objects).items():
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name.lower(), "namespace": namespace_of(objects)},
+            "spec": spec,
+        }
+        assert api.create(pod, dry_run=True)["kind"] == "Pod"
 
 
 def next_version(manifest: Object) -> Object:

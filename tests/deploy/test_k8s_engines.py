@@ -105,7 +105,7 @@ def test_every_topic_that_a_rule_names_is_declared(objects: tuple[Object, ...]) 
 def test_topics_have_one_owner(objects: tuple[Object, ...]) -> None:
     """`fanfold topics apply` makes them; a topic operator beside it would be a second opinion."""
     (kafka,) = of_kind(objects, "Kafka")
-    assert kafka["spec"]["entityOperator"].keys() == {"userOperator"}
+    assert kafka["spec"]["entityOperator"].keys() - {"template"} == {"userOperator"}
     assert of_kind(objects, "KafkaTopic") == []
     assert kafka["spec"]["kafka"]["config"]["auto.create.topics.enable"] is False
 
@@ -170,6 +170,45 @@ def test_a_rack_for_each_replica_of_a_row(objects: tuple[Object, ...]) -> None:
     )
     node = named(objects, "Certificate", "fanfold-cassandra-node")
     assert settings["FANFOLD_CASSANDRA_TLS_NAME"] in node["spec"]["dnsNames"]
+
+
+def test_roles_and_their_rights_have_as_many_replicas_as_the_rows(
+    objects: tuple[Object, ...],
+) -> None:
+    """`system_auth` would have one replica: the loss of its node would lock services out."""
+    (datacenter,) = of_kind(objects, "CassandraDatacenter")
+    options = dict(
+        option.split("=")
+        for option in datacenter["spec"]["config"]["jvm-server-options"]["additional-jvm-opts"]
+    )
+    replicas = settings_of(objects, "post-service")["FANFOLD_CASSANDRA_REPLICATION"]
+    assert options == {
+        "-Dcassandra.system_distributed_replication_dc_names": datacenter["metadata"]["name"],
+        "-Dcassandra.system_distributed_replication_per_dc": replicas,
+    }
+
+
+def test_several_nodes_on_one_machine_have_limits(objects: tuple[Object, ...]) -> None:
+    """cass-operator's webhook refuses them without; the schema has no word of it."""
+    (datacenter,) = of_kind(objects, "CassandraDatacenter")
+    if datacenter["spec"].get("allowMultipleNodesPerWorker"):
+        for bound in ("requests", "limits"):
+            assert datacenter["spec"]["resources"][bound].keys() >= {"cpu", "memory"}
+
+
+def test_the_management_api_is_called_with_either_certificate(
+    objects: tuple[Object, ...],
+) -> None:
+    """The probes and the preStop of a node present the server's certificate as that of a client."""
+    (datacenter,) = of_kind(objects, "CassandraDatacenter")
+    secrets = datacenter["spec"]["managementApiAuth"]["manual"]
+    for secret in (secrets["serverSecretName"], secrets["clientSecretName"]):
+        (certificate,) = (
+            found
+            for found in of_kind(objects, "Certificate")
+            if found["spec"]["secretName"] == secret
+        )
+        assert set(certificate["spec"]["usages"]) == {"server auth", "client auth"}, secret
 
 
 def test_production_has_three_racks_in_three_zones() -> None:

@@ -327,9 +327,28 @@ def test_what_the_gateway_answers_itself_is_the_same_problem(
     assert by_gateway == by_envoy
 
 
+def test_the_answer_to_an_unknown_path_is_not_overridden(objects: tuple[Object, ...]) -> None:
+    """Envoy counts the direct response of a route among the answers of its own, `source: Local`."""
+    overrides = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["responseOverride"]
+    direct = named(objects, "HTTPRouteFilter", "no-such-route")["spec"]["directResponse"]
+    overridden = {
+        status
+        for override in overrides
+        for match in override["match"]["statusCodes"]
+        for status in _statuses(match)
+    }
+    assert {*range(400, 600)} - overridden == {direct["statusCode"]}
+
+
+def _statuses(match: Object) -> range:
+    if match["type"] == "Value":
+        return range(match["value"], match["value"] + 1)
+    return range(match["range"]["start"], match["range"]["end"] + 1)
+
+
 def _status(override: Object) -> int:
-    (match,) = override["match"]["statusCodes"]
-    return int(match["value"] if match["type"] == "Value" else match["range"]["start"])
+    """The lowest of them."""
+    return min(min(_statuses(match)) for match in override["match"]["statusCodes"])
 
 
 Problem = tuple[str, str, str, int | None, dict[str, str]]

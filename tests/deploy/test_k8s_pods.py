@@ -33,6 +33,7 @@ from tests.support.k8s import (
 )
 from tests.support.k8s_schemas import ROOT
 from tests.support.k8s_secrets import provided_secrets
+from tests.support.strimzi_pods import strimzi_pods
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
@@ -73,6 +74,16 @@ def test_every_pod_is_what_restricted_pod_security_asks_for(objects: tuple[Objec
         assert context["allowPrivilegeEscalation"] is False, name
         assert context["capabilities"] == {"drop": ["ALL"]}, name
         assert context["readOnlyRootFilesystem"] is True, name
+
+
+def test_every_pod_that_strimzi_makes_is_that_too(objects: tuple[Object, ...]) -> None:
+    for name, pod in strimzi_pods(objects).items():
+        assert pod["securityContext"].get("runAsNonRoot") is True, name
+        assert pod["securityContext"].get("seccompProfile") == {"type": "RuntimeDefault"}, name
+        for container in [*pod["initContainers"], *pod["containers"]]:
+            context = container["securityContext"]
+            assert context.get("allowPrivilegeEscalation") is False, (name, container)
+            assert context.get("capabilities") == {"drop": ["ALL"]}, (name, container)
 
 
 def test_the_namespace_enforces_restricted_pod_security_of_a_pinned_version(

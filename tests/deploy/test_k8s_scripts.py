@@ -173,30 +173,50 @@ here=$(dirname "$0")
 case "$*" in
 *"create job"*) cat "$here/job.json" ;;
 *"create --filename -"*) cat > "$here/created.json" ;;
-*"get job/"*) echo "$*" >> "$here/asked"; [ "$(wc -l < "$here/asked")" -gt 1 ] && cat "$here/ended" || echo / ;;
+*"get job/"*) echo "$*" >> "$here/asked"; if [ "$(wc -l < "$here/asked")" -gt 1 ]; then cat "$here/ended"; else echo //; fi ;;
 *logs*) echo "3 replayed" ;;
 esac
 """
 
 
-@pytest.mark.parametrize(("ended", "status"), [("1/", 0), ("/1", 1)])
+class OneJob:
+    """A cluster in which `scripts/k8s_fanfold` makes its Job, and what it is answered about it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.spec = named(rendered("prod"), "CronJob", "activity-sweep")["spec"]["jobTemplate"][
+            "spec"
+        ]
+        (directory / "job.json").write_text(json.dumps({"kind": "Job", "spec": self.spec}))
+        # The script waits a second between two questions.
+        for program, text in (("kubectl", ONE_JOB), ("sleep", "#!/bin/sh\n")):
+            (directory / program).write_text(text)
+            (directory / program).chmod(0o755)
+
+    def run(self, *words: str, start_within_s: int = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ROOT / "scripts/k8s_fanfold", "fanfold", *words],
+            env={
+                **os.environ,  # noqa: TID251
+                "KUBECTL": str(self.directory / "kubectl"),
+                "START_WITHIN_S": str(start_within_s),
+                "PATH": f"{self.directory}:{os.environ['PATH']}",  # noqa: TID251
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.mark.parametrize(("ended", "status"), [("1//", 0), ("/1/", 1)])
 def test_a_command_is_run_as_the_operator_and_ends_as_it_ends(
     tmp_path: Path, ended: str, status: int
 ) -> None:
-    spec = named(rendered("prod"), "CronJob", "activity-sweep")["spec"]["jobTemplate"]["spec"]
-    (tmp_path / "job.json").write_text(json.dumps({"kind": "Job", "spec": spec}))
+    cluster = OneJob(tmp_path)
     (tmp_path / "ended").write_text(ended)
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(ONE_JOB)
-    kubectl.chmod(0o755)
 
-    ran = subprocess.run(
-        [ROOT / "scripts/k8s_fanfold", "fanfold", "dead-letters", "replay", "--type", "A B"],
-        env={**os.environ, "KUBECTL": str(kubectl)},  # noqa: TID251
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = cluster.run("dead-letters", "replay", "--type", "A B")
 
     assert (ran.returncode, ran.stdout) == (status, "3 replayed\n"), ran.stderr
     made = json.loads((tmp_path / "created.json").read_text())["spec"]
@@ -204,5 +224,24 @@ def test_a_command_is_run_as_the_operator_and_ends_as_it_ends(
     assert container["args"] == ["dead-letters", "replay", "--type", "A B"]
     # Once: who asked for it sees what became of it, and asks again.
     assert (made["backoffLimit"], made["template"]["spec"]["restartPolicy"]) == (0, "Never")
-    (kept,) = spec["template"]["spec"]["containers"]
+    (kept,) = cluster.spec["template"]["spec"]["containers"]
     assert {**container, "args": kept["args"]} == kept
+
+
+def test_a_cluster_that_does_not_answer_ends_the_command(tmp_path: Path) -> None:
+    """`get` fails from the second time on, as when the Job is gone or a right is missing."""
+    ran = OneJob(tmp_path).run("status")
+
+    assert ran.returncode == 1
+    assert "doesn't say what became of the command" in ran.stderr
+
+
+def test_a_pod_that_does_not_start_ends_the_command(tmp_path: Path) -> None:
+    """An image that can't be pulled, or no room for the pod."""
+    (tmp_path / "ended").write_text("//")
+
+    ran = OneJob(tmp_path).run("status", start_within_s=0)
+
+    assert ran.returncode == 1
+    assert "has not started" in ran.stderr
+    assert "describe job/fanfold-" in ran.stderr

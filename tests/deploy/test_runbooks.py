@@ -222,7 +222,13 @@ def test_a_kubectl_command_names_what_is_in_the_manifests(words: list[str]) -> N
     if asked.verb == "exec":
         assert asked.positional[0] in cassandra_pods()
         assert asked.options["--container"] == "cassandra"
-        assert asked.inside[0] in {"nodetool", "cqlsh"}
+        inside = list(asked.inside)
+        if inside[0] == "env":
+            assert inside[1] == f"SSL_CERTFILE={trusted_by_a_node()}"
+            inside = inside[2:]
+        assert inside[0] in {"nodetool", "cqlsh"}
+        # Without the file it refuses to verify the node, and ends.
+        assert (inside[0] == "cqlsh") == ("--ssl" in inside) == ("env" in asked.inside)
     elif asked.verb not in {"kustomize", "apply", "diff"}:
         names(asked)
 
@@ -307,6 +313,13 @@ def all_labels(node: Any) -> Iterator[Object]:
     elif isinstance(node, list | tuple):
         for child in node:
             yield from all_labels(child)
+
+
+def trusted_by_a_node() -> str:
+    """The CA's certificate, where a node of Cassandra has it."""
+    (datacenter,) = of_kind(objects(), "CassandraDatacenter")
+    options = datacenter["spec"]["config"]["cassandra-yaml"]["client_encryption_options"]
+    return str(options["truststore"])
 
 
 def cassandra_pods() -> set[str]:
