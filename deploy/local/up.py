@@ -69,6 +69,7 @@ def up(wanted: Plan) -> None:
         supervisor = start_supervisord(wanted, write_configuration(wanted))
     system = wanted.system()
     write_system(wanted.home, system)
+    console.print(f"The page: {system.gateway} (when all are ready)")
     for engine in wanted.engines:
         supervisor.start(engine)
     _wait(system, wanted.engines, started_s)
@@ -171,7 +172,7 @@ def _where(plan: Plan, system: System) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("what", "where", "log"):
         table.add_column(heading, overflow="fold")
-    table.add_row("the API", system.gateway, "")
+    table.add_row("the page, and the API", system.gateway, "")
     table.add_row("its description", f"{system.gateway}/docs", "")
     if plan.development_issuer:
         elsewhere = "" if plan.home == Path.cwd() / ".fanfold" else f" --data {relative(plan.home)}"

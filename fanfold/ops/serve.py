@@ -17,6 +17,7 @@ class Service(StrEnum):
     GRAPH = "graph"
     FANOUT = "fanout"
     FEED = "feed"
+    CONSOLE = "console"
 
 
 def serve(service: Annotated[Service, typer.Argument(help="The service to run.")]) -> None:

@@ -47,6 +47,8 @@ def run(*, port: int, data: Path | None, with_demo: bool) -> None:
 
 async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: bool) -> None:
     started_s = time.monotonic()
+    # An IPv6 address in brackets would be read as markup.
+    console.print(f"The page: {escape(base_url(settings.host, settings.port))}")
     console.print(
         f"[bold]Fanfold[/bold] on the embedded adapters; the log is {path if kept else 'temporary'}"
     )

@@ -40,7 +40,7 @@ def test_every_service_is_there_and_nothing_else_is_ours() -> None:
     assert {name: service["command"] for name, service in OURS.items()} == {
         "schema": ["schema", "migrate"],
         "topics": ["topics", "apply"],
-        **{name: ["serve", name] for name in ("post", "graph", "feed", "fanout")},
+        **{name: ["serve", name] for name in ("post", "graph", "feed", "fanout", "console")},
     }
     assert SERVICES.keys() - OURS.keys() == {"kafka", "cassandra", "cache", "gateway"}
 
@@ -132,7 +132,7 @@ def test_tables_come_before_topics_and_both_before_the_services() -> None:
     assert waits_for("topics") == {"kafka": healthy, "schema": completed}
     for name in LONG_RUNNING:
         assert waits_for(name) == {"topics": completed}
-    assert waits_for("gateway") == dict.fromkeys(("post", "graph", "feed"), healthy)
+    assert waits_for("gateway") == dict.fromkeys(("post", "graph", "feed", "console"), healthy)
     waited_for = {
         dependency for service in SERVICES.values() for dependency in service.get("depends_on", ())
     }
@@ -217,7 +217,7 @@ def test_the_gateway_leads_to_each_service_where_it_listens(tmp_path: Path) -> N
         for cluster in resources["clusters"]
     }
     assert {name: target["address"] for name, target in targets.items()} == {
-        **{name: name for name in ("post", "graph", "feed")},
+        **{name: name for name in ("post", "graph", "feed", "console")},
         "live": "feed",
     }
     assert {target["port_value"] for target in targets.values()} == {IMAGE_PORT}

@@ -23,13 +23,10 @@ from tests.support.tokens import AUDIENCE, ISSUER, a_token, claims, key_set, pri
 APP = "https://app.example"
 INTERNAL = (
     "/metrics",
-    "/ops",
-    "/ops/",
     "/livez",
     "/readyz",
     "/openapi.json",
     "/internal",
-    "/",
     "/posts/../metrics",
     "/posts/%2e%2e/metrics",
     "/users/alice/../../readyz",
@@ -377,6 +374,15 @@ def test_every_answer_has_the_security_headers_and_a_request_id(
         assert not [name for name in answer.headers if name.startswith("x-envoy")]
     (request,) = reached_by(gateway, user)
     assert request.headers["x-request-id"] == answers[0].headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/", "/web/main.js", "/ops", "/ops/overview"])
+def test_the_page_and_what_operators_see_lead_to_the_console_alone(
+    gateway: Gateway, client: httpx2.Client, path: str
+) -> None:
+    answer = client.get(path)
+    (line,) = gateway.lines(answer.headers["x-request-id"])
+    assert (line["status"], line["service"]) == (200, "console")
 
 
 def test_every_request_is_in_the_access_log_without_its_query(

@@ -28,7 +28,7 @@ from tests.support.probes import free_port
 # The first test waits for the build.
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
-SERVICES = ("post", "graph", "fanout", "feed")
+SERVICES = ("post", "graph", "fanout", "feed", "console")
 NOT_IN_IT = {
     *("sh", "bash", "dash", "busybox", "env", "ldconfig"),
     *("apt", "apt-get", "dpkg", "pip", "setuptools", "ensurepip", "hatchling", "cyclonedx"),

@@ -19,8 +19,10 @@ from tests.fuzz import services
 from tests.support.k8s import Object, named, of_kind, rendered
 from tests.support.k8s_schemas import ROOT
 
+OF_THE_PAGE = ("/", "/web/main.js", "/ops/overview")
+"""The page's service is for this machine, and for a development cluster by a forwarded port."""
+
 STRANGE_PATHS = (
-    "/",
     "/docs",
     "/docs/more",
     "/docs/static",
@@ -84,6 +86,14 @@ async def test_every_path_is_answered_by_the_same_service_in_the_same_time(
     assert {path: by_gateway(objects, path) for path in paths} == {
         path: by_envoy(local, path) for path in paths
     }
+
+
+def test_the_page_is_behind_the_local_envoy_alone(
+    objects: tuple[Object, ...], local: dict[str, Any]
+) -> None:
+    for path in OF_THE_PAGE:
+        assert by_envoy(local, path).who == "console-service"
+        assert by_gateway(objects, path).who == "404"
 
 
 async def test_what_a_service_serves_to_users_reaches_that_service(

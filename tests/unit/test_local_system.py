@@ -42,7 +42,7 @@ def configured(
 
 def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> None:
     ports = list(a_plan(tmp_path, workers=MOST_WORKERS).ports.values())
-    assert len(ports) == len(set(ports)) == MOST_WORKERS + 10
+    assert len(ports) == len(set(ports)) == MOST_WORKERS + 11
 
 
 def test_another_number_of_workers_changes_no_port(tmp_path: Path) -> None:
@@ -215,14 +215,14 @@ def test_the_gateway_verifies_tokens_of_the_development_issuer(
 
 def test_the_gateways_template_has_placeholders_for_each_service() -> None:
     text = (ROOT / "deploy" / "gateway" / "envoy.yaml").read_text()
-    for port in ("GATEWAY", "ADMIN", "POST", "GRAPH", "FEED"):
+    for port in ("GATEWAY", "ADMIN", "POST", "GRAPH", "FEED", "CONSOLE"):
         assert text.count(f"port_value: {port}_PORT ") == 1
         text = text.replace(f"{port}_PORT", "1")
-    for host in ("GATEWAY", "POST", "GRAPH", "FEED"):
+    for host in ("GATEWAY", "POST", "GRAPH", "FEED", "CONSOLE"):
         assert text.count(f"address: {host}_HOST,") == 1
     document = yaml.safe_load(text)
     clusters = [cluster["name"] for cluster in document["static_resources"]["clusters"]]
-    assert clusters == ["post", "graph", "feed", "live"]
+    assert clusters == ["post", "graph", "feed", "console", "live"]
 
 
 def test_a_new_data_directory_is_marked_and_accepted_again(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The page: what people and operators look at. Optional: nothing else calls it."""

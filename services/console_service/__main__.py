@@ -1,0 +1,32 @@
+"""`python -m console_service`: the page beside the services on Kafka and Cassandra."""
+
+from __future__ import annotations
+
+from console_service.http import routers
+from fanfold.core.clock import SystemClock
+from fanfold.core.read_settings import read_settings
+from fanfold.core.settings import Settings
+from fanfold.http.answers import ANY_HOST
+from fanfold.http.app import make_app, serve
+from fanfold.http.identity.open_identity import open_identity
+from fanfold.http.process import run_service
+from fanfold.http.readiness import readiness
+
+
+async def serving(settings: Settings) -> None:
+    # What operators see is not for web pages of other names, whatever a gateway in front of the API checks.
+    hosts = ",".join(sorted(settings.known_hosts - {ANY_HOST}))
+    settings = settings.model_copy(update={"allowed_hosts": hosts})
+    async with open_identity(settings, clock=SystemClock()) as identity:
+        app = make_app(
+            title="Fanfold: the page",
+            routers=routers(settings),
+            ready=readiness({}),
+            metrics=not settings.metrics_port,
+            identity=identity,
+        )
+        await serve(app, settings)
+
+
+if __name__ == "__main__":
+    run_service(serving, read_settings)
