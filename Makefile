@@ -117,8 +117,9 @@ pin-images: ## Write the digest of every container image of others behind its ta
 lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
 	@scripts/lock_jars
 
-schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json and the lists of schemas/README.md from the code
+schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json, the lists of schemas/README.md and docs/events.md from the code
 	@.venv/bin/fanfold schema export
+	@$(PY) -m tests.support.events_page
 	@$(PY) -m tests.support.merged_openapi
 
 clean: ## Remove the environment, the engines and every cache

@@ -7,7 +7,6 @@ consume them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ import yaml
 from fanfold.core.clock import rfc3339
 from fanfold.core.events import EVENTS, Event
 from fanfold.core.topics import Topic, load_topics
-from fanfold.ops.event_examples import AT_MS, EXAMPLES
+from fanfold.ops.event_examples import AT_MS, example_of, key_field
 
 _BINDING = "0.5.0"
 _HEADER = "# Written by `make schemas` from fanfold/core/events and topics.yaml. Don't edit it.\n"
@@ -35,7 +34,7 @@ def async_api() -> str:
         "channels": {_id(name): _channel(topic) for name, topic in topics.items()},
         "operations": {f"append_{_id(name)}": _operation(topic) for name, topic in topics.items()},
         "components": {
-            "messages": {name: _message(event, topics) for name, event in events.items()},
+            "messages": {name: _message(event) for name, event in events.items()},
             "schemas": {"CloudEvent": _cloud_event()},
             "securitySchemes": {
                 "password": {
@@ -120,8 +119,8 @@ def _operation(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _message(event: type[Event], topics: Mapping[str, Topic]) -> dict[str, Any]:
-    example = next(found for found in EXAMPLES if type(found) is event)
+def _message(event: type[Event]) -> dict[str, Any]:
+    example = example_of(event)
     schema = event.model_json_schema(mode="serialization")
     return {
         "name": event.type_name(),
@@ -140,7 +139,7 @@ def _message(event: type[Event], topics: Mapping[str, Topic]) -> dict[str, Any]:
         "payload": schema,
         "bindings": {
             "kafka": {
-                "key": {"type": "string", "description": topics[event.topic].key},
+                "key": {"type": "string", "description": f"{key_field(event)} of the payload"},
                 "bindingVersion": _BINDING,
             }
         },

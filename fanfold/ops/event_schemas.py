@@ -1,5 +1,8 @@
 """JSON Schemas of the events, generated from the models so that other languages can rely on them.
 
+Three keywords are our own: `x-cloudevents-type` is the record's `ce_type`, `x-topic` its topic without the installation's prefix,
+and `x-key` the field whose value is the record's key.
+
 `schemas/events/` is committed; a test compares it with `event_schemas()`, so the two can't drift apart.
 """
 
@@ -11,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fanfold.core.events import EVENTS, Event
+from fanfold.ops.event_examples import example_of, key_field
 
 
 def event_schemas() -> Mapping[str, str]:
@@ -43,9 +47,12 @@ def _schema(event: type[Event]) -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:fanfold:event:{event.type_name()}",
         **event.model_json_schema(mode="serialization"),
+        "examples": [example_of(event).model_dump(mode="json")],
         "x-cloudevents-type": event.type_name(),
         "x-topic": event.topic,
     }
+    if field := key_field(event):
+        schema["x-key"] = field
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -8,8 +8,12 @@ from typing import Annotated
 
 import typer
 
+from fanfold.core.errors import Fault
+from fanfold.core.exit_codes import ExitCode
+from fanfold.core.topics import SCHEMAS
 from fanfold.ops.installation import environment
-from fanfold.ops.options import console
+from fanfold.ops.options import complain, console
+from fanfold.ops.run import run_blocking
 
 app = typer.Typer(no_args_is_help=True, help="The tables in Cassandra and the events' schemas.")
 
@@ -57,3 +61,69 @@ def export(directory: Path = Path("schemas/events")) -> None:
         console.print(f"wrote {described}")
         write_lists(readme)
         console.print(f"wrote the lists of {readme}")
+
+
+Released = Annotated[
+    Path, typer.Option(help="The directory of the released schemas; by default, the shipped one.")
+]
+
+
+@app.command()
+def check(released: Released = SCHEMAS / "released") -> None:
+    """Compare the public events of this version with every released one. Exits with 1, and lists each breaking change, if there is one."""
+    from fanfold.ops.released_schemas import all_breaking_changes, public_schemas, released_schemas
+
+    versions, schemas = released_schemas(released), public_schemas()
+    changes = list(all_breaking_changes(versions, schemas))
+    for change in changes:
+        complain(change)
+    if changes:
+        raise typer.Exit(ExitCode.FAILED)
+    console.print(f"{len(schemas)} public events agree with {', '.join(versions)}")
+
+
+@app.command()
+def lock(version: str, released: Released = SCHEMAS / "released") -> None:
+    """Keep the schemas of the public events as those of this version, for ever. Safe to repeat; refuses a breaking change."""
+    from fanfold.ops.released_schemas import lock as keep
+
+    written = keep(released, version)
+    for name in written:
+        console.print(f"wrote {released / name}")
+    if not written:
+        console.print(f"{version} has these schemas already")
+
+
+@app.command()
+def publish(
+    registry: Annotated[
+        str, typer.Option(help="The registry's URL, as https://registry.example:8081.")
+    ],
+    user: Annotated[str | None, typer.Option(help="For a registry that asks for a user.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="The user's password.")] = None,
+    released: Released = SCHEMAS / "released",
+) -> None:
+    """Register the released schemas in a schema registry, one subject for each event. Safe to repeat.
+
+    Exits with 1 when the registry refuses one, and with 75 when it does not answer.
+    """
+    from fanfold.ops.released_schemas import released_schemas
+    from fanfold.ops.schema_registry import Registry
+    from fanfold.ops.schema_registry import publish as register
+
+    def work() -> None:
+        chosen = Registry(registry, user, _password(password_file))
+        for line in register(chosen, released_schemas(released)):
+            console.print(line)
+
+    ended = run_blocking(work)
+    if ended.cut_short:
+        complain(f"{ended.cut_short}; the same command goes on")
+    raise typer.Exit(ended.status)
+
+
+def _password(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text().removesuffix("\n")
+    except OSError as error:
+        raise Fault(f"{file} can't be read: {error.strerror}") from error

@@ -18,10 +18,11 @@ from fanfold.core.events.catalogue import PublicEvent
 from fanfold.core.ids import created_at_ms
 from fanfold.core.topics import SCHEMAS, load_topics
 from fanfold.ops.async_api import async_api
-from fanfold.ops.event_examples import AT_MS, EXAMPLES
+from fanfold.ops.event_examples import AT_MS, example_of
 
 CHECK = Path(__file__).parents[2] / "scripts" / "check_asyncapi"
 DOCUMENT: dict[str, Any] = yaml.safe_load(async_api())
+EXAMPLES: list[Event] = [example_of(event) for event in get_args(PublicEvent)]
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 
 
@@ -77,8 +78,7 @@ def test_the_example_is_a_record_that_a_consumer_could_read(event: Event) -> Non
     assert example["name"] == f"key {wire.key.decode()}"
 
 
-def test_there_is_one_example_of_every_public_event() -> None:
-    assert [type(example) for example in EXAMPLES] == list(get_args(PublicEvent))
+def test_a_posts_id_holds_the_time_of_the_example() -> None:
     assert created_at_ms(EXAMPLES[0].event_id or pytest.fail("a post has an id")) == AT_MS
 
 

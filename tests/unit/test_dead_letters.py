@@ -26,6 +26,7 @@ from fanfold.ops.command_line import app
 from fanfold.ops.dead_letters.command import chosen_of
 from fanfold.ops.dead_letters.replay import Replayed, replay
 from fanfold.ops.dead_letters.states import Chosen, Judged, State, read_letters, subject
+from fanfold.ops.event_examples import EXAMPLES
 from tests.support.fanout import (
     Pipeline,
     a_deletion,
@@ -39,7 +40,6 @@ from tests.support.fanout import (
     an_unfollow,
     an_unmute,
 )
-from tests.unit.test_event_schemas import EXAMPLES
 
 EVERYTHING = Chosen()
 

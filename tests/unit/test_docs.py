@@ -186,9 +186,8 @@ def test_every_decision_is_in_the_index_and_fits_on_a_page() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
     decisions = sorted(path for path in folder.glob("[0-9]*.md"))
-    assert [f"{number:04}" for number in range(1, len(decisions) + 1)] == [
-        path.name[:4] for path in decisions
-    ]
+    # A number may be missing: several decisions are prepared at the same time.
+    assert len({path.name[:4] for path in decisions}) == len(decisions) >= 46
     for path in decisions:
         text = path.read_text()
         assert f"]({path.name})" in index, path.name

@@ -31,7 +31,7 @@ from fanfold.core.events import (
     UserWoke,
 )
 from fanfold.core.topics import load_topics
-from tests.unit.test_event_schemas import EXAMPLES
+from fanfold.ops.event_examples import EXAMPLES
 
 
 def test_all_events_that_set_a_cell_have_one_topic_and_one_key() -> None:

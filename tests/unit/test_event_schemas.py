@@ -13,41 +13,9 @@ from fanfold.core import events
 from fanfold.core.errors import Undecodable
 from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.topics import SCHEMAS, load_topics
+from fanfold.ops.event_examples import EXAMPLES, key_field
 from fanfold.ops.event_schemas import event_schemas
 from fanfold.ops.schema_lists import with_lists
-
-POST_ID = new_post_id(1_700_000_000_123)
-AT = datetime.fromtimestamp(1_700_000_000.123, UTC)
-EXAMPLES: list[events.Event] = [
-    events.PostCreated(post_id=POST_ID, author_id="bob", content="Hello 🌍", created_at=AT),
-    events.PostEdited(post_id=POST_ID, author_id="bob", content="Hello", edited_at=AT),
-    events.PostDeleted(post_id=POST_ID, author_id="bob", deleted_at=AT),
-    events.UserRegistered(user_id="bob", display_name="Bob", registered_at=AT),
-    events.UserFollowed(follower_id="alice", followee_id="bob", followed_at=AT),
-    events.UserUnfollowed(follower_id="alice", followee_id="bob", unfollowed_at=AT),
-    events.PostLiked(post_id=POST_ID, author_id="bob", user_id="alice", liked_at=AT),
-    events.PostUnliked(post_id=POST_ID, author_id="bob", user_id="alice", unliked_at=AT),
-    events.UserLeft(user_id="bob", left_at=AT),
-    events.UserMuted(user_id="alice", target_id="bob", muted_at=AT),
-    events.UserUnmuted(user_id="alice", target_id="bob", unmuted_at=AT),
-    events.UserBlocked(user_id="alice", target_id="bob", blocked_at=AT),
-    events.UserUnblocked(user_id="alice", target_id="bob", unblocked_at=AT),
-    events.AuthorModeChanged(
-        author_id="bob", delivery="pull", follower_count=100_000, changed_at=AT, caused_by=7
-    ),
-    events.ReviewDelivery(author_id="bob", requested_at=AT),
-    events.UserFellAsleep(user_id="alice", fell_asleep_at=AT),
-    events.UserWoke(user_id="alice", woke_at=AT),
-    events.MaterialiseTimeline(
-        user_id="alice", woke_offset=7, after="bob", under_way=(events.UnderWay("bob", POST_ID),)
-    ),
-    events.EndFollowing(user_id="alice", after="bob"),
-    events.EndFollowers(user_id="bob", generation=1, bucket=15, after="alice"),
-    events.DeliverSlice(post_id=POST_ID, author_id="bob", generation=1, bucket=15),
-    events.BackfillFollow(
-        followee_id="bob", follows=(events.NewFollow("alice", 7),), before=POST_ID
-    ),
-]
 
 
 def test_the_committed_schemas_are_the_models() -> None:
@@ -63,8 +31,33 @@ def test_the_lists_of_the_readme_are_those_of_topics_yaml_and_the_models() -> No
     assert all(f"\n| `{topic}` |" in readme for topic in load_topics())
 
 
-def test_every_event_has_an_example_here() -> None:
-    assert {type(example) for example in EXAMPLES} == set(events.EVENTS)
+def test_every_event_has_one_example() -> None:
+    assert [type(example) for example in EXAMPLES] == list(events.EVENTS)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_a_schema_has_the_example_the_topic_and_the_key(event: events.Event) -> None:
+    schema = orjson.loads(event_schemas()[_file_of(event)])
+    (example,) = schema["examples"]
+    jsonschema.validate(example, schema)
+    assert (
+        events.decode({"ce_type": schema["x-cloudevents-type"].encode()}, orjson.dumps(example))
+        == event
+    )
+    assert schema["x-topic"] == event.topic
+    assert schema.get("x-key") == key_field(type(event))
+    if "x-key" in schema:
+        assert example[schema["x-key"]] == event.key
+
+
+def test_the_key_of_every_event_that_is_no_command_is_one_field() -> None:
+    events_of_the_log = [event for event in EXAMPLES if event.topic in events.PROJECTED_TOPICS]
+    assert len(events_of_the_log) == 16
+    for event in events_of_the_log:
+        equal = [
+            name for name, value in event.model_dump(mode="json").items() if value == event.key
+        ]
+        assert equal == [key_field(type(event))]
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)

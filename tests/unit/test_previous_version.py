@@ -17,9 +17,9 @@ from fanfold.adapters.cassandra.migrate import load_migrations
 from fanfold.core import events
 from fanfold.core.events import Event
 from fanfold.core.topics import load_topics
+from fanfold.ops.event_examples import EXAMPLES
 from fanfold.ops.event_schemas import event_schemas
 from tests.support.previous import previous, types_known
-from tests.unit.test_event_schemas import EXAMPLES
 
 RECORDS: list[dict[str, Any]] = previous("records")
 SCHEMAS: dict[str, Any] = previous("events")
