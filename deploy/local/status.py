@@ -16,17 +16,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from console_service.work import Status, read_status
 from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import SUPERVISOR_ANSWERS_S
 from deploy.local.plan import CACHE
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.system import Process, System, read_system
+from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.read_settings import read_settings
 from fanfold.ops.status import a_table, print_verdict, print_work, show_status
-from fanfold.ops.work import Status, read_status
 
 NOT_SUPERVISED = "NOT SUPERVISED"
 
@@ -79,7 +80,7 @@ class LocalStatus:
 async def read_local_status(system: System) -> LocalStatus:
     """Ask supervisord, every process, and Kafka. Never raises: what is missing is in the status."""
     processes, kafka = await asyncio.gather(
-        _processes(system), read_status(read_settings(**system.settings))
+        _processes(system), read_status(KafkaLogView(read_settings(**system.settings)))
     )
     return LocalStatus(tuple(processes), kafka, system.settings.get("cache", "none"))
 

@@ -21,6 +21,16 @@ _PORT = re.compile(r":[0-9]*$")
 ANY_HOST = "*"
 
 
+def host_name(sent: str) -> str:
+    """The name in a `Host` header, without its port."""
+    return _PORT.sub("", sent).lower()
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether no name server decides what this name means: `localhost`, 127.x.x.x or [::1]."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
 class Head:
     """ASGI middleware: HEAD wherever GET is served, with the same fields and no body (RFC 9110, 9.3.2)."""
 
@@ -100,11 +110,11 @@ class KnownHosts:
             await self.app(scope, receive, send)
 
     def _knows(self, sent: str) -> bool:
-        host = _PORT.sub("", sent).lower()
+        host = host_name(sent)
         return (
             self._any
             or host in self._hosts
-            or _LOOPBACK.fullmatch(host) is not None
+            or is_loopback_name(host)
             or _LABEL.fullmatch(host) is not None
         )
 

@@ -1,4 +1,4 @@
-"""`fanfold status`: shows what waits for the workers, as Kafka knows it."""
+"""`fanfold status`: shows what waits for the workers, as the log knows it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,87 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from console_service.work import Status, Work, read_status
+from fanfold.core.errors import FanfoldError, Fault
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.lag import PartitionLag
 from fanfold.ops.installation import environment, local_settings
 from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, console, print_json
-from fanfold.ops.work import Status, Work, read_status
+from fanfold.ops.running import Url, ask, default_url
 
 _MOST_FANOUTS = 10
 
 
-def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+class Seen(NamedTuple):
+    """What a log knows, and which log it is."""
+
+    log: str
+    status: Status
+
+
+def status(data: Data = DEFAULT_DATA, url: Url = None, as_json: AsJson = False) -> None:
     """Show the lag by topic and partition, the fan-outs in progress, and the number of dead letters.
 
-    Of the system that `make up` started in --data, else of the Kafka that the environment names. `make status` also shows the
-    processes of the former. Exits with 1 when Kafka does not answer.
+    Of the process at --url; without one, of the system that `make up` started in --data, else of the Kafka that the environment
+    names, else of the `make run` on this machine. `make status` also shows the processes of `make up`. Exits with 1 when
+    none of them answers.
     """
-    raise typer.Exit(show_status(data, as_json=as_json))
+    raise typer.Exit(show_status(data, url=url, as_json=as_json))
 
 
-def show_status(data: Path, *, as_json: bool) -> ExitCode:
-    """Print what Kafka knows. Raises `Fault` if the description of a system in `data` can't be read."""
+def show_status(data: Path, *, url: str | None = None, as_json: bool) -> ExitCode:
+    """Print what the log knows. Raises `Fault` if the description of a system in `data` can't be read, or if `url` refuses."""
     # The report says what does not answer; the drivers would log it as well.
     logging.disable()
-    local = local_settings(data)
-    settings = local or environment()
-    if local is None:
-        console.print(
-            f"No system in {data}: this is what Kafka at {settings.kafka_bootstrap} knows."
-        )
-    found = asyncio.run(read_status(settings))
+    seen = _at(url) if url else _found(data)
+    healthy = seen.status.healthy
     if as_json:
-        print_json({"healthy": found.healthy, **found.as_json()}, indent=2)
+        print_json({"healthy": healthy, "log": seen.log, **seen.status.as_json()}, indent=2)
     else:
-        print_status(found, Console(highlight=False))
-    return ExitCode.DONE if found.healthy else ExitCode.FAILED
+        console.print(f"This is what {seen.log} knows.", markup=False, soft_wrap=True)
+        print_status(seen.status, Console(highlight=False))
+    return ExitCode.DONE if healthy else ExitCode.FAILED
+
+
+def _found(data: Path) -> Seen:
+    """The Kafka of `make up` in that directory or of the environment; where neither is named or answers, `make run`."""
+    from fanfold.adapters.kafka.log_view import KafkaLogView
+
+    settings, local = environment(), local_settings(data)
+    named = "kafka_bootstrap" in settings.model_fields_set
+    running = None if named or local else _running(default_url(settings))
+    if running is not None:
+        return running
+    view = KafkaLogView(local or settings)
+    seen = Seen(view.name, asyncio.run(read_status(view)))
+    # The system of `make up` may be down, and `make run` run in its place.
+    if seen.status.healthy or named or not local:
+        return seen
+    return _running(default_url(settings)) or seen
+
+
+def _running(url: str) -> Seen | None:
+    """What a healthy process at that address knows, if there is one."""
+    try:
+        seen = _at(url)
+    except FanfoldError:
+        return None
+    return seen if seen.status.healthy else None
+
+
+def _at(url: str) -> Seen:
+    """What the process at that address knows. Raises like `ask`."""
+    document = ask(url, "/ops/work")
+    try:
+        return Seen(f"{document['log']} at {url}", Status.from_json(document))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Fault(f"{url} answers as no version of Fanfold that this one knows") from error
 
 
 def print_status(status: Status, console: Console) -> None:

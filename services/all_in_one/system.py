@@ -14,6 +14,7 @@ from all_in_one import demo
 from all_in_one.rebuild_log import rebuild_log
 from console_service import http as console
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.adapters.stacks import EmbeddedEngines, embedded
 from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import Clock
@@ -104,7 +105,7 @@ def _api(
             *post.routers(engines, clock=clock, settings=settings),
             *graph.routers(engines, clock=clock, settings=settings),
             *feed.routers(reader),
-            *console.routers(settings),
+            *console.routers(settings, SqliteLogView(engines.log)),
         ],
         ready=readiness({"the log": engines.log.ping}),
         on_stop=reader.live.close,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console_service.http import routers
+from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
@@ -20,7 +21,7 @@ async def serving(settings: Settings) -> None:
     async with open_identity(settings, clock=SystemClock()) as identity:
         app = make_app(
             title="Fanfold: the page",
-            routers=routers(settings),
+            routers=routers(settings, KafkaLogView(settings)),
             ready=readiness({}),
             metrics=not settings.metrics_port,
             identity=identity,

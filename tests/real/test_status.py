@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from console_service.work import FanoutInProgress, read_status
 from fanfold.adapters.kafka.group import read_backlog
 from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import COMMANDS, PROJECTED_TOPICS, DeliverSlice
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
-from fanfold.ops.work import FanoutInProgress, read_status
 from tests.support.engines import RealEngines
 from tests.support.logs import a_post, own_topics
 from tests.support.probes import free_port
@@ -25,7 +26,7 @@ async def test_unacknowledged_records_are_counted_and_their_posts_are_listed(
     async with own_topics(engines) as settings:
         await leave_work(settings)
 
-        found = (await read_status(settings)).work
+        found = (await read_status(KafkaLogView(settings))).work
         some = await read_backlog(settings, most_commands=1)
 
     assert found is not None
@@ -55,7 +56,7 @@ async def leave_work(settings: Settings) -> None:
 
 async def test_without_kafka_the_status_says_so(engines: RealEngines) -> None:
     nobody = Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}")
-    status = await read_status(nobody)
+    status = await read_status(KafkaLogView(nobody))
     assert not status.healthy
     assert status.work_unknown is not None
     assert nobody.kafka_bootstrap in status.work_unknown

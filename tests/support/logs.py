@@ -14,10 +14,13 @@ import pytest
 
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.clock import SystemClock
+from fanfold.core.errors import LogUnavailable
 from fanfold.core.events import GRAPH, PostCreated, UserFollowed
 from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.ports.log import BatchHandler, Consumer, EventLog, Record, Tail
+from fanfold.core.ports.log_view import Backlog, LogView
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 
@@ -27,13 +30,23 @@ WITHIN_S = 40
 
 @dataclass(frozen=True)
 class LogUnderTest:
-    """An open log, and new members of its consumer group, with batches of at most that many events.
+    """An open log, new members of its consumer group, with batches of at most that many events, and an operator's view of it.
 
-    By the types here mypy checks that both adapters satisfy `EventLog` and `Consumer`.
+    By the types here mypy checks that both adapters satisfy `EventLog`, `Consumer` and `LogView`.
     """
 
     log: EventLog
     consumer: Callable[[int], Consumer]
+    view: LogView
+
+
+class NoLogView:
+    """A `LogView` of a log that is away."""
+
+    name = "the log"
+
+    async def backlog(self, *, most_commands: int) -> Backlog:
+        raise LogUnavailable(f"away, and {most_commands} commands with it")
 
 
 def log_under_test(
@@ -48,12 +61,15 @@ def log_under_test(
 async def _sqlite(path: Path) -> AsyncIterator[LogUnderTest]:
     clock = SystemClock()
     async with SqliteLog(path / "log.db", clock=clock, source="test") as log:
-        yield LogUnderTest(log, lambda n: SqliteConsumer(log, clock=clock, take_events=n))
+        yield LogUnderTest(
+            log, lambda n: SqliteConsumer(log, clock=clock, take_events=n), SqliteLogView(log)
+        )
 
 
 @asynccontextmanager
 async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
     from fanfold.adapters.kafka.log import KafkaLog
+    from fanfold.adapters.kafka.log_view import KafkaLogView
     from fanout_service.stream import FaustConsumer
 
     async with own_topics(engines, worker_id="worker-1") as settings:
@@ -63,7 +79,7 @@ async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
             return FaustConsumer(chosen, leave=lambda status: None)
 
         async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
-            yield LogUnderTest(log, consumer)
+            yield LogUnderTest(log, consumer, KafkaLogView(settings))
 
 
 @asynccontextmanager

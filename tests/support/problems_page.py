@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import console_service
 import fanfold.http
 import feed_service
 import graph_service
@@ -61,6 +62,7 @@ MEANING = {
     "unauthenticated": "There is no credential, or not a valid one. Get a new token, or send exactly one.",
     "forbidden": "The actor may not do this.",
     "missing-scope": "The token lacks the scope that `WWW-Authenticate` names. Get a token with it.",
+    "operators-only": "What operators see is for the server's own machine, or for a token with the scope `fanfold:admin`.",
     "not-found": "There is nothing at this address.",
     "user-not-found": "The user never registered, or has left.",
     "conflict": "This is not possible in the present state.",
@@ -129,7 +131,13 @@ def kinds_in_the_code() -> set[str]:
 
 
 def _classes() -> dict[str, type[Problem]]:
-    for package in (fanfold.http, post_service, graph_service, feed_service):
+    for package in (
+        fanfold.http,
+        post_service,
+        graph_service,
+        feed_service,
+        console_service,
+    ):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)

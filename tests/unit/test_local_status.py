@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from console_service.work import Status, work_of
 from deploy.local.plan import Plan
 from deploy.local.status import (
     NOT_SUPERVISED,
@@ -17,7 +18,6 @@ from deploy.local.status import (
     read_local_status,
 )
 from fanfold.core.lag import PartitionLag
-from fanfold.ops.work import Status, work_of
 from tests.support.probes import free_port
 from tests.unit.test_status import BOBS, a_backlog, a_command
 

@@ -7,12 +7,12 @@ import json
 
 from rich.console import Console
 
-from fanfold.adapters.kafka.group import Backlog
+from console_service.work import FanoutInProgress, Status, fanouts_of, work_of
 from fanfold.core.events import DeliverSlice, encode
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import Record
+from fanfold.core.ports.log_view import Backlog
 from fanfold.ops.status import print_status
-from fanfold.ops.work import FanoutInProgress, Status, fanouts_of, work_of
 from tests.support.fanout import a_post
 
 BOBS, ANNS = a_post(by="bob"), a_post(by="ann")
@@ -87,3 +87,12 @@ def test_a_program_sees_the_same() -> None:
     ]
     assert document["work"]["dead_letters"] == 3
     assert Status(None, "away").as_json() == {"work": None, "work_unknown": "away"}
+
+
+def test_what_a_program_sees_is_read_back() -> None:
+    lags = (PartitionLag("posts.v1", 0, 1, 2), PartitionLag("graph.v1", 3, 7, 7))
+    for status in (
+        Status(work_of(a_backlog(*lags, commands=(a_command(BOBS, 1),)))),
+        Status(None, "away"),
+    ):
+        assert Status.from_json(json.loads(json.dumps(status.as_json()))) == status

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,6 +21,7 @@ from fanfold.adapters.kafka.records import record_of
 from fanfold.core.events import COMMANDS, DEAD_LETTERS
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import Record
+from fanfold.core.ports.log_view import Backlog
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 
@@ -146,16 +146,6 @@ async def _committed(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Top
         else:
             # A partition without acknowledgement says -1, or is missing.
             return {partition: max(0, kept.offset) for partition, kept in found.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits for the workers. `commands` are unacknowledged records of the commands' topic; all of them if `all_commands`."""
-
-    lags: tuple[PartitionLag, ...]
-    dead_letters: int
-    commands: tuple[Record, ...]
-    all_commands: bool
 
 
 async def read_backlog(settings: Settings, *, most_commands: int) -> Backlog:

@@ -39,6 +39,9 @@ SELECT MIN(seq) FROM records NOT INDEXED
 WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
 """
 _ENDS = 'SELECT topic, partition, MAX("offset") + 1, MAX(seq) FROM records GROUP BY 1, 2'
+_FIRST_OFFSETS = """
+SELECT topic, partition, MIN("offset") FROM records NOT INDEXED WHERE seq > ? GROUP BY 1, 2
+"""
 # What `probe` writes is as large as the longest post: where it finds room, so does any one append.
 _PROBE_BYTES = 32 * 1024
 _PROBE_SCHEMA = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, filling BLOB NOT NULL)"
@@ -138,6 +141,11 @@ class SqliteFile:
             _FIRST_SINCE, (since_ms, _json(topics))
         ).fetchone()
         return row[0]
+
+    def first_offsets(self, after: int) -> dict[tuple[str, int], int]:
+        """The lowest offset of each partition among the records after that `seq`."""
+        found = self._connection.execute(_FIRST_OFFSETS, (after,))
+        return {(topic, partition): offset for topic, partition, offset in found}
 
     def delete(self, topics: Collection[str]) -> None:
         self._connection.execute(_DELETE, (_json(topics),))

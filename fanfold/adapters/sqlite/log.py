@@ -144,6 +144,14 @@ class SqliteLog:
         """The `seq` of the last record of these topics; 0 if there is none."""
         return max((self._last_seq.get(topic, 0) for topic in topics), default=0)
 
+    def next_offset(self, topic: str, partition: int) -> int:
+        """The offset of the next record of the partition."""
+        return self._next_offset.get((topic, partition), 0)
+
+    async def first_offsets(self, *, after: int) -> dict[tuple[str, int], int]:
+        """The lowest offset of each partition among the records after that `seq`; it has no entry without any. Raises `Unavailable`."""
+        return await self._read(lambda file: file.first_offsets(after))
+
     async def rows(self, topics: Collection[str], *, after: int, limit: int) -> list[Row]:
         """At most `limit` records of these topics after that `seq`, in the order of appending. Raises `Unavailable`."""
         return await self._read(lambda file: file.rows(topics, after, limit))

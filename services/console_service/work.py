@@ -1,20 +1,17 @@
-"""What waits for the workers, as Kafka knows it."""
+"""What waits for the workers, as the log knows it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fanfold.core.errors import FanfoldError, Undecodable
 from fanfold.core.events import POSTS, DeliverSlice, decode
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import Record
-from fanfold.core.settings import Settings
-
-if TYPE_CHECKING:
-    from fanfold.adapters.kafka.group import Backlog
+from fanfold.core.ports.log_view import Backlog, LogView
 
 MOST_COMMANDS = 5_000
 """Commands that are read to list the fan-outs in progress; with more of them waiting, the list says that it is incomplete."""
@@ -50,7 +47,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`work` is None if Kafka does not answer; `work_unknown` then says why."""
+    """`work` is None if the log does not answer; `work_unknown` then says why."""
 
     work: Work | None
     work_unknown: str | None = None
@@ -68,13 +65,31 @@ class Status:
         lags = [{**asdict(lag), "records": lag.records} for lag in work.lags]
         return {"work": {**asdict(work), "lags": lags, "lag": work.lag}, "work_unknown": None}
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Status:
+        """The status that `as_json` described. Raises `KeyError`, `TypeError` or `ValueError` for another document."""
+        described = document["work"]
+        if described is None:
+            return cls(None, str(document["work_unknown"]))
+        lags = (
+            PartitionLag(*(lag[name] for name in ("topic", "partition", "committed", "end")))
+            for lag in described["lags"]
+        )
+        return cls(
+            Work(
+                lags=tuple(lags),
+                posts_unplanned=int(described["posts_unplanned"]),
+                fanouts=tuple(FanoutInProgress(**fanout) for fanout in described["fanouts"]),
+                all_fanouts=bool(described["all_fanouts"]),
+                dead_letters=int(described["dead_letters"]),
+            )
+        )
 
-async def read_status(settings: Settings) -> Status:
-    """Ask Kafka. Never raises: what is missing is in the status."""
-    from fanfold.adapters.kafka.group import read_backlog
 
+async def read_status(view: LogView) -> Status:
+    """Ask the log. Never raises: what is missing is in the status."""
     try:
-        return Status(work_of(await read_backlog(settings, most_commands=MOST_COMMANDS)))
+        return Status(work_of(await view.backlog(most_commands=MOST_COMMANDS)))
     except FanfoldError as error:
         return Status(None, str(error))
 

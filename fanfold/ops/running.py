@@ -1,0 +1,61 @@
+"""Asks a process that runs, over HTTP: `make run`, or the console of `make up`."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.settings import Settings
+
+_ANSWER_S = 10.0
+_MOST_BYTES = 4 * 1024 * 1024
+
+Url = Annotated[
+    str | None,
+    typer.Option(help="Where `make run` or a console answers; default: http://127.0.0.1:8080."),
+]
+
+# A proxy of the environment is for other machines.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def default_url(settings: Settings) -> str:
+    """Where `make run`, or the gateway of `make up`, answers unless it was given another port."""
+    return f"http://127.0.0.1:{settings.port}"
+
+
+def ask(url: str, path: str) -> Mapping[str, Any]:
+    """The JSON object at that path. Blocks for at most ten seconds a read.
+
+    Raises `Unavailable` without an answer, and `Fault` if what answers is not Fanfold, or refuses.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise Fault(f"--url {url} is no address: use one as http://127.0.0.1:8080")
+    try:
+        with _opener.open(url.rstrip("/") + path, timeout=_ANSWER_S) as answer:
+            document = json.loads(answer.read(_MOST_BYTES))
+    except urllib.error.HTTPError as error:
+        raise Fault(f"{url} refuses {path}: {_detail(error)}") from error
+    except ValueError as error:
+        raise Fault(f"{url} is not Fanfold: {path} is no JSON") from error
+    except OSError as error:
+        raise Unavailable(f"{url} does not answer; `make run` serves it") from error
+    if not isinstance(document, dict):
+        raise Fault(f"{url} is not Fanfold: {path} is no JSON object")
+    return document
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """The detail of a problem document, else the status."""
+    try:
+        return str(json.loads(error.read(_MOST_BYTES))["detail"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{error.code}"

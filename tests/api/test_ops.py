@@ -1,0 +1,203 @@
+"""`/ops`: who may see it, that it changes nothing, and that `fanfold status` shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from all_in_one.system import all_in_one
+from console_service import ops_routes
+from console_service.operators import Operators
+from console_service.work import Status
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.exit_codes import ExitCode
+from fanfold.core.settings import Settings
+from fanfold.http.app import make_app
+from fanfold.http.readiness import readiness
+from fanfold.ops.running import ask
+from fanfold.ops.status import show_status
+from tests.support.logs import NoLogView, a_post
+from tests.support.probes import free_port
+from tests.support.served import served
+from tests.support.tokens import a_token, an_identity
+
+HERE, ELSEWHERE = "127.0.0.1", "10.0.0.7"
+
+
+def an_app(*, auth: str = "header") -> FastAPI:
+    settings = Settings().model_copy(update={"auth": auth})
+    return make_app(
+        title="console",
+        routers=[ops_routes.router(settings, NoLogView())],
+        ready=readiness({}),
+        identity=an_identity(SystemClock()) if auth == "jwt" else None,
+    )
+
+
+async def asked(
+    app: FastAPI, method: str = "GET", *, peer: str = HERE, **headers: str
+) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    transport = httpx2.ASGITransport(app=app, client=(peer, 1))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as client:
+        return await client.request(method, "/ops/work", headers=named)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1"])
+async def test_this_machine_needs_no_credential(host: str, peer: str) -> None:
+    assert (await asked(an_app(), peer=peer, host=host)).status_code == 200
+    forwarded = await asked(an_app(), peer=peer, host=host, x_forwarded_for="127.0.0.1, ::1")
+    assert forwarded.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "feeds.example"},
+        {"host": "console"},
+        {"host": "127.0.0.1.evil.example"},
+        {"x_forwarded_for": ELSEWHERE},
+        {"x_forwarded_for": f"127.0.0.1, {ELSEWHERE}"},
+        {"x_forwarded_for": f"{ELSEWHERE}, 127.0.0.1"},
+        {"x_forwarded_for": "unknown"},
+    ],
+)
+async def test_a_request_by_another_name_or_through_a_gateway_is_not_of_this_machine(
+    headers: dict[str, str],
+) -> None:
+    refused = await asked(an_app(), **headers)
+    assert refused.status_code == 403
+    assert refused.json()["type"] == "urn:fanfold:problem:operators-only"
+    assert (await asked(an_app(auth="jwt"), **headers)).status_code == 401
+
+
+async def test_a_user_id_is_no_proof_of_an_operator() -> None:
+    assert (await asked(an_app(), peer=ELSEWHERE, x_user_id="alice")).status_code == 403
+    assert (await asked(an_app(auth="jwt"), peer=ELSEWHERE, x_user_id="alice")).status_code == 401
+
+
+async def test_from_elsewhere_a_token_with_the_admin_scope_is_needed() -> None:
+    now_s = SystemClock().now_ms() / 1000
+
+    async def status(scope: str) -> int:
+        token = f"Bearer {a_token(now_s=now_s, scope=scope)}"
+        answer = await asked(an_app(auth="jwt"), peer=ELSEWHERE, authorization=token)
+        return answer.status_code
+
+    assert await status("fanfold:read fanfold:write") == 403
+    assert await status("fanfold:admin") == 200
+
+
+async def test_every_route_is_guarded_and_reads_only() -> None:
+    app = an_app()
+    found = [
+        (context.path, context.methods, {type(d.call) for d in context.dependant.dependencies})
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute) and str(context.path).startswith("/ops")
+    ]
+    assert found
+    assert all(methods == {"GET"} and Operators in guards for _, methods, guards in found)
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        answer = await asked(app, method)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_without_the_log_the_answer_says_why() -> None:
+    document = (await asked(an_app())).json()
+    assert (document["log"], document["healthy"], document["work"]) == ("the log", False, None)
+    assert Status.from_json(document) == Status(None, document["work_unknown"])
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logging.disable", lambda: None)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a system as of `make run` answers."""
+
+    @asynccontextmanager
+    async def application() -> AsyncIterator[FastAPI]:
+        path = tmp_path_factory.mktemp("run") / "log.sqlite"
+        async with all_in_one(Settings(), clock=SystemClock(), path=path) as system:
+            await system.engines.log.append(a_post(by="bob"))
+            await system.drained()
+            yield system.app
+
+    with served(application) as url:
+        yield url
+
+
+def test_the_status_beside_a_healthy_make_run_is_healthy(
+    running: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FANFOLD_PORT", running.rpartition(":")[2])
+    assert show_status(tmp_path, as_json=True) == ExitCode.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert document["healthy"]
+    assert document["log"] == f"the embedded log at {running}"
+    assert (document["work"]["lag"], document["work"]["dead_letters"]) == (0, 0)
+    posts = [lag for lag in document["work"]["lags"] if lag["topic"] == "posts.v1"]
+    assert sum(lag["committed"] for lag in posts) == 1
+
+
+def test_a_kafka_that_is_named_is_never_mistaken_for_make_run(
+    running: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    away = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("FANFOLD_PORT", running.rpartition(":")[2])
+    monkeypatch.setenv("FANFOLD_KAFKA_BOOTSTRAP", away)
+    assert show_status(tmp_path, as_json=True) == ExitCode.FAILED
+    assert json.loads(capsys.readouterr().out)["log"] == f"Kafka at {away}"
+    assert show_status(tmp_path, url=running, as_json=True) == ExitCode.DONE
+
+
+def test_where_make_up_is_down_the_status_is_that_of_make_run(
+    running: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FANFOLD_PORT", running.rpartition(":")[2])
+    settings: dict[str, Any] = {"kafka_bootstrap": f"127.0.0.1:{free_port()}"}
+    (tmp_path / "system.json").write_text(json.dumps({"settings": settings}))
+    assert show_status(tmp_path, as_json=True) == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["log"] == f"the embedded log at {running}"
+
+
+def test_what_is_asked_in_vain_is_said_in_one_line(running: str) -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        ask(f"http://127.0.0.1:{free_port()}", "/ops/work")
+    with pytest.raises(Fault, match=r"use one as http://127\.0\.0\.1:8080"):
+        ask("localhost:8080", "/ops/work")
+    with pytest.raises(Fault, match=r"See /openapi\.json for the routes"):
+        ask(running, "/ops/nothing")
+    with pytest.raises(Fault, match="is no JSON"):
+        ask(running, "/metrics")
+
+
+async def test_a_view_of_a_log_that_was_closed_says_so(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.sqlite", clock=SystemClock(), source="test")
+    async with log:
+        pass
+    with pytest.raises(Unavailable):
+        await SqliteLogView(log).backlog(most_commands=1)
