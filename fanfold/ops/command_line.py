@@ -14,6 +14,7 @@ from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import MEANINGS, ExitCode
 from fanfold.ops import activity, modes, revoke, schema, serve, status, token, topics
 from fanfold.ops.dead_letters import command as dead_letters
+from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
 from fanfold.ops.options import complain
 from fanfold.ops.plan import command as plan
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(serve.dev)
 app.command()(status.status)
+app.command()(explain.explain)
 app.command()(token.token)
 app.command()(revoke.revoke)
 app.command()(plan.plan)

@@ -27,6 +27,19 @@ def settings_of(data: Path) -> Settings:
     return local_settings(data) or settings
 
 
+def embedded_settings(data: Path, log: Path) -> Settings | None:
+    """The settings of the embedded stack that keeps its log in this file of `data`; None where that is not what `data` holds."""
+    settings = read_settings()
+    if "kafka_bootstrap" in settings.model_fields_set:
+        return None
+    if (data / DESCRIPTION).exists() or not log.exists():
+        return None
+    from all_in_one.demo import suited
+
+    # Nobody else shares a cache with this process.
+    return suited(settings).model_copy(update={"cache": "none"})
+
+
 def local_settings(data: Path) -> Settings | None:
     """The settings of the system in `data`; None where `make up` never started one. Raises `Fault` if they can't be read."""
     path = data / DESCRIPTION

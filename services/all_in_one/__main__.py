@@ -67,19 +67,17 @@ async def _serving(settings: Settings, path: Path, *, kept: bool, with_demo: boo
 def _settings(port: int, data: Path | None) -> Settings:
     """The environment's settings, with other defaults: those that the demo needs, few log lines on the terminal, and the development issuer."""
     settings = read_settings(port=port)
-    for_the_demo: dict[str, Any] = {
-        "pull_threshold": demo.PULL_THRESHOLD,
-        "overlap_s": demo.OVERLAP_S,
+    on_a_laptop: dict[str, Any] = {
         # Live feeds then see what changes without reading their feeds.
         "cache": "memory",
         "log_level": "warning",
     }
     if settings.auth == "jwt" and settings.jwt_issuer is None:
-        for_the_demo["jwt_development_key"] = (data or DEFAULT_KEY_DIRECTORY) / KEY_FILE
+        on_a_laptop["jwt_development_key"] = (data or DEFAULT_KEY_DIRECTORY) / KEY_FILE
     chosen = {
-        name: value for name, value in for_the_demo.items() if name not in settings.model_fields_set
+        name: value for name, value in on_a_laptop.items() if name not in settings.model_fields_set
     }
-    chosen_settings = settings.model_copy(update=chosen)
+    chosen_settings = demo.suited(settings).model_copy(update=chosen)
     if (key := chosen_settings.jwt_development_key) is not None:
         create_key(key)
     return chosen_settings

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from fanfold.core.events import Event, PostCreated, UserFollowed, UserRegistered
 from fanfold.core.ids import created_at_ms, new_post_id
+from fanfold.core.settings import Settings
 
 BOB_FOLLOWERS = 1_000
 NOVA_FOLLOWERS = 1_500
@@ -15,6 +16,16 @@ PULL_THRESHOLD = 1_500
 OVERLAP_S = 0.0
 
 NAMES = {"alice": "Alice", "bob": "Bob", "nova": "Nova Star"}
+
+
+def suited(settings: Settings) -> Settings:
+    """The settings with the demo's threshold and overlap, where the environment chose none."""
+    chosen = {"pull_threshold": PULL_THRESHOLD, "overlap_s": OVERLAP_S}
+    return settings.model_copy(
+        update={
+            name: value for name, value in chosen.items() if name not in settings.model_fields_set
+        }
+    )
 
 
 def graph(now_ms: int) -> list[Event]:

@@ -61,12 +61,44 @@ async def all_in_one(
     """
     async with (
         open_identity(settings, clock=clock) as identity,
+        replayed(settings, clock=clock, path=path) as tables,
+        denying(identity, tables.engines.stores.revocations, clock=clock),
+    ):
+        engines, consumer = tables.engines, tables.consumer
+        if with_demo and not tables.records:
+            await engines.log.append_many(demo.graph(clock.now_ms()))
+            await consumer.drained()
+            await engines.log.append_many(demo.posts(clock.now_ms()))
+            await consumer.drained()
+        sweeping = tables.tasks.create_task(
+            _sweep_daily(settings, engines, clock), name="activity sweep"
+        )
+        async with feed_reader(settings, engines, clock=clock) as reader:
+            app = _api(settings, clock, engines, reader, identity)
+            yield System(app, engines, consumer, tables.records)
+        sweeping.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Tables that hold everything that the log holds, and the worker that keeps them so. `tasks` end the block when one fails."""
+
+    engines: EmbeddedEngines
+    consumer: SqliteConsumer
+    tasks: asyncio.TaskGroup
+    records: int
+    """The number of the log's last record at the start."""
+
+
+@asynccontextmanager
+async def replayed(settings: Settings, *, clock: Clock, path: Path) -> AsyncIterator[Replayed]:
+    """Rebuild the tables from the log at `path`, and run the worker until the block ends. Raises like `all_in_one`."""
+    async with (
         embedded(settings, clock=clock, path=path) as engines,
-        denying(identity, engines.stores.revocations, clock=clock),
         asyncio.TaskGroup() as tasks,
     ):
         log = engines.log
-        replayed = log.last_seq(PROJECTED_TOPICS)
+        records = log.last_seq(PROJECTED_TOPICS)
         # The replay of the projected topics appends commands and dead letters again.
         await log.clear_internal()
         consumer = SqliteConsumer(log, clock=clock, take_events=settings.take_events, replay=True)
@@ -79,17 +111,8 @@ async def all_in_one(
         )
         consuming = tasks.create_task(consumer.run(worker.handlers()), name="worker")
         await consumer.drained()
-        if with_demo and not replayed:
-            await log.append_many(demo.graph(clock.now_ms()))
-            await consumer.drained()
-            await log.append_many(demo.posts(clock.now_ms()))
-            await consumer.drained()
-        sweeping = tasks.create_task(_sweep_daily(settings, engines, clock), name="activity sweep")
-        async with feed_reader(settings, engines, clock=clock) as reader:
-            app = _api(settings, clock, engines, reader, identity)
-            yield System(app, engines, consumer, replayed)
+        yield Replayed(engines, consumer, tasks, records)
         consuming.cancel()
-        sweeping.cancel()
 
 
 def _api(

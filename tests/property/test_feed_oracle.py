@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanfold.core.events import PostCreated
+from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
 from feed_service.caches.cache import SHARED_S
 from tests.support.examples import examples
+from tests.support.explained import explained
 from tests.support.feed import Reader, World
 from tests.support.liking import a_departure, a_like, an_unlike
 
@@ -226,6 +228,18 @@ class Feeds(RuleBasedStateMachine):
         assert [
             (item.post_id, item.content, item.like_count, item.liked_by_me) for item in items
         ] == [self.item(viewer, post_id) for post_id in self.model(viewer)[:DEPTH]]
+
+    @rule(viewer=users)
+    def a_post_is_explained_as_in_the_feed_if_and_only_if_the_feed_shows_it(
+        self, viewer: str
+    ) -> None:
+        self.refreshed()
+        engines = Engines(None, self.world.stores, self.world.cache)  # type: ignore[arg-type]
+        settings, clock = self.world.settings, self.world.clock
+        shown = set(self.model(viewer)[:DEPTH]) if viewer not in self.left else set()
+        for post_id in self.authors:
+            found = self.run(explained(engines, viewer, post_id, settings=settings, clock=clock))
+            assert (found.in_feed, found.wrong) == (post_id in shown, False), found
 
     @rule(viewer=users, turns=limits)
     def a_relevance_feed_shows_no_post_twice_and_none_that_is_not_in_the_feed(

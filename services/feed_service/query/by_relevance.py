@@ -32,7 +32,7 @@ async def first_page(
     query: FeedQuery, rule: Relevance, *, limit: int, window: int, now_ms: int
 ) -> tuple[list[HydratedPost], RankingCursor | None]:
     """The best of the newest `window` posts, and the rest of the ranking."""
-    newest = await _newest(query, window, rule.posts_per_pulled_author)
+    newest = await newest_ranked(query, window, rule.posts_per_pulled_author)
     ranked = _ranked(query, rule, newest, now_ms)
     shown, rest = await _shown(query, ranked, limit)
     # The newest post is the window's first; in the ranking it needn't be.
@@ -70,7 +70,7 @@ def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> E
     )
 
 
-async def _newest(query: FeedQuery, window: int, most_of_pulled: int) -> list[Ranked]:
+async def newest_ranked(query: FeedQuery, window: int, most_of_pulled: int) -> list[Ranked]:
     """The newest posts that may be ranked: at most so many of each pulled author."""
     newest: list[Ranked] = []
     pulled: Counter[str] = Counter()

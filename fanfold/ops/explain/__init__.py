@@ -1,0 +1,1 @@
+"""`fanfold explain`: why a post is, or is not, in a feed."""

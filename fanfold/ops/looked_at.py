@@ -1,0 +1,93 @@
+"""The engines of the installation that a command looks at: Kafka and Cassandra, or a copy of an embedded stack.
+
+The tables of the embedded stack are in the memory of its process. So a command copies its log, which it may do while the process runs, and
+rebuilds the tables from the copy in its own memory. What the command writes is written to the copy, and gone afterwards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanfold.core.clock import Clock
+from fanfold.core.errors import FanfoldError, Fault
+from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
+from fanfold.ops.installation import embedded_settings, settings_of
+
+_LOG_FILE = "log.sqlite"
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """`is_copy`: the tables are a copy in this process, and so is what is written to them."""
+
+    settings: Settings
+    engines: Engines
+    clock: Clock
+    is_copy: bool
+
+
+@asynccontextmanager
+async def looked_at(data: Path, *, clock: Clock, source: str) -> AsyncIterator[LookedAt]:
+    """The Kafka that the environment names, else the system that `make up` or `make run` keeps in `data`.
+
+    With a cache, its epoch has been read. Raises `Unavailable` if that can't be, and `Fault` for a log that can't be copied.
+    """
+    path = data / _LOG_FILE
+    settings = embedded_settings(data, path)
+    if settings is not None:
+        async with _copied(settings, path, clock=clock) as engines:
+            yield LookedAt(settings, engines, clock, is_copy=True)
+        return
+    from fanfold.adapters.stacks import real
+
+    settings = settings_of(data)
+    async with real(settings, clock=clock, source=source) as engines:
+        if engines.cache_epoch is not None:
+            await engines.cache_epoch.read()
+        yield LookedAt(settings, engines, clock, is_copy=False)
+
+
+@asynccontextmanager
+async def _copied(settings: Settings, path: Path, *, clock: Clock) -> AsyncIterator[Engines]:
+    from all_in_one.system import replayed
+
+    with tempfile.TemporaryDirectory() as directory:
+        copy = copied_log(path, Path(directory))
+        try:
+            async with replayed(settings, clock=clock, path=copy) as tables:
+                yield tables.engines
+        except* FanfoldError as group:
+            raise group.exceptions[0] from group
+
+
+def copied_log(path: Path, directory: Path) -> Path:
+    """A copy of the log as it is at one moment, also while another process appends to it. Raises `Fault`."""
+    # That process holds SQLite's lock for as long as it runs, so the files are copied: all appends are in the write-ahead log, or have come from
+    # there into the file, so what didn't change during the copy is a whole.
+    files = [path, path.with_name(f"{path.name}-wal")]
+    try:
+        for _ in range(_TRIES):
+            before = [_version(file) for file in files]
+            for file in files:
+                if file.exists():
+                    shutil.copy(file, directory)
+            if [_version(file) for file in files] == before:
+                return directory / path.name
+    except OSError as error:
+        raise Fault(f"{path} can't be copied: {error}") from error
+    raise Fault(f"{path} changes too fast to be copied: try again when fewer posts are made")
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
