@@ -57,6 +57,7 @@ down: $(LOCAL) ## Stop it in order; its data stays
 
 test: static engines manifests $(LOCAL) ## Run every check and test, including those on the real Kafka and Cassandra
 	@scripts/install_image_tools
+	@scripts/install_browser
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
 	@failed=0; \

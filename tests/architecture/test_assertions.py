@@ -9,8 +9,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 SUPPORT = TESTS / "support"
-EXPECTING = {"pytest.raises", "pytest.warns", "pytest.fail", ".call_and_validate"}
-"""Of pytest and schemathesis."""
+EXPECTING = {"pytest.raises", "pytest.warns", "pytest.fail", ".call_and_validate", "expect"}
+"""Of pytest, schemathesis and Playwright."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -19,6 +19,7 @@ TIERS = (
     "architecture",
     "real",
     "e2e",
+    "browser",
     "deploy",
     "apiserver",
 )
@@ -29,6 +30,8 @@ GROUPS = (
     (r"tests/real/test_shared_cache_\w+\.py", "cache"),
     (r"tests/real/test_up\.py", "local-system"),
     (r"tests/deploy/test_image\.py", "image"),
+    # These share a browser and a server.
+    (r"tests/browser/", "browser"),
     # These take as long as all others on engines, so they have a pair of their own.
     (r"tests/e2e/.*\[(.*-)?real(-.*)?\]", "engines-of-e2e"),
     (r"tests/contract/.*\[(.*-)?(kafka|cassandra)(-.*)?\]", "engines"),
