@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+KINDS = ("feed", "post", "like_count", "name", "graph", "recent_likes", "authored", "pulled")
+"""What stands before the first colon of a key."""
+
 _ID_BYTES = 16
 _FEED = "feed:user:"
 

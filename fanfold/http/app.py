@@ -24,11 +24,12 @@ from fanfold.http.admission import Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.compression import Compression
 from fanfold.http.documentation import add_documentation
+from fanfold.http.event_loop_lag import event_loop_watched
 from fanfold.http.identity.identity import HeaderIdentity, Identity
 from fanfold.http.identity.sessions import EndsWithCredential
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
-from fanfold.http.metrics import Metrics, exposition
+from fanfold.http.metrics import Metrics, exposition, start_requests_at_zero
 from fanfold.http.metrics_port import metrics_port
 from fanfold.http.openapi import DocumentedApp
 from fanfold.http.problems import (
@@ -98,6 +99,7 @@ def make_app(
     for router in (*routers, _operations(ready_and_identified, alive, metrics=metrics)):
         app.include_router(router)
     add_documentation(app)
+    start_requests_at_zero(_routes(app))
     return app
 
 
@@ -186,6 +188,12 @@ def _answer_unserved(app: FastAPI) -> None:
         )
 
 
+def _routes(app: FastAPI) -> Iterator[Route]:
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, Route):
+            yield context.original_route
+
+
 def _methods(app: FastAPI, path: str) -> set[str]:
     """All methods of a path. Starlette names only those of the first route that has it."""
     methods = {
@@ -236,6 +244,6 @@ async def serve(app: FastAPI, settings: Settings) -> None:
         stop_grace_s=_STOP_GRACE_S,
     )
     _spare_the_collector_what_stays()
-    async with metrics_port(settings):
+    async with metrics_port(settings), event_loop_watched():
         sockets = listen(settings.host, settings.port)
         await _Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from http import HTTPStatus
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanfold.core.metric_labels import start_at_zero
 
 # A label must have few values, but a client may send any method and any path.
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _NO_ROUTE = "(none)"
+_FAILURES = (str(HTTPStatus.INTERNAL_SERVER_ERROR), str(HTTPStatus.SERVICE_UNAVAILABLE))
+
+# Each would be a second series for every counter and histogram.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REQUESTS = Counter(
     "fanfold_http_requests_total",
-    "Requests answered, by route template.",
+    "Requests answered, by method, route template and status.",
     ["method", "route", "status"],
 )
+# The name and the labels of OpenTelemetry's conventions, without the status: a scrape takes 15 µs of the event loop for each series.
 DURATION = Histogram(
-    "fanfold_http_request_seconds",
-    "From a request's first byte to the answer's last.",
-    ["method", "route"],
+    "http_server_request_duration_seconds",
+    "From a request's first byte to the answer's last, by method and route template.",
+    ["http_request_method", "http_route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+def start_requests_at_zero(routes: Iterable[Route]) -> None:
+    """Count the successes and the failures of these routes from 0 on."""
+    for route in routes:
+        success = getattr(route, "status_code", None) or HTTPStatus.OK
+        for method in (route.methods or set()) - {"HEAD"}:
+            start_at_zero(REQUESTS, (method,), (route.path,), (str(int(success)), *_FAILURES))
 
 
 def exposition() -> Response:

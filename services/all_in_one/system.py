@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.adapters.stacks import EmbeddedEngines, embedded
 from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import Clock
+from fanfold.core.errors import Transient
 from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
@@ -26,6 +27,7 @@ from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.readiness import readiness
+from fanout_service.progress import LOOK_EVERY_S, Progress
 from fanout_service.sweep_activity import SweepActivity
 from fanout_service.worker import Worker
 from feed_service import http as feed
@@ -70,13 +72,15 @@ async def all_in_one(
             await consumer.drained()
             await engines.log.append_many(demo.posts(clock.now_ms()))
             await consumer.drained()
-        sweeping = tables.tasks.create_task(
-            _sweep_daily(settings, engines, clock), name="activity sweep"
-        )
+        beside = [
+            tables.tasks.create_task(_sweep_daily(settings, engines, clock), name="activity sweep"),
+            tables.tasks.create_task(_watch_lag(SqliteLogView(engines.log), clock), name="lag"),
+        ]
         async with feed_reader(settings, engines, clock=clock) as reader:
             app = _api(settings, clock, engines, reader, identity)
             yield System(app, engines, consumer, tables.records)
-        sweeping.cancel()
+        for task in beside:
+            task.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,15 @@ def _api(
         metrics=not settings.metrics_port,
         identity=identity,
     )
+
+
+async def _watch_lag(view: SqliteLogView, clock: Clock) -> None:
+    """Keep the metric of the lag."""
+    progress = Progress(clock)
+    while True:
+        with suppress(Transient):
+            progress.observe((await view.backlog(most_commands=0)).lags)
+        await clock.sleep(LOOK_EVERY_S)
 
 
 async def _sweep_daily(settings: Settings, engines: Engines, clock: Clock) -> None:

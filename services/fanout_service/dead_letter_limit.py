@@ -10,7 +10,10 @@ from fanfold.core.ports.log import Record
 NO_SOURCE = "none"
 FOREIGN = "foreign"
 _OWN = b"fanfold/"
+_OWN_OTHER = "own"
 _SERVICES = ("post_service", "graph_service", "feed_service", "fanout_service", "all-in-one")
+SOURCES = (*_SERVICES, _OWN_OTHER, FOREIGN, NO_SOURCE)
+CAUSES = ("undecodable", "rejected", "unexpected")
 
 
 def source_of(record: Record) -> str:
@@ -24,7 +27,7 @@ def source_of(record: Record) -> str:
     if not source.startswith(_OWN):
         return FOREIGN
     service = source.removeprefix(_OWN).decode(errors="replace")
-    return service if service in _SERVICES else "own"
+    return service if service in _SERVICES else _OWN_OTHER
 
 
 def cause_of(error: Exception) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from fanfold.core.events import COMMANDS, PROJECTED_TOPICS
+from fanfold.core.metric_labels import start_at_zero
+from fanout_service.dead_letter_limit import CAUSES, SOURCES
+from fanout_service.push_or_pull import Strategy
+
+_TOPICS = (*PROJECTED_TOPICS, COMMANDS)
 
 EVENTS = Counter(
     "fanfold_fanout_events",
@@ -59,3 +68,10 @@ LAG = Gauge(
     "Records of this worker's partitions that are not acknowledged, by topic.",
     ["topic"],
 )
+
+start_at_zero(EVENTS, _TOPICS, ("projected", "dead_letter"))
+start_at_zero(DEAD_LETTERS, SOURCES, CAUSES)
+start_at_zero(RETRIES, _TOPICS)
+start_at_zero(DELIVERIES, ("fanout", "backfill", "awakening"))
+start_at_zero(POSTS_PLANNED, get_args(Strategy))
+start_at_zero(LAG, _TOPICS)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import re
 from collections.abc import Iterator
 
-import prometheus_client
 import pytest
 
-import fanfold
-import fanout_service
-import feed_service
-import graph_service
-import post_service
 from tests.support.k8s import (
     SERVICES,
     Object,
@@ -27,9 +19,10 @@ from tests.support.k8s import (
     selects,
     workload,
 )
+from tests.support.metrics_page import registered
 
 CACHE = "fanfold-cache"
-OURS = re.compile(r"\bfanfold_[a-z0-9_]+")
+OURS = re.compile(r"\b(?:fanfold|http_server)_[a-z0-9_]+")
 OTHERS = re.compile(r"\b(?:kafka|kube|kubelet|redis)_[a-z0-9_]+")
 # From Strimzi's exporter, kube-state-metrics, the kubelet and redis_exporter, as their documentation and sources name them.
 KNOWN_OTHERS = {
@@ -60,20 +53,10 @@ def objects() -> tuple[Object, ...]:
 @pytest.fixture(scope="module")
 def metrics() -> set[str]:
     """The name of every sample that a service can have."""
-    for package in (fanfold, post_service, graph_service, feed_service, fanout_service):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
-    suffixes = {
-        "counter": ("_total",),
-        "gauge": ("",),
-        "histogram": ("_bucket", "_count", "_sum"),
-    }
     return {
-        f"{family.name}{suffix}"
-        for family in prometheus_client.REGISTRY.collect()
-        if family.name.startswith("fanfold_")
-        for suffix in suffixes[family.type]
+        f"{name}{suffix}"
+        for name, metric in registered().items()
+        for suffix in (("_bucket", "_count", "_sum") if metric.buckets else ("",))
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx2
 import pytest
 
 from all_in_one import demo
 from tests.support.eventually import eventually
+from tests.support.metrics_page import names_in, names_of
 from tests.support.stacks import Stack
 
 
@@ -45,6 +47,7 @@ async def test_alice_reads_bob_by_push_and_the_celebrity_by_pull(stack: Stack) -
     pulled = await get(stack, f"/posts/{nova}/fanout", "nova")
     assert (pulled["strategy"], pulled["status"]) == ("pull", "done")
     assert (pulled["planned"], pulled["delivered"]) == (0, 0)
+    await has_the_metrics_of_the_page(stack)
 
 
 async def test_every_follower_has_the_post_and_nobody_else(stack: Stack) -> None:
@@ -57,6 +60,14 @@ async def test_every_follower_has_the_post_and_nobody_else(stack: Stack) -> None
         assert [item["content"] for item in feed["items"]] == ["Hello world!"]
     stranger = await get(stack, "/users/fan-1000/feed", "fan-1000")
     assert stranger["items"] == []
+
+
+async def has_the_metrics_of_the_page(stack: Stack) -> None:
+    """The processes of the real stack serve what the page says that they serve, and nothing else."""
+    for name, running in getattr(stack, "services", {}).items():
+        async with httpx2.AsyncClient(base_url=running.url) as client:
+            served = (await client.get("/metrics")).text
+        assert names_in(served) == names_of(name), name
 
 
 async def post(stack: Stack, author: str, content: str) -> str:

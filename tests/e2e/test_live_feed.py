@@ -17,9 +17,23 @@ from typing import Any
 import httpx2
 
 from tests.support.eventually import eventually
+from tests.support.metrics_page import names_in, registered
 from tests.support.probes import free_port
 
 ALICE = {"X-User-Id": "alice"}
+
+
+SEEN_AT_ZERO = (
+    'fanfold_fanout_dead_letters_total{cause="rejected",source="foreign"}',
+    'fanfold_fanout_events_total{result="dead_letter",topic="posts.v1"}',
+    'fanfold_fanout_retries_total{topic="posts.v1"}',
+    'fanfold_feed_incomplete_total{source="timeline"}',
+    'fanfold_http_requests_total{method="POST",route="/posts",status="503"}',
+    'fanfold_http_refused_total{bound="cpu",kind="write"}',
+    'fanfold_shared_cache_failures_total{call="push",cause="unavailable"}',
+    'fanfold_shared_cache_off_seconds_total{cause="away"}',
+    "fanfold_cassandra_statements_in_flight",
+)
 
 
 @dataclass
@@ -122,7 +136,14 @@ async def test_a_live_feed_follows_a_server_through_its_restart_and_ends_with_it
         await shows(client, ["new", "New movie announcement!"])
         assert time.monotonic() - sent_at < 5
         # `make run` has a shared cache in memory, so the stream saw that something had changed.
-        assert 'fanfold_feed_stream_looks_total{cause="change"}' in await metrics(base)
+        served = await metrics(base)
+        assert 'fanfold_feed_stream_looks_total{cause="change"}' in served
+        assert names_in(served) == registered().keys()
+        # Nothing of these has happened, and an alert would see the first.
+        for series in SEEN_AT_ZERO:
+            assert f"{series} 0.0\n" in served, series
+        assert "fanfold_delivery_last_slice_age_seconds_count 0.0\n" not in served
+        assert 'fanfold_fanout_lag_records{topic="posts.v1"} 0.0\n' in served
         await call(base, "PUT", "/users/alice/muted/nova", "alice")
         await shows(client, ["new", "Hello world!"])
         # A client that listens doesn't keep a server from stopping.

@@ -10,6 +10,7 @@ import pytest
 from fanfold.adapters.cassandra.migrate import migrate, record_partitions
 from fanfold.adapters.kafka.admin import apply_topics, partition_counts
 from tests.support.engines import RealEngines, prepared, settings_for
+from tests.support.metrics_page import names_in, names_of
 from tests.support.real_stack import ready, service
 
 pytestmark = pytest.mark.real
@@ -24,7 +25,7 @@ async def test_a_worker_answers_probes_and_stops_cleanly_when_told(
         async with httpx2.AsyncClient(base_url=worker.url) as client:
             assert (await client.get("/livez")).status_code == 200
             metrics = (await client.get("/metrics")).text
-        assert "fanfold_fanout_deliveries_total" in metrics
+        assert names_in(metrics) == names_of("fanout_service")
         assert worker.stop() == 0
 
 

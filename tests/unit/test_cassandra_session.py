@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cassandra.cluster import NoHostAvailable
+from prometheus_client import REGISTRY
 
 from fanfold.adapters.cassandra import session as module
 from fanfold.adapters.cassandra.session import CassandraSession
@@ -110,3 +111,31 @@ async def test_it_goes_on_trying_while_no_address_answers(driver: Driver, error:
         await asyncio.sleep(0.2)
         driver.reachable, driver.address = True, "127.0.0.2"
         await soon(lambda: prepared_by(session, statement) == "127.0.0.2", what="found again")
+
+
+async def test_statements_in_flight_are_those_that_are_not_answered(driver: Driver) -> None:
+    answers: list[Callable[[], None]] = []
+
+    def execute_async(_query: Any) -> Any:
+        def add_callbacks(*, callback: Any, callback_args: Any, **_: Any) -> None:
+            answers.append(lambda: callback([], *callback_args))
+
+        return SimpleNamespace(add_callbacks=add_callbacks, _timer=None, has_more_pages=False)
+
+    session = CassandraSession(Settings())
+    async with session:
+        driver.sessions[0].execute_async = execute_async
+        batch: Any = object()
+        sent = [session.send(batch) for _ in range(3)]
+        assert in_flight() == 3
+        answers[0]()
+        await sent[0]
+        assert in_flight() == 2
+        for answer in answers[1:]:
+            answer()
+        await asyncio.gather(*sent)
+    assert in_flight() == 0
+
+
+def in_flight() -> float | None:
+    return REGISTRY.get_sample_value("fanfold_cassandra_statements_in_flight")

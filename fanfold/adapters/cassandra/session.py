@@ -18,6 +18,7 @@ from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, one_line, translated
 from fanfold.adapters.cassandra.packed import PackedBatch, Packing
 from fanfold.adapters.cassandra.statement import Statement
+from fanfold.adapters.metrics import STATEMENTS
 from fanfold.core.errors import FanfoldError, TablesUnavailable
 from fanfold.core.settings import Settings
 
@@ -46,6 +47,7 @@ class CassandraSession:
         self._session: Session | None = None
         self._why_not = "not connected yet"
         self._in_flight = asyncio.Semaphore(STATEMENTS_IN_FLIGHT)
+        self._unanswered = 0
         self._answered: deque[tuple[_Call, Any, BaseException | None]] = deque()
         self._wake_up_sent = False
         self._ping = self.statement(PING)
@@ -62,6 +64,8 @@ class CassandraSession:
         self._connecting = asyncio.create_task(self._stay_connected(tried_once))
         # Usually Cassandra is there, and then a caller may start with a store that answers.
         await tried_once.wait()
+        # Asked at a scrape, because a statement costs too little to count each twice.
+        STATEMENTS.set_function(lambda: self._unanswered)
         return self
 
     async def __aexit__(
@@ -71,6 +75,7 @@ class CassandraSession:
         traceback: TracebackType | None,
     ) -> None:
         self._closing.set()
+        STATEMENTS.set_function(lambda: 0)
         await self._connecting
         if self._session is not None:
             await asyncio.to_thread(self._session.cluster.shutdown)
@@ -134,6 +139,7 @@ class CassandraSession:
     async def _next_page(self, call: _Call) -> list[Row]:
         call.answer = self._loop.create_future()
         await self._enter()
+        self._unanswered += 1
         call.response.start_fetching_next_page()
         return await call.answer or []
 
@@ -156,6 +162,7 @@ class CassandraSession:
             ) from None
 
     def _start(self, call: _Call, query: Any) -> None:
+        self._unanswered += 1
         if self._session is None:
             self._finish(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
             return
@@ -198,6 +205,7 @@ class CassandraSession:
             self._finish(*self._answered.popleft())
 
     def _finish(self, call: _Call, rows: Any, error: BaseException | None) -> None:
+        self._unanswered -= 1
         # Here and not where it is awaited: the statement of a cancelled caller is still in flight.
         if call.counted:
             self._in_flight.release()

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from fanfold.adapters import metrics
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.clock import Clock
 from fanfold.core.ports.shared_cache import FeedList, Lease
@@ -72,7 +73,11 @@ class MemorySharedCache:
 
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         stamp = self._stamp()
-        return [None if stamp is None else self._value_or_lease(key, stamp) for key in keys]
+        if stamp is None:
+            return [None] * len(keys)
+        found = [self._value_or_lease(key, stamp) for key in keys]
+        metrics.count_lookups(keys, found)
+        return found
 
     def _value_or_lease(self, key: str, stamp: bytes) -> bytes | Lease | None:
         kept = self._found(key)
@@ -83,15 +88,22 @@ class MemorySharedCache:
     async def fill(self, values: Sequence[tuple[Lease, bytes]]) -> None:
         for lease, payload in values:
             kept = self._held(lease)
-            if kept is not None:
-                kept.payload = payload
-                kept.until_s = self._now_s() + self._ttl_s
+            if kept is None:
+                metrics.count_refused_fills([lease.key])
+                continue
+            kept.payload = payload
+            kept.until_s = self._now_s() + self._ttl_s
 
     async def feed(self, user_id: str) -> FeedList | Lease | None:
         stamp = self._stamp()
         if stamp is None:
             return None
         key = feed_key(user_id)
+        found = self._list_or_lease(key, stamp)
+        metrics.count_lookups([key], [found])
+        return found
+
+    def _list_or_lease(self, key: str, stamp: bytes) -> FeedList | Lease | None:
         kept = self._found(key)
         if kept is None or not kept.token.startswith(stamp):
             return self._leased(key, stamp)
@@ -102,8 +114,10 @@ class MemorySharedCache:
 
     async def fill_feed(self, lease: Lease, entries: Sequence[bytes], *, end: bytes) -> None:
         kept = self._held(lease)
-        if kept is not None:
-            self._append(kept, entries, end)
+        if kept is None:
+            metrics.count_refused_fills([lease.key])
+            return
+        self._append(kept, entries, end)
 
     async def extend_feed(
         self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes

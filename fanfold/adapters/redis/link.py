@@ -147,6 +147,13 @@ class Link(asyncio.Protocol):
         self.close(f"the connection is lost: {exc or 'closed by the server'}")
 
 
+def cause_of(error: CacheUnavailable) -> str:
+    """The error as a label of a metric: `unavailable`, `out_of_memory` or `refused`."""
+    if not isinstance(error, ServerError):
+        return "unavailable"
+    return "out_of_memory" if error.code == "OOM" else "refused"
+
+
 def checked(answers: Sequence[Any]) -> Sequence[Any]:
     """The answers, if none of them is an error; otherwise the first error is raised."""
     for answer in answers:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
-from fanfold.adapters.redis import form, metrics, scripts
+from fanfold.adapters import metrics
+from fanfold.adapters.redis import form, scripts
 from fanfold.adapters.redis.connection import Connection
-from fanfold.adapters.redis.link import Command, Link, ServerError, checked
+from fanfold.adapters.redis.link import Command, Link, ServerError, cause_of, checked
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.clock import Clock
 from fanfold.core.errors import CacheUnavailable
@@ -181,8 +182,7 @@ class RedisSharedCache:
     async def _append(
         self, call: str, key: str, last: bytes, entries: Sequence[bytes], new_last: bytes
     ) -> None:
-        usable = self._usable()
-        if usable is None or last[form.STAMP] != usable.stamp:
+        if (usable := self._usable()) is None or last[form.STAMP] != usable.stamp:
             return
         command = scripts.APPEND.call([key], self._ttl_ms, last, new_last, *entries)
         try:
@@ -226,7 +226,7 @@ class RedisSharedCache:
             try:
                 await self._told(some)
             except CacheUnavailable as error:
-                metrics.count_failure(call, error)
+                metrics.FAILURES.labels(call, cause_of(error)).inc()
                 raise
 
     async def _told(self, commands: Sequence[Command]) -> None:
@@ -254,7 +254,7 @@ class RedisSharedCache:
             metrics.OFF.labels("outage").inc(seconds)
 
     def _failed(self, call: str, link: Link, error: CacheUnavailable) -> None:
-        metrics.count_failure(call, error)
+        metrics.FAILURES.labels(call, cause_of(error)).inc()
         _close_if_useless(link, error)
         # The connection says by itself that it is lost.
         if isinstance(error, ServerError) and error.code not in self._refusals:

@@ -28,6 +28,7 @@ from prometheus_client import Counter, Gauge
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Transient
+from fanfold.core.metric_labels import start_at_zero
 from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from fanfold.http.problems import NotNow, TooManyRequests, UserNotFound
@@ -67,6 +68,7 @@ _LOOKS = Counter(
     "Feeds read for live feeds, because of: first, change, again (a change may have been missed), counts, unmarked (not in the shared cache), time.",
     ["cause"],
 )
+start_at_zero(_LOOKS, ("first", "change", "again", "counts", "unmarked", "time"))
 
 
 class TooManyStreams(NotNow):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import get_args
 from uuid import UUID
 
 from prometheus_client import Counter
 
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms
+from fanfold.core.metric_labels import start_at_zero
 from fanfold.core.settings import Settings
 from fanfold.http.after_writes import NOTHING_AWAITED, Awaited
 from feed_service.caches.cached_reads import CachedReads
@@ -31,6 +33,7 @@ _INCOMPLETE = Counter(
     "Feeds answered without a source that could not be asked.",
     ["source"],
 )
+start_at_zero(_INCOMPLETE, get_args(SourceName))
 
 
 class Feeds:

@@ -1,15 +1,23 @@
-"""What the shared cache did for this process. The kind of a key is what stands before its first colon."""
+"""What the engines did for this process; the same metrics on both stacks.
+
+The kind of a key of the shared cache is what stands before its first colon.
+"""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
-from fanfold.adapters.redis.link import ServerError
-from fanfold.core.errors import CacheUnavailable
+from fanfold.core.cache_keys import KINDS
+from fanfold.core.metric_labels import start_at_zero
 from fanfold.core.ports.shared_cache import FeedList, Lease
+
+STATEMENTS = Gauge(
+    "fanfold_cassandra_statements_in_flight",
+    "Statements and batches that this process has sent to Cassandra and that are not answered; 0 on the embedded stack.",
+)
 
 LOOKUPS = Counter(
     "fanfold_shared_cache_lookups",
@@ -26,6 +34,8 @@ FAILURES = Counter(
     "Calls that the shared cache did not answer in time (unavailable), refused for want of memory (out_of_memory), or refused (refused).",
     ["call", "cause"],
 )
+FAILURE_CAUSES = ("unavailable", "out_of_memory", "refused")
+CALLS = ("look_up", "fill", "feed", "fill_feed", "extend_feed", "marks", "forget", "push")
 OFF = Counter(
     "fanfold_shared_cache_off_seconds",
     "Time that this process passed the shared cache by: it is away, or its epoch is unknown (outage).",
@@ -35,7 +45,10 @@ EPOCHS = Counter(
     "fanfold_shared_cache_epochs",
     "Times that all that is cached became void: an outage that a writer told, or another server process.",
 )
-
+start_at_zero(LOOKUPS, KINDS, ("hit", "miss", "refused"))
+start_at_zero(FILLS_REFUSED, KINDS)
+start_at_zero(FAILURES, CALLS, FAILURE_CAUSES)
+start_at_zero(OFF, ("away", "outage"))
 
 # Kinds that were seen.
 _known: set[str] = set()
@@ -69,15 +82,5 @@ def count_refused_fills(keys: Iterable[str]) -> None:
         FILLS_REFUSED.labels(kind).inc(count)
 
 
-def count_failure(call: str, error: CacheUnavailable) -> None:
-    FAILURES.labels(call, _cause(error)).inc()
-
-
 def _kind(key: str) -> str:
     return key.partition(":")[0]
-
-
-def _cause(error: CacheUnavailable) -> str:
-    if not isinstance(error, ServerError):
-        return "unavailable"
-    return "out_of_memory" if error.code == "OOM" else "refused"

@@ -1,0 +1,123 @@
+"""The table of metrics in `docs/telemetry.md`, made from what the code registers.
+
+`python -m tests.support.metrics_page` writes it; tests/unit/test_metrics_page.py compares it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+
+import console_service
+import fanfold
+import fanout_service
+import feed_service
+import graph_service
+import post_service
+
+PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
+
+_MARKED = re.compile(r"(?<=<!-- metrics -->\n).*?(?=\n<!-- /metrics -->)", re.DOTALL)
+_SERVICES = (console_service, post_service, graph_service, feed_service, fanout_service)
+_CLIENTS_OWN = ("process_", "python_")
+_TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
+
+
+class Metric(NamedTuple):
+    """A metric as Prometheus names it, and the package that has it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...]
+    package: str
+
+
+def registered() -> dict[str, Metric]:
+    """All metrics of Fanfold's code, by name."""
+    found = (
+        _metric(value, package)
+        for package, module in _modules()
+        for value in vars(module).values()
+        if isinstance(value, MetricWrapperBase)
+    )
+    # Some are imported by other modules: the package that defines one is the first in this order.
+    by_name: dict[str, Metric] = {}
+    for metric in found:
+        by_name.setdefault(metric.name, metric)
+    return by_name
+
+
+def names_of(service: str) -> set[str]:
+    """The metrics that this service has: its own, and those that every service has."""
+    return {name for name, metric in registered().items() if metric.package in {"fanfold", service}}
+
+
+def names_in(exposition: str) -> set[str]:
+    """The metrics of Fanfold's that a process serves at least one sample of."""
+    families = text_string_to_metric_families(exposition)
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in families
+        if family.samples and not family.name.startswith(_CLIENTS_OWN)
+    }
+
+
+def table() -> str:
+    """One row a metric, by name."""
+    rows = ["| metric | type | labels | meaning | in |", "|---|---|---|---|---|"]
+    for name, metric in sorted(registered().items()):
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        where = "every service" if metric.package == "fanfold" else f"`{metric.package}`"
+        rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.meaning} | {where} |")
+    rows += ["", "| histogram | upper bounds of its buckets, in seconds |", "|---|---|"]
+    for name, metric in sorted(registered().items()):
+        if metric.buckets:
+            rows.append(f"| `{name}` | {', '.join(f'{bound:g}' for bound in metric.buckets)} |")
+    return "\n".join(rows)
+
+
+def table_in(page: str) -> str:
+    """The table as the page has it."""
+    found = _MARKED.search(page)
+    assert found, "the page has no place for the table"
+    return found.group()
+
+
+def _modules() -> Iterator[tuple[str, object]]:
+    for package in (fanfold, *_SERVICES):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+                yield package.__name__, sys.modules[module.name]
+
+
+def _metric(wrapper: MetricWrapperBase, package: str) -> Metric:
+    (family,) = wrapper.describe()
+    bounds = tuple(
+        getattr(wrapper, "_upper_bounds", ()) or getattr(wrapper, "_kwargs", {}).get("buckets", ())
+    )
+    assert all(one < other for one, other in pairwise(bounds))
+    return Metric(
+        name=f"{family.name}_total" if isinstance(wrapper, Counter) else family.name,
+        type=_TYPES[type(wrapper)],
+        labels=tuple(wrapper._labelnames),
+        meaning=family.documentation,
+        buckets=tuple(bound for bound in bounds if bound != float("inf")),
+        package=package,
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(_MARKED.sub(lambda _: table(), PAGE.read_text()))
