@@ -83,7 +83,7 @@ def gateway(status: int) -> str:
     )
 
 
-HEALTHY = {
+HEALTHY: dict[str, str] = {
     'up{job="post-service"}': "1x200",
     'up{job="graph-service"}': "1x200",
     'up{job="feed-service"}': "1x200",
@@ -197,6 +197,16 @@ CASES: list[tuple[str, dict[str, str], dict[int, list[str]]]] = [
         {62: ["FanfoldCassandraDropsWrites"], 121: ["FanfoldCassandraCompactsTooSlowly"]},
     ),
     (
+        "a process is full",
+        {
+            'fanfold_event_loop_lag_seconds_bucket{job="feed-service", pod="a", le="0.25"}': "0+600x59 35700+300x60",
+            'fanfold_event_loop_lag_seconds_bucket{job="feed-service", pod="a", le="1.0"}': "0+600x120",
+            'fanfold_event_loop_lag_seconds_bucket{job="feed-service", pod="a", le="+Inf"}': "0+600x120",
+            'fanfold_cassandra_statements_in_flight{job="feed-service", pod="a"}': "3x59 256x60",
+        },
+        {59: [], 80: ["FanfoldCassandraStatementsPile", "FanfoldEventLoopLate"]},
+    ),
+    (
         "a volume loses a gigabyte a minute",
         {VOLUME: "9e11-1e9x200"},
         {50: [], 90: ["FanfoldVolumeFills"]},
@@ -225,15 +235,15 @@ CASES: list[tuple[str, dict[str, str], dict[int, list[str]]]] = [
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
-    tests = [
-        {"name": name, "series": {**HEALTHY, **changed}, "firing": firing}
+    tests: list[Object] = [
+        {"name": name, "series": HEALTHY | changed, "firing": firing}
         for name, changed, firing in CASES
     ]
     assert mistakes(all_rules(), tests=tests) == []
 
 
 def test_an_alert_that_does_not_fire_is_seen() -> None:
-    test = {"name": "well", "series": HEALTHY, "firing": {5: ["FanfoldDeadLetters"]}}
+    test: Object = {"name": "well", "series": HEALTHY, "firing": {5: ["FanfoldDeadLetters"]}}
     assert mistakes(all_rules(), tests=[test]) == [
         "well, minute 5: firing [], expected [FanfoldDeadLetters]"
     ]
