@@ -24,6 +24,8 @@ FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
 IN_PARALLEL := -n $(PROCESSES) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
+# The tests start hundreds of Python processes. They start sooner when modules are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
 # and one that was copied from elsewhere or whose requirements changed is created again.
 checksum = $(shell { pwd; cat $(1); } | cksum | tr ' ' '-')
@@ -35,7 +37,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test check audit soak fmt lock lock-jars pin-images schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test test-faults check audit soak fmt lock lock-jars pin-images schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -55,7 +57,7 @@ status: $(LOCAL) ## Show its health, the workers' lag, and where the logs are
 down: $(LOCAL) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
-test: static engines manifests $(LOCAL) ## Run every check and test, including those on the real Kafka and Cassandra
+test: static engines manifests $(LOCAL) ## Run every check and test but the faults, including those on the real Kafka and Cassandra
 	@scripts/install_image_tools
 	@scripts/install_browser
 	@scripts/audit || [ $$? = 3 ]
@@ -67,7 +69,11 @@ test: static engines manifests $(LOCAL) ## Run every check and test, including t
 	$(PY) -m pytest -m alone $(ALONE) || failed=$$?; \
 	exit $$failed
 
-check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
+test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes: an upgrade, kill -9 of each, a loaded run
+	@echo "==> faults, on real engines"
+	@$(PY) -m pytest tests/faults $(IN_PARALLEL) --durations=10 --durations-min=2
+
+check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"
 	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow and not alone" $(FAST_TIERS)
 

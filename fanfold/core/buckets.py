@@ -28,6 +28,9 @@ class FollowerBucket(NamedTuple):
     bucket: int
 
 
+FIRST_BUCKET = FollowerBucket(0, 0)
+
+
 def follower_bucket(follower_id: str, generation: int) -> int:
     """The bucket of a follower in a generation; it must never change."""
     return zlib.crc32(follower_id.encode()) % BUCKETS_IN_GENERATION[generation]
@@ -41,10 +44,13 @@ def generation_for(follower_count: int, bucket_followers: int) -> int:
     return NEWEST_GENERATION
 
 
-def buckets_up_to(newest_generation: int) -> Iterator[FollowerBucket]:
-    """Every bucket an author's followers may be in, oldest generation first."""
-    for generation in range(newest_generation + 1):
-        for bucket in range(BUCKETS_IN_GENERATION[generation]):
+def buckets_up_to(
+    newest_generation: int, *, first: FollowerBucket = FIRST_BUCKET
+) -> Iterator[FollowerBucket]:
+    """The buckets an author's followers may be in, oldest generation first: from `first` on."""
+    for generation in range(first.generation, newest_generation + 1):
+        skipped = first.bucket if generation == first.generation else 0
+        for bucket in range(skipped, BUCKETS_IN_GENERATION[generation]):
             yield FollowerBucket(generation, bucket)
 
 

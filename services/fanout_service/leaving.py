@@ -11,9 +11,9 @@ pace, by one chain of steps through all buckets: nobody waits for them, because 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, islice
+from itertools import islice
 
 from fanfold.core.buckets import FollowerBucket, buckets_up_to
 from fanfold.core.clock import Clock
@@ -24,7 +24,7 @@ from fanfold.core.events import (
     UserFollowed,
     UserLeft,
 )
-from fanfold.core.ports import Stores, User
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
 from fanout_service.end_follows import end_follows
 from fanout_service.recorded_event import RecordedEvent
@@ -68,7 +68,8 @@ class Leaving:
     async def end_followers(self, event: EndFollowers) -> None:
         """One step, likewise: a page of one bucket. It appends the step after it, and passes empty buckets over."""
         user = await self.stores.users.get(event.user_id)
-        buckets = islice(_buckets_from(event, user), EMPTY_BUCKETS + 1)
+        first = FollowerBucket(event.generation, event.bucket)
+        buckets = islice(buckets_up_to(user.generation, first=first), EMPTY_BUCKETS + 1)
         after = event.after
         for read, bucket in enumerate(buckets):
             page = await self.stores.follows.followers(
@@ -102,9 +103,3 @@ class Leaving:
 
     async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
         await end_follows(follows, log=self.log, clock=self.clock)
-
-
-def _buckets_from(step: EndFollowers, user: User) -> Iterator[FollowerBucket]:
-    """The buckets of this user's followers from that step's on."""
-    first = FollowerBucket(step.generation, step.bucket)
-    return dropwhile(lambda bucket: bucket != first, buckets_up_to(user.generation))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import nsmallest
 from itertools import islice
 from typing import NamedTuple
@@ -136,7 +136,7 @@ async def _active(
     found: _Found = []
     rows, reads, width = max(ROWS_A_READ, wanted), 0, 1
     while True:
-        buckets = list(islice(_buckets_from(start.bucket, user.generation), width))
+        buckets = list(islice(buckets_up_to(user.generation, first=start.bucket), width))
         pages = await asyncio.gather(
             *(
                 follows.followers(
@@ -162,9 +162,5 @@ async def _active(
 
 
 def _next(bucket: FollowerBucket, newest_generation: int) -> _Start | None:
-    following = next(islice(_buckets_from(bucket, newest_generation), 1, None), None)
+    following = next(islice(buckets_up_to(newest_generation, first=bucket), 1, None), None)
     return None if following is None else _Start(following, "")
-
-
-def _buckets_from(first: FollowerBucket, newest_generation: int) -> Iterator[FollowerBucket]:
-    return (bucket for bucket in buckets_up_to(newest_generation) if bucket >= first)

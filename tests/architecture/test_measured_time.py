@@ -13,7 +13,7 @@ WALL_CLOCKS = {"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counte
 IN_OTHER_PROCESSES = {
     "deploy/test_compose.py",
     "e2e/test_live_feed.py",
-    "real/test_faust_acknowledgement.py",
+    "faults/test_faust_acknowledgement.py",
 }
 """They wait seconds for another process whose time they can't measure, and the bounds are several times what it takes."""
 

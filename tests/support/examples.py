@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 CHECK = "check"
 _FULL = 100
-_IN_CHECK = 20
+_IN_CHECK = 10
 _LEAST_IN_CHECK = 5
 _ON_ENGINES = 5
 # Where Hypothesis keeps the settings of a test and its own pytest plugin changes them.
@@ -26,7 +26,7 @@ def register_profiles() -> None:
 
 
 def examples(count: int = _FULL, **others: Any) -> settings:
-    """Up to `count` examples of a property, and in `make check` a fifth of them."""
+    """Up to `count` examples of a property, and in `make check` a tenth of them, but at least five."""
     if settings.get_current_profile_name() == CHECK:
         count = max(count * _IN_CHECK // _FULL, _LEAST_IN_CHECK)
     return settings(max_examples=count, deadline=None, **others)

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log import IN_MEMORY, SqliteLog
 from fanfold.core.buckets import buckets_up_to
 from fanfold.core.events import (
     COMMANDS,
@@ -208,5 +207,5 @@ async def a_pipeline(
     settings: Settings = SMALL, clock: ManualClock | None = None
 ) -> AsyncIterator[Pipeline]:
     clock = clock or ManualClock(autojump=True)
-    async with SqliteLog(Path(":memory:"), clock=clock, source="test") as log:
+    async with SqliteLog(IN_MEMORY, clock=clock, source="test") as log:
         yield Pipeline(settings, clock, log, memory_stores(settings, clock=clock))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -43,6 +44,24 @@ class LocalSystem:
     def down(self) -> str:
         """`make down`. Returns what it printed."""
         return _printed("deploy.local.down", f"--data={self.plan.home}")
+
+    def status(self) -> dict[str, Any]:
+        """What `make status` finds."""
+        shown = subprocess.run(
+            [sys.executable, "-m", "deploy.local.status", "--json", f"--data={self.plan.home}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found: dict[str, Any] = json.loads(shown.stdout)
+        assert shown.returncode == (0 if found["healthy"] else 1)
+        return found
+
+    def is_idle(self) -> bool:
+        """Whether it is healthy, and no worker has anything left to do."""
+        found = self.status()
+        return bool(found["healthy"] and found["work"]["lag"] == 0)
 
     def token(self, user_id: str, **given: Any) -> str:
         """`fanfold token`, without a process of its own."""

@@ -21,21 +21,22 @@ TIERS = (
     "e2e",
     "browser",
     "deploy",
+    "faults",
     "apiserver",
 )
 GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
     # These need the cache alone.
     (r"tests/contract/.*\[(.*-)?redis(-.*)?\]", "cache"),
-    (r"tests/real/test_shared_cache_\w+\.py", "cache"),
-    (r"tests/real/test_up\.py", "local-system"),
+    (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
+    (r"tests/(real|faults)/test_up\w*\.py", "local-system"),
     (r"tests/deploy/test_image\.py", "image"),
     # These share a browser and a server.
     (r"tests/browser/", "browser"),
     # These take as long as all others on engines, so they have a pair of their own.
-    (r"tests/e2e/.*\[(.*-)?real(-.*)?\]", "engines-of-e2e"),
+    (r"tests/(e2e|faults)/.*\[(.*-)?real(-.*)?\]", "engines-of-e2e"),
     (r"tests/contract/.*\[(.*-)?(kafka|cassandra)(-.*)?\]", "engines"),
-    (r"tests/real/", "engines"),
+    (r"tests/(real|faults)/", "engines"),
 )
 """Which tests share what is slow to start: in several processes, those of one group run in one, one after the other."""
 

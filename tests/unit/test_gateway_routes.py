@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ OWN = {"/livez", "/readyz", "/metrics"}
 """What each process says of itself. The gateway publishes none of it."""
 
 
+@cache
+def resources() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(GATEWAY.read_text())["static_resources"]
+    return found
+
+
 def routes() -> Iterator[dict[str, Any]]:
-    document = yaml.safe_load(GATEWAY.read_text())
-    [listener] = document["static_resources"]["listeners"]
+    [listener] = resources()["listeners"]
     [chain] = listener["filter_chains"]
     [manager] = chain["filters"]
     [host] = manager["typed_config"]["route_config"]["virtual_hosts"]
@@ -73,10 +79,7 @@ def test_what_a_process_says_of_itself_is_not_published() -> None:
 
 
 def clusters() -> dict[str, Any]:
-    return {
-        found["name"]: found
-        for found in yaml.safe_load(GATEWAY.read_text())["static_resources"]["clusters"]
-    }
+    return {found["name"]: found for found in resources()["clusters"]}
 
 
 def test_live_feeds_have_connections_of_their_own() -> None:

@@ -101,7 +101,7 @@ class _Producer:
     """An aiokafka producer that can be dropped at once.
 
     aiokafka has no public way: its `stop` flushes, and so waits for the broker. Hence the private names here, which are
-    those of the pinned version; `tests/real/test_kafka_outage.py` fails if their meaning changes.
+    those of the pinned version; `tests/faults/test_kafka_outage.py` fails if their meaning changes.
     """
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:

@@ -1,6 +1,6 @@
 """The log in one SQLite file, for one process: the embedded adapters of `EventLog` and `Consumer`.
 
-All access to the file is on one thread, so the event loop never waits for the disk. Appends of one turn of the loop, and
+All access to the file is on one thread, so the event loop never waits for the disk. A log in memory needs none. Appends of one turn of the loop, and
 those that arrive during a commit, share a transaction: durable when acknowledged, and still thousands a second. Readers are
 woken within the process and never poll the file.
 """
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+IN_MEMORY = Path(":memory:")
+"""The path of a log that is gone when it is closed."""
+
 _TAIL_WAIT_S = 0.2
 _TAIL_RECORDS = 1000
 _PROBE_EVERY_S = 1.0
@@ -51,7 +54,9 @@ class SqliteLog:
         self._clock = clock
         self._source = source
         self._topics = load_topics()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-log")
+        self._thread: ThreadPoolExecutor | None = None
+        if path != IN_MEMORY:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-log")
         self._file: SqliteFile | None = None
         self._pending: list[_Append] = []
         self._writing: asyncio.Task[None] | None = None
@@ -69,10 +74,10 @@ class SqliteLog:
             file = await self._in_thread(lambda: SqliteFile(self._path))
             ends = await self._in_thread(file.ends)
         except sqlite3.Error as error:
-            self._thread.shutdown()
+            self._end_thread()
             raise Fault(f"{self._path} can't be opened as a log: {error}") from error
         except Fault:
-            self._thread.shutdown()
+            self._end_thread()
             raise
         for topic, partition, next_offset, last_seq in ends:
             self._next_offset[topic, partition] = next_offset
@@ -88,7 +93,7 @@ class SqliteLog:
             await asyncio.wait([self._probe])
         file, self._file = self._opened(), None
         await self._in_thread(file.close)
-        self._thread.shutdown()
+        self._end_thread()
 
     async def append(self, event: Event) -> Position | None:
         (position,) = await self._append([self._encoded(event)])
@@ -219,7 +224,13 @@ class SqliteLog:
             raise LogUnavailable("the log is closed")
         return self._file
 
+    def _end_thread(self) -> None:
+        if self._thread:
+            self._thread.shutdown()
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _read(self, work: Callable[[SqliteFile], T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from math import ceil, erfc, exp, floor, log, log10, sqrt
 
@@ -29,7 +30,7 @@ class AuthorClass:
     followers: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Audience:
     """Classes in ascending order. Their shares add up to 1, if users without followers are a class too."""
 
@@ -40,7 +41,7 @@ class Audience:
         """Followers of an author, and so follows of a user, on average."""
         return sum(group.share * group.followers for group in self.classes)
 
-    @property
+    @cached_property
     def cumulated(self) -> list[float]:
         """The shares, each with those of the classes before it."""
         return list(accumulate(group.share for group in self.classes))
