@@ -14,7 +14,7 @@ from deploy.gateway.configure import (
     ignore_user_ids,
     written,
 )
-from deploy.local.plan import APIS, CACHE, ENGINES, GATEWAY, ROOT, SWEEP, Plan
+from deploy.local.plan import APIS, CACHE, CONSOLE, ENGINES, GATEWAY, ROOT, SWEEP, Plan
 from fanfold.core.errors import Fault
 from fanfold.core.read_settings import read_settings
 from fanfold.http.identity.development import ISSUER, DevelopmentIssuer
@@ -55,6 +55,11 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
     if name in {*ENGINES, GATEWAY, SWEEP}:
         return {}
     own = {"FANFOLD_PORT": str(plan.port(name))}
+    if name == CONSOLE:
+        looked_at = (*APIS, *plan.worker_names)
+        own["FANFOLD_CONSOLE_PROCESSES"] = ",".join(
+            f"{process}=http://127.0.0.1:{plan.port(process)}" for process in looked_at
+        )
     # With a fixed name a restarted worker gets its partitions back at once.
     return own | ({"FANFOLD_WORKER_ID": name} if name in plan.worker_names else {})
 

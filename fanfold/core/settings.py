@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
+from fanfold.core.console_settings import ConsoleSettings
 from fanfold.core.identity_settings import IdentitySettings
 from fanfold.core.topic_settings import TopicSettings
 
@@ -25,7 +26,7 @@ _CACHE = re.compile(
 )
 
 
-class Settings(TopicSettings, IdentitySettings):
+class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     """One frozen object for all services: a setting that two of them must agree on has one name and one home."""
 
     # What a feed is.

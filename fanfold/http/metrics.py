@@ -49,9 +49,14 @@ def start_requests_at_zero(routes: Iterable[Route]) -> None:
             start_at_zero(REQUESTS, (method,), (route.path,), (str(int(success)), *_FAILURES))
 
 
-def exposition() -> Response:
+def exposed() -> str:
     """All metrics of this process in the Prometheus text format."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return generate_latest().decode()
+
+
+def exposition() -> Response:
+    """The same as an answer."""
+    return Response(exposed(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class Metrics:

@@ -12,7 +12,7 @@ import typer
 
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import MEANINGS, ExitCode
-from fanfold.ops import activity, modes, revoke, schema, serve, status, token, topics
+from fanfold.ops import activity, modes, revoke, schema, serve, status, token, top, topics
 from fanfold.ops.dead_letters import command as dead_letters
 from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(serve.dev)
 app.command()(status.status)
+app.command()(top.top)
 app.command()(explain.explain)
 app.command()(token.token)
 app.command()(revoke.revoke)

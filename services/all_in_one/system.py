@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from all_in_one import demo
 from all_in_one.rebuild_log import rebuild_log
 from console_service import http as console
+from console_service.console import Console, open_console
+from console_service.processes import ThisProcess
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.adapters.stacks import EmbeddedEngines, embedded
@@ -26,7 +28,8 @@ from fanfold.http.app import make_app
 from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.open_identity import open_identity
-from fanfold.http.readiness import readiness
+from fanfold.http.metrics import exposed
+from fanfold.http.readiness import Check, readiness
 from fanout_service.progress import LOOK_EVERY_S, Progress
 from fanout_service.sweep_activity import SweepActivity
 from fanout_service.worker import Worker
@@ -72,12 +75,18 @@ async def all_in_one(
             await consumer.drained()
             await engines.log.append_many(demo.posts(clock.now_ms()))
             await consumer.drained()
+        view = SqliteLogView(engines.log)
         beside = [
             tables.tasks.create_task(_sweep_daily(settings, engines, clock), name="activity sweep"),
-            tables.tasks.create_task(_watch_lag(SqliteLogView(engines.log), clock), name="lag"),
+            tables.tasks.create_task(_watch_lag(view, clock), name="lag"),
         ]
-        async with feed_reader(settings, engines, clock=clock) as reader:
-            app = _api(settings, clock, engines, reader, identity)
+        ready = readiness({"the log": engines.log.ping})
+        this = ThisProcess("all in one", ready, exposed)
+        async with (
+            feed_reader(settings, engines, clock=clock) as reader,
+            open_console(view, [this], clock=clock) as ops,
+        ):
+            app = _api(settings, clock, engines, reader, ops=ops, identity=identity, ready=ready)
             yield System(app, engines, consumer, tables.records)
         for task in beside:
             task.cancel()
@@ -124,7 +133,10 @@ def _api(
     clock: Clock,
     engines: EmbeddedEngines,
     reader: FeedReader,
+    *,
+    ops: Console,
     identity: Identity,
+    ready: Check,
 ) -> FastAPI:
     return make_app(
         title="Fanfold",
@@ -132,9 +144,9 @@ def _api(
             *post.routers(engines, clock=clock, settings=settings),
             *graph.routers(engines, clock=clock, settings=settings),
             *feed.routers(reader),
-            *console.routers(settings, SqliteLogView(engines.log)),
+            *console.routers(settings, ops),
         ],
-        ready=readiness({"the log": engines.log.ping}),
+        ready=ready,
         on_stop=reader.live.close,
         metrics=not settings.metrics_port,
         identity=identity,

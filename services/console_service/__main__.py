@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from console_service.console import open_console
 from console_service.http import routers
+from console_service.processes import RemoteProcess
 from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
@@ -18,10 +20,15 @@ async def serving(settings: Settings) -> None:
     # What operators see is not for web pages of other names, whatever a gateway in front of the API checks.
     hosts = ",".join(sorted(settings.known_hosts - {ANY_HOST}))
     settings = settings.model_copy(update={"allowed_hosts": hosts})
-    async with open_identity(settings, clock=SystemClock()) as identity:
+    clock = SystemClock()
+    processes = [RemoteProcess(name, url) for name, url in settings.processes.items()]
+    async with (
+        open_identity(settings, clock=clock) as identity,
+        open_console(KafkaLogView(settings), processes, clock=clock) as console,
+    ):
         app = make_app(
             title="Fanfold: the page",
-            routers=routers(settings, KafkaLogView(settings)),
+            routers=routers(settings, console),
             ready=readiness({}),
             metrics=not settings.metrics_port,
             identity=identity,

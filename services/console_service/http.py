@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from console_service import ops_routes, page
-from fanfold.core.ports.log_view import LogView
+from console_service.console import Console
 from fanfold.core.settings import Settings
 
 
-def routers(settings: Settings, view: LogView) -> list[APIRouter]:
+def routers(settings: Settings, console: Console) -> list[APIRouter]:
     """The routes of this service."""
-    return [page.router(settings), ops_routes.router(settings, view)]
+    return [page.router(settings), ops_routes.router(settings, console)]

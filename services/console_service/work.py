@@ -86,10 +86,10 @@ class Status:
         )
 
 
-async def read_status(view: LogView) -> Status:
+async def read_status(view: LogView, *, most_commands: int = MOST_COMMANDS) -> Status:
     """Ask the log. Never raises: what is missing is in the status."""
     try:
-        return Status(work_of(await view.backlog(most_commands=MOST_COMMANDS)))
+        return Status(work_of(await view.backlog(most_commands=most_commands)))
     except FanfoldError as error:
         return Status(None, str(error))
 

@@ -15,7 +15,12 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from all_in_one.system import all_in_one
 from console_service import ops_routes
+from console_service.console import Console
 from console_service.operators import Operators
+from console_service.overview import FIGURES, totals
+from console_service.processes import READY, Process, RemoteProcess, ThisProcess
+from console_service.readings import read_metrics
+from console_service.samples import Samples
 from console_service.work import Status
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.adapters.sqlite.log_view import SqliteLogView
@@ -24,34 +29,42 @@ from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
-from fanfold.http.readiness import readiness
+from fanfold.http.readiness import NotReady, readiness
+from fanfold.ops.command_line import app
 from fanfold.ops.running import ask
 from fanfold.ops.status import show_status
+from tests.support.eventually import eventually
 from tests.support.logs import NoLogView, a_post
 from tests.support.probes import free_port
-from tests.support.served import served
+from tests.support.served import listening, served
 from tests.support.tokens import a_token, an_identity
 
 HERE, ELSEWHERE = "127.0.0.1", "10.0.0.7"
+
+
+def a_console(*processes: Process) -> Console:
+    """A console of a log that is away."""
+    view = NoLogView()
+    return Console(view, processes, Samples(view, processes, SystemClock()))
 
 
 def an_app(*, auth: str = "header") -> FastAPI:
     settings = Settings().model_copy(update={"auth": auth})
     return make_app(
         title="console",
-        routers=[ops_routes.router(settings, NoLogView())],
+        routers=[ops_routes.router(settings, a_console())],
         ready=readiness({}),
         identity=an_identity(SystemClock()) if auth == "jwt" else None,
     )
 
 
 async def asked(
-    app: FastAPI, method: str = "GET", *, peer: str = HERE, **headers: str
+    app: FastAPI, method: str = "GET", path: str = "/ops/work", *, peer: str = HERE, **headers: str
 ) -> httpx2.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     transport = httpx2.ASGITransport(app=app, client=(peer, 1))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:1") as client:
-        return await client.request(method, "/ops/work", headers=named)
+        return await client.request(method, path, headers=named)
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
@@ -201,3 +214,64 @@ async def test_a_view_of_a_log_that_was_closed_says_so(tmp_path: Path) -> None:
         pass
     with pytest.raises(Unavailable):
         await SqliteLogView(log).backlog(most_commands=1)
+
+
+async def test_the_overview_is_what_the_metrics_say(running: str) -> None:
+    async with httpx2.AsyncClient(base_url=running) as client:
+
+        async def equal() -> bool:
+            # A sample is shared for a second.
+            overview = (await client.get("/ops/overview")).json()
+            metrics = read_metrics((await client.get("/metrics")).text)
+            return overview["totals"] == totals({"all in one": metrics}) and bool(metrics.ages)
+
+        await eventually(equal, within_s=10, what="an overview of what was counted last")
+        overview = (await client.get("/ops/overview")).json()
+    assert overview["healthy"]
+    assert overview["processes"] == [{"name": "all in one", "readiness": "ready", "healthy": True}]
+    assert overview["totals"]["delivery_ages"] >= 1
+    figures = {figure["name"]: figure["values"] for figure in overview["figures"]}
+    assert list(figures) == [figure.name for figure in FIGURES]
+    assert {len(values) for values in figures.values()} == {len(overview["at_ms"])}
+    assert figures["lag"][-1] == figures["fanouts"][-1] == figures["dead_letters"][-1] == 0
+    assert figures["streams"][-1] == 0
+
+
+async def test_an_empty_overview_shows_no_data_and_why() -> None:
+    overview = (await asked(an_app(), path="/ops/overview")).json()
+    assert not overview["healthy"]
+    assert overview["log_unknown"].startswith("away")
+    assert overview["processes"] == []
+    assert {tuple(figure["values"]) for figure in overview["figures"]} == {(None,)}
+
+
+async def test_a_process_is_asked_for_its_readiness_and_its_metrics(running: str) -> None:
+    process = RemoteProcess("all in one", running)
+    assert await process.readiness() == READY
+    assert "fanfold_fanout_deliveries_total" in (await process.metrics() or "")
+    away = RemoteProcess("away", f"http://127.0.0.1:{free_port()}")
+    assert (await away.readiness(), await away.metrics()) == ("no answer", None)
+
+
+async def test_a_process_that_is_not_ready_says_why() -> None:
+    async def full() -> None:
+        raise NotReady("No answer from the log.")
+
+    app = make_app(title="a service", routers=[], ready=full)
+    async with listening(app) as port:
+        remote = RemoteProcess("post", f"http://127.0.0.1:{port}")
+        assert await remote.readiness() == "No answer from the log."
+    this = ThisProcess("all in one", full, lambda: "")
+    assert await this.readiness() == "No answer from the log."
+
+
+@pytest.mark.parametrize("options", [["--once"], ["--json"]])
+def test_top_looks_once_and_its_exit_status_is_the_health(
+    running: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(["top", "--url", running, *options], standalone_mode=False) == ExitCode.DONE
+    out = capsys.readouterr().out
+    if options == ["--json"]:
+        assert json.loads(out)["log"] == "the embedded log"
+    else:
+        assert out.splitlines()[-1].rstrip() == "healthy"

@@ -12,7 +12,7 @@ from console_service.page import CONTENT_SECURITY_POLICY, WEB
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
 from fanfold.http.readiness import readiness
-from tests.support.logs import NoLogView
+from tests.api.test_ops import a_console
 
 AS_A_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -20,7 +20,7 @@ AS_A_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9
 @pytest.fixture
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     settings = Settings(auth="header", pull_threshold=1_500, post_max_chars=280)
-    app = make_app(title="the page", routers=routers(settings, NoLogView()), ready=readiness({}))
+    app = make_app(title="the page", routers=routers(settings, a_console()), ready=readiness({}))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened

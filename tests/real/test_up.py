@@ -75,6 +75,32 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
     assert (await gateway.get("/users/carol/feed")).json()["status"] == 401
 
 
+async def test_the_console_sees_every_service_of_the_system_and_what_they_count(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    author = Follower(gateway, "seen")
+    await author.follow()
+    await author.post(1)
+
+    async def seen() -> bool:
+        answer = await gateway.get("/ops/overview")
+        assert answer.status_code == 200, answer.text
+        overview = answer.json()
+        values = {figure["name"]: figure["values"][-1] for figure in overview["figures"]}
+        return bool(
+            overview["healthy"]
+            and overview["totals"]["delivery_ages"]
+            and (values["lag"], values["streams"]) == (0, 0)
+        )
+
+    await eventually(seen, within_s=60, what="a healthy overview with deliveries")
+    overview = (await gateway.get("/ops/overview")).json()
+    services = {process["name"] for process in overview["processes"]}
+    assert services == {"post", "graph", "feed", "console", "fanout-1", "fanout-2"}
+    status = (await gateway.get("/ops/work")).json()
+    assert status["log"] == f"Kafka at 127.0.0.1:{system.plan.port('kafka')}"
+
+
 async def test_a_second_up_changes_nothing(system: LocalSystem) -> None:
     before = {name: state.pid for name, state in system.processes().items()}
     assert "is up already" in system.up()

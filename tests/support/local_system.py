@@ -104,7 +104,7 @@ def a_local_system(home: Path, *, workers: int) -> LocalSystem:
     """Not started yet."""
     while True:
         first = secrets.choice(_FIRST_PORTS)
-        plan = Plan(home, first + 9, first, workers, cache_server=find_cache_server())
+        plan = Plan(home, first + 10, first, workers, cache_server=find_cache_server())
         if all(is_free(port) for port in plan.ports.values()):
             return LocalSystem(plan)
 
