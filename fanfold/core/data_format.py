@@ -12,6 +12,9 @@ from fanfold.core.errors import Fault
 
 DATA_FORMAT = 2
 
+LOG_FILE = "log.sqlite"
+"""The file of the embedded log in its directory."""
+
 
 def refuse_other_format(found: int, directory: Path, *, delete: str, choose: str) -> None:
     """Raise `Fault` if `found` is not `DATA_FORMAT`. `delete` and `choose` are the commands to type."""

@@ -12,7 +12,7 @@ import typer
 
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import MEANINGS, ExitCode
-from fanfold.ops import activity, modes, revoke, schema, serve, status, token, top, topics
+from fanfold.ops import activity, events, modes, revoke, schema, serve, status, token, top, topics
 from fanfold.ops.dead_letters import command as dead_letters
 from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
@@ -37,6 +37,7 @@ app.command()(revoke.revoke)
 app.command()(plan.plan)
 app.add_typer(schema.app, name="schema")
 app.add_typer(topics.app, name="topics")
+app.add_typer(events.app, name="events")
 app.add_typer(graph_import.app, name="graph")
 app.add_typer(modes.app, name="modes")
 app.add_typer(activity.app, name="activity")

@@ -18,6 +18,7 @@ from rich.table import Table
 from all_in_one import demo
 from all_in_one.system import System, all_in_one
 from fanfold.core.clock import SystemClock
+from fanfold.core.data_format import LOG_FILE
 from fanfold.core.errors import Fault
 from fanfold.core.json_logs import configure_logging
 from fanfold.core.read_settings import read_settings
@@ -27,7 +28,6 @@ from fanfold.http.identity.development import KEY_FILE, create_key
 from fanfold.http.identity.open_identity import check_identity
 from fanfold.http.listen import base_url, check_address
 
-LOG_FILE = "log.sqlite"
 DEFAULT_KEY_DIRECTORY = Path(".fanfold")
 """Where `fanfold token` looks for its key."""
 _LAST_PORT = 65535

@@ -23,16 +23,23 @@ _RECONNECT_S = 0.2
 
 
 class KafkaTail:
-    """Follows topics from a point in time. Connects while it is read, and again when the connection is lost.
+    """Follows topics from a point in time, and from that offset of each partition on. Connects while it is read, and again when the connection is lost.
 
     While the broker is down, `read` returns nothing or raises `Unavailable`; either way `behind_s` grows.
     """
 
     def __init__(
-        self, settings: Settings, topics: Sequence[str], *, since_ms: int, clock: Clock
+        self,
+        settings: Settings,
+        topics: Sequence[str],
+        *,
+        since_ms: int,
+        clock: Clock,
+        first_offset: int = 0,
     ) -> None:
         self._settings = settings
         self._since_ms = since_ms
+        self._first_offset = first_offset
         self._clock = clock
         self._topics = topics
         self._partitions: Mapping[TopicPartition, str] = {}
@@ -106,9 +113,13 @@ class KafkaTail:
         # at or after the end.
         ends = await consumer.end_offsets(list(self._partitions))
         found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, self._since_ms))
-        return {
+        first = {
             partition: found[partition].offset if found[partition] else end
             for partition, end in ends.items()
+        }
+        return {
+            partition: max(offset, min(self._first_offset, ends[partition]))
+            for partition, offset in first.items()
         }
 
     async def _disconnect(self) -> None:

@@ -1,15 +1,22 @@
-"""The file of `SqliteLog`: records in one SQLite table. Synchronous, and used by one thread only."""
+"""The file of `SqliteLog`: records in one SQLite table. Synchronous, and used by one thread only.
+
+One process writes it, and holds the lock of `<file>.lock` meanwhile. Any number of others read it at the same time, in any
+language: `file:log.sqlite?mode=ro`.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+from urllib.parse import quote
 
 import orjson
 
 from fanfold.core.data_format import DATA_FORMAT, refuse_other_format
+from fanfold.core.errors import Fault
 from fanfold.core.events import Encoded
 from fanfold.core.ports.log import Position, Record
 
@@ -65,32 +72,27 @@ class PartitionEnd(NamedTuple):
     last_seq: int
 
 
-class SqliteFile:
-    """A log's file. Every method may raise `sqlite3.Error`; opening also raises `Fault` for a file of another data format."""
+class ReadableFile:
+    """A log's file, to read, while another process may be writing it. Every method may raise `sqlite3.Error`.
+
+    Opening raises it too, for a file that isn't there, and `Fault` for a file of another data format.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=1
+            f"file:{quote(str(path))}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=1,
         )
         try:
-            # Exclusive: a second process would assign the same offsets.
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # NORMAL, the default of WAL, would lose the last acknowledged commits in a power cut.
-            self._connection.execute("PRAGMA synchronous = FULL")
             self._check_format(path.parent)
-            self._connection.execute(_SCHEMA)
-            self._connection.execute(_PROBE_SCHEMA)
         except BaseException:
             self._connection.close()
             raise
 
     def _check_format(self, directory: Path) -> None:
-        """Mark a new file with the data format, in SQLite's `user_version`."""
-        ((written,),) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master")
-        if not written:
-            self._connection.execute(f"PRAGMA user_version = {DATA_FORMAT}")
-            return
         ((found,),) = self._connection.execute("PRAGMA user_version")
         refuse_other_format(
             # 0 in files from before it was written.
@@ -102,27 +104,6 @@ class SqliteFile:
 
     def ends(self) -> list[PartitionEnd]:
         return [PartitionEnd(*row) for row in self._connection.execute(_ENDS)]
-
-    def insert(
-        self, seq: int, records: Iterable[tuple[Encoded, Position]], appended_at_ms: int
-    ) -> None:
-        """Store the records under `seq` and the following numbers: all or none, durable on return."""
-        rows = [
-            (
-                number,
-                position.topic,
-                position.partition,
-                position.offset,
-                encoded.key,
-                encoded.value,
-                _packed(encoded.headers),
-                appended_at_ms,
-            )
-            for number, (encoded, position) in enumerate(records, start=seq)
-        ]
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_INSERT, rows)
 
     def rows(self, topics: Collection[str], after: int, limit: int) -> list[Row]:
         return [
@@ -147,6 +128,53 @@ class SqliteFile:
         found = self._connection.execute(_FIRST_OFFSETS, (after,))
         return {(topic, partition): offset for topic, partition, offset in found}
 
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteFile(ReadableFile):
+    """A log's file, to write. Opening also raises `Fault` while another process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = _locked(path)
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=1
+        )
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # NORMAL, the default of WAL, would lose the last acknowledged commits in a power cut.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            ((written,),) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master")
+            if not written:
+                self._connection.execute(f"PRAGMA user_version = {DATA_FORMAT}")
+            self._check_format(path.parent)
+            self._connection.execute(_SCHEMA)
+            self._connection.execute(_PROBE_SCHEMA)
+        except BaseException:
+            self.close()
+            raise
+
+    def insert(
+        self, seq: int, records: Iterable[tuple[Encoded, Position]], appended_at_ms: int
+    ) -> None:
+        """Store the records under `seq` and the following numbers: all or none, durable on return."""
+        rows = [
+            (
+                number,
+                position.topic,
+                position.partition,
+                position.offset,
+                encoded.key,
+                encoded.value,
+                _packed(encoded.headers),
+                appended_at_ms,
+            )
+            for number, (encoded, position) in enumerate(records, start=seq)
+        ]
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_INSERT, rows)
+
     def delete(self, topics: Collection[str]) -> None:
         self._connection.execute(_DELETE, (_json(topics),))
 
@@ -158,6 +186,21 @@ class SqliteFile:
 
     def close(self) -> None:
         self._connection.close()
+        self._lock.close()
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The open lock file. A second writer would assign the same offsets; SQLite's own lock would keep readers away too. Raises `Fault`."""
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("wb")
+    except OSError as error:
+        raise Fault(f"{path} can't be opened as a log: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise Fault(f"{path} is locked: another process writes it") from error
+    return lock
 
 
 def _row(row: tuple[Any, ...]) -> Row:

@@ -1,0 +1,204 @@
+"""`fanfold events tail`: shows events of the log, from any point on, on either stack."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import orjson
+import typer
+
+from fanfold.core.clock import Clock, SystemClock, rfc3339
+from fanfold.core.data_format import LOG_FILE
+from fanfold.core.events import PUBLIC_TOPICS
+from fanfold.core.exit_codes import ExitCode
+from fanfold.core.ports.log import Record, Tail
+from fanfold.core.topics import load_topics
+from fanfold.ops.installation import settings_of
+from fanfold.ops.options import DEFAULT_DATA, complain, console
+from fanfold.ops.run import run
+
+app = typer.Typer(no_args_is_help=True, help="The events of the log.")
+
+_NEVER_MS = 2**62
+"""No record is so late: what starts there starts at the end."""
+_ROUNDED_S = 0.005
+"""More than the difference of two clocks of which one has whole milliseconds."""
+
+
+class Start(NamedTuple):
+    """Where a tail begins: at the first record that was appended at or after that time, and has that offset or a higher one."""
+
+    since_ms: int = 0
+    first_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which records are shown: None means any."""
+
+    key: str | None = None
+    type: str | None = None
+    limit: int | None = None
+
+    def __contains__(self, record: Record) -> bool:
+        full = _header(record, "ce_type")
+        return (self.type is None or self.type in (full, _short(full))) and (
+            self.key is None or (record.key or b"").decode(errors="replace") == self.key
+        )
+
+
+@app.callback()
+def events() -> None:
+    """The events of the log."""
+
+
+@app.command()
+def tail(  # noqa: PLR0917 - typer calls it by name
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(help="A topic, as posts.v1; repeatable. By default, all public ones."),
+    ] = None,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="`beginning`, `end`, a time as 2026-11-21T03:10:00Z, or an offset in each partition.",
+        ),
+    ] = "end",
+    key: Annotated[str | None, typer.Option(help="Only records with this key.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Only this event, as UserFollowed.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
+    follow: Annotated[bool, typer.Option(help="Wait for more at the end of the log.")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON document for each event, on a line of its own.")
+    ] = False,
+    data: Annotated[
+        Path, typer.Option(help="The directory of `make up`, or of `make run DATA=`.")
+    ] = DEFAULT_DATA,
+) -> None:
+    """Show events as they are in the log, until Ctrl-C, with those to come. Changes nothing, and joins no group.
+
+    Reads the log of `make run DATA=` in that directory, or else the Kafka that the other commands use. Exits with 0, by Ctrl-C too,
+    or with 75 when Kafka stayed away.
+    """
+    topics, start, chosen = _topics(topic), _start(from_), Chosen(key, type_, limit)
+    show = _as_json if as_json else _as_line
+    shown = 0
+
+    async def work() -> None:
+        nonlocal shown
+        clock = SystemClock()
+        async with _opened(data, topics, start, clock) as log:
+            async for record in read(log, chosen, clock, follow=follow):
+                sys.stdout.write(show(record))
+                sys.stdout.flush()
+                shown += 1
+
+    try:
+        ended = run(work())
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has enough. Python would complain of the same at its end.
+        sys.stdout = None
+        raise typer.Exit(ExitCode.DONE) from None
+    if ended.status is ExitCode.TRY_AGAIN:
+        complain(str(ended.cut_short))
+        raise typer.Exit(ended.status)
+    console.print(f"{shown:,} events")
+
+
+async def read(log: Tail, chosen: Chosen, clock: Clock, *, follow: bool) -> AsyncIterator[Record]:
+    """The chosen records, in order within a partition. Without `follow`, ends at what was in the log when it began. Raises `Unavailable`."""
+    began_s = clock.monotonic_s()
+    left = chosen.limit
+    while left != 0:
+        records = await log.read()
+        for record in records:
+            if record in chosen and left != 0:
+                yield record
+                left = None if left is None else left - 1
+        if not follow and log.behind_s() + _ROUNDED_S < clock.monotonic_s() - began_s:
+            return
+
+
+def _opened(
+    data: Path, topics: Sequence[str], start: Start, clock: Clock
+) -> AbstractAsyncContextManager[Tail]:
+    settings = settings_of(data)
+    embedded = data / LOG_FILE
+    if embedded.exists() and "kafka_bootstrap" not in settings.model_fields_set:
+        from fanfold.adapters.sqlite.tail import sqlite_tail
+
+        return sqlite_tail(embedded, topics, clock=clock, **start._asdict())
+    from fanfold.adapters.kafka.tail import KafkaTail
+
+    return KafkaTail(settings, topics, clock=clock, **start._asdict())
+
+
+def _topics(named: Sequence[str] | None) -> Sequence[str]:
+    known = load_topics()
+    if unknown := [name for name in named or () if name not in known]:
+        raise typer.BadParameter(f"{unknown[0]} is no topic: choose of {', '.join(known)}")
+    return named or PUBLIC_TOPICS
+
+
+def _start(text: str) -> Start:
+    if text == "beginning":
+        return Start()
+    if text == "end":
+        return Start(since_ms=_NEVER_MS)
+    if text.isdecimal():
+        return Start(first_offset=int(text))
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text} is neither beginning, end, an offset nor a time like 2026-11-21T03:10:00Z"
+        ) from error
+    if time.tzinfo is None:
+        raise typer.BadParameter(f"{text} has no time zone: add Z for UTC")
+    return Start(since_ms=int(time.timestamp() * 1000))
+
+
+def _as_line(record: Record) -> str:
+    # As JSON, which escapes what a terminal would obey.
+    value = orjson.dumps(_json_or_text(record.value)).decode()
+    key = (record.key or b"").decode(errors="replace")
+    name = _short(_header(record, "ce_type"))
+    return f"{rfc3339(record.appended_at_ms)} {record.position} {name} {key} {value}\n"
+
+
+def _as_json(record: Record) -> str:
+    document: dict[str, Any] = {
+        "position": str(record.position),
+        "appended_at": rfc3339(record.appended_at_ms),
+        "type": _header(record, "ce_type"),
+        "key": (record.key or b"").decode(errors="replace"),
+        "headers": {name: _header(record, name) for name in record.headers},
+        "value": _json_or_text(record.value),
+    }
+    return orjson.dumps(document).decode() + "\n"
+
+
+def _json_or_text(value: bytes | None) -> Any:
+    """A dead letter may hold anything."""
+    try:
+        return None if value is None else orjson.loads(value)
+    except ValueError:
+        return (value or b"").decode(errors="replace")
+
+
+def _short(ce_type: str) -> str:
+    """`PostCreated`, of `fanfold.PostCreated.v1`."""
+    return ce_type.removeprefix("fanfold.").partition(".")[0]
+
+
+def _header(record: Record, name: str) -> str:
+    return record.headers.get(name, b"").decode(errors="replace")
