@@ -64,7 +64,7 @@ def up(wanted: Plan) -> None:
         write_configuration(wanted)
         _apply_changes(supervisor)
     else:
-        _refuse_taken_ports(wanted)
+        refuse_taken_ports(wanted)
         running = set()
         supervisor = start_supervisord(wanted, write_configuration(wanted))
     system = wanted.system()
@@ -106,7 +106,12 @@ def _apply_changes(supervisor: Supervisor) -> None:
         supervisor.add(name)
 
 
-def _refuse_taken_ports(plan: Plan) -> None:
+def refuse_taken_ports(plan: Plan) -> None:
+    if plan.gateway_port - plan.first_port in range(PORTS_OF_A_PLAN + 1):
+        raise Fault(
+            f"port {plan.gateway_port} lies in the block from {plan.first_port}, which is for what is behind the gateway; "
+            "choose another: make up PORT=8080, or PORTS=19100"
+        )
     taken = {name: port for name, port in plan.ports.items() if not is_free(port)}
     if "gateway" in taken:
         raise Fault(f"port {plan.gateway_port} is taken; choose another: make up PORT=8081")

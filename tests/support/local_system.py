@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from deploy.local.plan import ROOT, Plan, find_cache_server
+from deploy.local.plan import PORTS_OF_A_PLAN, ROOT, Plan, find_cache_server
 from deploy.local.readiness import READY, readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
@@ -104,7 +104,8 @@ def a_local_system(home: Path, *, workers: int) -> LocalSystem:
     """Not started yet."""
     while True:
         first = secrets.choice(_FIRST_PORTS)
-        plan = Plan(home, first + 10, first, workers, cache_server=find_cache_server())
+        gateway = first + PORTS_OF_A_PLAN + 1
+        plan = Plan(home, gateway, first, workers, cache_server=find_cache_server())
         if all(is_free(port) for port in plan.ports.values()):
             return LocalSystem(plan)
 

@@ -16,8 +16,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
     if not JARS.exists():
         pytest.skip("`make up` starts the engines from their jars: `scripts/fetch_engines jars`")
     running = a_local_system(tmp_path_factory.mktemp("a system") / "of its own", workers=2)
-    running.up()
     try:
+        running.up()
         yield running
     finally:
         running.down()

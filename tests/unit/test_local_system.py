@@ -18,7 +18,7 @@ from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
 from deploy.local.supervisor import Supervisor
 from deploy.local.system import read_system, write_system
-from deploy.local.up import with_cache, with_identity
+from deploy.local.up import refuse_taken_ports, with_cache, with_identity
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.http.identity.development import create_key
@@ -43,6 +43,13 @@ def configured(
 def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> None:
     ports = list(a_plan(tmp_path, workers=MOST_WORKERS).ports.values())
     assert len(ports) == len(set(ports)) == MOST_WORKERS + 11
+
+
+def test_a_gateway_in_the_block_of_the_others_is_refused(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    for port in (plan.port("console"), plan.port("fanout-2")):
+        with pytest.raises(Fault, match="PORT=8080, or PORTS=19100"):
+            refuse_taken_ports(replace(plan, gateway_port=port))
 
 
 def test_another_number_of_workers_changes_no_port(tmp_path: Path) -> None:
