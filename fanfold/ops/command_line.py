@@ -12,7 +12,20 @@ import typer
 
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import MEANINGS, ExitCode
-from fanfold.ops import activity, events, modes, revoke, schema, serve, status, token, top, topics
+from fanfold.ops import (
+    activity,
+    events,
+    modes,
+    rebuild,
+    revoke,
+    schema,
+    serve,
+    status,
+    token,
+    top,
+    topics,
+)
+from fanfold.ops.audit import command as audit
 from fanfold.ops.dead_letters import command as dead_letters
 from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
@@ -32,6 +45,8 @@ app.command()(serve.dev)
 app.command()(status.status)
 app.command()(top.top)
 app.command()(explain.explain)
+app.command()(audit.audit)
+app.command()(rebuild.rebuild)
 app.command()(token.token)
 app.command()(revoke.revoke)
 app.command()(plan.plan)

@@ -6,6 +6,7 @@ rebuilds the tables from the copy in its own memory. What the command writes is 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -37,7 +38,7 @@ class LookedAt:
 async def looked_at(data: Path, *, clock: Clock, source: str) -> AsyncIterator[LookedAt]:
     """The Kafka that the environment names, else the system that `make up` or `make run` keeps in `data`.
 
-    With a cache, its epoch has been read. Raises `Unavailable` if that can't be, and `Fault` for a log that can't be copied.
+    With a cache, its epoch is known and watched. Raises `Unavailable` if it can't be read, and `Fault` for a log that can't be copied.
     """
     path = data / _LOG_FILE
     settings = embedded_settings(data, path)
@@ -48,10 +49,22 @@ async def looked_at(data: Path, *, clock: Clock, source: str) -> AsyncIterator[L
     from fanfold.adapters.stacks import real
 
     settings = settings_of(data)
-    async with real(settings, clock=clock, source=source) as engines:
-        if engines.cache_epoch is not None:
-            await engines.cache_epoch.read()
+    async with real(settings, clock=clock, source=source) as engines, _watching(engines):
         yield LookedAt(settings, engines, clock, is_copy=False)
+
+
+@asynccontextmanager
+async def _watching(engines: Engines) -> AsyncIterator[None]:
+    """Keep the cache's epoch known: without it the cache gives nothing."""
+    if engines.cache_epoch is None:
+        yield
+        return
+    await engines.cache_epoch.read()
+    watching = asyncio.create_task(engines.cache_epoch.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 @asynccontextmanager

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from fanfold.core.clock import Clock
 
@@ -35,6 +42,37 @@ def showing(console: Console, clock: Clock, counts: C) -> Iterator[Callable[[C],
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(counts.describe(), total=None)
         yield lambda now: progress.update(task, description=now.describe())
+
+
+class Done(Counts, Protocol):
+    """Counts of which one says how far the run has come; `total` is None while the end is not known."""
+
+    total: int | None
+
+    @property
+    def done(self) -> int: ...
+
+
+D = TypeVar("D", bound=Done)
+
+
+@contextmanager
+def showing_bar(console: Console, clock: Clock, counts: D) -> Iterator[Callable[[D], None]]:
+    """As `showing`, with a bar."""
+    if not console.is_terminal:
+        yield lines(console, clock, lambda now: now.describe())
+        return
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(counts.describe(), total=counts.total)
+        yield lambda now: progress.update(
+            task, description=now.describe(), completed=now.done, total=now.total
+        )
 
 
 def lines(console: Console, clock: Clock, describe: Callable[[T], str]) -> Callable[[T], None]:

@@ -13,7 +13,6 @@ from uuid import UUID
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports.engines import Engines
-from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
 from feed_service.caches.cached_reads import CachedReads
@@ -32,7 +31,10 @@ class ServedFeeds:
     The feed of a user who has left is empty.
     """
 
-    def __init__(self, reads: CachedReads, *, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, reads: CachedReads, shared: SharedReads, *, settings: Settings, clock: Clock
+    ) -> None:
+        self.shared = shared
         self._reads = reads
         self._settings = settings
         self._clock = clock
@@ -80,12 +82,12 @@ def _refuse_incomplete(query: FeedQuery) -> None:
 
 @asynccontextmanager
 async def served_feeds(
-    settings: Settings, engines: Engines, *, clock: Clock, cache: SharedCache | None = None
+    settings: Settings, engines: Engines, *, clock: Clock
 ) -> AsyncIterator[ServedFeeds]:
-    """The feeds of these tables, through the engines' cache or another one."""
+    """The feeds of these tables, through the engines' cache."""
     shared = SharedReads(
         stores=engines.stores,
-        cache=engines.cache if cache is None else cache,
+        cache=engines.cache,
         retention_ms=settings.retention_ms,
         clock=clock,
         budget_s=_BUDGET_S,
@@ -95,6 +97,6 @@ async def served_feeds(
     )
     reads = CachedReads(shared, celebrities, settings=settings, clock=clock, kept_s=0)
     try:
-        yield ServedFeeds(reads, settings=settings, clock=clock)
+        yield ServedFeeds(reads, shared, settings=settings, clock=clock)
     finally:
         await reads.close()

@@ -15,6 +15,7 @@ from fanfold.core import ports
 from fanfold.core.cache_keys import (
     authored_key,
     feed_entry,
+    feed_key,
     graph_key,
     like_count_key,
     name_key,
@@ -140,6 +141,10 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
         "push": (
             lambda timelines: timelines.push([POINTER], ["alice", "carl"]),
             ["alice +", "carl +"],
+        ),
+        "correct": (
+            lambda timelines: timelines.correct("alice", POINTER),
+            [feed_key("alice")],
         ),
         "add_pulled": (
             lambda timelines: timelines.add_pulled(POINTER),

@@ -43,6 +43,29 @@ async def test_every_pointer_reaches_every_reader_and_the_rows_are_counted(store
         assert [entry.post_id for entry in found] == [pointer.post_id for pointer in pointers]
 
 
+async def test_a_corrected_pointer_names_its_author_whatever_is_pushed_later(
+    stores: Stores,
+) -> None:
+    alice = fresh("alice")
+    # Of two authors with one timestamp the greater would stay: both orders are tried.
+    for right, wrong in (("bob", "zoe"), ("zoe", "bob")):
+        pointer = a_pointer(by=right)
+        await stores.timelines.push([pointer._replace(author_id=wrong)], [alice])
+        await stores.timelines.correct(alice, pointer)
+        await stores.timelines.push([pointer._replace(author_id=wrong)], [alice])
+        (found,) = await stores.timelines.timeline(alice, before=None, since_ms=0, limit=1)
+        assert found == TimelineEntry(pointer.post_id.int, right)
+
+
+async def test_a_correction_makes_a_pointer_that_is_not_there(stores: Stores) -> None:
+    alice = fresh("alice")
+    pointer, expired = a_pointer(), a_pointer(START_MS - KEPT_MS)
+    await stores.timelines.correct(alice, pointer)
+    await stores.timelines.correct(alice, expired)
+    found = await stores.timelines.timeline(alice, before=None, since_ms=0, limit=10)
+    assert found == entries(pointer)
+
+
 async def test_nothing_to_push_writes_nothing(stores: Stores) -> None:
     assert await stores.timelines.push([], [fresh("alice")]) == 0
     assert await stores.timelines.push([a_pointer()], []) == 0

@@ -18,7 +18,7 @@ import yaml
 
 from fanfold.core.settings import Settings
 from fanfold.ops.command_line import app
-from tests.support.k8s import Object, of_kind, rendered
+from tests.support.k8s import Object, named, of_kind, rendered
 from tests.support.k8s_secrets import provided_secrets
 
 ROOT = Path(__file__).parents[2]
@@ -220,7 +220,13 @@ def test_a_kubectl_command_names_what_is_in_the_manifests(words: list[str]) -> N
         assert path in {None, "rendered.yaml", "claim.yaml"} or (ROOT / str(path)).exists()
     if "--patch" in asked.options:
         assert json.loads(asked.options["--patch"])["spec"]
-    if asked.verb == "exec":
+    if asked.verb == "exec" and asked.inside[0] == "fanfold":
+        # The command line in a process's own pod, with its settings and rights.
+        kind, name = workload_of(asked.positional[0])
+        assert named(objects(), kind, name)
+        assert asked.options["--container"] == name
+        parse(list(asked.inside[1:]))
+    elif asked.verb == "exec":
         assert asked.positional[0] in cassandra_pods()
         assert asked.options["--container"] == "cassandra"
         inside = list(asked.inside)
@@ -232,6 +238,12 @@ def test_a_kubectl_command_names_what_is_in_the_manifests(words: list[str]) -> N
         assert (inside[0] == "cqlsh") == ("--ssl" in inside) == ("env" in asked.inside)
     elif asked.verb not in {"kustomize", "apply", "diff"}:
         names(asked)
+
+
+def workload_of(pod: str) -> tuple[str, str]:
+    """The kind and the name of what a pod belongs to."""
+    kind, _, name = pod.rpartition("/")
+    return (KINDS[kind], name) if kind else ("StatefulSet", name.removesuffix("-0"))
 
 
 def nodetool_commands() -> list[list[str]]:

@@ -61,6 +61,15 @@ class CassandraTimelines:
         packing = self._session.packing(self._push)
         return await self._batches.write(self._pushed(packing, pointers, user_ids))
 
+    async def correct(self, user_id: str, pointer: Pointer) -> None:
+        post_id, author_id = pointer
+        if (ttl_s := self._ttl_s(post_id)) > 0:
+            # Later than any delivery, which has the post's time to the millisecond.
+            written_at = at_creation(post_id) + 1
+            await self._batches.write_row(
+                self._push, user_id, post_id, author_id, written_at, ttl_s
+            )
+
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:

@@ -35,6 +35,12 @@ class MemoryTimelines:
                 _insert(timelines[user_id], entry)
         return len(entries) * len(user_ids)
 
+    async def correct(self, user_id: str, pointer: Pointer) -> None:
+        if self._lives(created_at_ms(pointer.post_id)):
+            timeline, entry = self._timelines[user_id], _entry(pointer)
+            _insert(timeline, entry)
+            timeline[_index(timeline, entry.post_number)] = entry
+
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:

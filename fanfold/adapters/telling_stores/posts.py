@@ -9,6 +9,7 @@ from fanfold.adapters.telling_stores.writer import CacheWriter
 from fanfold.core.cache_keys import (
     authored_key,
     feed_entry,
+    feed_key,
     like_count_key,
     post_key,
     pulled_key,
@@ -68,6 +69,10 @@ class TellingTimelines:
             entries = [feed_entry(pointer.post_id, pointer.author_id) for pointer in pointers]
             await self._writer.push(entries, user_ids)
         return rows
+
+    async def correct(self, user_id: str, pointer: Pointer) -> None:
+        await self._timelines.correct(user_id, pointer)
+        await self._writer.forget(feed_key(user_id))
 
     async def add_pulled(self, pointer: Pointer) -> None:
         await self._timelines.add_pulled(pointer)

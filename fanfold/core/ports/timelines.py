@@ -37,6 +37,9 @@ class Timelines(Protocol):
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         """Put every pointer into the timeline of every user. Returns the number of rows written."""
 
+    async def correct(self, user_id: str, pointer: Pointer) -> None:
+        """Write the author into a pointer that may name another one. It stays, whatever is pushed to this row later."""
+
     async def timeline(
         self, user_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[TimelineEntry]:

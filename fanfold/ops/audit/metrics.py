@@ -1,0 +1,29 @@
+"""What an audit that runs on exports, of its last round."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+from fanfold.ops.audit.report import WHAT, Report
+
+USERS = Gauge("fanfold_audit_users", "Users audited in the last round.")
+POSTS = Gauge("fanfold_audit_posts", "Posts of their feeds, by pull.")
+LATE = Gauge("fanfold_audit_late_posts", "Posts that the workers had before them.")
+WRONG = Gauge(
+    "fanfold_audit_wrong_ratio",
+    "The share of posts, or of cached values, that were wrong in the last round.",
+    ["what"],
+)
+ROUNDS = Counter("fanfold_audit_rounds", "Rounds that ended.", ["result"])
+REPAIRS = Counter("fanfold_audit_repairs", "What rounds have mended.")
+
+
+def export(report: Report) -> None:
+    """Export one round."""
+    USERS.set(report.users)
+    POSTS.set(report.posts)
+    LATE.set(report.late)
+    for what in WHAT:
+        WRONG.labels(what).set(report.rate(what))
+    ROUNDS.labels("wrong" if report.wrong_users else "right").inc()
+    REPAIRS.inc(len(report.repairs))

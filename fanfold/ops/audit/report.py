@@ -1,0 +1,83 @@
+"""What an audit has found, as counts, rates and examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong for one user. `what`: missing, extra, duplicate, foreign-pointer or cached; `of`: the post or the cached key."""
+
+    user_id: str
+    what: str
+    of: str
+    ranking: str | None = None
+    cause: str | None = None
+    says: str | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """The counts of an audit. `posts` are those that the feeds by pull hold, `late` those that the workers have before them."""
+
+    total: int | None = None
+    users: int = 0
+    repaired_users: int = 0
+    posts: int = 0
+    late: int = 0
+    cached_values: int = 0
+    wrong: Counter[str] = field(default_factory=Counter)
+    """By what is wrong; of missing, extra and duplicate posts those by time and those by relevance together."""
+    findings: list[Finding] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
+    wrong_ids: set[str] = field(default_factory=set)
+
+    @property
+    def wrong_users(self) -> int:
+        """Those whose feed is wrong; after repairs, those whose feed still is."""
+        return len(self.wrong_ids)
+
+    @property
+    def done(self) -> int:
+        return self.users
+
+    def add(self, finding: Finding) -> None:
+        self.wrong[finding.what] += 1
+        self.wrong_ids.add(finding.user_id)
+        if len(self.findings) < MOST_EXAMPLES:
+            self.findings.append(finding)
+
+    def rate(self, what: str) -> float:
+        """The share of posts, or of cached values, that are wrong in this way."""
+        of = self.cached_values if what == "cached" else self.posts
+        return self.wrong[what] / of if of else float(bool(self.wrong[what]))
+
+    def describe(self) -> str:
+        wrong = ", ".join(f"{count:,} {what}" for what, count in sorted(self.wrong.items()))
+        late = f", {self.late:,} late" if self.late else ""
+        return f"{self.users:,} feeds of {self.posts:,} posts: {wrong or 'nothing is wrong'}{late}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "users": self.users,
+            "wrong_users": self.wrong_users,
+            "repaired_users": self.repaired_users,
+            "posts": self.posts,
+            "late": self.late,
+            "cached_values": self.cached_values,
+            "wrong": {what: self.wrong[what] for what in WHAT},
+            "rates": {what: self.rate(what) for what in WHAT},
+            "examples": [
+                {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
+                for finding in self.findings
+            ],
+            "repairs": self.repairs,
+        }
+
+
+WHAT = ("missing", "extra", "duplicate", "foreign-pointer", "cached")

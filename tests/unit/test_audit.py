@@ -1,0 +1,403 @@
+"""`fanfold audit` and `fanfold rebuild`: seeded faults in the tables and in the shared cache are found, explained and mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from typer.testing import CliRunner
+
+from fanfold.adapters import stacks
+from fanfold.adapters.memory.shared_cache import MemorySharedCache
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.telling_stores import stores_of_worker
+from fanfold.core.clock import SystemClock
+from fanfold.core.errors import Fault, Unavailable
+from fanfold.core.events import PostCreated, UserFellAsleep
+from fanfold.core.ports import FollowerEdge, Pointer
+from fanfold.core.ports.cache_epoch import CacheEpoch
+from fanfold.core.ports.engines import Engines
+from fanfold.ops.audit import users
+from fanfold.ops.audit.audit import AGAIN_AFTER_S
+from fanfold.ops.audit.command import Chosen, _round, audit_once, seconds
+from fanfold.ops.audit.report import Report
+from fanfold.ops.command_line import app
+from fanfold.ops.rebuild import rebuild_timeline
+from fanfold.ops.served_feed import served_feeds
+from tests.support.clock import START_MS, ManualClock
+from tests.support.fanout import (
+    SMALL,
+    Pipeline,
+    a_block,
+    a_deletion,
+    a_follow,
+    a_mute,
+    a_pipeline,
+    a_post,
+    an_unfollow,
+    at,
+)
+
+SETTINGS = SMALL.model_copy(update={"cache": "memory", "overlap_s": 0})
+READERS = ("bob", "carl", "dave", "erin")
+
+
+@dataclass
+class System:
+    """Alice is pushed, Nova is pulled by all readers; each has posted. The cache is told by nobody, and filled by `read`."""
+
+    pipeline: Pipeline
+    engines: Engines
+    pushed: PostCreated
+    pulled: PostCreated
+
+    async def audit(self, *names: str, repair: bool = False) -> Report:
+        assert self.engines.cache_epoch is not None
+        await self.engines.cache_epoch.read()
+        chosen = Chosen(users=names, everyone=not names, repair=repair)
+        return await audit_once(self.engines, SETTINGS, chosen, clock=self.pipeline.clock)
+
+    async def read(self) -> None:
+        """Let readers fill the cache."""
+        assert self.engines.cache_epoch is not None
+        await self.engines.cache_epoch.read()
+        async with served_feeds(SETTINGS, self.engines, clock=self.pipeline.clock) as served:
+            for reader in READERS:
+                await served.whole(reader)
+
+    @property
+    def tables(self) -> Any:
+        return self.engines.stores
+
+
+class WatchedClock(ManualClock):
+    """The epoch is read again after each sleep, as a process does that watches it."""
+
+    epoch: CacheEpoch | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        if self.epoch is not None:
+            await self.epoch.read()
+
+
+@asynccontextmanager
+async def a_system() -> AsyncIterator[System]:
+    clock = WatchedClock(autojump=True)
+    async with a_pipeline(SETTINGS, clock) as pipeline:
+        stores = pipeline.stores
+        epoch = clock.epoch = CacheEpoch(stores.cache_switch, clock=clock)
+        cache = MemorySharedCache(SETTINGS, clock=clock, epoch=epoch)
+        await pipeline.handle(*(a_follow(reader, "nova") for reader in READERS))
+        await pipeline.handle(a_follow("bob"), a_follow("carl"))
+        pushed, pulled = a_post(ms=START_MS), a_post(by="nova", ms=START_MS + 1)
+        await pipeline.handle(pushed, pulled)
+        yield System(pipeline, Engines(pipeline.log, stores, cache, epoch), pushed, pulled)
+
+
+async def test_right_feeds_are_right() -> None:
+    async with a_system() as system:
+        await system.pipeline.handle(
+            a_mute("carl", "nova"), a_block("dave", "nova"), an_unfollow("erin", "nova")
+        )
+        await system.read()
+        report = await system.audit()
+        assert (report.users, report.posts, report.wrong_users) == (4, 2 + 1 + 0 + 0, 0)
+        assert report.wrong.total() == 0 == report.late
+        assert report.cached_values > 10
+        assert report.describe() == "4 feeds of 3 posts: nothing is wrong"
+
+
+# --- seeded faults ---------------------------------------------------------------------------------------
+
+
+async def a_missing_timeline_row(system: System) -> None:
+    system.tables.timelines._timelines["bob"].clear()
+
+
+async def a_ghost_row(system: System) -> None:
+    """A pointer that names Alice, to a post by Zoe, whom Bob does not follow."""
+    zoes = a_post(by="zoe", ms=START_MS + 5)
+    await system.pipeline.handle(zoes)
+    await system.tables.timelines.push([Pointer(zoes.post_id, "alice")], ["bob"])
+
+
+async def a_pointer_to_another_author(system: System) -> None:
+    post = a_post(ms=START_MS + 5)
+    await system.tables.timelines.push([Pointer(post.post_id, "nova")], ["bob"])
+    await system.pipeline.handle(post)
+
+
+async def a_missing_pulled_row(system: System) -> None:
+    system.tables.timelines._celebrity_posts.clear()
+
+
+async def a_missing_pulled_author(system: System) -> None:
+    system.tables.pulled_authors._rows.clear()
+    system.tables.pulled_authors._announced.clear()
+
+
+async def a_lost_edge(system: System) -> None:
+    """The followee's side lacks Bob's follow, and so a delivery."""
+    follows: Any = system.tables.follows
+    for rows in follows._followers._partitions.values():
+        rows.pop("bob", None)
+    await system.pipeline.handle(a_post(ms=START_MS + 5))
+
+
+async def a_stale_cached_list(system: System) -> None:
+    await system.read()
+    await system.pipeline.handle(a_post(ms=START_MS + 5))
+
+
+async def a_stale_cached_graph(system: System) -> None:
+    await system.read()
+    await system.pipeline.handle(an_unfollow("bob"))
+
+
+async def a_stale_cached_post(system: System) -> None:
+    await system.read()
+    await system.pipeline.handle(a_deletion(system.pushed))
+
+
+Seed = Callable[[System], Awaitable[None]]
+FAULTS: list[tuple[Seed, set[str], set[str]]] = [
+    (a_missing_timeline_row, {"missing"}, {"timeline-row-missing"}),
+    (a_ghost_row, {"foreign-pointer"}, {"foreign-pointer"}),
+    (a_pointer_to_another_author, {"foreign-pointer"}, {"foreign-pointer"}),
+    (a_missing_pulled_row, {"missing"}, {"pulled-row-missing"}),
+    (a_missing_pulled_author, {"missing"}, {"author-not-pulled"}),
+    (a_lost_edge, {"missing"}, {"edge-missing"}),
+    (a_stale_cached_list, {"missing", "cached"}, {"cached-list"}),
+    (a_stale_cached_graph, {"extra", "cached"}, {"cached-graph"}),
+    (a_stale_cached_post, {"extra", "cached"}, {"cached-post"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("seed", "what", "causes"), FAULTS, ids=[seed.__name__ for seed, _, _ in FAULTS]
+)
+async def test_a_seeded_fault_is_found_explained_and_mended(
+    seed: Seed, what: set[str], causes: set[str]
+) -> None:
+    async with a_system() as system:
+        await seed(system)
+        found = await system.audit()
+        assert what <= {kind for kind, count in found.wrong.items() if count}
+        assert causes <= {finding.cause for finding in found.findings if finding.cause}
+        assert "bob" in found.wrong_ids
+        assert found.repairs == []
+        assert all(found.rate(kind) > 0 for kind in what)
+
+        mended = await system.audit(repair=True)
+        assert mended.repairs
+        # What is shared is mended once for all who see it.
+        assert (mended.wrong_users, mended.repaired_users >= 1) == (0, True)
+        again = await system.audit()
+        assert (again.wrong_users, again.repairs) == (0, [])
+
+
+async def test_a_duplicate_is_counted() -> None:
+    from fanfold.ops.audit.by_pull import PulledFeed
+    from fanfold.ops.audit.compare import Difference, ServedPost, compare
+
+    post = a_post().post_id
+    served = ServedPost(post, "alice", "push")
+    found = compare(
+        PulledFeed(authors={post: "alice"}), [served, served], [served], window=10, most_of_pulled=5
+    )
+    assert found == {Difference("chronological", "duplicate", post)}
+
+
+async def test_a_post_under_way_is_late_and_not_wrong() -> None:
+    async with a_system() as system:
+        post = a_post(ms=START_MS + 5)
+        await system.tables.posts.create(post.post_id, "alice", "hello")
+        report = await system.audit()
+        assert report.wrong_users == 0
+        assert report.late == 2 * 2  # two followers, two rankings
+        assert report.describe().endswith("nothing is wrong, 4 late")
+
+
+async def test_what_changes_during_an_audit_is_not_wrong() -> None:
+    async with a_system() as system:
+        await a_missing_timeline_row(system)
+        clock = system.pipeline.clock
+        sleep = clock.sleep
+        worker = stores_of_worker(system.engines, name=None, clock=clock)
+
+        async def mends_meanwhile(seconds: float) -> None:
+            pointer = Pointer(system.pushed.post_id, "alice")
+            await worker.timelines.push([pointer], ["bob"])
+            await sleep(seconds)
+
+        clock.sleep = mends_meanwhile  # type: ignore[method-assign]
+        assert (await system.audit()).wrong_users == 0
+        assert clock.slept_s == [AGAIN_AFTER_S]
+
+
+async def test_an_engine_that_stays_away_ends_a_round_and_not_the_audit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_system() as system:
+        chosen, clock = Chosen(everyone=True), system.pipeline.clock
+        await a_missing_timeline_row(system)
+        await _round(system.engines, SETTINGS, chosen, clock)
+        assert REGISTRY.get_sample_value("fanfold_audit_wrong_ratio", {"what": "missing"})
+        assert REGISTRY.get_sample_value("fanfold_audit_users") == len(READERS)
+
+        async def away(*_: object, **__: object) -> None:
+            raise Unavailable("away")
+
+        monkeypatch.setattr(system.tables.posts, "by_author", away)
+        await _round(system.engines, SETTINGS, chosen, clock)
+        assert REGISTRY.get_sample_value("fanfold_audit_rounds_total", {"result": "unavailable"})
+
+
+# --- which users -----------------------------------------------------------------------------------------
+
+
+async def test_a_sample_has_as_many_users_as_asked_for_and_none_twice() -> None:
+    async with a_pipeline(SETTINGS) as pipeline:
+        readers = [f"{letter}-reader" for letter in "0369cfimpsvz"]
+        await pipeline.handle(*(a_follow(reader) for reader in readers))
+        follows = pipeline.stores.follows
+        for count in (1, 5, len(readers), 100):
+            found = [user async for user in users.sample(follows, count)]
+            assert len(found) == len(set(found)) == min(count, len(readers))
+        assert [user async for user in users.everyone(follows)] == readers
+
+
+@pytest.mark.parametrize(("text", "s"), [("30s", 30), ("1.5m", 90), ("2h", 7200)])
+def test_a_duration_has_a_unit(text: str, s: float) -> None:
+    assert seconds(text) == s
+
+
+@pytest.mark.parametrize("text", ["30", "0s", "-1s", "1d", ""])
+def test_another_duration_is_refused(text: str) -> None:
+    with pytest.raises(Fault, match="expected a duration"):
+        seconds(text)
+
+
+# --- rebuild ---------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_timeline_is_rebuilt_from_the_tables() -> None:
+    async with a_system() as system:
+        later = [a_post(ms=START_MS + n) for n in range(10, 20)]
+        await system.pipeline.handle(*later)
+        await a_missing_timeline_row(system)
+        await system.tables.timelines.push([Pointer(later[0].post_id, "nova")], ["bob"])
+        await system.read()
+
+        clock = system.pipeline.clock
+        rebuilt = await rebuild_timeline("bob", system.engines, SETTINGS, clock=clock)
+        assert (rebuilt.pushed, rebuilt.corrected, rebuilt.materialised) == (10, 1, [])
+        expected = [post.post_id for post in [*reversed(later), system.pushed]]
+        assert await system.pipeline.timeline("bob") == expected
+        assert (await system.audit()).wrong_users == 0
+        again = await rebuild_timeline("bob", system.engines, SETTINGS, clock=clock)
+        assert (again.pushed, again.corrected) == (0, 0)
+
+
+async def test_a_backfill_that_was_lost_is_finished_by_a_rebuild() -> None:
+    async with a_system() as system:
+        await system.pipeline.handle(*(a_post(by="zoe", ms=START_MS - n) for n in range(1, 100)))
+        await system.pipeline.handle(a_post(by="zoe", ms=START_MS - 100))
+        await system.pipeline.append(a_follow("bob", "zoe"))
+        worker = system.pipeline.worker()
+        while await system.pipeline.step(worker, "graph.v1", limit=10):
+            pass  # the command that would go on is lost
+        clock = system.pipeline.clock
+        rebuilt = await rebuild_timeline("bob", system.engines, SETTINGS, clock=clock)
+        assert (rebuilt.pushed, rebuilt.materialised) == (100, ["zoe"])
+        assert (await system.tables.follows.following("bob"))["zoe"].materialised
+        assert (await system.audit()).wrong_users == 0
+
+
+async def test_the_timeline_of_a_sleeper_is_left_to_the_awakening() -> None:
+    async with a_system() as system:
+        await system.pipeline.handle(UserFellAsleep(user_id="bob", fell_asleep_at=at(START_MS)))
+        clock = system.pipeline.clock
+        rebuilt = await rebuild_timeline("bob", system.engines, SETTINGS, clock=clock)
+        assert (rebuilt.asleep, rebuilt.pushed) == (True, 0)
+        assert rebuilt.describe().startswith("asleep")
+
+
+async def test_a_follow_whose_later_event_one_side_lacks_is_mended_by_that_event() -> None:
+    async with a_system() as system:
+        # The followee's side knows of an unfollow that the follower's side lacks.
+        gone = FollowerEdge("bob", 0, False, START_MS, 0, 10_000)
+        await system.tables.follows.write_followers("alice", [gone])
+        await system.pipeline.handle(a_post(ms=START_MS + 5))
+        mended = await system.audit("bob", repair=True)
+        assert (mended.wrong_users, mended.repaired_users) == (0, 1)
+        assert not (await system.tables.follows.following("bob"))["alice"].active
+
+
+# --- the commands ----------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, [*arguments])
+
+
+@pytest.fixture
+def commands_use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engines], None]:
+    def use(opened: Engines) -> None:
+        @asynccontextmanager
+        async def real(*_: object, **__: object) -> AsyncIterator[Engines]:
+            yield opened
+
+        monkeypatch.setattr(stacks, "real", real)
+        monkeypatch.setattr("fanfold.ops.looked_at.settings_of", lambda _: SETTINGS)
+
+    return use
+
+
+async def test_the_commands_report_and_mend_on_the_engines(
+    commands_use: Callable[[Engines], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_system() as system:
+        clock = system.pipeline.clock
+        monkeypatch.setattr("fanfold.ops.audit.command.SystemClock", lambda: clock)
+        monkeypatch.setattr("fanfold.ops.rebuild.SystemClock", lambda: clock)
+        # Nobody watches the epoch of a cache here.
+        commands_use(Engines(system.engines.log, system.engines.stores))
+        await a_missing_timeline_row(system)
+        data = ("--data", str(tmp_path))
+
+        found = await asyncio.to_thread(run, "audit", "--all", "--json", *data)
+        assert found.exit_code == 1, found.output
+        document = json.loads(found.stdout)
+        assert document["wrong"]["missing"] == 2
+        assert document["examples"][0]["cause"] == "timeline-row-missing"
+
+        rebuilt = await asyncio.to_thread(run, "rebuild", "bob", "--json", *data)
+        assert json.loads(rebuilt.stdout)["pushed"] == 1, rebuilt.output
+        right = await asyncio.to_thread(run, "audit", "--user", "bob", *data)
+        assert (right.exit_code, "right" in right.output) == (0, True)
+
+        await a_missing_timeline_row(system)
+        mended = await asyncio.to_thread(run, "audit", "--user", "bob", "--repair", *data)
+        assert mended.exit_code == 0, mended.output
+        assert f"mended: put {system.pushed.post_id} into the timeline of bob" in mended.output
+
+
+async def test_the_embedded_stack_is_audited_and_not_repaired(tmp_path: Path) -> None:
+    async with SqliteLog(tmp_path / "log.sqlite", clock=SystemClock(), source="test") as log:
+        now = at(SystemClock().now_ms())
+        await log.append(a_follow("bob").model_copy(update={"followed_at": now}))
+    data = ("--data", str(tmp_path))
+    audited = await asyncio.to_thread(run, "audit", "--all", *data)
+    assert audited.exit_code == 0, audited.output
+    refused = await asyncio.to_thread(run, "audit", "--repair", *data)
+    assert isinstance(refused.exception, Fault)
+    assert "restart it" in str(refused.exception)
