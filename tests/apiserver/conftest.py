@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -42,3 +44,29 @@ def api() -> Iterator[KubeApi]:
 @pytest.fixture(params=OVERLAYS)
 def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
     return rendered(request.param)
+
+
+@pytest.fixture
+def kubectl(api: KubeApi, tmp_path: Path) -> str:
+    """The command, with this server's address; the one program here that isn't built by us."""
+    program = shutil.which("kubectl")
+    assert program, "the scripts need kubectl: install it, as their users do"
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "clusters": [
+                    {
+                        "name": "test",
+                        "cluster": {"server": api.url, "certificate-authority": str(api.ca)},
+                    }
+                ],
+                "users": [{"name": "test", "user": {"token": api.token}}],
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            }
+        )
+    )
+    return f"{program} --kubeconfig {config}"

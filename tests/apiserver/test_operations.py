@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -31,7 +28,7 @@ from tests.support.k8s import (
     rendered,
     workload,
 )
-from tests.support.k8s_schemas import ROOT
+from tests.support.k8s_scripts import run_script
 from tests.support.k8s_secrets import made_by_script
 from tests.support.kube_apiserver import FORBIDDEN, KubeApi, Refused
 
@@ -207,42 +204,8 @@ def test_the_backup_account_may_do_nothing_else(api: KubeApi, method: str, path:
     assert refused.value.status == FORBIDDEN
 
 
-@pytest.fixture
-def kubectl(api: KubeApi, tmp_path: Path) -> str:
-    """The command, with this server's address; the one program here that isn't built by us."""
-    program = shutil.which("kubectl")
-    assert program, "the scripts need kubectl: install it, as their users do"
-    config = tmp_path / "kubeconfig"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "test",
-                "clusters": [
-                    {
-                        "name": "test",
-                        "cluster": {"server": api.url, "certificate-authority": str(api.ca)},
-                    }
-                ],
-                "users": [{"name": "test", "user": {"token": api.token}}],
-                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            }
-        )
-    )
-    return f"{program} --kubeconfig {config}"
-
-
 def run(script: str, *arguments: str, kubectl: str) -> str:
-    ran = subprocess.run(
-        [ROOT / "scripts" / script, *arguments],
-        # The script needs PATH and the like.
-        env={**os.environ, "KUBECTL": kubectl, "TIMEOUT": "60s"},  # noqa: TID251
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    ran = run_script(script, *arguments, kubectl=kubectl)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

@@ -178,11 +178,17 @@ def test_the_parser_would_refuse_what_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [*of("scripts/k8s_rollout"), *of("scripts/k8s_secrets"), *of("scripts/k8s_fanfold")]
+    "words",
+    [
+        *of("scripts/k8s_rollout"),
+        *of("scripts/k8s_preflight"),
+        *of("scripts/k8s_secrets"),
+        *of("scripts/k8s_fanfold"),
+    ],
 )
 def test_a_script_is_there_and_may_be_run(words: list[str]) -> None:
     assert os.access(ROOT / words[0], os.X_OK)
-    if words[0].endswith("rollout"):
+    if words[0].endswith(("rollout", "preflight")):
         assert (ROOT / words[1] / "kustomization.yaml").exists()
     else:
         assert words[1] == NAMESPACE
