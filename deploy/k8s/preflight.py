@@ -53,6 +53,7 @@ OPERATORS = (
     Operator("strimzi-cluster-operator", "kafka.strimzi.io", watches="STRIMZI_NAMESPACE"),
     Operator("cass-operator", "cassandra.datastax.com", "cass-operator", watches="WATCH_NAMESPACE"),
     Operator("cert-manager", "cert-manager.io"),
+    Operator("external-secrets", "external-secrets.io"),
     Operator("envoy-gateway", "gateway.envoyproxy.io", "envoy-gateway-system"),
     Operator("keda-operator", "keda.sh", "keda", watches="WATCH_NAMESPACE"),
     Operator("prometheus-operator", "monitoring.coreos.com", "monitoring"),
@@ -258,7 +259,7 @@ def _others(overlay: Overlay, ask: Ask) -> Iterator[Finding]:
     if "k8s-app: kube-dns" in overlay.text:
         of_dns = ("--namespace", "kube-system", "--selector", "k8s-app=kube-dns")
         if not (ask("pods", *of_dns) or {"items": []})["items"]:
-            do = "take components/dns-node-local or components/dns-openshift"
+            do = "take components/dns-node-local or components/openshift"
             yield _missing("pods labelled k8s-app=kube-dns in kube-system", do)
     yield Finding("unknown", "whether the network plugin enforces NetworkPolicies", "it must")
 

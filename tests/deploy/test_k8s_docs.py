@@ -15,6 +15,7 @@ NAMES = {
     "STRIMZI": "Strimzi",
     "CASS_OPERATOR": "cass-operator",
     "CERT_MANAGER": "cert-manager",
+    "EXTERNAL_SECRETS": "External Secrets",
     "EXTERNAL_SNAPSHOTTER": "a CSI driver with snapshots (external-snapshotter)",
     "GATEWAY_API": "Gateway API",
     "ENVOY_GATEWAY": "Envoy Gateway",

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.k8s import MANIFESTS, OVERLAYS, build, named, of_kind, rendered
+from tests.support.k8s import MANIFESTS, OVERLAYS, Object, build, named, of_kind, rendered
 from tests.support.k8s_schemas import ROOT, errors_of
+from tests.support.k8s_secrets import made_by_script
 
 COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
+VARIANTS = ("dns-node-local", "external-secrets", "openshift")
+"""Components that no overlay has."""
 CLUSTER_SCOPED = {"Namespace"}
 
 
@@ -76,21 +79,62 @@ def test_everything_is_in_one_namespace_and_nothing_is_there_twice(overlay: str)
         (),
         *((component,) for component in COMPONENTS),
         *itertools.combinations(COMPONENTS, len(COMPONENTS) - 1),
+        *((*COMPONENTS, variant) for variant in VARIANTS),
     ],
     ids="+".join,
 )
 def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path: Path) -> None:
-    lines = ["resources:", f"- {_from(tmp_path, 'base')}"]
-    if components:
-        lines += ["components:", *(f"- {_from(tmp_path, f'components/{c}')}" for c in components)]
-    (tmp_path / "kustomization.yaml").write_text("\n".join(lines))
-
-    objects = build(tmp_path)
+    objects = chosen(components, tmp_path)
 
     assert {
         manifest["kind"]: errors for manifest in objects if (errors := errors_of(manifest))
     } == {}
     assert len(of_kind(objects, "Deployment")) == 3 + ("cassandra" in components)
+
+
+def chosen(components: tuple[str, ...], directory: Path) -> tuple[Object, ...]:
+    """The base with these components."""
+    lines = ["resources:", f"- {_from(directory, 'base')}"]
+    if components:
+        lines += ["components:", *(f"- {_from(directory, f'components/{c}')}" for c in components)]
+    (directory / "kustomization.yaml").write_text("\n".join(lines))
+    return build(directory)
+
+
+def test_every_component_of_the_repository_is_tried() -> None:
+    tried = {*COMPONENTS, *VARIANTS, "managed-cache"}
+    assert {path.name for path in (MANIFESTS / "components").iterdir()} == tried
+
+
+def test_names_are_asked_of_the_node_where_it_has_a_cache(tmp_path: Path) -> None:
+    policy = named(chosen(("dns-node-local",), tmp_path), "NetworkPolicy", "allow-dns")["spec"]
+    (rule,) = policy["egress"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
+    # The pods of the cluster's DNS too: the cache is not on every node.
+    usual = named(rendered("prod"), "NetworkPolicy", "allow-dns")["spec"]["egress"][0]
+    assert [peer for peer in usual["to"] if peer not in rule["to"]] == []
+    assert rule["ports"] == usual["ports"]
+
+
+def test_on_openshift_names_are_asked_of_its_dns_and_the_images_keep_their_users(
+    tmp_path: Path,
+) -> None:
+    objects = chosen(("openshift",), tmp_path)
+    (rule,) = named(objects, "NetworkPolicy", "allow-dns")["spec"]["egress"]
+    assert {port["port"] for port in rule["ports"]} == {5353}
+    assert "openshift-dns" in str(rule["to"])
+    (subject,) = named(objects, "RoleBinding", "fanfold-own-user-ids")["subjects"]
+    (namespace,) = of_kind(objects, "Namespace")
+    assert subject["name"] == f"system:serviceaccounts:{namespace['metadata']['name']}"
+
+
+def test_a_store_gives_the_secrets_that_the_script_would_make(tmp_path: Path) -> None:
+    made = of_kind(chosen(("external-secrets",), tmp_path), "ExternalSecret")
+    assert {found["spec"]["target"]["name"] for found in made} == set(made_by_script())
+    for found in made:
+        name = found["metadata"]["name"]
+        assert found["spec"]["target"]["name"] == name
+        assert found["spec"]["dataFrom"] == [{"extract": {"key": f"fanfold/{name}"}}]
 
 
 def test_the_class_of_the_gateway_is_valid_and_the_one_that_is_used() -> None:
