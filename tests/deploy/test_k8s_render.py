@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,7 @@ def test_kustomize_is_the_one_that_kubectl_could_be() -> None:
         assert not [
             word for word in ("helmCharts", "generators:", "transformers:", "://") if word in text
         ], path.relative_to(ROOT)
+        for replacement in yaml.safe_load(text).get("replacements", ()):
+            for target in replacement["targets"]:
+                # An older kustomize takes no pattern, and replaces nothing.
+                assert re.fullmatch(r"[a-z-]+", target["select"]["name"]), path.relative_to(ROOT)

@@ -172,6 +172,9 @@ set -eu
 here=$(dirname "$0")
 case "$*" in
 *"create job"*) cat "$here/job.json" ;;
+*"get persistentvolumeclaim"*) [ -e "$here/claim" ] ;;
+*"exec --stdin operator-files"*) shift 6; set -- "${@/#\\/files/$here/volume}"; exec "$@" ;;
+*"delete pod"* | *"wait pod"*) echo "$*" >> "$here/pods" ;;
 *"create --filename -"*) cat > "$here/created.json" ;;
 *"get job/"*) echo "$*" >> "$here/asked"; if [ "$(wc -l < "$here/asked")" -gt 1 ]; then cat "$here/ended"; else echo //; fi ;;
 *logs*) echo "3 replayed" ;;
@@ -194,8 +197,13 @@ class OneJob:
             (directory / program).chmod(0o755)
 
     def run(self, *words: str, start_within_s: int = 60) -> subprocess.CompletedProcess[str]:
+        return self.script("k8s_fanfold", "fanfold", *words, start_within_s=start_within_s)
+
+    def script(
+        self, name: str, *words: str, start_within_s: int = 60
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [ROOT / "scripts/k8s_fanfold", "fanfold", *words],
+            [ROOT / "scripts" / name, *words],
             env={
                 **os.environ,  # noqa: TID251
                 "KUBECTL": str(self.directory / "kubectl"),
@@ -226,6 +234,47 @@ def test_a_command_is_run_as_the_operator_and_ends_as_it_ends(
     assert (made["backoffLimit"], made["template"]["spec"]["restartPolicy"]) == (0, "Never")
     (kept,) = cluster.spec["template"]["spec"]["containers"]
     assert {**container, "args": kept["args"]} == kept
+
+
+def test_a_file_is_copied_to_the_cluster_and_a_command_finds_it(tmp_path: Path) -> None:
+    cluster = OneJob(tmp_path)
+    (tmp_path / "volume").mkdir()
+    followers = tmp_path / "followers.csv"
+    followers.write_bytes(b"follower,followee\n" * 100_000)
+
+    ran = cluster.script("k8s_upload", "fanfold", str(followers))
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "/files/followers.csv\n"
+    assert (tmp_path / "volume/followers.csv").read_bytes() == followers.read_bytes()
+    pod = json.loads((tmp_path / "created.json").read_text())["spec"]
+    (sweep,) = cluster.spec["template"]["spec"]["containers"]
+    (container,) = pod["containers"]
+    assert container["securityContext"] == sweep["securityContext"]
+    assert {"name": "files", "mountPath": "/files"} in container["volumeMounts"]
+    # A volume can be on one node only: the pod is gone before the next one needs it.
+    assert "delete pod operator-files" in (tmp_path / "pods").read_text().splitlines()[-1]
+
+    (tmp_path / "claim").touch()
+    (tmp_path / "ended").write_text("1//")
+    assert cluster.run("graph", "import", "/files/followers.csv").returncode == 0
+
+    job = json.loads((tmp_path / "created.json").read_text())["spec"]["template"]["spec"]
+    (container,) = job["containers"]
+    assert container["args"] == ["graph", "import", "/files/followers.csv"]
+    assert {"name": "files", "mountPath": "/files"} in container["volumeMounts"]
+
+
+def test_a_copy_that_is_not_the_same_is_an_error(tmp_path: Path) -> None:
+    cluster = OneJob(tmp_path)
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "kubectl").write_text(ONE_JOB.replace('exec "$@"', '"$@" < /dev/null'))
+    (tmp_path / "followers.csv").write_text("follower,followee\n")
+
+    ran = cluster.script("k8s_upload", "fanfold", str(tmp_path / "followers.csv"))
+
+    assert ran.returncode == 1
+    assert "is not the same" in ran.stderr
 
 
 def test_a_cluster_that_does_not_answer_ends_the_command(tmp_path: Path) -> None:
