@@ -84,7 +84,7 @@ async def all_in_one(
         this = ThisProcess("all in one", ready, exposed)
         async with (
             feed_reader(settings, engines, clock=clock) as reader,
-            open_console(view, [this], clock=clock) as ops,
+            open_console(view, [this], engines.stores, settings=settings, clock=clock) as ops,
         ):
             app = _api(settings, clock, engines, reader, ops=ops, identity=identity, ready=ready)
             yield System(app, engines, consumer, tables.records)

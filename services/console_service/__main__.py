@@ -5,6 +5,7 @@ from __future__ import annotations
 from console_service.console import open_console
 from console_service.http import routers
 from console_service.processes import RemoteProcess
+from fanfold.adapters.cassandra.stores import cassandra_stores
 from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
@@ -24,7 +25,10 @@ async def serving(settings: Settings) -> None:
     processes = [RemoteProcess(name, url) for name, url in settings.processes.items()]
     async with (
         open_identity(settings, clock=clock) as identity,
-        open_console(KafkaLogView(settings), processes, clock=clock) as console,
+        cassandra_stores(settings, clock=clock) as stores,
+        open_console(
+            KafkaLogView(settings), processes, stores, settings=settings, clock=clock
+        ) as console,
     ):
         app = make_app(
             title="Fanfold: the page",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
 
 from fastapi import Request
 
@@ -13,6 +12,9 @@ from fanfold.http.identity.credentials import ADMIN
 from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.sessions import remember_credential
 from fanfold.http.problems import Forbidden, MissingScope
+
+_ASKED_FROM = ("x-fanfold-address", "x-forwarded-for", "x-real-ip", "forwarded")
+"""Where proxies say from which address they were asked: ours the first, others any of these. The last one's form is never taken for loopback."""
 
 
 class OperatorsOnly(Forbidden):
@@ -48,14 +50,17 @@ class Operators:
 def _from_this_machine(request: Request) -> bool:
     host = host_name(request.headers.get("host", ""))
     peer = request.client.host if request.client else ""
-    # A gateway on this machine appends the address that it was asked from.
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
-    hops = [peer, *(hop.strip() for hop in forwarded.split(",") if hop.strip())]
-    return is_loopback_name(host) and _all_loopback(hops)
+    named = (request.headers.getlist(header) for header in _ASKED_FROM)
+    hops = [
+        peer,
+        *(hop.strip() for values in named for value in values for hop in value.split(",")),
+    ]
+    return is_loopback_name(host) and all(map(_is_loopback, hops))
 
 
-def _all_loopback(addresses: Iterable[str]) -> bool:
+def _is_loopback(address: str) -> bool:
     try:
-        return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+        # Our gateway names the network that it counts as one client.
+        return ipaddress.ip_network(address, strict=False).is_loopback
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""The overview: ten figures as they are now and as they were in the last fifteen minutes. Pure."""
+"""The overview: nine figures as they are now and as they were in the last fifteen minutes. Pure."""
 
 from __future__ import annotations
 

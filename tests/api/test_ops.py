@@ -21,7 +21,9 @@ from console_service.overview import FIGURES, totals
 from console_service.processes import READY, Process, RemoteProcess, ThisProcess
 from console_service.readings import read_metrics
 from console_service.samples import Samples
+from console_service.sizes import Sizes
 from console_service.work import Status
+from fanfold.adapters.memory import memory_stores
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.clock import SystemClock
@@ -45,7 +47,11 @@ HERE, ELSEWHERE = "127.0.0.1", "10.0.0.7"
 def a_console(*processes: Process) -> Console:
     """A console of a log that is away."""
     view = NoLogView()
-    return Console(view, processes, Samples(view, processes, SystemClock()))
+    settings, clock = Settings(), SystemClock()
+    stores = memory_stores(settings, clock=clock)
+    sizes = Sizes(stores.users, clock, threshold=settings.pull_threshold, hysteresis=0.8)
+    samples = Samples(view, processes, clock)
+    return Console(view, processes, samples, jobs=stores.jobs, sizes=sizes)
 
 
 def an_app(*, auth: str = "header") -> FastAPI:
@@ -71,7 +77,8 @@ async def asked(
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1"])
 async def test_this_machine_needs_no_credential(host: str, peer: str) -> None:
     assert (await asked(an_app(), peer=peer, host=host)).status_code == 200
-    forwarded = await asked(an_app(), peer=peer, host=host, x_forwarded_for="127.0.0.1, ::1")
+    through_a_gateway = {"x_fanfold_address": "127.0.0.1/32", "x_forwarded_for": "127.0.0.1, ::1"}
+    forwarded = await asked(an_app(), peer=peer, host=host, **through_a_gateway)
     assert forwarded.status_code == 200
 
 
@@ -85,6 +92,12 @@ async def test_this_machine_needs_no_credential(host: str, peer: str) -> None:
         {"x_forwarded_for": f"127.0.0.1, {ELSEWHERE}"},
         {"x_forwarded_for": f"{ELSEWHERE}, 127.0.0.1"},
         {"x_forwarded_for": "unknown"},
+        {"x_forwarded_for": ""},
+        {"x_fanfold_address": f"{ELSEWHERE}/32"},
+        {"x_fanfold_address": "127.0.0.1/32", "x_forwarded_for": ELSEWHERE},
+        {"x_fanfold_address": "0.0.0.0/0"},
+        {"x_real_ip": ELSEWHERE},
+        {"forwarded": f"for={ELSEWHERE}"},
     ],
 )
 async def test_a_request_by_another_name_or_through_a_gateway_is_not_of_this_machine(

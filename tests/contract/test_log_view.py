@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from fanfold.core.events import COMMANDS, GRAPH, POSTS, PROJECTED_TOPICS, DeliverSlice
+from fanfold.core.events import COMMANDS, GRAPH, POSTS, PROJECTED_TOPICS, DeliverSlice, PostCreated
 from fanfold.core.ports.log import Record
-from fanfold.core.ports.log_view import Backlog
+from fanfold.core.ports.log_view import Backlog, Span
 from fanfold.core.topics import load_topics
 from tests.support.eventually import eventually
 from tests.support.logs import (
@@ -80,3 +81,38 @@ def waiting(backlog: Backlog) -> dict[str, int]:
     for lag in backlog.lags:
         found[lag.topic] += lag.records
     return {topic: records for topic, records in found.items() if records}
+
+
+async def test_records_are_read_by_their_offsets_and_found_by_their_time(
+    under_test: LogUnderTest,
+) -> None:
+    log, view = under_test.log, under_test.view
+    assert set((await view.spans(POSTS)).values()) == {Span(0, 0)}
+    for n in range(3):
+        await log.append(a_post(by="bob", content=f"early {n}"))
+    await asyncio.sleep(0.05)
+    (early,) = [span for span in (await view.spans(POSTS)).items() if span[1].end]
+    until_ms = max(r.appended_at_ms for r in await view.records(POSTS, dict([early])))
+    await asyncio.sleep(0.05)
+    for n in range(2):
+        await log.append(a_post(by="bob", content=f"late {n}"))
+
+    number = early[0]
+    spans = await view.spans(POSTS)
+    assert spans[number] == Span(0, 5)
+    assert sum(span.end for span in spans.values()) == 5
+    assert (await view.spans(POSTS, until_ms=until_ms))[number] == Span(0, 3)
+    assert (await view.spans(POSTS, until_ms=0))[number] == Span(0, 0)
+
+    middle = await view.records(POSTS, {number: Span(1, 4)})
+    assert [(record.partition, record.offset) for record in middle] == [
+        (number, offset) for offset in (1, 2, 3)
+    ]
+    assert [contents(record) for record in middle] == ["early 1", "early 2", "late 0"]
+    assert await view.records(POSTS, {number: Span(5, 5)}) == []
+
+
+def contents(record: Record) -> str:
+    event = record.event()
+    assert isinstance(event, PostCreated)
+    return event.content

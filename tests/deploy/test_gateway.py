@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -17,6 +18,7 @@ import pytest
 
 from deploy.gateway.configure import add_origins, add_tokens
 from fanfold.http.problems import TooLarge, Unauthenticated
+from tests.api.test_ops import an_app, asked
 from tests.support.gateway import Gateway, a_gateway
 from tests.support.tokens import AUDIENCE, ISSUER, a_token, claims, key_set, private_key, signed
 
@@ -383,6 +385,18 @@ def test_the_page_and_what_operators_see_lead_to_the_console_alone(
     answer = client.get(path)
     (line,) = gateway.lines(answer.headers["x-request-id"])
     assert (line["status"], line["service"]) == (200, "console")
+
+
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("192.0.2.9", 403)])
+async def test_the_console_knows_through_the_gateway_who_asks_from_this_machine(
+    bare: Gateway, address: str, status: int
+) -> None:
+    path = f"/ops/work?mark={uuid.uuid4()}"
+    claims = {"X-Forwarded-For": "127.0.0.1", "X-Fanfold-Address": "127.0.0.1/32"}
+    first = f"PROXY TCP4 {address} 127.0.0.1 40000 80\r\n".encode()
+    assert await asyncio.to_thread(lambda: raw(bare, path, claims, first)[0]) == 200
+    (request,) = reached_by(bare, path)
+    assert (await asked(an_app(), **request.headers)).status_code == status
 
 
 def test_every_request_is_in_the_access_log_without_its_query(

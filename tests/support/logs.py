@@ -20,7 +20,7 @@ from fanfold.core.errors import LogUnavailable
 from fanfold.core.events import GRAPH, PostCreated, UserFollowed
 from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.ports.log import BatchHandler, Consumer, EventLog, Record, Tail
-from fanfold.core.ports.log_view import Backlog, LogView
+from fanfold.core.ports.log_view import Backlog, LogView, Span
 from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, settings_for
 
@@ -44,6 +44,14 @@ class NoLogView:
     """A `LogView` of a log that is away."""
 
     name = "the log"
+
+    replays = False
+
+    async def spans(self, topic: str, *, until_ms: int | None = None) -> dict[int, Span]:
+        raise LogUnavailable(f"away, and {topic} with it")
+
+    async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
+        raise LogUnavailable(f"away, and {topic} with it")
 
     async def backlog(self, *, most_commands: int) -> Backlog:
         raise LogUnavailable(f"away, and {most_commands} commands with it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote
@@ -48,6 +48,12 @@ WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
 _ENDS = 'SELECT topic, partition, MAX("offset") + 1, MAX(seq) FROM records GROUP BY 1, 2'
 _FIRST_OFFSETS = """
 SELECT topic, partition, MIN("offset") FROM records NOT INDEXED WHERE seq > ? GROUP BY 1, 2
+"""
+_ENDS_UNTIL = """
+SELECT partition, MAX("offset") + 1 FROM records WHERE topic = ? AND appended_at_ms <= ? GROUP BY 1
+"""
+_WITHIN = """
+SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" >= ? AND "offset" < ? ORDER BY "offset"
 """
 # What `probe` writes is as large as the longest post: where it finds room, so does any one append.
 _PROBE_BYTES = 32 * 1024
@@ -127,6 +133,18 @@ class ReadableFile:
         """The lowest offset of each partition among the records after that `seq`."""
         found = self._connection.execute(_FIRST_OFFSETS, (after,))
         return {(topic, partition): offset for topic, partition, offset in found}
+
+    def ends_until(self, topic: str, until_ms: int) -> dict[int, int]:
+        """The offset after the last record of each partition that was appended until then."""
+        return dict(self._connection.execute(_ENDS_UNTIL, (topic, until_ms)).fetchall())
+
+    def within(self, topic: str, spans: Mapping[int, tuple[int, int]]) -> list[Record]:
+        """The records of each partition from an offset on and before another."""
+        return [
+            _row(row).record
+            for partition, (first, end) in spans.items()
+            for row in self._connection.execute(_WITHIN, (topic, partition, first, end))
+        ]
 
     def close(self) -> None:
         self._connection.close()

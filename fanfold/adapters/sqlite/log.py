@@ -12,7 +12,7 @@ import itertools
 import logging
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -156,6 +156,14 @@ class SqliteLog:
     async def first_offsets(self, *, after: int) -> dict[tuple[str, int], int]:
         """The lowest offset of each partition among the records after that `seq`; it has no entry without any. Raises `Unavailable`."""
         return await self._read(lambda file: file.first_offsets(after))
+
+    async def ends_until(self, topic: str, until_ms: int) -> dict[int, int]:
+        """The offset after the last record of each partition that was appended until then. Raises `Unavailable`."""
+        return await self._read(lambda file: file.ends_until(topic, until_ms))
+
+    async def within(self, topic: str, spans: Mapping[int, tuple[int, int]]) -> list[Record]:
+        """The records of each partition from an offset on and before another. Raises `Unavailable`."""
+        return await self._read(lambda file: file.within(topic, spans))
 
     async def rows(self, topics: Collection[str], *, after: int, limit: int) -> list[Row]:
         """At most `limit` records of these topics after that `seq`, in the order of appending. Raises `Unavailable`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.events import COMMANDS, DEAD_LETTERS
 from fanfold.core.lag import PartitionLag
-from fanfold.core.ports.log_view import Backlog
+from fanfold.core.ports.log import Record
+from fanfold.core.ports.log_view import Backlog, Span
 from fanfold.core.topics import load_topics
 
 
@@ -13,6 +16,8 @@ class SqliteLogView:
     """See `LogView`."""
 
     name = "the embedded log"
+    # It is open in one process alone. A new start handles all its records again.
+    replays = False
 
     def __init__(self, log: SqliteLog, *, group: str = "fanout") -> None:
         self._log = log
@@ -40,3 +45,14 @@ class SqliteLogView:
             commands=tuple(row.record for row in commands),
             all_commands=len(commands) >= sum(lag.records for lag in lags if lag.topic == COMMANDS),
         )
+
+    async def spans(self, topic: str, *, until_ms: int | None = None) -> dict[int, Span]:
+        numbers = range(load_topics()[topic].partitions["few"])
+        if until_ms is None:
+            # Nothing is ever deleted from the beginning of a partition.
+            return {number: Span(0, self._log.next_offset(topic, number)) for number in numbers}
+        ends = await self._log.ends_until(topic, until_ms)
+        return {number: Span(0, ends.get(number, 0)) for number in numbers}
+
+    async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
+        return await self._log.within(topic, spans)
