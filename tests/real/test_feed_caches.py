@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
 
 from fanfold.adapters.stacks import real
+from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import PostEdited, UserFollowed, UserUnfollowed, from_ms
 from fanfold.core.ids import new_post_id
-from fanfold.core.ports import FollowerEdge, Pointer
+from fanfold.core.ports import FollowerEdge, Plan, Pointer, SliceDone
 from fanfold.core.ports.engines import Engines
+from fanfold.core.settings import Settings
+from fanfold.ops.audit.command import Chosen, audit_once
+from fanfold.ops.rebuild import rebuild_timeline
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
@@ -32,6 +36,7 @@ class Opened:
     """Alice follows Bob, who is pushed, and a star, who is pulled; each has one post."""
 
     engines: Engines
+    settings: Settings
     reader: FeedReader
     by_bob: UUID
     by_star: UUID
@@ -82,7 +87,7 @@ async def opened(engines: RealEngines) -> AsyncIterator[Opened]:
         await stores.timelines.push([Pointer(by_bob, "bob")], ["alice"])
         await add_pulled(stores, Pointer(by_star, "star"), clock=CLOCK)
         async with feed_reader(settings, both, clock=CLOCK) as reader:
-            yield Opened(both, reader, by_bob, by_star)
+            yield Opened(both, settings, reader, by_bob, by_star)
 
 
 async def test_an_edit_and_an_unfollow_show_in_warm_feeds_within_a_second(
@@ -125,3 +130,37 @@ async def test_feeds_need_no_kafka(engines: RealEngines) -> None:
             await it.shows("by star", "still read", within_s=STALE_S)
         finally:
             await asyncio.to_thread(engines.start_kafka)
+
+
+async def test_an_audit_finds_what_the_tables_lack_and_mends_it(engines: RealEngines) -> None:
+    async with opened(engines) as system:
+        both, settings = system.engines, system.settings
+        stores, now_ms = both.stores, CLOCK.now_ms()
+        lost, zoes = new_post_id(now_ms), new_post_id(now_ms)
+        for author, post_id in (("bob", lost), ("zoe", zoes)):
+            await stores.posts.create(post_id, author, "hello")
+            await stores.posts.set_delivery(author, post_id, "push", offset=1)
+        # A delivery that was recorded and whose row is gone, and a pointer that names another author.
+        await stores.jobs.write_plan(lost, Plan("push", 1, 0, 1, now_ms, 1), offset=1)
+        bucket = FollowerBucket(0, 0)
+        await stores.jobs.finish_slice(lost, bucket, SliceDone(1, now_ms), offset=1)
+        await stores.timelines.push([Pointer(zoes, "bob")], ["alice"])
+
+        chosen = Chosen(users=["alice"])
+        found = await audit_once(both, settings, chosen, clock=CLOCK)
+        # Relevance ranks the foreign pointer, too: it reads no content of most candidates.
+        assert dict(found.wrong) == {"missing": 2, "extra": 1, "foreign-pointer": 1}
+        assert {finding.cause for finding in found.findings} == {
+            "timeline-row-missing",
+            "never-followed",
+            "foreign-pointer",
+        }
+        mended = await audit_once(both, settings, replace(chosen, repair=True), clock=CLOCK)
+        assert (mended.wrong_users, mended.repaired_users) == (0, 1), mended.as_json()
+        await system.shows("hello", "by star", "by bob", within_s=STALE_S)
+
+        rebuilt = await rebuild_timeline("alice", both, settings, clock=CLOCK)
+        # The star's post, of which no delivery is recorded here.
+        assert (rebuilt.pushed, rebuilt.corrected) == (1, 0)
+        sampled = await audit_once(both, settings, Chosen(count=100), clock=CLOCK)
+        assert sampled.wrong_users == 0 < sampled.users
