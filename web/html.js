@@ -7,3 +7,6 @@ export { render };
 
 /** @type {(strings: TemplateStringsArray, ...values: any[]) => any} */
 export const html = htm.bind(h);
+
+/** A handler that gives what is typed to `set`. */
+export const into = set => event => set(event.target.value);

@@ -1,19 +1,20 @@
 /** The page: its frame, and which view a hash route shows. */
+import { Feed } from "./feed.js";
 import { html, render, useEffect, useState } from "./html.js";
+import { People } from "./people.js";
+import { Post } from "./post.js";
+import { people } from "./session.js";
 import { readSettings } from "./settings.js";
 import { Start } from "./start.js";
+import { Status } from "./status.js";
 
-/**
- * What a view gets: the parts of the route after its name, as in `#/post/{id}`, and the route's query.
- * @typedef {{ path: string[], query: URLSearchParams }} Route
- */
-
-/** @typedef {{ title: string, view: (route: Route) => any }} View */
-
-/** A view for each first part of a route; its title is its name in the navigation, too.
+/** A view for each first part of a route. Those with `at`, their address, are in the navigation.
  * @type {Record<string, View>} */
 const VIEWS = {
-  "": { title: "Start", view: Start },
+  "": { title: "Start", view: Start, at: () => "#/" },
+  feed: { title: "Feed", view: Feed, at: () => `#/feed/${people()[0] ?? ""}` },
+  people: { title: "People", view: People, at: () => "#/people" },
+  post: { title: "Post", view: Post },
 };
 
 /** @returns {[string, Route]} */
@@ -23,7 +24,6 @@ function route() {
   return [Object.hasOwn(VIEWS, name) ? name : "", { path: rest, query: new URLSearchParams(query) }];
 }
 
-/** @param {string} part */
 function decoded(part) {
   try {
     return decodeURIComponent(part);
@@ -46,15 +46,16 @@ function Page() {
     <header class="top">
       <a class="brand" href="#/"><img src="/web/icon.svg" alt="" width="28" height="28" />Fanfold</a>
       <nav aria-label="Views">
-        ${Object.entries(VIEWS).map(([key, { title }]) => html`
-          <a href=${`#/${key}`} aria-current=${key === name ? "page" : null}>${title}</a>`)}
+        ${Object.entries(VIEWS).map(([key, { title, at }]) => at && html`
+          <a href=${at()} aria-current=${key === name ? "page" : null}>${title}</a>`)}
         <a href="/docs">API</a>
       </nav>
     </header>
-    <main id="main" tabindex="-1"><${Shown} ...${shown} /></main>`;
+    <main id="main" tabindex="-1"><${Shown} ...${shown} /></main>
+    <${Status} />`;
 }
 
-/** Move the focus without changing the route. @param {Event} event */
+/** Move the focus without changing the route. */
 function skip(event) {
   event.preventDefault();
   document.getElementById("main")?.focus();

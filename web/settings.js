@@ -1,9 +1,7 @@
 /** The settings of the server that this page goes by. */
 
-/** @typedef {{ auth: "header" | "jwt", post_max_chars: number, pull_threshold: number }} Settings */
-
 /** @type {Settings} */
-export const settings = { auth: "header", post_max_chars: 2000, pull_threshold: 100_000 };
+export const settings = { log: "unknown", auth: "header", post_max_chars: 2000, pull_threshold: 100_000 };
 
 /** Ask the server once. Without an answer the defaults hold. */
 export async function readSettings() {

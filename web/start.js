@@ -1,18 +1,103 @@
-/** What runs here, and how it decides. */
-import { html } from "./html.js";
+/** What runs here, and the story of push and pull in four steps. */
+import { call, encoded, newKey } from "./api.js";
+import { html, useState } from "./html.js";
+import { Badge, Command, TokenEntry, count } from "./parts.js";
+import { curl, mayActAs } from "./session.js";
 import { settings } from "./settings.js";
 
+const NAMES = { alice: "Alice", bob: "Bob", nova: "Nova Star" };
+const CAST = /** @type {(keyof typeof NAMES)[]} */ (["alice", "bob", "nova"]);
+
+/** Register whoever is not there yet. */
+async function cast() {
+  for (const id of CAST) {
+    await call(id, "GET", `/users/${id}`).catch(error => {
+      if (error.status !== 404) throw error;
+      return call(id, "PUT", `/users/${id}`, { body: { display_name: NAMES[id] } });
+    });
+  }
+}
+
+async function publish(author, content) {
+  const { data: post } = await call(author, "POST", "/posts", { body: { content }, key: newKey() });
+  const { data: profile } = await call(author, "GET", `/users/${author}`);
+  const said = profile.delivery === "pull" ? `One row is written; none of ${count(profile.follower_count)} followers gets a copy.` : `It goes into the timelines of ${count(profile.follower_count)} followers.`;
+  return html`<${Badge} delivery=${profile.delivery} /> ${said} <a href=${`#/post/${post.post_id}?as=${encoded(author)}`}>See its fan-out</a>`;
+}
+
+/** @type {Step[]} */
+const STORY = [
+  {
+    name: "Alice follows Bob and Nova", why: "Bob has few followers. Nova is a celebrity.",
+    request: ["alice", "PUT", "/users/alice/following", { user_ids: ["bob", "nova"] }],
+    act: async () => {
+      await cast();
+      const { data } = await call("alice", "PUT", "/users/alice/following", { body: { user_ids: ["bob", "nova"] } });
+      return `Alice follows ${data.followed.join(" and ")}.`;
+    },
+  },
+  {
+    name: "Bob publishes a post", why: "It is pushed: written into the timeline of each follower.",
+    request: ["bob", "POST", "/posts", { content: "Hello world!" }],
+    act: () => publish("bob", "Hello world!"),
+  },
+  {
+    name: "Nova publishes a post", why: "It is pulled: written once, and collected by each reader.",
+    request: ["nova", "POST", "/posts", { content: "New movie announcement!" }],
+    act: () => publish("nova", "New movie announcement!"),
+  },
+  {
+    name: "Alice reads one feed", why: "Both posts are there, the newest first.",
+    request: ["alice", "GET", "/users/alice/feed?ranking=chronological&limit=2"],
+    act: async () => {
+      const { data } = await call("alice", "GET", "/users/alice/feed?ranking=chronological&limit=2");
+      return html`<ol class="told">${data.items.map(item => html`<li><${Badge} delivery=${item.source ?? "push"} /> <bdi>${item.author}</bdi>: <bdi>${item.content}</bdi></li>`)}</ol>`;
+    },
+  },
+];
+
 export function Start() {
+  const [, entered] = useState(0);
+  const unnamed = CAST.find(id => !mayActAs(id));
   return html`
-    <h1>A feed that is pushed and pulled</h1>
-    <p class="lead">
-      A post by an ordinary author is <b class="push">pushed</b> into each follower's timeline when it is published. A post by a
-      celebrity is <b class="pull">pulled</b> when a follower reads. The reader sees one feed.
-    </p>
+    <section class="hero">
+      <div>
+        <h1>Posts are pushed. Celebrities are pulled. Readers see one feed.</h1>
+        <p class="lead">An ordinary author's post is written into each follower's timeline. A celebrity's post is written once, and collected when a follower reads.</p>
+        <p class="actions"><a class="button" href="#/feed/bob/alice">Watch Bob and Alice, live</a><a class="quiet" href="/docs">Read the API</a></p>
+      </div>
+      <${Picture} />
+    </section>
     <dl class="facts">
-      <div><dt>An author is pulled from</dt><dd>${settings.pull_threshold.toLocaleString("en")} followers</dd></div>
-      <div><dt>Users are named by</dt><dd>${settings.auth === "jwt" ? "bearer tokens" : "X-User-Id"}</dd></div>
-      <div><dt>A post may have</dt><dd>${settings.post_max_chars.toLocaleString("en")} characters</dd></div>
+      <div><dt>Writes are appended to</dt><dd>${settings.log}</dd></div>
+      <div><dt>An author is pulled from</dt><dd>${count(settings.pull_threshold)} followers</dd></div>
+      <div><dt>Users are named by</dt><dd>${settings.auth === "jwt" ? "bearer tokens" : "the header X-User-Id"}</dd></div>
     </dl>
-    <p><a href="/docs">Every route, to read and to try</a></p>`;
+    <h2>The story, in four steps</h2>
+    ${unnamed && html`<${TokenEntry} key=${unnamed} userId=${unnamed} onEnter=${() => entered(n => n + 1)} />`}
+    <ol class="story">${STORY.map(step => html`<${Told} step=${step} able=${!unnamed} />`)}</ol>`;
+}
+
+function Told({ step: { name, why, request, act }, able }) {
+  const [told, setTold] = useState(/** @type {any} */ (null));
+  const tell = () => { setTold("One moment."); act().then(setTold, error => setTold(error.message)); };
+  return html`
+    <li class="card stack">
+      <button type="button" disabled=${!able} onClick=${tell}>${name}</button>
+      <p class="soft">${why}</p>
+      <${Command} line=${curl(...request)} />
+      <div class="told" aria-live="off">${told}</div>
+    </li>`;
+}
+
+/** Bob's post goes to every follower; Nova's waits for them. */
+function Picture() {
+  const rows = [20, 44, 68, 92, 116];
+  return html`
+    <svg class="picture" viewBox="0 0 302 136" role="img" aria-label="Lines from Bob to five timelines; lines from five readers to Nova's one post">
+      ${rows.map(y => html`<path class="push" d=${`M34 68C70 68 70 ${y} 104 ${y}`} /><rect class="push" x="104" y=${y - 7} width="26" height="14" rx="4" />`)}
+      ${rows.map(y => html`<path class="pull" d=${`M266 68C230 68 230 ${y} 196 ${y}`} /><circle class="pull" cx="188" cy=${y} r="8" />`)}
+      <circle class="push" cx="20" cy="68" r="17" /><text x="20" y="72">Bob</text>
+      <circle class="pull" cx="280" cy="68" r="19" /><text x="280" y="72">Nova</text>
+    </svg>`;
 }

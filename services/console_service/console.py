@@ -46,6 +46,11 @@ class Console:
         self._jobs = jobs
         self._sizes = sizes
 
+    @property
+    def log(self) -> str:
+        """The log's name in what a person reads."""
+        return self._view.name
+
     async def work(self) -> dict[str, Any]:
         """What waits for the workers: `Status` as JSON, with the name of the log."""
         status = await read_status(self._view)

@@ -11,4 +11,4 @@ from fanfold.core.settings import Settings
 
 def routers(settings: Settings, console: Console) -> list[APIRouter]:
     """The routes of this service."""
-    return [page.router(settings), ops_routes.router(settings, console)]
+    return [page.router(settings, log=console.log), ops_routes.router(settings, console)]

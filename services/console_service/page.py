@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from fanfold.core.settings import Settings
+from fanfold.http.auth import Actor
 
 _PACKAGED = Path(__file__).parent / "web"
 WEB = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "web"
@@ -40,6 +41,7 @@ class PageRoutes:
     """The functions behind the routes."""
 
     settings: Settings
+    log: str
     files: StaticFiles
 
     async def start(self, request: Request) -> Response:
@@ -57,17 +59,23 @@ class PageRoutes:
     async def shown_settings(self, _request: Request) -> Response:
         """The settings that the page shows or goes by."""
         shown = {
+            "log": self.log,
             "auth": self.settings.auth,
             "post_max_chars": self.settings.post_max_chars,
             "pull_threshold": self.settings.pull_threshold,
         }
         return JSONResponse(shown, headers=HEADERS)
 
+    async def me(self, actor: Actor) -> dict[str, str]:
+        """The user that a credential names: a page can't read that from every token."""
+        return {"user_id": actor}
 
-def router(settings: Settings) -> APIRouter:
-    """The routes of the page. None of them needs a credential, and none is described in OpenAPI."""
-    do = PageRoutes(settings, StaticFiles(directory=WEB))
+
+def router(settings: Settings, *, log: str) -> APIRouter:
+    """The routes of the page, none of which OpenAPI describes; `log` is the log's name in what a person reads. Only `/web/me` needs a credential."""
+    do = PageRoutes(settings, log, StaticFiles(directory=WEB))
     page = APIRouter(include_in_schema=False)
+    page.add_api_route("/web/me", do.me, methods=["GET"])
     page.add_route("/", do.start, methods=["GET"], include_in_schema=False)
     page.add_route("/web/settings.json", do.shown_settings, ["GET"], include_in_schema=False)
     page.add_route("/web/{name:path}", do.file, methods=["GET"], include_in_schema=False)

@@ -28,6 +28,9 @@ class FanoutStatus(BaseModel):
     slices_total: int
     slices_done: int
     started_at: Rfc3339 | None
+    first_slice_at: Rfc3339 | None = Field(
+        description="When the first slice was finished; null for a pulled post."
+    )
     finished_at: Rfc3339 | None
 
 
@@ -51,10 +54,12 @@ def fanout_status(
             slices_total=0,
             slices_done=0,
             started_at=None,
+            first_slice_at=None,
             finished_at=None,
         )
     finished = len(done) >= plan.slices_total
     # A pulled post has no slices: it is done as soon as it is planned.
+    first_ms = min((part.finished_at_ms for part in done), default=None)
     last_ms = max((part.finished_at_ms for part in done), default=plan.started_at_ms)
     return FanoutStatus(
         strategy=plan.strategy,
@@ -64,5 +69,6 @@ def fanout_status(
         slices_total=plan.slices_total,
         slices_done=len(done),
         started_at=rfc3339(plan.started_at_ms),
+        first_slice_at=None if first_ms is None else rfc3339(first_ms),
         finished_at=rfc3339(last_ms) if finished else None,
     )

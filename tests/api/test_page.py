@@ -60,10 +60,16 @@ async def test_every_file_has_a_policy_that_forbids_other_origins_and_frames(
 
 async def test_the_page_learns_the_settings_that_it_goes_by(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/web/settings.json")).json() == {
+        "log": a_console().log,
         "auth": "header",
         "post_max_chars": 280,
         "pull_threshold": 1_500,
     }
+
+
+async def test_the_page_learns_which_user_a_credential_names(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/web/me", headers={"X-User-Id": "ann"})).json() == {"user_id": "ann"}
+    assert (await client.get("/web/me")).status_code == 401
 
 
 async def test_a_file_that_has_not_changed_is_not_sent_again(client: httpx2.AsyncClient) -> None:

@@ -156,12 +156,13 @@ async def test_a_fanout_is_pending_then_done_with_what_was_planned(api: WriteSid
         None,
         None,
     )
+    assert pending["first_slice_at"] is None
     await api.project()
     done = (await api("GET", path)).json()
     assert (done["status"], done["strategy"]) == ("done", "push")
     assert (done["planned"], done["delivered"]) == (1, 1)
     assert done["slices_done"] == done["slices_total"] == 1
-    assert done["started_at"] <= done["finished_at"]
+    assert done["started_at"] <= done["first_slice_at"] == done["finished_at"]
 
 
 async def test_the_fanout_of_a_post_that_no_feed_reaches_any_more_is_expired(

@@ -57,7 +57,7 @@ async def seen(stack: Stack, post_ids: list[str]) -> list[Any]:
     profiles = [await ask(stack, "GET", f"/users/{user}", "alice") for user in ("bob", "nova")]
     fanouts = [await ask(stack, "GET", f"/posts/{post}/fanout", "bob") for post in post_ids]
     for fanout in fanouts:
-        del fanout["started_at"], fanout["finished_at"]
+        del fanout["started_at"], fanout["first_slice_at"], fanout["finished_at"]
     return [*feeds, *profiles, *fanouts]
 
 

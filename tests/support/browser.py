@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from tests.support.probes import free_port
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 _ANSWERS_WITHIN_S = 60
+_FOUND = "({ violations }) => violations.map(({ id, nodes }) => ({ id, nodes: nodes.map(n => n.html) })))"
 _OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -138,13 +140,15 @@ def npm_packages() -> Path:
     return Path(done.stdout.strip()) / "node_modules"
 
 
-def axe_findings(page: Page) -> list[dict[str, Any]]:
-    """What axe finds on the page as it is shown: nothing is what is wanted. Rules of WCAG 2.2 AA and best practices."""
+def axe_findings(page: Page, *rules: str) -> list[dict[str, Any]]:
+    """What axe finds on the page as it is shown: nothing is what is wanted. All rules of WCAG and of good practice, or these."""
     # As a debugger runs it: the page's policy forbids every other way to add a script.
     session = page.context.new_cdp_session(page)
-    script = (npm_packages() / "axe-core" / "axe.min.js").read_text()
-    session.send("Runtime.evaluate", {"expression": script})
-    asked = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => ({ id, nodes: nodes.map(n => n.html) })))"
+    if not page.evaluate("'axe' in window"):
+        script = (npm_packages() / "axe-core" / "axe.min.js").read_text()
+        session.send("Runtime.evaluate", {"expression": script})
+    options = json.dumps({"runOnly": rules} if rules else {})
+    asked = f"axe.run({options}).then(" + _FOUND
     answer = session.send(
         "Runtime.evaluate",
         {"expression": asked, "awaitPromise": True, "returnByValue": True},
