@@ -7,21 +7,20 @@ rebuilds the tables from the copy in its own memory. What the command writes is 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from fanfold.core.clock import Clock
+from fanfold.core.data_format import LOG_FILE
 from fanfold.core.errors import FanfoldError, Fault
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.ops.installation import embedded_settings, settings_of
-
-_LOG_FILE = "log.sqlite"
-_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ async def looked_at(data: Path, *, clock: Clock, source: str) -> AsyncIterator[L
 
     With a cache, its epoch is known and watched. Raises `Unavailable` if it can't be read, and `Fault` for a log that can't be copied.
     """
-    path = data / _LOG_FILE
+    path = data / LOG_FILE
     settings = embedded_settings(data, path)
     if settings is not None:
         async with _copied(settings, path, clock=clock) as engines:
@@ -82,25 +81,13 @@ async def _copied(settings: Settings, path: Path, *, clock: Clock) -> AsyncItera
 
 def copied_log(path: Path, directory: Path) -> Path:
     """A copy of the log as it is at one moment, also while another process appends to it. Raises `Fault`."""
-    # That process holds SQLite's lock for as long as it runs, so the files are copied: all appends are in the write-ahead log, or have come from
-    # there into the file, so what didn't change during the copy is a whole.
-    files = [path, path.with_name(f"{path.name}-wal")]
+    copy = directory / path.name
     try:
-        for _ in range(_TRIES):
-            before = [_version(file) for file in files]
-            for file in files:
-                if file.exists():
-                    shutil.copy(file, directory)
-            if [_version(file) for file in files] == before:
-                return directory / path.name
-    except OSError as error:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as log,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            log.backup(target)
+    except sqlite3.Error as error:
         raise Fault(f"{path} can't be copied: {error}") from error
-    raise Fault(f"{path} changes too fast to be copied: try again when fewer posts are made")
-
-
-def _version(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_size, found.st_mtime_ns
+    return copy

@@ -213,3 +213,19 @@ async def test_a_log_of_another_data_format_is_refused_in_one_line_that_says_wha
     assert f"`rm -r {path.parent}`" in said
     assert "`make run DATA=" in said
     assert "\n" not in said
+
+
+async def test_two_logs_in_memory_are_apart_and_leave_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clock = ManualClock()
+    async with (
+        SqliteLog(Path(":memory:"), clock=clock, source="one"),
+        SqliteLog(Path(":memory:"), clock=clock, source="another"),
+    ):
+        assert entries(tmp_path) == []
+
+
+def entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
