@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.adapters.sqlite.log import IN_MEMORY, SqliteLog
+from fanfold.adapters.sqlite.file import IN_MEMORY
+from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.buckets import buckets_up_to
 from fanfold.core.events import (
     COMMANDS,

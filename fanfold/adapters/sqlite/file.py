@@ -66,6 +66,10 @@ IN_MEMORY = Path(":memory:")
 """A log that is gone when it is closed."""
 
 
+IN_MEMORY = Path(":memory:")
+"""The path of a log that is gone when it is closed. Nobody else can open it."""
+
+
 class Row(NamedTuple):
     """A record and its number in the order of appending."""
 
@@ -158,7 +162,7 @@ class SqliteFile(ReadableFile):
     """A log's file, to write. Opening also raises `Fault` while another process writes it."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = _locked(path)
+        self._lock = None if path == IN_MEMORY else _locked(path)
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=1
         )
@@ -208,7 +212,8 @@ class SqliteFile(ReadableFile):
 
     def close(self) -> None:
         self._connection.close()
-        self._lock.close()
+        if self._lock:
+            self._lock.close()
 
 
 def _locked(path: Path) -> IO[bytes]:

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from fanfold.adapters.sqlite.file import Row, SqliteFile
+from fanfold.adapters.sqlite.file import IN_MEMORY, Row, SqliteFile
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
 from fanfold.core.errors import FanfoldError, Fault, LogUnavailable
@@ -29,9 +29,6 @@ from fanfold.core.topics import load_topics
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-IN_MEMORY = Path(":memory:")
-"""The path of a log that is gone when it is closed."""
 
 _TAIL_WAIT_S = 0.2
 _TAIL_RECORDS = 1000
