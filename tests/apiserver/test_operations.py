@@ -311,6 +311,66 @@ def _rolled_out(found: Object) -> Object:
     return status
 
 
+def a_user_secret(name: str, certificate: str) -> Object:
+    """As Strimzi makes it of a KafkaUser."""
+    labels = {"strimzi.io/kind": "KafkaUser", "strimzi.io/cluster": "fanfold-kafka"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "stringData": {"user.crt": certificate},
+    }
+
+
+def test_a_new_ca_of_the_clients_restarts_services_when_all_have_their_certificates(
+    api: KubeApi, kubectl: str
+) -> None:
+    objects = rendered("prod")
+    kafka = named(objects, "Kafka", "fanfold-kafka")
+    services = [
+        found
+        for found in of_kind(objects, "Deployment", "StatefulSet")
+        if found["metadata"].get("labels", {}).get("fanfold.io/stage") == "serve"
+    ]
+    users = [found["metadata"]["name"] for found in of_kind(objects, "KafkaUser")]
+    authority = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "fanfold-kafka-clients-ca", "namespace": NAMESPACE},
+    }
+    for manifest in (kafka, authority, *services, *(a_user_secret(name, "old") for name in users)):
+        api.apply(manifest)
+    left, restarted_early = list(users), []
+
+    def strimzi() -> None:
+        api.set_status(kafka, {"conditions": [_condition("Ready")]})
+        for service in services:
+            found = api.get(service)
+            if left and "kubectl.kubernetes.io/restartedAt" in str(found["spec"]["template"]):
+                restarted_early.append(service["metadata"]["name"])
+            api.set_status(service, _rolled_out(found))
+        if left and api.get(authority)["metadata"].get("annotations"):
+            api.apply(a_user_secret(left.pop(), "new"))
+
+    with meanwhile(strimzi):
+        run("k8s_clients_ca", NAMESPACE, kubectl=kubectl)
+
+    assert (left, restarted_early) == ([], [])
+    for service in services:
+        annotations = api.get(service)["spec"]["template"]["metadata"]["annotations"]
+        assert "kubectl.kubernetes.io/restartedAt" in annotations
+
+
+def test_a_ca_that_is_not_renewed_restarts_nothing(api: KubeApi, kubectl: str) -> None:
+    api.apply(a_user_secret("post-service-kafka", "old"))
+
+    ran = run_script("k8s_clients_ca", NAMESPACE, kubectl=kubectl, timeout_s=3)
+
+    assert ran.returncode == 1
+    assert "post-service-kafka" in ran.stderr
+    assert "restarted" not in ran.stdout
+
+
 def test_the_command_line_runs_as_the_operator(api: KubeApi, kubectl: str) -> None:
     """Up to its log, which only a node could have."""
     for kind in ("ServiceAccount", "CronJob"):

@@ -17,8 +17,8 @@ from tests.support.k8s_schemas import ROOT, errors_of
 from tests.support.k8s_secrets import made_by_script
 
 COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
-VARIANTS = ("dns-node-local", "external-secrets", "openshift")
-"""Components that no overlay has."""
+VARIANTS = ("dns-node-local", "external-secrets", "kafka-cruise-control", "openshift")
+"""Components that change what others bring, or replace a script."""
 CLUSTER_SCOPED = {"Namespace"}
 
 

@@ -47,7 +47,14 @@ KINDS = {
     "namespace": "Namespace",
     "persistentvolumeclaim": "PersistentVolumeClaim",
 }
-MADE_ELSEWHERE = {"pod", "pods", "jobs", "volumesnapshots", "persistentvolumeclaims"}
+MADE_ELSEWHERE = {
+    "kafkarebalances",
+    "pod",
+    "pods",
+    "jobs",
+    "volumesnapshots",
+    "persistentvolumeclaims",
+}
 VERBS = {
     "annotate",
     "apply",
@@ -184,6 +191,7 @@ def test_the_parser_would_refuse_what_is_not_there() -> None:
         *of("scripts/k8s_preflight"),
         *of("scripts/k8s_secrets"),
         *of("scripts/k8s_fanfold"),
+        *of("scripts/k8s_clients_ca"),
     ],
 )
 def test_a_script_is_there_and_may_be_run(words: list[str]) -> None:
