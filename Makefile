@@ -37,7 +37,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test test-faults check audit soak fmt lock lock-jars pin-images schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test test-faults check audit soak fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -123,6 +123,10 @@ pin-images: ## Write the digest of every container image of others behind its ta
 
 lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
 	@scripts/lock_jars
+
+pictures: $(TEST) ## Take the pictures of the page in docs/pictures again, in light and dark
+	@scripts/install_browser
+	@PICTURES=1 $(PY) -m pytest --quiet tests/browser/test_first_minute.py
 
 schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json, the lists of schemas/README.md and docs/events.md from the code
 	@.venv/bin/fanfold schema export

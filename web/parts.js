@@ -18,7 +18,7 @@ export const feedOf = viewer => `#/feed/${encoded(viewer)}`;
 
 /** Initials on a colour of the id: an image would come from another origin. */
 export function Avatar({ id, name }) {
-  const hue = [...id].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+  const hue = 137 * [...id].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 997, 7) % 360;
   const initials = name.trim().split(/\s+/).slice(0, 2).map(word => /[\p{L}\p{N}]/u.exec(word)?.[0] ?? "").join("");
   return html`<span class="avatar" style=${{ background: `oklch(.48 .11 ${hue})` }} aria-hidden="true">${initials || "?"}</span>`;
 }

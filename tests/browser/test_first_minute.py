@@ -1,0 +1,70 @@
+"""A newcomer's first minute, as the README shows it. `make pictures` keeps what is seen, in docs/pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.browser import ROOT
+from tests.support.page_actions import item, level, publish
+
+pytestmark = pytest.mark.slow
+
+PICTURES = ROOT / "docs" / "pictures"
+MOST_BYTES = 100_000
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+STORY = ("Alice follows", "Bob publishes", "Nova publishes", "Alice reads")
+
+
+def keep(page: Page, name: str) -> None:
+    """The picture in light and in dark: in docs/pictures if that is asked for."""
+    directory = PICTURES if os.getenv("PICTURES") else None
+    # What was said last would cover what is shown.
+    page.evaluate("document.querySelector('.status').style.visibility = 'hidden'")
+    # The readers' server has this port.
+    page.evaluate(
+        "for (const line of document.querySelectorAll('code')) line.textContent = line.textContent.replace(location.port, 8080)"
+    )
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        if directory:
+            directory.mkdir(exist_ok=True)
+            page.screenshot(path=directory / f"{name}-{scheme}.png", animations="disabled")
+
+
+def test_the_first_minute_is_as_the_readme_shows_it(page: Page) -> None:
+    page.set_viewport_size({"width": 900, "height": 620})
+    page.goto("/")
+    for name in STORY:
+        page.get_by_role("button", name=name).click()
+    expect(page.get_by_role("main")).to_contain_text("pull Nova Star: New movie announcement!")
+    page.evaluate("scrollTo(0, 0)")
+    keep(page, "start")
+
+    page.set_viewport_size({"width": 1000, "height": 620})
+    page.get_by_role("link", name="Watch Bob and Alice, live").click()
+    bob, alice = level(page, "bob"), level(page, "alice")
+    publish(bob, "Fresh bread from seven o'clock.")
+    arrived = item(alice, "Fresh bread from seven o'clock.")
+    expect(arrived).to_contain_text("push Written into your timeline when Bob published it.")
+    expect(item(alice, "New movie announcement!").first).to_contain_text("pull Collected from")
+    arrived.get_by_role("button", name="Like").click()
+    keep(page, "feeds")
+
+    page.set_viewport_size({"width": 820, "height": 470})
+    bob.get_by_role("link", name="See its fan-out").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("1,000 of 1,000")
+    keep(page, "fan-out")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["start", "feeds", "fan-out"])
+def test_the_kept_pictures_are_small(name: str, scheme: Scheme) -> None:
+    picture: Path = PICTURES / f"{name}-{scheme}.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < MOST_BYTES
