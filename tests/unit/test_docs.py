@@ -25,7 +25,7 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
-    folders = ("docs", "schemas", "deploy", "services", "tests")
+    folders = ("docs", "schemas", "deploy", "services", "tests", "examples")
     below = [path for folder in folders for path in (ROOT / folder).rglob("*.md")]
     return sorted([*ROOT.glob("*.md"), *below])
 
