@@ -37,7 +37,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test test-faults check audit soak fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -83,6 +83,9 @@ audit: $(TEST) ## Compare the locked packages with published advisories; look fo
 
 soak: $(TEST) ## Try new examples of every property for MINUTES (10), and name the seeds of failures
 	@$(PY) -m tests.support.soak --minutes $(MINUTES)
+
+seeded-bugs: $(TEST) ## Put forty bugs into the code, one by one, and check that a test finds each
+	@$(PY) -m tests.support.seeded_bugs
 
 static: $(TEST) ## Check formatting, lint, types and import contracts
 	@echo "==> formatting"; $(PY) -m ruff format --quiet --check . \

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 CHECK = "check"
 _FULL = 100
@@ -22,6 +22,9 @@ def register_profiles() -> None:
     settings.register_profile("test", deadline=None)
     settings.load_profile("test")
     settings.register_profile(CHECK, deadline=None, max_examples=_IN_CHECK)
+    # A seeded bug has to be found, not to be made small.
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("seeded", deadline=None, phases=phases, database=None)
     settings.register_profile("soak", deadline=None, max_examples=_FULL, database=None)
 
 
