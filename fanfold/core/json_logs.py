@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from fanfold.core import tracing
 from fanfold.core.clock import rfc3339
 from fanfold.core.errors import FanfoldError
 from fanfold.core.request_id import current_request_id
@@ -22,7 +23,7 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, the id of the request, the fields of `extra`, and the traceback."""
+    """One JSON object a record: time, level, logger, message, the ids of the request and of the span, the fields of `extra`, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -33,6 +34,8 @@ class JsonLines(logging.Formatter):
         }
         if (request_id := current_request_id.get()) is not None:
             line["request_id"] = request_id
+        if (span := tracing.current()) is not None:
+            line["trace_id"], line["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["traceback"] = "".join(_traceback(record.exc_info[1]))

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
+from fanfold.core.tracing_settings import TracingSettings
 
-_PREFIX = str(Settings.model_config["env_prefix"])
 # The messages of pydantic for these name types of Python.
 _PLAINLY = {
     "int_parsing": "use a whole number",
@@ -31,10 +31,22 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise Fault("; ".join(_what_to_change(found) for found in error.errors())) from None
+        raise _fault(error, "FANFOLD_") from None
 
 
-def _what_to_change(found: ErrorDetails) -> str:
+def read_tracing_settings() -> TracingSettings:
+    """The environment's settings for traces. Raises `Fault` likewise."""
+    try:
+        return TracingSettings()
+    except ValidationError as error:
+        raise _fault(error, "OTEL_") from None
+
+
+def _fault(error: ValidationError, prefix: str) -> Fault:
+    return Fault("; ".join(_what_to_change(found, prefix) for found in error.errors()))
+
+
+def _what_to_change(found: ErrorDetails, prefix: str) -> str:
     """Without the value: it may be a password."""
     context: Mapping[str, Any] = found.get("ctx", {})
     said = _PLAINLY.get(found["type"], found["msg"]).format(**context)
@@ -42,5 +54,5 @@ def _what_to_change(found: ErrorDetails) -> str:
     if not found["loc"]:
         return said
     # Where it comes from the environment, its name is that of the variable; where it was given, that of the field.
-    name = str(found["loc"][0]).lower().removeprefix(_PREFIX.lower())
-    return f"{_PREFIX}{name.upper()}: {said}"
+    name = str(found["loc"][0]).lower().removeprefix(prefix.lower())
+    return f"{prefix}{name.upper()}: {said}"

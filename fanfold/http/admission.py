@@ -23,7 +23,7 @@ from fanfold.http.problems import MEDIA_TYPE, RETRY_AFTER_S, problem_fields
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 # A probe that is refused would have a busy process restarted, or hide why it is busy.
-_ALWAYS_ADMITTED = {"/livez", "/readyz", "/metrics"}
+ALWAYS_ADMITTED = {"/livez", "/readyz", "/metrics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Admission:
         A server that asks here refuses at once. A call would wait in the event loop for all calls before it, and what has not
         begun would not count.
         """
-        if scope["path"] in _ALWAYS_ADMITTED:
+        if scope["path"] in ALWAYS_ADMITTED:
             return None
         scope[_DECISION] = decision = self._decide(scope)
         return None if decision else _OVERLOADED
@@ -109,7 +109,7 @@ class Admission:
                 in_flight.adapt(self._cpu_share.request_s, wait_s=self._wait_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _ALWAYS_ADMITTED:
+        if scope["type"] != "http" or scope["path"] in ALWAYS_ADMITTED:
             await self.app(scope, receive, send)
             return
         in_flight = scope.pop(_DECISION) if _DECISION in scope else self._decide(scope)

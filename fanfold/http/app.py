@@ -14,13 +14,16 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import Scope
 
+from fanfold.core import tracing
 from fanfold.core.errors import Transient
 from fanfold.core.settings import Settings
-from fanfold.http.admission import Admission
+from fanfold.http.admission import ALWAYS_ADMITTED, Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.compression import Compression
 from fanfold.http.documentation import add_documentation
@@ -79,6 +82,7 @@ def make_app(
         # A redirect would be sent before the credential is checked, and to any host that the `Host` header names.
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
+        telemetry=_telemetry(),
     )
     app.state.on_stop = on_stop
     app.state.identity = identity or HeaderIdentity()
@@ -101,6 +105,24 @@ def make_app(
     add_documentation(app)
     start_requests_at_zero(_routes(app))
     return app
+
+
+def _telemetry() -> TelemetryConfig:
+    """FastAPI's own spans of requests, where this process records traces, and nothing else of its telemetry: metrics are Prometheus', and logs would repeat what users sent."""
+    spans = tracing.spans()
+    return TelemetryConfig(
+        tracing=spans is not None,
+        tracer_provider=spans.provider if spans is not None else None,
+        exclude=_is_probe,
+        metrics=False,
+        logs=False,
+        operation_spans=False,
+        auto_configure=False,
+    )
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["path"] in ALWAYS_ADMITTED
 
 
 def _operation_id(route: APIRoute) -> str:

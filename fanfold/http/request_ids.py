@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fanfold.core import tracing
 from fanfold.core.request_id import HEADER, current_request_id, request_id_of
 
 _DECIDED = "fanfold.request_id"
@@ -31,4 +32,6 @@ class RequestIds:
 
         # Not reset, because the server logs an error after this, in the same task; and each request has a task of its own.
         current_request_id.set(request_id)
+        if tracing.spans() is not None:
+            tracing.describe({"fanfold.request_id": request_id})
         await self.app(scope, receive, named)

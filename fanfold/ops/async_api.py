@@ -170,6 +170,7 @@ def _cloud_event() -> dict[str, Any]:
         "ce_id": "Unlike for every append. A PostCreated or AuthorModeChanged that is appended again keeps it.",
         "ce_source": "The service that appended the record.",
         "ce_time": "When it was appended: RFC 3339, UTC. For people; offsets define the order.",
+        "ce_traceparent": "The span that appended it, where that was traced: CloudEvents' extension for distributed tracing, as W3C's Trace Context writes it.",
         "ff_replay_of": "The position of the original record, where an operator has replayed a dead letter.",
     }
     properties: dict[str, Any] = {
@@ -178,7 +179,7 @@ def _cloud_event() -> dict[str, Any]:
         "content-type": {"type": "string", "const": "application/json"},
         **{name: {"type": "string", "description": text} for name, text in texts.items()},
     }
-    required = [name for name in properties if name != "ff_replay_of"]
+    required = [name for name in properties if name not in {"ce_traceparent", "ff_replay_of"}]
     return {"type": "object", "properties": properties, "required": required}
 
 

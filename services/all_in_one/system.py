@@ -29,6 +29,7 @@ from fanfold.http.identity.deny_list import denying
 from fanfold.http.identity.identity import Identity
 from fanfold.http.identity.open_identity import open_identity
 from fanfold.http.metrics import exposed
+from fanfold.http.process import traced
 from fanfold.http.readiness import Check, readiness
 from fanout_service.progress import LOOK_EVERY_S, Progress
 from fanout_service.sweep_activity import SweepActivity
@@ -82,12 +83,16 @@ async def all_in_one(
         ]
         ready = readiness({"the log": engines.log.ping})
         this = ThisProcess("all in one", ready, exposed)
-        async with (
-            feed_reader(settings, engines, clock=clock) as reader,
-            open_console(view, [this], engines.stores, settings=settings, clock=clock) as ops,
-        ):
-            app = _api(settings, clock, engines, reader, ops=ops, identity=identity, ready=ready)
-            yield System(app, engines, consumer, tables.records)
+        # Only from here on: a rebuild repeats what was traced when it happened.
+        with traced("all-in-one"):
+            async with (
+                feed_reader(settings, engines, clock=clock) as reader,
+                open_console(view, [this], engines.stores, settings=settings, clock=clock) as ops,
+            ):
+                app = _api(
+                    settings, clock, engines, reader, ops=ops, identity=identity, ready=ready
+                )
+                yield System(app, engines, consumer, tables.records)
         for task in beside:
             task.cancel()
 

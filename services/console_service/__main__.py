@@ -41,4 +41,4 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    run_service(serving, read_settings)
+    run_service(serving, read_settings, name="console_service")

@@ -76,4 +76,4 @@ async def _tell_without_cache(
 
 
 if __name__ == "__main__":
-    run_service(serving, read_settings)
+    run_service(serving, read_settings, name="fanout_service")

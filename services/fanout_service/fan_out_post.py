@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from fanfold.core import tracing
 from fanfold.core.buckets import FollowerBucket, buckets_up_to, slices_total
 from fanfold.core.clock import Clock
 from fanfold.core.delivery import Delivery
@@ -76,7 +77,7 @@ class FanOutPost:
                 author, [(plan, posted.record.offset) for posted, plan in planned]
             ),
         )
-        await run_concurrently(self._fan_out(posted, author, plan) for posted, plan in planned)
+        await run_concurrently(self._traced(posted, author, plan) for posted, plan in planned)
 
     async def _keep_pulled(self, group: Sequence[RecordedEvent[PostCreated]], author: User) -> None:
         expiries = [
@@ -86,6 +87,17 @@ class FanOutPost:
         ]
         if expiries:
             await self.pulled_authors.keep(author.user_id, until_ms=max(expiries))
+
+    async def _traced(
+        self, posted: RecordedEvent[PostCreated], author: User, plan: Plan | None
+    ) -> None:
+        if plan is not None:
+            # Delivered again, by a replay perhaps: the trace has its plan.
+            await self._fan_out(posted, author, plan)
+            return
+        about = {"fanfold.post.id": str(posted.event.post_id)}
+        with tracing.processing(posted.record, apart=False, about=about):
+            await self._fan_out(posted, author, plan)
 
     async def _fan_out(
         self, posted: RecordedEvent[PostCreated], author: User, plan: Plan | None
@@ -128,6 +140,7 @@ class FanOutPost:
         plan = replace(self._plan_of(delivery, audience), counted_offset=record.offset)
         # The plan is written last: a worker that finds it after a crash continues with its slices.
         await self.stores.jobs.write_plan(pointer.post_id, plan, offset=record.offset)
+        tracing.describe({"fanfold.strategy": chosen, "fanfold.slices": plan.slices_total})
         POSTS_PLANNED.labels(chosen).inc()
         PLANNED_AFTER_SECONDS.observe(max(0, self.clock.now_ms() - record.appended_at_ms) / 1000)
         return plan

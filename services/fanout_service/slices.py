@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prometheus_client import Histogram
 
+from fanfold.core import tracing
 from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import Clock
 from fanfold.core.events import DeliverSlice
@@ -61,19 +62,28 @@ class Slices:
 
         `followers` is how many to expect, by default a whole bucket.
         """
+        slice_of = {"fanfold.generation": bucket.generation, "fanfold.bucket": bucket.bucket}
         async with self.room.of(self.bucket_followers if followers is None else followers):
-            started_s = self.clock.monotonic_s()
-            readers, asleep = await self.stores.follows.audience(
-                pointer.author_id, bucket, expected=followers
-            )
-            rows = await self.stores.timelines.push([pointer], readers) if readers else 0
-            # Only after the push: a slice that is done is never delivered again.
-            done = SliceDone(rows, self.clock.now_ms())
-            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
-            DELIVERIES.labels("fanout").inc(rows)
-            SAVED_DELIVERIES.inc(asleep)
-            SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
+            with tracing.doing("deliver slice", slice_of):
+                done = await self._push(pointer, bucket, offset=offset, followers=followers)
             self._observe_age(DELIVERY_AGE_SECONDS, pointer.post_id, done.finished_at_ms)
+
+    async def _push(
+        self, pointer: Pointer, bucket: FollowerBucket, *, offset: int, followers: int | None
+    ) -> SliceDone:
+        started_s = self.clock.monotonic_s()
+        readers, asleep = await self.stores.follows.audience(
+            pointer.author_id, bucket, expected=followers
+        )
+        rows = await self.stores.timelines.push([pointer], readers) if readers else 0
+        # Only after the push: a slice that is done is never delivered again.
+        done = SliceDone(rows, self.clock.now_ms())
+        await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
+        DELIVERIES.labels("fanout").inc(rows)
+        SAVED_DELIVERIES.inc(asleep)
+        SLICE_SECONDS.observe(self.clock.monotonic_s() - started_s)
+        tracing.describe({"fanfold.rows": rows, "fanfold.asleep": asleep})
+        return done
 
     async def project(self, commands: Sequence[RecordedEvent[DeliverSlice]]) -> None:
         """Deliver those slices of one post that aren't done: commands are redelivered, and plans queued twice."""
@@ -85,16 +95,19 @@ class Slices:
             for recorded in commands
             if (recorded.event.generation, recorded.event.bucket) not in done
         ]
-        await run_concurrently(
-            self.deliver(
-                Pointer(post_id, command.author_id),
+        await run_concurrently(self._deliver_command(recorded) for recorded in missing)
+        if missing and plan is not None and plan.slices_total - len(done) <= SLICES_AT_ONCE:
+            await self._observe_if_last(post_id, plan)
+
+    async def _deliver_command(self, recorded: RecordedEvent[DeliverSlice]) -> None:
+        record, command = recorded
+        about = {"fanfold.post.id": str(command.post_id)}
+        with tracing.processing(record, apart=True, about=about):
+            await self.deliver(
+                Pointer(command.post_id, command.author_id),
                 FollowerBucket(command.generation, command.bucket),
                 offset=record.offset,
             )
-            for record, command in missing
-        )
-        if missing and plan is not None and plan.slices_total - len(done) <= SLICES_AT_ONCE:
-            await self._observe_if_last(post_id, plan)
 
     async def _observe_if_last(self, post_id: UUID, plan: Plan) -> None:
         # Read again: other workers have delivered slices meanwhile. Two that end together may both see the last one.

@@ -34,4 +34,4 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    run_service(serving, read_settings)
+    run_service(serving, read_settings, name="feed_service")

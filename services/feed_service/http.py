@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Response
 
+from fanfold.core import tracing
 from fanfold.core.ports.engines import Engines
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import Responses
@@ -110,6 +111,10 @@ class FeedRoutes:
             awaited=awaited,
             explain=explain,
         )
+        if tracing.spans() is not None:
+            tracing.describe(
+                {"fanfold.items": len(page.items), "fanfold.missing": ",".join(missing)}
+            )
         answer = _json(page, missing)
         if ranking == "relevance":
             answer.headers.update(_WHOLE_FEED)

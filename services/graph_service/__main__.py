@@ -31,4 +31,4 @@ async def serving(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    run_service(serving, read_settings)
+    run_service(serving, read_settings, name="graph_service")

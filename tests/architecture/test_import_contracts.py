@@ -26,6 +26,7 @@ VIOLATIONS = (
     ("cassandra", "services/feed_service/__init__.py", "import cassandra.cluster"),
     ("kafka", "services/post_service/__init__.py", "import aiokafka"),
     ("redis", "services/feed_service/__init__.py", "import hiredis"),
+    ("opentelemetry", "fanfold/core/__init__.py", "import opentelemetry.trace"),
     ("faust", "services/fanout_service/__init__.py", "import faust"),
     ("adapters", "services/post_service/__init__.py", "import fanfold.adapters.memory"),
     (

@@ -31,6 +31,7 @@ ALLOWED_LICENCES = {
     "MPL-2.0",
     "PSF-2.0",
     # In the words of classifiers and of older metadata.
+    "3-Clause BSD License",
     "Apache Software License",
     "BSD License",
     "BSD-derived (http://www.repoze.org/LICENSE.txt)",

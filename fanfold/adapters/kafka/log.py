@@ -14,6 +14,7 @@ from aiokafka.structs import RecordMetadata
 from fanfold.adapters.kafka.producer import RenewedProducer
 from fanfold.adapters.kafka.reader import RecordReader
 from fanfold.adapters.kafka.tail import KafkaTail
+from fanfold.core import tracing
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
 from fanfold.core.errors import LogUnavailable, Rejected
@@ -58,7 +59,8 @@ class KafkaLog:
         await self._open.aclose()
 
     async def append(self, event: Event) -> Position | None:
-        (acknowledged,) = await self._append([self._encoded(event)])
+        with tracing.sending(event.topic):
+            (acknowledged,) = await self._append([self._encoded(event)])
         # A deduplicated batch is acknowledged with offset -1 and no append time. aiokafka adds the record's index in the
         # batch to the -1, so only the missing time shows it.
         if acknowledged.timestamp_type != _LOG_APPEND_TIME:
@@ -66,7 +68,9 @@ class KafkaLog:
         return Position(event.topic, acknowledged.partition, acknowledged.offset)
 
     async def append_many(self, batch: Sequence[Event]) -> None:
-        await self._append([self._encoded(event) for event in batch])
+        if batch:
+            with tracing.sending(batch[0].topic, len(batch)):
+                await self._append([self._encoded(event) for event in batch])
 
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._append([as_dead_letter(record, reason)])
@@ -97,7 +101,12 @@ class KafkaLog:
             raise LogUnavailable("Kafka does not answer")
 
     def _encoded(self, event: Event) -> Encoded:
-        return encode(event, source=self._source, now_ms=self._clock.now_ms())
+        return encode(
+            event,
+            source=self._source,
+            now_ms=self._clock.now_ms(),
+            extensions=tracing.carried(),
+        )
 
     async def _append(self, records: Sequence[Encoded]) -> list[RecordMetadata]:
         sent_at_ms = self._clock.now_ms()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from fanfold.adapters.sqlite.file import IN_MEMORY, Row, SqliteFile
+from fanfold.core import tracing
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
 from fanfold.core.errors import FanfoldError, Fault, LogUnavailable
@@ -93,11 +94,14 @@ class SqliteLog:
         self._end_thread()
 
     async def append(self, event: Event) -> Position | None:
-        (position,) = await self._append([self._encoded(event)])
+        with tracing.sending(event.topic):
+            (position,) = await self._append([self._encoded(event)])
         return position
 
     async def append_many(self, batch: Sequence[Event]) -> None:
-        await self._append([self._encoded(event) for event in batch])
+        if batch:
+            with tracing.sending(batch[0].topic, len(batch)):
+                await self._append([self._encoded(event) for event in batch])
 
     async def dead_letter(self, record: Record, reason: str) -> None:
         await self._append([as_dead_letter(record, reason)])
@@ -172,7 +176,12 @@ class SqliteLog:
             await self._grown.wait()
 
     def _encoded(self, event: Event) -> Encoded:
-        return encode(event, source=self._source, now_ms=self._clock.now_ms())
+        return encode(
+            event,
+            source=self._source,
+            now_ms=self._clock.now_ms(),
+            extensions=tracing.carried(),
+        )
 
     async def _append(self, records: Sequence[Encoded]) -> list[Position]:
         self._opened()

@@ -1,12 +1,13 @@
 """The form of events on the wire: CloudEvents 1.0, Kafka binary mode.
 
 The record's value is the model as JSON, its key the partition key, and the headers carry `ce_type`, `ce_id`,
-`ce_source`, `ce_time`, `ce_specversion` and `content-type`. Readers ignore unknown fields, so adding an optional one
+`ce_source`, `ce_time`, `ce_specversion` and `content-type`, and where the append is traced `ce_traceparent`. Readers ignore unknown fields, so adding an optional one
 is a compatible change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import orjson
@@ -29,7 +30,9 @@ class Encoded(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-def encode(event: Event, *, source: str, now_ms: int) -> Encoded:
+def encode(
+    event: Event, *, source: str, now_ms: int, extensions: Iterable[tuple[str, bytes]] = ()
+) -> Encoded:
     """The wire form. An event with an identity keeps its `ce_id` when it is appended again."""
     event_id = event.event_id or compat.uuid7()
     return Encoded(
@@ -43,6 +46,7 @@ def encode(event: Event, *, source: str, now_ms: int) -> Encoded:
             ("ce_source", source.encode()),
             ("ce_time", rfc3339(now_ms).encode()),
             ("content-type", b"application/json"),
+            *extensions,
         ],
     )
 

@@ -1,0 +1,130 @@
+"""`Spans` by OpenTelemetry's SDK. Imported only where the environment asks for traces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from threading import Thread
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+)
+
+from fanfold.core.tracing import Attributes, TraceParent
+from fanfold.core.tracing_settings import TracingSettings
+
+STOP_S = 2.0
+"""How long a process that stops waits for a collector that doesn't answer."""
+
+
+class OpenTelemetrySpans:
+    """See `fanfold.core.tracing.Spans`."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self.provider = provider
+        self._tracer = provider.get_tracer("fanfold")
+
+    def current(self) -> TraceParent | None:
+        span = trace.get_current_span()
+        # A task that outlives the request that began it has its span, which has ended.
+        if not span.is_recording():
+            return None
+        found = span.get_span_context()
+        return TraceParent(found.trace_id, found.span_id, found.trace_flags)
+
+    @contextmanager
+    def inside(self, name: str, attributes: Attributes, *, sends: bool) -> Iterator[None]:
+        if not trace.get_current_span().is_recording():
+            yield
+            return
+        kind = SpanKind.PRODUCER if sends else SpanKind.INTERNAL
+        with self._span(name, attributes, kind):
+            yield
+
+    def follow(
+        self, parent: TraceParent, name: str, attributes: Attributes
+    ) -> AbstractContextManager[None]:
+        context = trace.set_span_in_context(NonRecordingSpan(_remote(parent)), Context())
+        return self._span(name, attributes, SpanKind.CONSUMER, context=context)
+
+    def link(
+        self, parent: TraceParent, name: str, attributes: Attributes
+    ) -> AbstractContextManager[None]:
+        links = [Link(_remote(parent))]
+        return self._span(name, attributes, SpanKind.CONSUMER, context=Context(), links=links)
+
+    def describe(self, attributes: Attributes) -> None:
+        trace.get_current_span().set_attributes(attributes)
+
+    @contextmanager
+    def _span(
+        self,
+        name: str,
+        attributes: Attributes,
+        kind: SpanKind,
+        *,
+        context: Context | None = None,
+        links: Sequence[Link] = (),
+    ) -> Iterator[None]:
+        with self._tracer.start_as_current_span(
+            name,
+            context=context,
+            kind=kind,
+            attributes=attributes,
+            links=links,
+            # The text of an error may repeat what users wrote.
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR)
+                raise
+
+
+@contextmanager
+def exported(settings: TracingSettings, *, service: str) -> Iterator[OpenTelemetrySpans]:
+    """Spans that go where the environment says; the last ones when the block ends, if they are taken in time."""
+    provider = TracerProvider(resource=_resource(settings, service), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
+    try:
+        yield OpenTelemetrySpans(provider)
+    finally:
+        # By itself it would wait for half a minute.
+        stopping = Thread(target=provider.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
+
+
+def _exporter(settings: TracingSettings) -> SpanExporter:
+    if settings.exporter == "console":
+        return ConsoleSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _resource(settings: TracingSettings, service: str) -> Resource:
+    ours = Resource(
+        {"service.name": settings.service_name or service, "service.namespace": "fanfold"}
+    )
+    # What OTEL_RESOURCE_ATTRIBUTES says wins.
+    return ours.merge(OTELResourceDetector().detect())
+
+
+def _remote(parent: TraceParent) -> SpanContext:
+    return SpanContext(
+        parent.trace_id, parent.span_id, is_remote=True, trace_flags=TraceFlags(parent.flags)
+    )
