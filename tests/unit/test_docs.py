@@ -174,6 +174,16 @@ def test_every_pain_has_its_tests() -> None:
     assert [row[1] for row in rows if not re.search(r"`(test_\w+|tests/[\w/]+\.py)`", row[4])] == []
 
 
+def test_every_guarantee_has_its_tests() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    table = text.split("<!-- guarantees -->")[1].split("<!-- /guarantees -->")[0]
+    rows = [row.split("|") for row in table.strip().splitlines()[2:]]
+    assert [int(row[1]) for row in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) >= 18
+    # That those named are there, the tests above see to.
+    assert [row[1] for row in rows if not re.search(r"`(test_\w+|tests/[\w/]+\.py)`", row[4])] == []
+
+
 def test_every_risk_of_the_owasp_api_top_ten_has_its_tests() -> None:
     text = (ROOT / "docs" / "security.md").read_text()
     table = text.split("<!-- owasp -->")[1].split("<!-- /owasp -->")[0]
