@@ -30,38 +30,39 @@ PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
 _MARKED = re.compile(r"(?<=<!-- metrics -->\n).*?(?=\n<!-- /metrics -->)", re.DOTALL)
 _SERVICES = (console_service, post_service, graph_service, feed_service, fanout_service)
 _CLIENTS_OWN = ("process_", "python_")
+SERVICES = tuple(package.__name__ for package in _SERVICES)
 _TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
 
 
 class Metric(NamedTuple):
-    """A metric as Prometheus names it, and the package that has it."""
+    """A metric as Prometheus names it, and where it is: in a service, in every one (`fanfold`), or in a command (`fanfold audit`)."""
 
     name: str
     type: str
     labels: tuple[str, ...]
     meaning: str
     buckets: tuple[float, ...]
-    package: str
+    home: str
 
 
 def registered() -> dict[str, Metric]:
     """All metrics of Fanfold's code, by name."""
     found = (
-        _metric(value, package)
-        for package, module in _modules()
+        _metric(value, home)
+        for home, module in _modules()
         for value in vars(module).values()
         if isinstance(value, MetricWrapperBase)
     )
-    # Some are imported by other modules: the package that defines one is the first in this order.
+    # Some are imported by other modules: the one that defines it is the first in this order.
     by_name: dict[str, Metric] = {}
     for metric in found:
         by_name.setdefault(metric.name, metric)
     return by_name
 
 
-def names_of(service: str) -> set[str]:
-    """The metrics that this service has: its own, and those that every service has."""
-    return {name for name, metric in registered().items() if metric.package in {"fanfold", service}}
+def names_of(*services: str) -> set[str]:
+    """The metrics that these services have: their own, and those that every service has."""
+    return {name for name, metric in registered().items() if metric.home in {"fanfold", *services}}
 
 
 def names_in(exposition: str) -> set[str]:
@@ -79,7 +80,7 @@ def table() -> str:
     rows = ["| metric | type | labels | meaning | in |", "|---|---|---|---|---|"]
     for name, metric in sorted(registered().items()):
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        where = "every service" if metric.package == "fanfold" else f"`{metric.package}`"
+        where = "every service" if metric.home == "fanfold" else f"`{metric.home}`"
         rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.meaning} | {where} |")
     rows += ["", "| histogram | upper bounds of its buckets, in seconds |", "|---|---|"]
     for name, metric in sorted(registered().items()):
@@ -100,10 +101,15 @@ def _modules() -> Iterator[tuple[str, object]]:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-                yield package.__name__, sys.modules[module.name]
+                yield _home(module.name), sys.modules[module.name]
 
 
-def _metric(wrapper: MetricWrapperBase, package: str) -> Metric:
+def _home(module: str) -> str:
+    parts = module.split(".")
+    return f"fanfold {parts[2]}" if parts[:2] == ["fanfold", "ops"] and parts[2:] else parts[0]
+
+
+def _metric(wrapper: MetricWrapperBase, home: str) -> Metric:
     (family,) = wrapper.describe()
     bounds = tuple(
         getattr(wrapper, "_upper_bounds", ()) or getattr(wrapper, "_kwargs", {}).get("buckets", ())
@@ -115,7 +121,7 @@ def _metric(wrapper: MetricWrapperBase, package: str) -> Metric:
         labels=tuple(wrapper._labelnames),
         meaning=family.documentation,
         buckets=tuple(bound for bound in bounds if bound != float("inf")),
-        package=package,
+        home=home,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge
 
+from fanfold.core.metric_labels import start_at_zero
 from fanfold.ops.audit.report import WHAT, Report
 
 USERS = Gauge("fanfold_audit_users", "Users audited in the last round.")
@@ -15,6 +16,7 @@ WRONG = Gauge(
     ["what"],
 )
 ROUNDS = Counter("fanfold_audit_rounds", "Rounds that ended.", ["result"])
+start_at_zero(ROUNDS, ("right", "wrong", "unavailable"))
 REPAIRS = Counter("fanfold_audit_repairs", "What rounds have mended.")
 
 
