@@ -1,4 +1,5 @@
 /** The page: its frame, and which view a hash route shows. */
+import { Console } from "./console.js";
 import { Feed } from "./feed.js";
 import { html, render, useEffect, useState } from "./html.js";
 import { People } from "./people.js";
@@ -15,6 +16,7 @@ const VIEWS = {
   feed: { title: "Feed", view: Feed, at: () => `#/feed/${people()[0] ?? ""}` },
   people: { title: "People", view: People, at: () => "#/people" },
   post: { title: "Post", view: Post },
+  console: { title: "Console", view: Console, at: () => "#/console/" },
 };
 
 /** @returns {[string, Route]} */

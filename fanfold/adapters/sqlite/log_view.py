@@ -16,7 +16,7 @@ class SqliteLogView:
     """See `LogView`."""
 
     name = "the embedded log"
-    # It is open in one process alone. A new start handles all its records again.
+    # One process writes it. A new start handles all its records again.
     replays = False
 
     def __init__(self, log: SqliteLog, *, group: str = "fanout") -> None:
