@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from fanfold.core import tracing
 from fanfold.core.clock import SystemClock
@@ -149,6 +150,15 @@ def test_a_failure_is_marked_without_its_text(spans: InMemorySpanExporter) -> No
         assert not span.status.is_ok
         assert dict(span.attributes or {})["error.type"] == "ValueError"
         assert "secret" not in span.to_json()
+
+
+def test_a_slice_of_a_recorded_post_is_recorded_whatever_the_sampler_says_of_others() -> None:
+    with recorded(ALWAYS_OFF) as exporter:
+        with running().link(tracing.TraceParent(1, 2, 1), "a slice", {}):
+            pass
+        with running().follow(tracing.TraceParent(1, 2, 1), "another step", {}):
+            pass
+    assert [span.name for span in exporter.get_finished_spans()] == ["a slice"]
 
 
 async def test_probes_are_not_traced(stack: EmbeddedStack, spans: InMemorySpanExporter) -> None:

@@ -8,16 +8,30 @@ import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from tests.support.k8s import MANIFESTS, OVERLAYS, Object, build, named, of_kind, rendered
+from fanfold.core.tracing_settings import TracingSettings
+from tests.support.k8s import (
+    MANIFESTS,
+    OVERLAYS,
+    SERVICES,
+    Object,
+    build,
+    environment,
+    named,
+    of_kind,
+    rendered,
+    selects,
+    workload,
+)
 from tests.support.k8s_schemas import ROOT, errors_of
 from tests.support.k8s_secrets import made_by_script
 
 COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
-VARIANTS = ("dns-node-local", "external-secrets", "kafka-cruise-control", "openshift")
+VARIANTS = ("dns-node-local", "external-secrets", "kafka-cruise-control", "openshift", "traces")
 """Components that change what others bring, or replace a script."""
 CLUSTER_SCOPED = {"Namespace"}
 
@@ -136,6 +150,27 @@ def test_a_store_gives_the_secrets_that_the_script_would_make(tmp_path: Path) ->
         name = found["metadata"]["name"]
         assert found["spec"]["target"]["name"] == name
         assert found["spec"]["dataFrom"] == [{"extract": {"key": f"fanfold/{name}"}}]
+
+
+def test_traces_go_where_the_policy_lets_the_services_go(tmp_path: Path) -> None:
+    objects = chosen(("traces",), tmp_path)
+    policy = named(objects, "NetworkPolicy", "traced-services")["spec"]
+    ((peer,), (port,)) = (policy["egress"][0][key] for key in ("to", "ports"))
+    for service in SERVICES:
+        resource = workload(objects, service)
+        assert selects(policy["podSelector"], resource.labels)
+        given = {
+            name.removeprefix("OTEL_").lower(): value
+            for name, value in environment(objects, resource.containers[0]).items()
+            if name.startswith("OTEL_")
+        }
+        assert TracingSettings.model_validate(given).exporter == "otlp"
+        collector = urlsplit(given["exporter_otlp_endpoint"])
+        assert collector.port == port["port"]
+        namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        assert (collector.hostname or "").endswith(f".{namespace}")
+        # One that does not follow what a client asks for.
+        assert not given["traces_sampler"].startswith("parentbased")
 
 
 def test_the_class_of_the_gateway_is_valid_and_the_one_that_is_used() -> None:

@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 from fanfold.core import tracing
 from fanfold.http.open_telemetry import OpenTelemetrySpans
 
 
 @contextmanager
-def recorded() -> Iterator[InMemorySpanExporter]:
+def recorded(sampler: Sampler = DEFAULT_ON) -> Iterator[InMemorySpanExporter]:
     """Record spans until the block ends."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
+    provider = TracerProvider(sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.use(OpenTelemetrySpans(provider))
     try:
