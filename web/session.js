@@ -47,5 +47,6 @@ export function curl(userId, method, path, body) {
   const named = settings.auth === "header" ? `'X-User-Id: ${userId}'` : `"Authorization: Bearer $(${tokenCommand(userId)})"`;
   const sent = body && ` -H 'Content-Type: application/json' -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
   const verb = method === "GET" || (method === "POST" && body) ? "" : ` -X ${method}`;
-  return `curl -s${verb} -H ${named}${sent ?? ""} ${location.origin}${path}`;
+  const url = location.origin + path;
+  return `curl -s${verb} -H ${named}${sent ?? ""} ${/[?&]/.test(path) ? `'${url}'` : url}`;
 }

@@ -1,14 +1,14 @@
 /** What runs here, and the story of push and pull in four steps. */
 import { call, encoded, newKey } from "./api.js";
 import { html, useState } from "./html.js";
-import { Badge, Command, TokenEntry, count } from "./parts.js";
+import { Badge, Command, TokenEntry, count, counted } from "./parts.js";
 import { curl, mayActAs } from "./session.js";
 import { settings } from "./settings.js";
 
 const NAMES = { alice: "Alice", bob: "Bob", nova: "Nova Star" };
 const CAST = /** @type {(keyof typeof NAMES)[]} */ (["alice", "bob", "nova"]);
 
-/** Register whoever is not there yet. */
+/** Register the users who are not there yet. */
 async function cast() {
   for (const id of CAST) {
     await call(id, "GET", `/users/${id}`).catch(error => {
@@ -21,14 +21,14 @@ async function cast() {
 async function publish(author, content) {
   const { data: post } = await call(author, "POST", "/posts", { body: { content }, key: newKey() });
   const { data: profile } = await call(author, "GET", `/users/${author}`);
-  const said = profile.delivery === "pull" ? `One row is written; none of ${count(profile.follower_count)} followers gets a copy.` : `It goes into the timelines of ${count(profile.follower_count)} followers.`;
+  const said = profile.delivery === "pull" ? `One row is written; none of ${count(profile.follower_count)} followers gets a copy.` : `It goes into the ${profile.follower_count === 1 ? "timeline" : "timelines"} of ${counted(profile.follower_count, "follower")}.`;
   return html`<${Badge} delivery=${profile.delivery} /> ${said} <a href=${`#/post/${post.post_id}?as=${encoded(author)}`}>See its fan-out</a>`;
 }
 
 /** @type {Step[]} */
 const STORY = [
   {
-    name: "Alice follows Bob and Nova", why: "Bob has few followers. Nova is a celebrity.",
+    name: "Alice follows Bob and Nova", why: "Two authors, and one reader of both.",
     request: ["alice", "PUT", "/users/alice/following", { user_ids: ["bob", "nova"] }],
     act: async () => {
       await cast();
@@ -37,12 +37,12 @@ const STORY = [
     },
   },
   {
-    name: "Bob publishes a post", why: "It is pushed: written into the timeline of each follower.",
+    name: "Bob publishes a post", why: "Below the threshold a post is pushed: written into each follower's timeline.",
     request: ["bob", "POST", "/posts", { content: "Hello world!" }],
     act: () => publish("bob", "Hello world!"),
   },
   {
-    name: "Nova publishes a post", why: "It is pulled: written once, and collected by each reader.",
+    name: "Nova publishes a post", why: "From the threshold on it is pulled: written once, and collected by each reader.",
     request: ["nova", "POST", "/posts", { content: "New movie announcement!" }],
     act: () => publish("nova", "New movie announcement!"),
   },

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote
@@ -61,9 +60,6 @@ _PROBE_BYTES = 32 * 1024
 _PROBE_SCHEMA = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, filling BLOB NOT NULL)"
 _PROBE = "INSERT OR REPLACE INTO probe VALUES (1, randomblob(?))"
 _DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
-
-IN_MEMORY = Path(":memory:")
-"""A log that is gone when it is closed."""
 
 
 IN_MEMORY = Path(":memory:")
@@ -218,8 +214,6 @@ class SqliteFile(ReadableFile):
 
 def _locked(path: Path) -> IO[bytes]:
     """The open lock file. A second writer would assign the same offsets; SQLite's own lock would keep readers away too. Raises `Fault`."""
-    if path == IN_MEMORY:
-        return BytesIO()  # no other process can open it
     try:
         lock = path.with_name(f"{path.name}.lock").open("wb")
     except OSError as error:
