@@ -105,9 +105,11 @@ class DocumentedApp(FastAPI):
             schemas["ProblemDocument"] = problem
             if schemes := schema["components"].get("securitySchemes"):
                 schemes["Bearer"] = _BEARER
+            schema["info"].setdefault("contact", {"name": "The operator of this installation"})
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _document(operation)
+                    _describe_streams(operation, schemas)
         return self.openapi_schema or {}
 
 
@@ -137,6 +139,14 @@ def _document(operation: dict[str, Any]) -> None:
         }
         if status in _HEADERS:
             response["headers"] = _HEADERS[status]
+
+
+def _describe_streams(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Make components of the forms that a route of a stream brings along, and drop what OpenAPI 3.1 does not have."""
+    for media in operation["responses"].get("200", {}).get("content", {}).values():
+        media.pop("itemSchema", None)
+        for name, form in media.pop("$defs", {}).items():
+            schemas.setdefault(name, form)
 
 
 def _edge_statuses(operation: dict[str, Any]) -> set[int]:

@@ -47,7 +47,10 @@ class WhatToChange(BaseModel):
 class ProblemDocument(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="A stable URI of this kind of problem; compare it, not the text.")
+    type: str = Field(
+        description="A stable URI of this kind of problem; compare it, not the text.",
+        examples=["urn:fanfold:problem:not-your-feed"],
+    )
     title: str
     status: int
     detail: str

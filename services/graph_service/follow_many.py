@@ -25,7 +25,9 @@ class FollowedUsers(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    user_ids: list[UserId] = Field(min_length=1, max_length=MOST_AT_ONCE)
+    user_ids: list[UserId] = Field(
+        min_length=1, max_length=MOST_AT_ONCE, examples=[["bob", "nova"]]
+    )
 
 
 class NotFollowed(BaseModel):

@@ -77,6 +77,7 @@ class ProfileGiven(BaseModel):
     display_name: str = Field(
         min_length=1,
         json_schema_extra={"pattern": NAME_PATTERN},
+        examples=["Alice"],
         description=f"1-{NAME_MAX_CHARS} characters as people count them, on one line, not blank. Kept as sent.",
     )
     bio: str | None = Field(

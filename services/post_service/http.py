@@ -49,6 +49,7 @@ class PostText(BaseModel):
     content: str = Field(
         min_length=1,
         json_schema_extra={"pattern": POST_PATTERN},
+        examples=["Hello world!"],
         description="1-2,000 characters as people count them (grapheme clusters) and at most 16 KiB of UTF-8; "
         "not blank; no control characters but tab and line breaks. Kept as sent.",
     )

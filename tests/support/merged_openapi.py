@@ -21,6 +21,7 @@ _INFO = {
     "title": "Fanfold",
     "version": "1",
     "description": "Posts, users, follows and feeds. Every refusal is a problem document: docs/problems.md has all types.",
+    "contact": {"name": "The operator of this installation"},
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 _TAGS = [

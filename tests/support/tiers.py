@@ -31,6 +31,8 @@ GROUPS = (
     (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
     (r"tests/(real|faults)/test_up\w*\.py", "local-system"),
     (r"tests/deploy/test_image\.py", "image"),
+    # One process fetches the generators.
+    (r"tests/e2e/test_generated_clients\.py", "generated-clients"),
     # These share a browser and a server.
     (r"tests/browser/", "browser"),
     # These take as long as all others on engines, so they have a pair of their own.

@@ -148,7 +148,7 @@ def test_every_locked_package_has_a_hash_and_is_installed_as_a_wheel() -> None:
         for line in text.replace("\\\n", " ").splitlines()
         if re.search(r"\bpip\"? install\b", line) and not line.lstrip().startswith("#")
     ]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for name, command in commands:
         # Ours is built from this directory.
         assert "--only-binary :all:" in command or "--no-deps" in command, (name, command)

@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fanfold.http.params import UserIdPath, whole_number
 from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of_id
+from feed_service.live.event_forms import event_stream
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.live.open_feeds import LiveFeed
 
@@ -35,7 +36,7 @@ _ANSWER: dict[str, Any] = {
     "description": "`post`: insert the item, or replace the one with its `post_id`. `removed`: drop the post of "
     "`post_id`. `level`: the client now has the newest posts of the feed, newest `post_id` first. Each event has an `id`, "
     "from which a new stream goes on.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": event_stream()},
 }
 
 
