@@ -47,10 +47,7 @@ class WhatToChange(BaseModel):
 class ProblemDocument(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(
-        description="A stable URI of this kind of problem; compare it, not the text.",
-        examples=["urn:fanfold:problem:not-your-feed"],
-    )
+    type: str = Field(description="A stable URI of this kind of problem; compare it, not the text.")
     title: str
     status: int
     detail: str
