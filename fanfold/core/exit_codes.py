@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done; of `fanfold status` and `fanfold top --once`: healthy",
-    ExitCode.FAILED: "refused or failed, and the message says what to change; of `fanfold status` and `fanfold top --once`: not healthy; of `fanfold explain` and `fanfold audit`: a feed is wrong",
+    ExitCode.FAILED: "refused or failed, and the message says what to change; of `fanfold status` and `fanfold top --once`: not healthy; of `fanfold explain` and `fanfold audit`: a feed is wrong; of `fanfold compare`: the tables differ",
     ExitCode.USAGE: "an option or argument is wrong",
     ExitCode.SOME_REJECTED: "done, but some lines of the input were rejected",
     ExitCode.TRY_AGAIN: "an engine stayed away: run the same command again; a worker that exits with it must be restarted",

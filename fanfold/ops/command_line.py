@@ -31,6 +31,7 @@ from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
 from fanfold.ops.options import complain
 from fanfold.ops.plan import command as plan
+from fanfold.ops.replay import command as replay
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +48,8 @@ app.command()(top.top)
 app.command()(explain.explain)
 app.command()(audit.audit)
 app.command()(rebuild.rebuild)
+app.command()(replay.replay)
+app.command()(replay.compare)
 app.command()(token.token)
 app.command()(revoke.revoke)
 app.command()(plan.plan)

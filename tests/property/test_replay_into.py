@@ -1,0 +1,255 @@
+"""`fanfold replay`: tables built from the log are the same whatever the number of workers, and every feed read from them is the oracle's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sortedcontainers import SortedSet
+
+from fanfold.adapters.memory import memory_stores
+from fanfold.adapters.memory.cells import ClusteredTable, Table
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core.errors import Unavailable
+from fanfold.core.events import COMMANDS, PROJECTED_TOPICS, Event, UserLeft
+from fanfold.core.ports import Stores
+from fanfold.core.ports.log import Record
+from fanfold.core.ports.log_view import Span
+from fanfold.core.ports.no_shared_cache import NoSharedCache
+from fanfold.ops.replay.replay import Replay, Replayed
+from tests.support.clock import START_MS
+from tests.support.examples import examples
+from tests.support.fanout import (
+    SMALL,
+    Pipeline,
+    a_block,
+    a_deletion,
+    a_follow,
+    a_like,
+    a_mute,
+    a_pipeline,
+    a_post,
+    an_edit,
+    an_unfollow,
+    an_unlike,
+    at,
+)
+from tests.support.feed import Reader
+from tests.support.oracle import Oracle
+from tests.support.sleeping import a_sleep, an_awakening
+
+STARS = ("alice", "zoe")
+READERS = ("bob", "carl", "dave", "erin")
+SETTINGS = SMALL.model_copy(update={"max_clock_skew_s": 60, "overlap_s": 0})
+
+
+class SqliteHistory:
+    """See `History`: the embedded log, read partition by partition."""
+
+    def __init__(self, log: SqliteLog) -> None:
+        self._log = log
+
+    async def _records(self, topic: str) -> list[Record]:
+        return [row.record for row in await self._log.rows([topic], after=0, limit=100_000)]
+
+    async def spans(self, topic: str) -> Mapping[int, Span]:
+        ends: dict[int, int] = {}
+        for record in await self._records(topic):
+            ends[record.partition] = record.offset + 1
+        return {partition: Span(0, end) for partition, end in ends.items()}
+
+    async def batches(
+        self, topic: str, partition: int, span: Span, *, size: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        found = [
+            record
+            for record in await self._records(topic)
+            if record.partition == partition and record.offset < span.end
+        ]
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+
+async def replayed(pipeline: Pipeline, *, workers: int, into: Stores | None = None) -> Stores:
+    stores = into or memory_stores(SETTINGS, clock=pipeline.clock)
+    counts = Replayed()
+    await Replay(
+        history=SqliteHistory(pipeline.log),
+        stores=stores,
+        settings=SETTINGS,
+        clock=pipeline.clock,
+        workers=workers,
+        show=lambda _: None,
+    ).run(counts)
+    assert counts.records == counts.total
+    return stores
+
+
+def contents(stores: Stores) -> dict[str, Any]:
+    """Every cell with its timestamp."""
+    names = [name for name in Stores.__dataclass_fields__ if name != "ping"]
+    return {name: _dumped(getattr(stores, name)) for name in names}
+
+
+def _dumped(held: Any) -> Any:
+    match held:
+        case Table():
+            return dict(held._rows)
+        case ClusteredTable():
+            return {key: dict(rows) for key, rows in held._partitions.items()}
+        case Mapping():
+            return {key: _dumped(value) for key, value in held.items()}
+        case SortedSet():
+            return [repr(value) for value in held]
+        case _ if hasattr(held, "__dict__"):
+            return {name: _dumped(value) for name, value in vars(held).items() if name != "_clock"}
+        case _:
+            return repr(held)
+
+
+things = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "follow",
+                "follow",
+                "unfollow",
+                "post",
+                "post",
+                "edit",
+                "delete",
+                "like",
+                "unlike",
+                "mute",
+                "block",
+                "sleep",
+                "wake",
+            ]
+        ),
+        st.sampled_from(READERS),
+        st.sampled_from(STARS),
+    ),
+    min_size=5,
+    max_size=50,
+)
+
+
+def happened(kind: str, reader: str, star: str, posts: list[Any]) -> list[Event]:
+    made: dict[str, Callable[[], list[Event]]] = {
+        "follow": lambda: [a_follow(reader, star)],
+        "unfollow": lambda: [an_unfollow(reader, star)],
+        "mute": lambda: [a_mute(reader, star)],
+        "block": lambda: [an_unfollow(reader, star), a_block(reader, star)],
+        "sleep": lambda: [a_sleep(reader)],
+        "wake": lambda: [an_awakening(reader)],
+    }
+    if kind in made:
+        return made[kind]()
+    if kind == "post" or not posts:
+        posts.append(a_post(by=star, ms=START_MS + len(posts)))
+        return [posts[-1]]
+    of = posts[-1 - len(reader) % len(posts)]
+    match kind:
+        case "edit":
+            return [an_edit(of, "edited")]
+        case "delete":
+            return [a_deletion(of)]
+        case "like":
+            return [a_like(of, reader)]
+        case _:
+            return [an_unlike(of, reader)]
+
+
+@examples(30)
+@given(things, st.booleans())
+async def test_two_replays_are_the_same_and_every_feed_is_the_oracles(
+    story: Sequence[tuple[str, str, str]], someone_leaves: bool
+) -> None:
+    async with a_pipeline(SETTINGS) as pipeline:
+        posts: list[Any] = []
+        for kind, reader, star in story:
+            await pipeline.append(*happened(kind, reader, star, posts))
+        if someone_leaves:
+            await pipeline.append(UserLeft(user_id="zoe", left_at=at(START_MS)))
+        # The workers append crossings, and unfollows.
+        await pipeline.drain()
+        before = await pipeline.log.rows([*PROJECTED_TOPICS, COMMANDS], after=0, limit=100_000)
+
+        one = await replayed(pipeline, workers=1)
+        assert contents(await replayed(pipeline, workers=8)) == contents(one)
+        await every_feed_is_the_oracles(pipeline, one)
+        # Again into the same tables: each follow copies the posts that are there now, which no feed shows twice.
+        await replayed(pipeline, workers=3, into=one)
+        await every_feed_is_the_oracles(pipeline, one)
+        after = await pipeline.log.rows([*PROJECTED_TOPICS, COMMANDS], after=0, limit=100_000)
+        assert len(after) == len(before), "a replay appends nothing"
+
+
+async def every_feed_is_the_oracles(pipeline: Pipeline, stores: Stores) -> None:
+    rows = await pipeline.log.rows(PROJECTED_TOPICS, after=0, limit=100_000)
+    oracle = Oracle().fold(
+        (r.topic, r.partition, r.offset, r.headers["ce_type"].decode(), r.value or b"")
+        for r in (row.record for row in rows)
+    )
+    world: Any = SimpleNamespace(
+        settings=SETTINGS, clock=pipeline.clock, stores=stores, cache=NoSharedCache()
+    )
+    reader = Reader(world)
+    try:
+        for viewer in {*READERS, *STARS} - oracle.left:
+            shown = [str(item.post_id) for item in await reader.whole(viewer)]
+            assert shown == [post.post_id for post in oracle.feed(viewer)]
+    finally:
+        await reader.presence.close()
+        await reader.reads.close()
+
+
+async def test_a_large_audience_is_delivered_though_no_worker_takes_commands() -> None:
+    settings = SETTINGS.model_copy(update={"pull_threshold": 1000})
+    async with a_pipeline(settings) as pipeline:
+        readers = [f"reader-{n}" for n in range(40)]
+        await pipeline.append(*(a_follow(reader, "alice") for reader in readers))
+        post = a_post()
+        await pipeline.append(post)
+        stores = memory_stores(settings, clock=pipeline.clock)
+        await Replay(
+            history=SqliteHistory(pipeline.log),
+            stores=stores,
+            settings=settings,
+            clock=pipeline.clock,
+            workers=4,
+            show=lambda _: None,
+        ).run(Replayed())
+        for reader in readers:
+            page = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10)
+            assert [entry.post_id for entry in page] == [post.post_id]
+
+
+async def test_what_cannot_be_handled_is_counted_and_what_is_away_ends_the_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_pipeline(SETTINGS) as pipeline:
+        await pipeline.append(a_follow("bob", "alice"), a_deletion(a_post()))
+        counts = Replayed()
+        replay = Replay(
+            history=SqliteHistory(pipeline.log),
+            stores=memory_stores(SETTINGS, clock=pipeline.clock),
+            settings=SETTINGS,
+            clock=pipeline.clock,
+            workers=2,
+            show=lambda _: None,
+        )
+        await replay.run(counts)
+        assert (counts.records, counts.dead) == (2, 1)
+        assert counts.describe() == "2 of 2 records, 1 of them can't be handled"
+
+        async def away(self: SqliteHistory, topic: str) -> list[Record]:
+            raise Unavailable(f"{topic} is away")
+
+        monkeypatch.setattr(SqliteHistory, "_records", away)
+        with pytest.raises(Unavailable):
+            await replay.run(Replayed())
