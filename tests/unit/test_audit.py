@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from prometheus_client import REGISTRY
 from typer.testing import CliRunner
@@ -26,12 +27,13 @@ from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.engines import Engines
 from fanfold.ops.audit import users
 from fanfold.ops.audit.audit import AGAIN_AFTER_S
-from fanfold.ops.audit.command import Chosen, _round, audit_once, seconds
+from fanfold.ops.audit.command import Chosen, _audit, _round, audit_once, seconds
 from fanfold.ops.audit.report import Report
 from fanfold.ops.command_line import app
 from fanfold.ops.rebuild import rebuild_timeline
 from fanfold.ops.served_feed import served_feeds
 from tests.support.clock import START_MS, ManualClock
+from tests.support.eventually import eventually
 from tests.support.fanout import (
     SMALL,
     Pipeline,
@@ -44,6 +46,7 @@ from tests.support.fanout import (
     an_unfollow,
     at,
 )
+from tests.support.real_stack import free_port
 
 SETTINGS = SMALL.model_copy(update={"cache": "memory", "overlap_s": 0})
 READERS = ("bob", "carl", "dave", "erin")
@@ -391,6 +394,32 @@ async def test_the_commands_report_and_mend_on_the_engines(
         assert f"mended: put {system.pushed.post_id} into the timeline of bob" in mended.output
 
 
+async def test_an_audit_that_runs_on_serves_its_rates_as_metrics(
+    commands_use: Callable[[Engines], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_system() as system:
+        clock, port = system.pipeline.clock, free_port()
+        monkeypatch.setattr("fanfold.ops.audit.command.SystemClock", lambda: clock)
+        commands_use(Engines(system.engines.log, system.engines.stores))
+        served = SETTINGS.model_copy(update={"metrics_port": port})
+        monkeypatch.setattr("fanfold.ops.looked_at.settings_of", lambda _: served)
+        await a_missing_timeline_row(system)
+        running = asyncio.create_task(_audit(tmp_path, Chosen(everyone=True), 30.0))
+        async with httpx2.AsyncClient() as client:
+
+            async def served_rates() -> bool:
+                try:
+                    text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+                except httpx2.TransportError:
+                    return False
+                return 'fanfold_audit_wrong_ratio{what="missing"} 0.3' in text
+
+            await eventually(served_rates, within_s=20, what="the rates are served")
+        assert not running.done(), "it runs on, though feeds are wrong"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_the_embedded_stack_is_audited_and_not_repaired(tmp_path: Path) -> None:
     async with SqliteLog(tmp_path / "log.sqlite", clock=SystemClock(), source="test") as log:
         now = at(SystemClock().now_ms())
@@ -398,6 +427,8 @@ async def test_the_embedded_stack_is_audited_and_not_repaired(tmp_path: Path) ->
     data = ("--data", str(tmp_path))
     audited = await asyncio.to_thread(run, "audit", "--all", *data)
     assert audited.exit_code == 0, audited.output
+    again = await asyncio.to_thread(run, "audit", "--every", "30s", *data)
+    assert "the same copy" in str(again.exception)
     refused = await asyncio.to_thread(run, "audit", "--repair", *data)
     assert isinstance(refused.exception, Fault)
     assert "restart it" in str(refused.exception)

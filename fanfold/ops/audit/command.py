@@ -96,6 +96,8 @@ async def _audit(data: Path, chosen: Chosen, every_s: float | None) -> None:
         if every_s is None:
             await audit_once(at.engines, at.settings, chosen, clock=clock)
             return
+        if at.is_copy:
+            raise Fault("--every would audit the same copy of `make run` again: leave it out")
         async with metrics_port(at.settings):
             while True:
                 await _round(at.engines, at.settings, chosen, clock)
