@@ -17,6 +17,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.cpu_share import CpuShare
 from fanfold.http.in_flight import InFlight
 from fanfold.http.problems import MEDIA_TYPE, RETRY_AFTER_S, problem_fields
@@ -28,43 +29,47 @@ ALWAYS_ADMITTED = {"/livez", "/readyz", "/metrics"}
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The parts of a whole answer."""
+    """The parts of a whole answer, but for what names the request."""
 
     status: HTTPStatus
     headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
+    before_id: bytes
+    after_id: bytes
 
     @property
     def status_line(self) -> bytes:
         return b"HTTP/1.1 %d %s" % (self.status, self.status.phrase.encode())
 
+    def naming(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """All fields, and the body, for that request."""
+        request_id = request_id_of(scope["headers"]).encode()
+        body = self.before_id + request_id + self.after_id
+        length = (b"content-length", b"%d" % len(body))
+        return [*self.headers, length, (_REQUEST_ID, request_id)], body
+
 
 def _overloaded() -> Refusal:
-    body = json.dumps(
-        problem_fields(
-            status=HTTPStatus.SERVICE_UNAVAILABLE,
-            kind="overloaded",
-            title="Overloaded",
-            detail="This server has as many requests as it can answer in time. Retry.",
-        )
-    ).encode()
+    document = problem_fields(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        kind="overloaded",
+        title="Overloaded",
+        detail="This server has as many requests as it can answer in time. Retry.",
+    )
+    # An id of a request needs no escaping, so a refusal encodes no JSON.
+    body = json.dumps({**document, "request_id": _ID_GOES_HERE}).encode()
+    before_id, after_id = body.split(_ID_GOES_HERE.encode())
     headers = (
         (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
         (b"retry-after", b"%d" % RETRY_AFTER_S),
         (b"cache-control", b"private, no-store"),
         (b"x-content-type-options", b"nosniff"),
     )
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, headers, body)
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, headers, before_id, after_id)
 
 
+_ID_GOES_HERE = "<id>"
+_REQUEST_ID = HEADER.lower().encode()
 _OVERLOADED = _overloaded()
-_START: Message = {
-    "type": "http.response.start",
-    "status": _OVERLOADED.status,
-    "headers": _OVERLOADED.headers,
-}
-_END: Message = {"type": "http.response.body", "body": _OVERLOADED.body}
 _DECISION = "fanfold.admission"
 """Where a scope keeps what was decided when the request was read: its kind, or None if it is refused."""
 
@@ -114,8 +119,7 @@ class Admission:
             return
         in_flight = scope.pop(_DECISION) if _DECISION in scope else self._decide(scope)
         if in_flight is None:
-            await send(_START)
-            await send(_END)
+            await _refuse(_OVERLOADED, scope, send)
             return
         counted, began_s = True, time.monotonic()
 
@@ -131,6 +135,12 @@ class Admission:
         finally:
             if counted:
                 in_flight.leave(time.monotonic() - began_s)
+
+
+async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
+    headers, body = refusal.naming(scope)
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _is_stream(message: Message) -> bool:

@@ -7,11 +7,8 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.admission import Admission, Refusal
 from fanfold.http.protocol import BoundedProtocol
-
-REQUEST_ID = HEADER.lower().encode()
 
 
 class AdmittingProtocol(BoundedProtocol):
@@ -31,12 +28,12 @@ class AdmittingProtocol(BoundedProtocol):
             self._answer_at_once(cycle, refusal)
 
     def _answer_at_once(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
-        request_id = request_id_of(cycle.scope["headers"]).encode()
-        fields = [*refusal.headers, (REQUEST_ID, request_id), *cycle.default_headers]
+        headers, content = refusal.naming(cast("Scope", cycle.scope))
+        fields = [*headers, *cycle.default_headers]
         if not cycle.keep_alive:
             fields.append((b"connection", b"close"))
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
-        body = b"" if cycle.scope["method"] == "HEAD" else refusal.body
+        body = b"" if cycle.scope["method"] == "HEAD" else content
         self.transport.write(b"%s\r\n%s\r\n%s" % (refusal.status_line, head, body))
         # What the client still sends of the body is read and dropped.
         cycle.response_started = cycle.response_complete = True

@@ -120,7 +120,8 @@ def problem(answer: httpx2.Response) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     document = answer.json()
     assert document["status"] == answer.status_code
-    assert set(document) == {"type", "title", "status", "detail"}
+    assert set(document) == {"type", "title", "status", "detail", "request_id"}
+    assert document["request_id"] == answer.headers.get("x-request-id")
     return str(document["type"].removeprefix("urn:fanfold:problem:"))
 
 

@@ -57,7 +57,12 @@ class Asked:
 
     def __init__(self, app: Admission, method: str, path: str) -> None:
         self.sent: list[Message] = []
-        self._scope: dict[str, Any] = {"type": "http", "method": method, "path": path}
+        self._scope: dict[str, Any] = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": [],
+        }
         self.task = asyncio.create_task(app(self._scope, self._receive, self._send))
 
     @property
@@ -87,7 +92,10 @@ async def test_a_request_beyond_the_bound_is_refused_at_once_and_counted() -> No
     assert [request.status for request in requests] == [None, None, 503]
     start, body = requests[2].sent
     assert dict(start["headers"])[b"retry-after"] == b"1"
-    assert json.loads(body["body"])["type"] == "urn:fanfold:problem:overloaded"
+    document = json.loads(body["body"])
+    assert document["type"] == "urn:fanfold:problem:overloaded"
+    assert dict(start["headers"])[b"x-request-id"] == document["request_id"].encode() != b""
+    assert dict(start["headers"])[b"content-length"] == b"%d" % len(body["body"])
     assert REFUSED.labels("read", "in_flight")._value.get() == before + 1
     held.go_on.set()
     await asyncio.gather(*(request.task for request in requests))
@@ -349,16 +357,17 @@ async def body_of(reader: asyncio.StreamReader, head: str) -> bytes:
 
 async def test_a_server_refuses_before_anything_else_and_keeps_the_connection() -> None:
     async with a_full_server() as (port, held):
-        read = b"GET /feed HTTP/1.1\r\nHost: x\r\n\r\n"
-        write = b"POST /posts HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        read = b"GET /feed HTTP/1.1\r\nHost: x\r\nX-Request-Id: of-the-client\r\n\r\n"
+        write = b"POST /posts HTTP/1.1\r\nHost: x\r\nX-Request-Id: of-the-client\r\nContent-Length: 2\r\n\r\n"
         reader, writer = await connection(port, read)
         for request in (write, b"{}" + read, b""):
             head = await head_of(reader)
             assert head.startswith("HTTP/1.1 503 Service Unavailable\r\n")
             assert {"retry-after: 1", "cache-control: private, no-store"} <= set(head.split("\r\n"))
-            assert (
-                json.loads(await body_of(reader, head))["type"] == "urn:fanfold:problem:overloaded"
-            )
+            document = json.loads(await body_of(reader, head))
+            assert document["type"] == "urn:fanfold:problem:overloaded"
+            assert document["request_id"] == "of-the-client"
+            assert "x-request-id: of-the-client" in head.split("\r\n")
             writer.write(request)
         assert held.started == 2
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -387,7 +396,7 @@ async def test_a_refused_head_has_no_body() -> None:
     async with a_full_server() as (port, _):
         sent = b"HEAD /feed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         reader, writer = await connection(port, sent)
-        assert "content-length: 1" in await head_of(reader)
+        assert re.search(r"content-length: [1-9]\d\d\r\n", await head_of(reader))
         assert await reader.read() == b""
         writer.close()
 
