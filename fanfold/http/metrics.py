@@ -1,4 +1,4 @@
-"""The number and duration of requests, for Prometheus."""
+"""What every service counts, for Prometheus: requests, and the state of the issuer's keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from http import HTTPStatus
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -38,6 +39,18 @@ DURATION = Histogram(
     "From a request's first byte to the answer's last, by method and route template.",
     ["http_request_method", "http_route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+# Here, so that each service has them, and not only those that verify tokens.
+ISSUER_FETCHES = Counter(
+    "fanfold_issuer_key_fetches",
+    "Fetches of the keys of the tokens' issuer, by result: ok or failed.",
+    ["result"],
+)
+start_at_zero(ISSUER_FETCHES, ("ok", "failed"))
+ISSUER_KEYS_AGE = Gauge(
+    "fanfold_issuer_keys_age_seconds",
+    "Time since the issuer's keys were last fetched, or since the start while they never were; above FANFOLD_JWT_JWKS_MAX_AGE_S every token is answered 503. "
+    "0 where no keys are fetched.",
 )
 
 

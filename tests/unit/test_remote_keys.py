@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
@@ -72,6 +73,32 @@ async def test_keys_are_fetched_again_and_rotated() -> None:
         assert keys.generation == generation + 1
         assert await keys.find("EdDSA")
         assert await keys.find("ES256") is None
+
+
+async def test_the_age_of_the_keys_is_measured_and_each_fetch_counted() -> None:
+    issuer, clock = AnIssuer(), ManualClock()
+    before = {result: fetches(result) for result in ("ok", "failed")}
+    async with fetching(issuer, clock):
+        clock.advance(100)
+        assert age_s() == 100
+        issuer.published = None
+        clock.advance(200)
+        await until_asleep(clock)
+        # A fetch that failed makes no key younger.
+        assert age_s() == 300
+    assert {result: fetches(result) - before[result] for result in before} == {
+        "ok": 1,
+        "failed": 1,
+    }
+
+
+def age_s() -> float | None:
+    return REGISTRY.get_sample_value("fanfold_issuer_keys_age_seconds")
+
+
+def fetches(result: str) -> float:
+    name = "fanfold_issuer_key_fetches_total"
+    return REGISTRY.get_sample_value(name, {"result": result}) or 0
 
 
 async def test_a_new_key_is_fetched_when_it_is_first_used() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from fanfold.core.clock import Clock
 from fanfold.http.identity.https_get import FetchFailed
 from fanfold.http.identity.key_set import UnusableKeySet, VerificationKey, parse_key_set
+from fanfold.http.metrics import ISSUER_FETCHES, ISSUER_KEYS_AGE
 from fanfold.http.problems import NotNow
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,10 @@ class RemoteKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._waiting = 0
         self.generation = 0
+        began_s = clock.monotonic_s()
+        ISSUER_KEYS_AGE.set_function(
+            lambda: clock.monotonic_s() - (began_s if self._fetched_s is None else self._fetched_s)
+        )
 
     def refuse_outdated(self) -> None:
         """Answer 503 before the first fetch, and after an outage of `max_age_s`."""
@@ -125,8 +130,10 @@ class RemoteKeys:
             document = await self._fetch()
             keys = parse_key_set(document)
         except (FetchFailed, UnusableKeySet) as error:
+            ISSUER_FETCHES.labels("failed").inc()
             logger.warning("the issuer's keys can't be fetched", extra={"reason": str(error)})
             return
+        ISSUER_FETCHES.labels("ok").inc()
         self._fetched_s = self._tried_s
         if document != self._document:
             self._keys, self._document = keys, document
