@@ -37,7 +37,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify
+.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify k8s-cluster k8s-cluster-stop
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -113,10 +113,19 @@ manifests: $(TEST) ## Fetch the tools that check the Kubernetes manifests, once:
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s
 
-k8s-verify: $(TEST) ## Apply the manifests to a real kube-apiserver, built once in about ten minutes
+k8s-verify: $(TEST) ## Try the manifests on a real kube-apiserver and on three real nodes, built once in about twenty minutes
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s apiserver
 	@$(PY) -m pytest tests/apiserver
+	@if [ "$$(id -u)" = 0 ]; then scripts/k8s_cluster build && $(PY) -m pytest tests/cluster; \
+	else echo "==> tests/cluster is left out: nodes need root"; fi
+
+k8s-cluster: ## Start a real Kubernetes of three nodes on this machine and keep it running (root; the first time ten minutes)
+	@scripts/k8s_cluster build
+	@scripts/k8s_cluster start
+
+k8s-cluster-stop: ## Stop it; nothing of it stays but its programs
+	@scripts/k8s_cluster stop
 
 lock: $(VENV) ## Compile requirements/*.in into hashed requirements; UPGRADE=1 takes newer releases
 	@scripts/lock $(if $(UPGRADE),--upgrade)

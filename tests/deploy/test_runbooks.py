@@ -49,6 +49,7 @@ KINDS = {
 }
 MADE_ELSEWHERE = {
     "kafkarebalances",
+    "nodes",
     "pod",
     "pods",
     "jobs",
@@ -71,6 +72,7 @@ VERBS = {
     "rollout",
     "scale",
     "set",
+    "taint",
     "wait",
 }
 # Labels that Strimzi and cass-operator put on what they make, and Jobs of what made them.
@@ -78,9 +80,14 @@ OPERATORS_LABELS = {
     "strimzi.io/cluster=fanfold-kafka",
     "cassandra.datastax.com/cluster=fanfold-cassandra",
     "fanfold.io/backup",
+    # Of the nodes, as cassandra.yaml names them.
+    "topology.kubernetes.io/zone=zone-a",
 }
-# Of KEDA and Strimzi, in their documentation.
-ANNOTATIONS = {"autoscaling.keda.sh/paused-replicas", "strimzi.io/force-replace"}
+# Of KEDA and cass-operator, in their documentation and sources.
+ANNOTATIONS = {
+    "autoscaling.keda.sh/paused-replicas",
+    "cassandra.datastax.com/allow-storage-changes",
+}
 WITH_VALUE = {
     "--namespace",
     "--selector",
@@ -250,6 +257,8 @@ def test_a_kubectl_command_names_what_is_in_the_manifests(words: list[str]) -> N
         assert inside[0] in {"nodetool", "cqlsh"}
         # Without the file it refuses to verify the node, and ends.
         assert (inside[0] == "cqlsh") == ("--ssl" in inside) == ("env" in asked.inside)
+    elif asked.verb == "taint":
+        assert asked.positional[:2] == ["nodes", "NODE"]
     elif asked.verb not in {"kustomize", "apply", "diff"}:
         names(asked)
 

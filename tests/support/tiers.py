@@ -23,6 +23,7 @@ TIERS = (
     "deploy",
     "faults",
     "apiserver",
+    "cluster",
 )
 GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
