@@ -106,6 +106,9 @@ class Sleeping:
         user = await self.stores.users.get(event.user_id)
         if _or_before_all(user.asleep_offset) > event.woke_offset:
             return  # asleep again, or woken once more
+        if _or_before_all(user.woke_offset) < event.woke_offset:
+            # Queued by a worker on other tables, before a replay into these: here the awakening has yet to clear the marks.
+            return
         if user.asleep:
             follows = await self.stores.follows.following(event.user_id)
             after = event.after

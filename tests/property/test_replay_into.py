@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.support.clock import START_MS
 from tests.support.examples import examples
 from tests.support.fanout import (
     SMALL,
+    TOPICS,
     Pipeline,
     a_block,
     a_deletion,
@@ -187,6 +188,59 @@ async def test_two_replays_are_the_same_and_every_feed_is_the_oracles(
         await every_feed_is_the_oracles(pipeline, one)
         after = await pipeline.log.rows([*PROJECTED_TOPICS, COMMANDS], after=0, limit=100_000)
         assert len(after) == len(before), "a replay appends nothing"
+
+
+class Interrupted(SqliteHistory):
+    """A log to which others append while it is replayed."""
+
+    def __init__(self, log: SqliteLog, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(log)
+        self._meanwhile = meanwhile
+        self._done = False
+
+    async def batches(
+        self, topic: str, partition: int, span: Span, *, size: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        if not self._done:
+            self._done = True
+            await self._meanwhile()
+        async for batch in super().batches(topic, partition, span, size=size):
+            yield batch
+
+
+@examples(30)
+@given(things, things, things)
+async def test_workers_that_switch_to_replayed_tables_go_on_without_a_wrong_feed(
+    before: Sequence[tuple[str, str, str]],
+    meanwhile: Sequence[tuple[str, str, str]],
+    after: Sequence[tuple[str, str, str]],
+) -> None:
+    """The tables in use are written during the replay. Then the workers go on in the new ones, from where the log ended at its start."""
+    async with a_pipeline(SETTINGS) as old:
+        posts: list[Any] = []
+
+        async def happen(story: Sequence[tuple[str, str, str]]) -> None:
+            for kind, reader, star in story:
+                await old.append(*happened(kind, reader, star, posts))
+            await old.drain()
+
+        await happen(before)
+        ends = {topic: old.log.last_seq([topic]) for topic in TOPICS}
+        stores = memory_stores(SETTINGS, clock=old.clock)
+        await Replay(
+            history=Interrupted(old.log, lambda: happen(meanwhile)),
+            stores=stores,
+            settings=SETTINGS,
+            clock=old.clock,
+            workers=2,
+            show=lambda _: None,
+        ).run(Replayed())
+        await happen(after)
+
+        new = Pipeline(SETTINGS, old.clock, old.log, stores, acknowledged=ends)
+        await new.drain()
+        await every_feed_is_the_oracles(new, new.stores)
+        await every_feed_is_the_oracles(old, old.stores)
 
 
 async def every_feed_is_the_oracles(pipeline: Pipeline, stores: Stores) -> None:

@@ -268,4 +268,4 @@ class Whole(RuleBasedStateMachine):
 
 
 TestWhole = Whole.TestCase
-TestWhole.settings = examples(100, stateful_step_count=40)
+TestWhole.settings = examples(200, in_check=10, stateful_step_count=40)

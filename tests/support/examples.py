@@ -28,10 +28,10 @@ def register_profiles() -> None:
     settings.register_profile("soak", deadline=None, max_examples=_FULL, database=None)
 
 
-def examples(count: int = _FULL, **others: Any) -> settings:
-    """Up to `count` examples of a property, and in `make check` a tenth of them, but at least five."""
+def examples(count: int = _FULL, *, in_check: int | None = None, **others: Any) -> settings:
+    """Up to `count` examples of a property, and in `make check` a fifth of them, or `in_check`."""
     if settings.get_current_profile_name() == CHECK:
-        count = max(count * _IN_CHECK // _FULL, _LEAST_IN_CHECK)
+        count = in_check or max(count * _IN_CHECK // _FULL, _LEAST_IN_CHECK)
     return settings(max_examples=count, deadline=None, **others)
 
 

@@ -231,6 +231,25 @@ async def test_the_steps_of_an_awakening_that_has_ended_are_not_repeated() -> No
         assert (await pipeline.user("bob")).asleep_offset == 2
 
 
+async def test_a_step_of_an_awakening_that_these_tables_have_not_begun_is_left_to_its_event() -> (
+    None
+):
+    """After a replay into new tables, steps may wait that were queued while the old ones were in use."""
+    async with a_pipeline(PUSHED) as pipeline:
+        await pipeline.handle(a_follow("bob"), a_sleep("bob"))
+        await pipeline.append(MaterialiseTimeline(user_id="bob", woke_offset=1))
+        while await pipeline.step(pipeline.worker(), COMMANDS, limit=10):
+            pass
+        assert (await pipeline.user("bob")).asleep
+        missed = a_post()
+        await pipeline.handle(missed)
+        await pipeline.handle(an_awakening("bob"))
+        assert await marks(pipeline) == (["bob"], 0)
+        late = a_post(ms=START_MS + 1)
+        await pipeline.handle(late)
+        assert await pipeline.timeline("bob") == [late.post_id, missed.post_id]
+
+
 async def test_events_of_activity_delivered_again_change_nothing() -> None:
     async with a_pipeline(PUSHED) as pipeline:
         events: list[Event] = [a_sleep(), an_awakening(), a_sleep(), an_awakening()]
