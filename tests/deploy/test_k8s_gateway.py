@@ -88,12 +88,26 @@ async def test_every_path_is_answered_by_the_same_service_in_the_same_time(
     }
 
 
-def test_the_page_is_behind_the_local_envoy_alone(
+def test_the_page_is_behind_the_local_envoy_and_in_a_development_cluster_alone(
     objects: tuple[Object, ...], local: dict[str, Any]
 ) -> None:
     for path in OF_THE_PAGE:
         assert by_envoy(local, path).who == "console-service"
         assert by_gateway(objects, path).who == "404"
+        # What operators see is answered to this machine: by a forwarded port.
+        published = "404" if path.startswith("/ops") else "console-service"
+        assert by_gateway(rendered("dev"), path).who == published
+
+
+def test_the_console_is_probed_by_a_name_that_it_serves() -> None:
+    (container,) = named(rendered("dev"), "Deployment", "console-service")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["httpHeaders"] == [
+            {"name": "Host", "value": "localhost"}
+        ]
+    assert container["args"] == ["serve", "console"]
 
 
 async def test_what_a_service_serves_to_users_reaches_that_service(
