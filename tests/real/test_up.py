@@ -99,6 +99,13 @@ async def test_the_console_sees_every_service_of_the_system_and_what_they_count(
     assert services == {"post", "graph", "feed", "console", "fanout-1", "fanout-2"}
     status = (await gateway.get("/ops/work")).json()
     assert status["log"] == f"Kafka at 127.0.0.1:{system.plan.port('kafka')}"
+    events = await gateway.get("/ops/events", params={"topic": "posts.v1", "key": author.author})
+    assert [event["type"] for event in events.json()["items"]] == ["PostCreated"]
+    sizes = (await gateway.get("/ops/sizes")).json()
+    followers = {user["user_id"]: user["followers"] for user in sizes["largest"]}
+    assert followers[author.author] == 1
+    for empty in ("/ops/fan-outs", "/ops/dead-letters"):
+        assert (await gateway.get(empty)).json()["items"] == []
 
 
 async def test_a_second_up_changes_nothing(system: LocalSystem) -> None:
