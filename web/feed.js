@@ -113,14 +113,17 @@ function aborting() {
 }
 
 function Column({ viewer, ranking }) {
-  const [, entered] = useState(0);
-  if (!mayActAs(viewer)) return html`<${TokenEntry} userId=${viewer} onEnter=${() => entered(n => n + 1)} />`;
-  return html`<${LiveColumn} viewer=${viewer} ranking=${ranking} />`;
+  const [, look] = useState(0);
+  const again = () => look(n => n + 1);
+  if (!mayActAs(viewer)) return html`<${TokenEntry} userId=${viewer} onEnter=${again} />`;
+  return html`<${LiveColumn} viewer=${viewer} ranking=${ranking} onRefused=${again} />`;
 }
 
-function LiveColumn({ viewer, ranking }) {
+function LiveColumn({ viewer, ranking, onRefused }) {
   const { items, fresh, showFresh, older, again, change, pages, state, why } = useFeed(viewer, ranking);
   const list = useFocusKept();
+  // A token that has expired is asked for again.
+  useEffect(() => { if (!mayActAs(viewer)) onRefused(); }, [state]);
   const [name, setName] = useState(viewer);
   useEffect(() => { call(viewer, "GET", `/users/${encoded(viewer)}`).then(({ data }) => setName(data.display_name), () => {}); }, []);
   return html`

@@ -103,6 +103,11 @@ def test_where_users_are_named_by_tokens_a_token_is_asked_for(
         expect(item(feed(page, "alice"), "with a token")).to_be_visible()
         assert seen.complaints == []
 
+        expired = {"detail": "The token has expired."}
+        page.route("**/feed/stream?*", lambda route: route.fulfill(status=401, json=expired))
+        page.reload()
+        expect(page.get_by_role("heading", name="A token for alice")).to_be_visible()
+
 
 def token_of(issuer: DevelopmentIssuer, user_id: str) -> str:
     return issuer.token(
