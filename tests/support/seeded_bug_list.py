@@ -33,15 +33,14 @@ BUGS: tuple[SeededBug, ...] = (
     SeededBug(
         "record a slice before it is delivered",
         f"{_FANOUT}/slices.py",
-        """            rows = await self.stores.timelines.push([pointer], readers) if readers else 0
-            # Only after the push: a slice that is done is never delivered again.
-            done = SliceDone(rows, self.clock.now_ms())
-            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
+        """        rows = await self.stores.timelines.push([pointer], readers) if readers else 0
+        # Only after the push: a slice that is done is never delivered again.
+        done = SliceDone(rows, self.clock.now_ms())
+        await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
 """,
-        """            rows = len(readers)
-            done = SliceDone(rows, self.clock.now_ms())
-            await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
-            rows = await self.stores.timelines.push([pointer], readers) if readers else 0
+        """        done = SliceDone(len(readers), self.clock.now_ms())
+        await self.stores.jobs.finish_slice(pointer.post_id, bucket, done, offset=offset)
+        rows = await self.stores.timelines.push([pointer], readers) if readers else 0
 """,
         "tests/unit/test_fanout_crashes.py",
     ),
@@ -193,6 +192,13 @@ BUGS: tuple[SeededBug, ...] = (
         f"{_FANOUT}/sleeping.py",
         "range(max(user.generation for user in followees.values()) + 1)",
         "range(1)",
+        "tests/unit/test_fanout_sleeping.py",
+    ),
+    SeededBug(
+        "trust a step of an awakening that was queued for other tables",
+        f"{_FANOUT}/sleeping.py",
+        "        if _or_before_all(user.woke_offset) < event.woke_offset:",
+        "        if _or_before_all(user.woke_offset) < -1:",
         "tests/unit/test_fanout_sleeping.py",
     ),
     SeededBug(
