@@ -139,7 +139,7 @@ def show(facts: Facts, explanation: Explanation, console: Console) -> None:
         )
     rows = a_table("", "")
     for name, value in _rows(facts):
-        rows.add_row(name, "none" if value is None else escape(_shown(value)))
+        rows.add_row(name, escape(_shown(value)))
     console.print("", rows, "")
     if explanation.wrong:
         console.print("[red]wrong[/red]")
@@ -164,4 +164,6 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "none"
     return str(value)
