@@ -70,7 +70,7 @@ def test_an_example_is_short_and_needs_no_code_of_ours() -> None:
         assert len(text.splitlines()) < 150, name
     for path in EXAMPLES.rglob("*.py"):
         assert "import fanfold\n" not in path.read_text(), path
-        assert "from fanfold" not in path.read_text().replace("from fanfold_testkit", ""), path
+        assert "from fanfold" not in path.read_text().replace("from fanfold_", ""), path
 
 
 class _Counts(Consumer):
@@ -85,6 +85,18 @@ class _Counts(Consumer):
                 "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET follows = follows + 1",
                 (event["followee_id"],),
             )
+
+
+def test_a_consumer_that_counts_is_right_because_the_offset_is_stored_with_the_count(
+    tmp_path: Path,
+) -> None:
+    check(
+        EVENTS,
+        make=lambda path: _Counts(path).handle,
+        observe=rows,
+        directory=tmp_path,
+        histories=1,
+    )
 
 
 class _Forgets(_Counts):
