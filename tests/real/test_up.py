@@ -9,6 +9,7 @@ import shlex
 import httpx2
 import pytest
 
+from console_service.page import CONTENT_SECURITY_POLICY
 from tests.e2e.test_readme import BIN, README, SHOWN_PORT, as_one_script, normalised, transcript
 from tests.support.eventually import eventually
 from tests.support.local_follower import Follower
@@ -66,6 +67,14 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
     ]
     assert documents == ["Fanfold: posts", "Fanfold: users and follows", "Fanfold: feeds"]
     assert (await gateway.get("/docs")).headers["content-type"] == "text/html; charset=utf-8"
+    page = await gateway.get("/", headers={"Accept": "text/html"})
+    assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    loaded = re.findall(r'(?:src|href)="(/[^"]+)"', page.text + (await gateway.get("/docs")).text)
+    assert {"/web/main.js", "/docs/static/swagger-ui-bundle.js"} <= set(loaded)
+    assert {path: (await gateway.get(path)).status_code for path in loaded} == dict.fromkeys(
+        loaded, 200
+    )
+    assert (await gateway.get("/web/me", headers=headers)).json() == {"user_id": "carol"}
     for path in ("/nothing", "/postscript", "/metrics", "/usersandmore"):
         unknown = await gateway.get(path, headers=headers)
         assert unknown.headers["content-type"].startswith("application/problem+json"), path
