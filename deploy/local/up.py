@@ -82,7 +82,7 @@ def up(wanted: Plan) -> None:
         console.print("Fanfold is up already.")
     else:
         console.print(f"Fanfold is up after {time.monotonic() - started_s:.0f} s.")
-    console.print(_where(wanted, system))
+    console.print(where(wanted, system))
 
 
 def _refuse_other_ports(wanted: Plan) -> None:
@@ -173,14 +173,17 @@ def _say(what: str, started_s: float) -> None:
     console.print(f"  {time.monotonic() - started_s:5.1f} s  {what}")
 
 
-def _where(plan: Plan, system: System) -> Table:
+def where(plan: Plan, system: System) -> Table:
+    """What runs, and how to reach it."""
     table = Table(box=None, pad_edge=False)
     for heading in ("what", "where", "log"):
         table.add_column(heading, overflow="fold")
     table.add_row("the page, and the API", system.gateway, "")
     table.add_row("its description", f"{system.gateway}/docs", "")
+    elsewhere = "" if plan.home == Path.cwd() / ".fanfold" else f" --data {relative(plan.home)}"
+    table.add_row("events, for a consumer", f"Kafka at {system.settings['kafka_bootstrap']}", "")
+    table.add_row("events, to look at", f".venv/bin/fanfold events tail{elsewhere}", "")
     if plan.development_issuer:
-        elsewhere = "" if plan.home == Path.cwd() / ".fanfold" else f" --data {relative(plan.home)}"
         table.add_row("a token for it", f".venv/bin/fanfold token alice{elsewhere}", "")
     for process in system.processes:
         url = process.ready.removesuffix("/readyz").removesuffix("/ready")

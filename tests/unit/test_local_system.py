@@ -6,10 +6,12 @@ import json
 import shlex
 from configparser import RawConfigParser
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from deploy.gateway.configure import connection_manager
 from deploy.local import supervisord
@@ -18,7 +20,7 @@ from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
 from deploy.local.supervisor import Supervisor
 from deploy.local.system import read_system, write_system
-from deploy.local.up import refuse_taken_ports, with_cache, with_identity
+from deploy.local.up import refuse_taken_ports, where, with_cache, with_identity
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.http.identity.development import create_key
@@ -50,6 +52,15 @@ def test_a_gateway_in_the_block_of_the_others_is_refused(tmp_path: Path) -> None
     for port in (plan.port("console"), plan.port("fanout-2")):
         with pytest.raises(Fault, match="PORT=8080, or PORTS=19100"):
             refuse_taken_ports(replace(plan, gateway_port=port))
+
+
+def test_what_make_up_prints_says_how_to_connect_a_consumer(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(where(plan, plan.system()))
+    shown = console.export_text()
+    assert f"Kafka at {plan.system().settings['kafka_bootstrap']}" in shown
+    assert ".venv/bin/fanfold events tail --data" in shown
 
 
 def test_another_number_of_workers_changes_no_port(tmp_path: Path) -> None:
