@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +26,7 @@ from fanfold.ops.rebuild import rebuild_timeline
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
+from tests.support.real_stack import environment
 from tests.support.stores import add_pulled, write_edges
 
 pytestmark = pytest.mark.real
@@ -132,6 +136,17 @@ async def test_feeds_need_no_kafka(engines: RealEngines) -> None:
             await asyncio.to_thread(engines.start_kafka)
 
 
+async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "fanfold", *arguments],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 async def test_an_audit_finds_what_the_tables_lack_and_mends_it(engines: RealEngines) -> None:
     async with opened(engines) as system:
         both, settings = system.engines, system.settings
@@ -155,9 +170,15 @@ async def test_an_audit_finds_what_the_tables_lack_and_mends_it(engines: RealEng
             "never-followed",
             "foreign-pointer",
         }
+        wrong = await fanfold(settings, "explain", "alice", str(lost), "--json")
+        assert wrong.returncode == 1, wrong.stderr
+        (reason,) = json.loads(wrong.stdout)["reasons"]
+        assert reason["reason"] == "timeline-row-missing"
         mended = await audit_once(both, settings, replace(chosen, repair=True), clock=CLOCK)
         assert (mended.wrong_users, mended.repaired_users) == (0, 1), mended.as_json()
         await system.shows("hello", "by star", "by bob", within_s=STALE_S)
+        right = await fanfold(settings, "explain", "alice", str(lost))
+        assert (right.returncode, "is in the feed of alice" in right.stdout) == (0, True)
 
         rebuilt = await rebuild_timeline("alice", both, settings, clock=CLOCK)
         # The star's post, of which no delivery is recorded here.
