@@ -142,7 +142,7 @@ class KafkaFromJars(JarNode):
         config = self.filled(
             "server.properties", KAFKA_PORT=self.port, CONTROLLER_PORT=self.controller_port
         )
-        java = f"{_java()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=WARN"
+        java = f"{java_program()} {' '.join(JVM)} -Xmx256m -Dorg.apache.logging.log4j.level=WARN"
         class_data = " ".join(self.class_data())
         # Once only: formatting starts a JVM of its own.
         formatted = "true" if any(self.home.rglob("meta.properties")) else "false"
@@ -192,7 +192,7 @@ class CassandraFromJars(JarNode):
             "cassandra.test.flush_local_schema_changes": "false",
         }
         return [
-            _java(),
+            java_program(),
             *JVM,
             *self.class_data(),
             "-Xms768m",
@@ -225,7 +225,7 @@ def _directory_in_memory() -> Path | None:
     return MEMORY if plenty else None
 
 
-def _java() -> str:
+def java_program() -> str:
     # Left by scripts/fetch_engines: the Java 17, wherever it was found.
     java = JARS / "java"
     if not java.exists():
