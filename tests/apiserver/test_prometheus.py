@@ -97,6 +97,9 @@ HEALTHY: dict[str, str] = {
     "fanfold_delivery_age_seconds_count": "0+6000x200",
     'fanfold_fanout_events_total{topic="posts.v1", result="dead_letter"}': "0x200",
     'kube_deployment_status_replicas_ready{deployment="feed-service"}': "3x200",
+    # Of a process that trusts the header, and of one whose keys are fetched every 300 s.
+    'fanfold_issuer_keys_age_seconds{job="graph-service", pod="b"}': "0x200",
+    'fanfold_issuer_keys_age_seconds{job="post-service", pod="a"}': "120x200",
     'kube_statefulset_status_replicas_ready{statefulset="fanout-service"}': "3x200",
     'kube_statefulset_replicas{statefulset="fanfold-cassandra-dc1-r1-sts"}': "1x200",
     'kube_statefulset_replicas{statefulset="fanfold-cassandra-dc1-r2-sts"}': "1x200",
@@ -116,6 +119,7 @@ HEALTHY: dict[str, str] = {
 }
 CASSANDRA = 'kube_statefulset_status_replicas_ready{statefulset="fanfold-cassandra-dc1-r%d-sts"}'
 READY_FEED = 'kube_deployment_status_replicas_ready{deployment="feed-service"}'
+ISSUER_KEYS = 'fanfold_issuer_keys_age_seconds{job="post-service", pod="a"}'
 VOLUME = (
     'kubelet_volume_stats_available_bytes{persistentvolumeclaim="data-0-fanfold-kafka-broker-0"}'
 )
@@ -205,6 +209,11 @@ CASES: list[tuple[str, dict[str, str], dict[int, list[str]]]] = [
             'fanfold_cassandra_statements_in_flight{job="feed-service", pod="a"}': "3x59 256x60",
         },
         {59: [], 80: ["FanfoldCassandraStatementsPile", "FanfoldEventLoopLate"]},
+    ),
+    (
+        "the issuer's keys are fetched, and then no more",
+        {ISSUER_KEYS: "0x59 0+60x100"},
+        {60: [], 119: [], 123: [], 126: ["FanfoldIssuerKeysOld"]},
     ),
     (
         "a volume loses a gigabyte a minute",
