@@ -1,4 +1,7 @@
-"""The page `/docs` and its files, all from this package: it works without a network and loads nothing from elsewhere."""
+"""The page `/docs` and its files, all from this package: it works without a network and loads nothing from elsewhere.
+
+Also the description of all services in one, which the gateway serves as its `/openapi.json`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from fanfold.core.topics import SCHEMAS
+
 STATIC = Path(__file__).parent / "static"
+ALL_SERVICES = "/openapi/all.json"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -18,8 +24,10 @@ _HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control":
 
 
 def add_documentation(app: FastAPI) -> None:
-    """Serve `/docs` and the files that it names. None of these routes needs a credential."""
+    """Serve `/docs`, the files that it names, and the description of all services. None of these routes needs a credential."""
     files = StaticFiles(directory=STATIC)
+    # As it was written for this version. A process has the routes of its own service only, so it can't describe the others.
+    all_services = (SCHEMAS / "openapi.json").read_bytes()
 
     async def docs(_request: Request) -> Response:
         return FileResponse(STATIC / "docs.html", headers=_HEADERS)
@@ -29,5 +37,9 @@ def add_documentation(app: FastAPI) -> None:
         response.headers.update(_HEADERS)
         return response
 
+    async def described(_request: Request) -> Response:
+        return Response(all_services, media_type="application/json")
+
+    app.add_route(ALL_SERVICES, described, methods=["GET"], include_in_schema=False)
     app.add_route("/docs", docs, methods=["GET"], include_in_schema=False)
     app.add_route("/docs/static/{name}", static, methods=["GET"], include_in_schema=False)

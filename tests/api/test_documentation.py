@@ -11,9 +11,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
-from fanfold.http.documentation import CONTENT_SECURITY_POLICY, STATIC
+from deploy.gateway.configure import connection_manager
+from fanfold.http.documentation import ALL_SERVICES, CONTENT_SECURITY_POLICY, STATIC
 from tests.support.app import WriteSide
+from tests.support.merged_openapi import DOCUMENT
 
 ROOT = Path(__file__).parents[2]
 PAGES = [STATIC / "docs.html", ROOT / "deploy/k8s/components/gateway/docs.html"]
@@ -68,6 +71,24 @@ def test_a_page_forbids_every_other_origin_itself(page: Path) -> None:
     assert f"{policy}; frame-ancestors 'none'" == CONTENT_SECURITY_POLICY
     sources = {source for directive in policy.split("; ") for source in directive.split()[1:]}
     assert sources == {"'none'", "'self'", "data:"}
+
+
+async def test_a_service_serves_the_description_of_all_services(api: WriteSide) -> None:
+    answer = await api.client.get(ALL_SERVICES, headers={"Accept-Encoding": "gzip"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    # A tenth of its 137 KB.
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.content == DOCUMENT.read_bytes()
+
+
+def test_both_gateways_serve_that_description_as_their_own() -> None:
+    envoy = yaml.safe_load((ROOT / "deploy/gateway/envoy.yaml").read_text())
+    (host,) = connection_manager(envoy)["route_config"]["virtual_hosts"]
+    (route,) = (found for found in host["routes"] if found["match"].get("path") == "/openapi.json")
+    assert route["route"]["prefix_rewrite"] == ALL_SERVICES
+    page = (ROOT / "deploy/k8s/components/gateway/docs.html").read_text()
+    assert re.findall(r'class="openapi" href="([^"]+)"', page) == ["/openapi.json"]
 
 
 async def test_a_service_serves_its_page_and_each_file(api: WriteSide) -> None:

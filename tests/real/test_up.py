@@ -61,11 +61,8 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
         return [response.status_code for response in found] == [200] * 5
 
     await eventually(routed, within_s=10, what="every path has its service")
-    documents = [
-        (await gateway.get(f"/openapi/{name}.json")).json()["info"]["title"]
-        for name in ("posts", "users", "feeds")
-    ]
-    assert documents == ["Fanfold: posts", "Fanfold: users and follows", "Fanfold: feeds"]
+    described = (await gateway.get("/openapi.json")).json()["paths"]
+    assert {"/posts", "/users/{user_id}/following", "/users/{user_id}/feed"} <= described.keys()
     assert (await gateway.get("/docs")).headers["content-type"] == "text/html; charset=utf-8"
     page = await gateway.get("/", headers={"Accept": "text/html"})
     assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
