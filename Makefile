@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8080
 DATA ?=
 PYTHON ?=
+LEAVE_OUT ?=
 # For `make soak`: the minutes to run.
 MINUTES ?= 10
 # The processes of `make test` and `make check`: a number, or `logical` for one per core.
@@ -37,7 +38,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas clean static engines bench image manifests k8s-verify k8s-cluster k8s-cluster-stop
+.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas release clean static engines bench image manifests k8s-verify k8s-cluster k8s-cluster-stop
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -144,6 +145,9 @@ schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json, the lists
 	@.venv/bin/fanfold schema export
 	@$(PY) -m tests.support.events_page
 	@$(PY) -m tests.support.merged_openapi
+
+release: manifests ## Build what is published of this version into dist/release, and try the wheel; LEAVE_OUT=image without the image
+	@LEAVE_OUT="$(LEAVE_OUT)" scripts/release
 
 clean: ## Remove the environment, the engines and every cache
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
