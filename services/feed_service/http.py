@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Response
@@ -14,7 +13,7 @@ from fanfold.core import tracing
 from fanfold.core.ports.engines import Engines
 from fanfold.http.auth import Actor
 from fanfold.http.openapi import Responses
-from fanfold.http.params import POST_ID, Cursor, Limit, UserIdPath
+from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import After
 from fanfold.http.problems import Invalid
 from fanfold.http.read_after import refuse_behind
@@ -23,8 +22,9 @@ from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.feed_reader import FeedReader
 from feed_service.live import live_http
 from feed_service.query.coverage import SourceName
-from feed_service.query.cursor import Ranking, newest_of
+from feed_service.query.cursor import Ranking
 from feed_service.query.items import FeedPage, NewPosts, PostPage
+from feed_service.since import SINCE, newer_than
 
 INCOMPLETE_HEADER = "Fanfold-Incomplete"
 
@@ -71,12 +71,7 @@ _WHOLE_FEED = {"Link": '<?ranking=chronological>; rel="alternate"; title="All po
 """Relative, so that it holds behind any gateway."""
 
 
-Since = Annotated[
-    str,
-    Query(
-        description="A post id; or a cursor of the feed, to count the posts that are newer than its first page."
-    ),
-]
+Since = Annotated[str, Query(description=SINCE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +117,9 @@ class FeedRoutes:
 
     async def count_new(self, user_id: UserIdPath, since: Since, after: After) -> Response:
         """Count the posts in your own feed that are newer than a post, or than a first page."""
-        newer_than = _since(since, user_id)
+        known = newer_than(since, user_id)
         awaited = await self.reader.after_writes(user_id, after)
-        new, missing = await self.reader.feeds.count_new(user_id, newer_than, awaited=awaited)
+        new, missing = await self.reader.feeds.count_new(user_id, known, awaited=awaited)
         return _json(new, missing)
 
     async def read_posts(
@@ -143,16 +138,6 @@ class FeedRoutes:
             user_id, viewer=actor, limit=limit, cursor=cursor, awaited=awaited
         )
         return _json(page)
-
-
-def _since(since: str, viewer: str) -> UUID:
-    if POST_ID.fullmatch(since):
-        return UUID(since)
-    try:
-        return newest_of(since, viewer=viewer)
-    except Invalid as error:
-        detail = "Send a post id, or a `next_cursor` of your own feed."
-        raise Invalid.at("query", "since", detail) from error
 
 
 def _json(answer: FeedPage | PostPage | NewPosts, missing: Sequence[SourceName] = ()) -> Response:

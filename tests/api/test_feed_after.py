@@ -12,7 +12,7 @@ import httpx2
 import orjson
 import pytest
 
-from fanfold.core.ids import new_post_id
+from fanfold.core.ids import first_post_id_at, new_post_id
 from fanfold.http.positions import MOST_AWAITED
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import Change, Reader, World, a_feed_client, a_reader
@@ -210,7 +210,7 @@ class Client:
             case "removed":
                 del self.posts[data["post_id"]]
             case "level":
-                assert data == {"posts": len(self.posts)}
+                assert data["posts"] == len(self.posts)
         self.last_id = fields.get("id", self.last_id)
 
     def feed(self) -> list[str]:
@@ -279,6 +279,37 @@ async def test_a_stream_that_is_cut_off_resumes_and_ends_equal_to_the_feed(
 
 
 @pytest.mark.usefixtures("ticking")
+async def test_a_feed_by_relevance_is_told_how_many_posts_are_new_and_a_fresh_first_page_has_them(
+    world: World, reader: Reader, client: httpx2.AsyncClient
+) -> None:
+    for n in range(3):
+        await world.post("bob", content=f"before {n}", ago_s=50 - n)
+    first = (await client.get(FEED, params={"limit": 2}, headers=ALICE)).json()
+
+    do = live_routes(reader)
+    known = await do.known("alice", first["next_cursor"])
+    with reader.live.opened("alice") as stream:
+        events = do.events(stream, {}, 20, known)
+        assert await next_level(events) == {"posts": 4, "new": 0}
+        await world.post("bob", content="fresh", ago_s=1)
+        assert await next_level(events) == {"posts": 5, "new": 1}
+        await events.aclose()
+
+    again = (await client.get(FEED, params={"limit": 2}, headers=ALICE)).json()
+    assert "fresh" in {item["content"] for item in again["items"]}
+    known = await do.known("alice", again["next_cursor"])
+    with reader.live.opened("alice") as stream:
+        events = do.events(stream, {}, 20, known)
+        assert await next_level(events) == {"posts": 5, "new": 0}
+        await events.aclose()
+
+
+async def next_level(events: Any) -> Any:
+    """What the next `level` says."""
+    return await anext(event.data async for event in events if event.event == "level")
+
+
+@pytest.mark.usefixtures("ticking")
 async def test_a_post_that_falls_off_the_end_is_dropped_and_one_that_moves_up_is_sent(
     world: World, reader: Reader
 ) -> None:
@@ -300,6 +331,7 @@ async def test_a_post_that_falls_off_the_end_is_dropped_and_one_that_moves_up_is
         ({**ALICE, "Last-Event-ID": "nonsense"}, "", 422),
         (ALICE, "?limit=51", 422),
         (ALICE, "?limit=0", 422),
+        (ALICE, "?since=nonsense", 422),
     ],
 )
 async def test_a_stream_is_refused_before_it_starts(
@@ -322,10 +354,14 @@ async def test_without_a_free_stream_slot_the_answer_is_503_with_retry_after(
     assert answer.json()["type"].endswith("too-many-streams")
 
 
+@pytest.mark.parametrize(
+    ("query", "level"),
+    [({}, {"posts": 1}), ({"since": str(first_post_id_at(0))}, {"posts": 1, "new": 1})],
+)
 async def test_a_stream_is_an_event_stream_and_ends_when_the_server_stops(
-    reader: Reader, client: httpx2.AsyncClient
+    reader: Reader, client: httpx2.AsyncClient, query: dict[str, str], level: dict[str, int]
 ) -> None:
-    asking = asyncio.create_task(client.get(f"{FEED}/stream", headers=ALICE))
+    asking = asyncio.create_task(client.get(f"{FEED}/stream", params=query, headers=ALICE))
     while not any(feed.watched.sources for feed in reader.live._open):  # noqa: ASYNC110
         await asyncio.sleep(0)
     reader.live.close()
@@ -333,6 +369,8 @@ async def test_a_stream_is_an_event_stream_and_ends_when_the_server_stops(
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [block for block in answer.text.split("\n\n") if "event: " in block]
     assert [block.split("\n")[0] for block in events] == ["event: post", "event: level"]
+    (data,) = (line for line in events[-1].splitlines() if line.startswith("data: "))
+    assert orjson.loads(data.removeprefix("data: ")) == level
     phone = Client()
     for block in events:
         phone.take(block)

@@ -20,6 +20,11 @@ class FeedLevel(BaseModel):
     """Of a `level` event: the client now has the newest posts of the feed."""
 
     posts: int = Field(ge=0, description="How many posts the client has.")
+    new: int | None = Field(
+        default=None,
+        ge=0,
+        description="With `since`: how many of them are newer. If all of them are, there may be more.",
+    )
 
 
 class _Event(BaseModel):

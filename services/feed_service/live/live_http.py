@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query
@@ -16,6 +17,7 @@ from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of
 from feed_service.live.event_forms import event_stream
 from feed_service.live.live_feeds import LiveFeeds
 from feed_service.live.open_feeds import LiveFeed
+from feed_service.since import SINCE, newer_than
 
 RECONNECT_MS = 2000
 
@@ -30,6 +32,10 @@ Items = Annotated[
     int,
     Query(ge=1, le=MOST_ITEMS, description="How many of the newest posts the client shows."),
     whole_number(1, MOST_ITEMS),
+]
+SinceQuery = Annotated[
+    str | None,
+    Query(description=f"{SINCE} Each `level` then has their number, for a feed by relevance."),
 ]
 
 _ANSWER: dict[str, Any] = {
@@ -56,8 +62,12 @@ class LiveRoutes:
         """The posts that the client has from an earlier stream."""
         return state_of_id(last_event_id, scope=_scope(user_id)) if last_event_id else {}
 
+    async def known(self, user_id: UserIdPath, since: SinceQuery = None) -> UUID | None:
+        """The newest post that isn't new to the client; None if new ones are not to be counted."""
+        return None if since is None else newer_than(since, user_id)
+
     async def events(
-        self, feed: LiveFeed, client_state: State, limit: int
+        self, feed: LiveFeed, client_state: State, limit: int, known: UUID | None = None
     ) -> AsyncIterator[ServerSentEvent]:
         """The events of one stream. Each has the client's state after it as its id.
 
@@ -76,6 +86,8 @@ class LiveRoutes:
                 shown, event_id = orjson.dumps(item).decode(), state_id(partial, scope=scope)
                 yield ServerSentEvent(event="post", raw_data=shown, id=event_id)
             level = {"posts": len(state)}
+            if known is not None:
+                level["new"] = sum(post_id > known for post_id in state)
             yield ServerSentEvent(event="level", data=level, id=state_id(state, scope=scope))
 
 
@@ -87,7 +99,7 @@ def router(live: LiveFeeds) -> APIRouter:
     """The route over the live feeds of this process."""
     do = LiveRoutes(live)
     # As defaults, not in the annotations: those are read as text, where `do` means nothing.
-    opened, client_state = Depends(do.opened), Depends(do.client_state)
+    opened, client_state, known = Depends(do.opened), Depends(do.client_state), Depends(do.known)
     api = APIRouter(tags=["feeds"], dependencies=OWN_FEED, responses=NOT_OWN_FEED)
 
     @api.get(
@@ -98,10 +110,11 @@ def router(live: LiveFeeds) -> APIRouter:
     async def stream_feed(
         feed: LiveFeed = opened,
         state: State = client_state,
+        counted_from: UUID | None = known,
         limit: Items = 20,
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow your own feed as it changes. The client ends with the chronological feed, whatever happens meanwhile."""
-        async for event in do.events(feed, state, limit):
+        async for event in do.events(feed, state, limit, counted_from):
             yield event
 
     return api
