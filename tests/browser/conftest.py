@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.browser import CHROMIUM, Server, chromium, served_by_dev, watched
+from tests.support.browser import CHROMIUM, WAITED_MS, Server, chromium, served_by_dev, watched
 
 
 # For this folder, not for the session: while it runs, this thread's event loop is taken, and other tests need it.
@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def context(browser: Browser, demo: Server) -> Iterator[BrowserContext]:
     """A browser without history, which asks no other host and complains about nothing."""
     with browser.new_context(base_url=demo.url) as opened:
-        opened.set_default_timeout(15_000)
+        opened.set_default_timeout(WAITED_MS)
         seen = watched(opened)
         yield opened
         assert seen.hosts() <= {f"127.0.0.1:{demo.port}"}

@@ -41,7 +41,7 @@ def test_the_consoles_numbers_are_those_of_the_metrics(page: Page, context: Brow
     def streams(shown: int) -> None:
         """What is shown, and what `/metrics` has at that moment."""
         value = page.locator("[data-figure=streams] .value")
-        expect(value).to_have_text(str(shown), timeout=20_000)
+        expect(value).to_have_text(str(shown))
         metrics = read_metrics(context.request.get("/metrics").text())
         assert metrics.streams == shown
 
@@ -142,7 +142,7 @@ def test_a_console_that_is_away_says_so_and_comes_back(browser: Browser, empty: 
         expect(page.get_by_text("Healthy: the embedded log")).to_be_visible()
         empty.stop()
         try:
-            expect(away).to_be_visible(timeout=15_000)
+            expect(away).to_be_visible()
         finally:
             empty.start()
-        expect(away).to_be_hidden(timeout=15_000)
+        expect(away).to_be_hidden()

@@ -74,7 +74,7 @@ def test_after_a_restart_the_feed_is_level_again_and_no_post_is_there_twice(
         server.start()
         api.posted("pit", "after")
         api("pit", "DELETE", f"/posts/{gone}")
-        expect(item(pia, "after")).to_be_visible(timeout=30_000)
+        expect(item(pia, "after")).to_be_visible()
         expect(item(pia, "before 2")).to_have_count(0)
         level(page, "pia")
         assert pia.locator(".content").all_text_contents() == ["after", "before 1"]

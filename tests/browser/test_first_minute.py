@@ -75,7 +75,7 @@ def test_the_first_minute_is_as_the_readme_shows_it(page: Page) -> None:
     page.set_viewport_size({"width": 1000, "height": 640})
     page.get_by_role("link", name="Console").click()
     expect(page.get_by_text("Healthy: the embedded log")).to_be_visible()
-    expect(page.locator("[data-figure=deliveries] .value")).to_contain_text("/s", timeout=20_000)
+    expect(page.locator("[data-figure=deliveries] .value")).to_contain_text("/s")
     if os.getenv("PICTURES"):
         a_minute_of_work(page)
     keep(page, "console")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support.probes import free_port
 
@@ -29,6 +29,10 @@ _OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+
+# Beside other tests a page takes longer than Playwright's five seconds.
+WAITED_MS = 30_000
+expect.set_options(timeout=WAITED_MS)
 
 
 @contextmanager
