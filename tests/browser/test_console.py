@@ -34,9 +34,7 @@ def test_the_consoles_numbers_are_those_of_the_metrics(page: Page, context: Brow
     figures = page.locator("[data-figure]")
     expect(figures).to_have_count(len(FIGURES))
     expect(page.get_by_text("Healthy: the embedded log")).to_be_visible()
-    expect(page.locator("[data-figure=deliveries] .value")).to_have_text(
-        re.compile(r"^[\d.,]+/s$"), timeout=20_000
-    )
+    expect(page.locator("[data-figure=deliveries] .value")).to_have_text(re.compile(r"^[\d.,]+/s$"))
 
     def streams(shown: int) -> None:
         """What is shown, and what `/metrics` has at that moment."""

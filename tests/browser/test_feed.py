@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser import Server
 from tests.support.page_actions import Api, feed, item, level, publish
+from tests.support.probes import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +64,12 @@ def test_a_post_is_liked_edited_and_deleted_where_it_stands(page: Page, api: Api
     lea.get_by_role("button", name="Save").click()
     post = item(lea, "second words")
     expect(post).to_contain_text("edited")
-    found = api("lea", "GET", "/users/lea/posts")["items"]
-    assert [(kept["content"], kept["like_count"]) for kept in found] == [("second words", 1)]
+
+    def kept() -> bool:
+        found = api("lea", "GET", "/users/lea/posts")["items"]
+        return [(one["content"], one["like_count"]) for one in found] == [("second words", 1)]
+
+    assert wait_until(kept, within_s=30, gone=lambda: False)
     post.get_by_role("button", name="Delete").click()
     post.get_by_role("button", name="Really delete").click()
     expect(post).to_have_count(0)
