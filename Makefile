@@ -11,8 +11,8 @@ PYTHON ?=
 LEAVE_OUT ?=
 # For `make soak`: the minutes to run.
 MINUTES ?= 10
-# The processes of `make test` and `make check`: a number, or `logical` for one per core.
-PROCESSES ?= logical
+# The processes of `make test` and `make check`; where it is empty, those below.
+PROCESSES ?=
 # For `make up`: the number of workers (as many as the last time, at first 1), and the first port of the block behind the gateway.
 WORKERS ?=
 PORTS ?= 18100
@@ -21,8 +21,9 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
-# A process per core; the tests on one pair of engines stay in one process.
-IN_PARALLEL := -n $(PROCESSES) --maxprocesses=8
+# A process per core, and one more where tests wait for engines; the tests on one pair of engines stay in one process.
+IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
+WITH_ENGINES = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
 # The tests start hundreds of Python processes. They start sooner when modules are compiled once.
@@ -64,7 +65,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test but the faul
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
 	@failed=0; \
-	$(PY) -m pytest $(IN_PARALLEL) -m "not alone" --durations=10 --durations-min=2 || failed=$$?; \
+	$(PY) -m pytest $(WITH_ENGINES) -m "not alone" --durations=10 --durations-min=2 || failed=$$?; \
 	[ $$failed != 2 ] || exit 2; `# Interrupted` \
 	echo "==> tests that measure time, one after the other"; \
 	$(PY) -m pytest -m alone $(ALONE) || failed=$$?; \
@@ -72,7 +73,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test but the faul
 
 test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes: an upgrade, kill -9 of each, a loaded run
 	@echo "==> faults, on real engines"
-	@$(PY) -m pytest tests/faults $(IN_PARALLEL) --durations=10 --durations-min=2
+	@$(PY) -m pytest tests/faults $(WITH_ENGINES) --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"
