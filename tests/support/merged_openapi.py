@@ -1,4 +1,4 @@
-"""`schemas/openapi.json`: the routes of all services in one OpenAPI document, as a client behind the gateway sees them.
+"""`schemas/openapi.json`: the routes of all services in one OpenAPI document, with examples, as a client behind the gateway sees them.
 
 `make schemas` writes it; tests/api/test_openapi.py compares it.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 from fanfold.core.topics import SCHEMAS
 from tests.fuzz.services import feed_service, graph_service, post_service
+from tests.support.openapi_examples import add_examples
 
 DOCUMENT = SCHEMAS / "openapi.json"
 
@@ -32,7 +34,7 @@ _TAGS = [
 
 
 async def merged_openapi() -> dict[str, Any]:
-    """The document. Raises `ValueError` if two services mean different things by one name."""
+    """The document without its examples. Raises `ValueError` if two services mean different things by one name."""
     head = {"info": _INFO, "servers": [{"url": "/"}], "tags": _TAGS}
     merged: dict[str, Any] = {"openapi": "", **head, "paths": {}}
     components: dict[str, dict[str, Any]] = {}
@@ -59,10 +61,13 @@ def _add(into: dict[str, Any], name: str, value: Any) -> None:
         raise ValueError(f"two services have another {name}")
 
 
-def as_text(document: dict[str, Any]) -> str:
-    """The document as it is committed."""
+async def as_committed() -> str:
+    """The text of the document, with its examples."""
+    document = await add_examples(await merged_openapi())
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(as_text(asyncio.run(merged_openapi())))
+    # An example of a refusal is that of engines that are away.
+    logging.disable(logging.WARNING)
+    DOCUMENT.write_text(asyncio.run(as_committed()))
