@@ -14,9 +14,13 @@ GUARDED = ("/posts", "/users")
 """Paths whose routes need a token."""
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
-_ALLOWED_HEADERS = "authorization,content-type,fanfold-after,idempotency-key,last-event-id"
+_ALLOWED_HEADERS = (
+    "authorization,content-type,fanfold-after,idempotency-key,if-none-match,last-event-id,traceparent,x-request-id,"
+    # Only where no tokens are verified; with tokens it is removed.
+    "x-user-id"
+)
 _SHOWN_HEADERS = (
-    "content-disposition,fanfold-incomplete,fanfold-position,link,location,retry-after,www-authenticate,"
+    "accept,content-disposition,etag,fanfold-incomplete,fanfold-position,link,location,retry-after,www-authenticate,"
     "x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset,x-request-id"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.gateway.configure import add_origins, connection_manager
 from tests.fuzz.services import EXISTING, feed_service, graph_service, post_service
+from tests.support.merged_openapi import DOCUMENT
 from tests.support.served import AppFactory
 from tests.support.stacks import service_of
 
@@ -76,6 +79,52 @@ async def test_every_documented_path_reaches_its_service(name: str, service: App
 
 def test_what_a_process_says_of_itself_is_not_published() -> None:
     assert {path: cluster(path) for path in OWN} == dict.fromkeys(OWN)
+
+
+def allowed_and_shown() -> tuple[set[str], set[str]]:
+    """The headers that a page of a listed origin may send, and those that it may read."""
+    manager = connection_manager(yaml.safe_load(GATEWAY.read_text()))
+    add_origins(manager, ["https://app.example"])
+    (host,) = manager["route_config"]["virtual_hosts"]
+    policy = host["typed_per_filter_config"]["envoy.filters.http.cors"]
+    return set(policy["allow_headers"].split(",")), set(policy["expose_headers"].split(","))
+
+
+def test_a_page_of_a_listed_origin_may_send_and_read_every_header_of_the_api() -> None:
+    allowed, shown = allowed_and_shown()
+    operations = [
+        operation
+        for path in json.loads(DOCUMENT.read_text())["paths"].values()
+        for operation in path.values()
+    ]
+    sent = {
+        parameter["name"].lower()
+        for operation in operations
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "header"
+    }
+    answered = {
+        name.lower()
+        for operation in operations
+        for response in operation["responses"].values()
+        for name in response.get("headers", ())
+    }
+    assert {"fanfold-after", "etag"} <= sent | answered
+    # What the document has no place for: credentials, the body's type, validators, the request's own id and its trace.
+    whole = {"authorization", "content-type", "if-none-match", "traceparent", "x-request-id"}
+    assert allowed == sent | whole | {"x-user-id"}
+    assert answered | {"content-disposition", "x-request-id"} <= shown
+
+
+def test_the_page_about_kubernetes_allows_and_shows_the_same_headers() -> None:
+    allowed, shown = allowed_and_shown()
+    page = (GATEWAY.parents[2] / "docs" / "kubernetes.md").read_text()
+    listed = {
+        name: set(headers.split(", "))
+        for name, headers in re.findall(r"(allowHeaders|exposeHeaders): \[(.+)\]", page)
+    }
+    # There the overlay for other people than developers knows tokens only.
+    assert listed == {"allowHeaders": allowed - {"x-user-id"}, "exposeHeaders": shown}
 
 
 def clusters() -> dict[str, Any]:
