@@ -47,7 +47,9 @@ def ask(url: str, path: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise Fault(f"{url} is not Fanfold: {path} is no JSON") from error
     except OSError as error:
-        raise Unavailable(f"{url} does not answer; `make run` serves it") from error
+        raise Unavailable(
+            f"{url} does not answer; start `make run`, or name another address by --url"
+        ) from error
     if not isinstance(document, dict):
         raise Fault(f"{url} is not Fanfold: {path} is no JSON object")
     return document

@@ -52,6 +52,10 @@ def show_status(data: Path, *, url: str | None = None, as_json: bool) -> ExitCod
     else:
         console.print(f"This is what {seen.log} knows.", markup=False, soft_wrap=True)
         print_status(seen.status, Console(highlight=False))
+        if seen.status.work is None and url is None:
+            console.print(
+                "A `make run` at another port: fanfold status --url http://127.0.0.1:PORT"
+            )
     return ExitCode.DONE if healthy else ExitCode.FAILED
 
 

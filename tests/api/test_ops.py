@@ -183,6 +183,15 @@ def test_the_status_beside_a_healthy_make_run_is_healthy(
     assert sum(lag["committed"] for lag in posts) == 1
 
 
+def test_a_status_that_finds_nothing_says_how_to_ask_another_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FANFOLD_PORT", str(free_port()))
+    monkeypatch.setenv("FANFOLD_KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
+    assert show_status(tmp_path, as_json=False) == ExitCode.FAILED
+    assert "--url http://127.0.0.1:PORT" in capsys.readouterr().err
+
+
 def test_a_kafka_that_is_named_is_never_mistaken_for_make_run(
     running: str,
     tmp_path: Path,

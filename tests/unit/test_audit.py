@@ -394,6 +394,29 @@ async def test_the_commands_report_and_mend_on_the_engines(
         assert f"mended: put {system.pushed.post_id} into the timeline of bob" in mended.output
 
 
+@pytest.mark.parametrize(("users", "shown"), [(0, []), (4, ["not finished"])])
+async def test_an_audit_that_an_engine_ended_calls_no_feed_right(
+    commands_use: Callable[[Engines], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    users: int,
+    shown: list[str],
+) -> None:
+    async def some_and_then_away(**_: object) -> AsyncIterator[str]:
+        for number in range(users):
+            yield f"user{number}"
+        raise Unavailable("away")
+
+    async with a_system() as system:
+        commands_use(Engines(system.engines.log, system.engines.stores))
+        monkeypatch.setattr(system.tables.follows, "all_follower_ids", some_and_then_away)
+        cut_short = await asyncio.to_thread(run, "audit", "--all", "--data", str(tmp_path))
+    assert cut_short.exit_code == 75
+    lines = cut_short.output.splitlines()
+    assert [line for line in lines if line in {"right", "wrong", "not finished"}] == shown
+    assert any("4 feeds" in line for line in lines) == bool(users)
+
+
 async def test_an_audit_that_runs_on_serves_its_rates_as_metrics(
     commands_use: Callable[[Engines], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

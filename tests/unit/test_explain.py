@@ -431,6 +431,7 @@ async def test_the_command_reads_a_copy_of_an_embedded_stacks_log(tmp_path: Path
     hidden = await asyncio.to_thread(run, "carl", str(post.post_id), "--data", str(tmp_path))
     assert hidden.exit_code == 0
     assert "never-followed: carl has never followed alice" in hidden.output
+    assert "planned_at and finished_at are of now" in " ".join(hidden.output.split())
     assert "None" not in hidden.output
     assert run("bob", "not-an-id").exit_code == 2
 

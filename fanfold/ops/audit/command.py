@@ -28,7 +28,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Whom to audit, and what to do about it."""
+    """The users to audit, and what to do about what is wrong."""
 
     users: Sequence[str] = ()
     count: int = 1000
@@ -67,8 +67,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     report = chosen.reports[-1] if chosen.reports else Report()
     if as_json:
         print_json({**report.as_json(), "finished": ended.finished}, indent=2)
-    elif every_s is None:
-        show(report, Console(highlight=False))
+    elif every_s is None and (ended.finished or report.users):
+        show(report, Console(highlight=False), finished=ended.finished)
     if ended.cut_short and every_s is None:
         complain(ended.cut_short)
     status = ended.status
@@ -156,8 +156,8 @@ def _users(engines: Engines, chosen: Chosen) -> AsyncIterator[str]:
     return users.everyone(follows) if chosen.everyone else users.sample(follows, chosen.count)
 
 
-def show(report: Report, to: Console) -> None:
-    """Print the counts, the examples, and what was mended."""
+def show(report: Report, to: Console, *, finished: bool = True) -> None:
+    """Print the counts, the examples, what was mended, and the verdict: an audit that ended early finds no feed right."""
     to.print(report.describe(), soft_wrap=True)
     for finding in report.findings:
         cause = f": {finding.cause}, {finding.says}" if finding.cause else ""
@@ -166,7 +166,8 @@ def show(report: Report, to: Console) -> None:
         to.print(escape(line), soft_wrap=True)
     for repair in report.repairs:
         to.print(escape(f"  mended: {repair}"), soft_wrap=True)
-    verdict = "[red]wrong[/red]" if report.wrong_users else "[green]right[/green]"
+    right = "[green]right[/green]" if finished else "[yellow]not finished[/yellow]"
+    verdict = "[red]wrong[/red]" if report.wrong_users else right
     if report.repaired_users:
         verdict = f"{verdict}, {report.repaired_users:,} feeds mended"
     to.print(verdict)

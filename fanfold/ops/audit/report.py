@@ -60,7 +60,9 @@ class Report:
     def describe(self) -> str:
         wrong = ", ".join(f"{count:,} {what}" for what, count in sorted(self.wrong.items()))
         late = f", {self.late:,} late" if self.late else ""
-        return f"{self.users:,} feeds of {self.posts:,} posts: {wrong or 'nothing is wrong'}{late}"
+        feeds = f"{self.users:,} {'feed' if self.users == 1 else 'feeds'}"
+        posts = f"{self.posts:,} {'post' if self.posts == 1 else 'posts'}"
+        return f"{feeds} of {posts}: {wrong or 'nothing is wrong'}{late}"
 
     def as_json(self) -> dict[str, Any]:
         return {

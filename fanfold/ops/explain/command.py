@@ -15,7 +15,7 @@ from fanfold.core.clock import SystemClock, rfc3339
 from fanfold.core.exit_codes import ExitCode
 from fanfold.ops.explain.facts import Facts
 from fanfold.ops.explain.reasons import Explanation, Reason
-from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, print_json
+from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, console, print_json
 from fanfold.ops.run import run
 from fanfold.ops.status import a_table
 
@@ -33,20 +33,27 @@ def explain(
     Uses the Kafka that the environment names, else the system in --data; of `make run DATA=…` it reads a copy. It changes nothing and wakes nobody.
     Exits with 0 when the feed is right, with 1 when it is wrong, and with 75 when an engine stayed away.
     """
-    found: list[tuple[Facts, Explanation]] = []
+    found: list[tuple[Facts, Explanation, bool]] = []
     ended = run(_read(data, user, post, found))
     if ended.cut_short:
         complain(ended.cut_short)
         raise typer.Exit(ended.status)
-    facts, explanation = found[0]
+    facts, explanation, is_copy = found[0]
     if as_json:
         print_json(described(facts, explanation), indent=2)
     else:
         show(facts, explanation, Console(highlight=False))
+        if is_copy:
+            # Otherwise the fan-out would seem to have been as late as this command.
+            console.print(
+                "The tables are rebuilt from the log for this command, so planned_at and finished_at are of now."
+            )
     raise typer.Exit(ExitCode.FAILED if explanation.wrong else ExitCode.DONE)
 
 
-async def _read(data: Path, user: str, post: UUID, found: list[tuple[Facts, Explanation]]) -> None:
+async def _read(
+    data: Path, user: str, post: UUID, found: list[tuple[Facts, Explanation, bool]]
+) -> None:
     from fanfold.ops.explain.read_facts import ReadFacts
     from fanfold.ops.explain.reasons import explain as explained
     from fanfold.ops.looked_at import looked_at
@@ -59,7 +66,7 @@ async def _read(data: Path, user: str, post: UUID, found: list[tuple[Facts, Expl
     ):
         read = ReadFacts(engines=at.engines, served=served, settings=at.settings, clock=clock)
         facts = await read(user, post)
-        found.append((facts, explained(facts)))
+        found.append((facts, explained(facts), at.is_copy))
 
 
 def described(facts: Facts, explanation: Explanation) -> dict[str, Any]:
