@@ -86,6 +86,9 @@ class RemoteProcess:
     def _get(self, path: str) -> str:
         with _opener.open(self._url + path, timeout=_ANSWER_S) as answer:
             body: bytes = answer.read(_MOST_BYTES)
+            # `read` of a number of bytes doesn't raise when the process ends in the middle of its answer.
+            if answer.length or answer.read(1):
+                raise http.client.IncompleteRead(body)
             return body.decode(errors="replace")
 
 

@@ -34,11 +34,18 @@ class Reading:
 
 
 def read_metrics(text: str) -> Reading:
-    """The reading of one process's exposition."""
+    """The reading of one process's exposition. Raises `ValueError` for a text that is none, or that another version wrote."""
+    try:
+        return _reading(_samples(text))
+    except KeyError as error:
+        raise ValueError(f"no label {error} in an exposition") from error
+
+
+def _reading(samples: Sequence[Sample]) -> Reading:
     sums: defaultdict[str, float] = defaultdict(float)
     hits = 0.0
     ages: defaultdict[float, float] = defaultdict(float)
-    for sample in _samples(text):
+    for sample in samples:
         sums[sample.name] += sample.value
         if sample.name == LOOKUPS and sample.labels["result"] == "hit":
             hits += sample.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ from console_service.readings import Reading, read_metrics
 from console_service.work import Status, read_status
 from fanfold.core.clock import Clock
 from fanfold.core.ports.log_view import LogView
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 KEPT = 180
@@ -80,11 +83,22 @@ class Samples:
             fanouts=None if work is None else len(work.fanouts),
             dead_letters=None if work is None else work.dead_letters,
             readings={
-                process.name: read_metrics(text)
+                process.name: reading
                 for process, text in zip(self._processes, expositions, strict=True)
-                if text is not None
+                if (reading := _reading_of(process, text)) is not None
             },
         )
+
+
+def _reading_of(process: Process, exposition: str | None) -> Reading | None:
+    """None of a process that did not answer, or whose answer can't be read: one must not end the samples of all."""
+    if exposition is None:
+        return None
+    try:
+        return read_metrics(exposition)
+    except ValueError as error:
+        logger.warning("the metrics of %s can't be read: %s", process.name, error)
+        return None
 
 
 @asynccontextmanager

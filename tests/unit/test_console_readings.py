@@ -100,3 +100,17 @@ def test_a_process_that_was_away_is_not_counted_twice() -> None:
     counted = read_metrics(exposed(deliveries=50))
     samples = [a_sample(0, w=counted), a_sample(5), a_sample(10, w=counted)]
     assert figures_of(samples)["deliveries"] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fanfold_feed_streams",
+        "fanfold_feed_streams 1\nfanfold_fanout_deliveries_total{cau",
+        "fanfold_feed_streams many",
+        'fanfold_feed_cache_lookups_total{cache="heads"} 3',
+    ],
+)
+def test_a_text_that_is_no_exposition_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"label|convert|Invalid"):
+        read_metrics(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from console_service.processes import ThisProcess
 from console_service.samples import EVERY_S, KEPT, Samples, sampling
 from tests.support.clock import ManualClock
 from tests.support.eventually import eventually
@@ -65,6 +66,20 @@ async def test_what_does_not_answer_is_left_out() -> None:
     (sample,) = await samples.up_to_now()
     assert (sample.lag, sample.dead_letters, sample.readings) == (None, None, {})
     assert samples.status.work_unknown is not None
+
+
+async def test_a_process_whose_metrics_cannot_be_read_does_not_end_the_samples_of_others() -> None:
+    async def ready() -> None:
+        """It is."""
+
+    clock, process = ManualClock(), AProcess()
+    broken = ThisProcess("broken", ready, lambda: "fanfold_feed_streams")
+    samples = Samples(NoLogView(), [broken, process], clock)
+    for looks in (1, 2):
+        latest = (await samples.up_to_now())[-1]
+        assert list(latest.readings) == ["worker"]
+        assert process.asked == looks
+        clock.advance(EVERY_S)
 
 
 async def test_samples_are_taken_while_nobody_looks() -> None:
