@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -273,6 +274,39 @@ async def test_a_process_is_asked_for_its_readiness_and_its_metrics(running: str
     assert "fanfold_fanout_deliveries_total" in (await process.metrics() or "")
     away = RemoteProcess("away", f"http://127.0.0.1:{free_port()}")
     assert (await away.readiness(), await away.metrics()) == ("no answer", None)
+
+
+@asynccontextmanager
+async def answering(sent: bytes) -> AsyncIterator[str]:
+    """A server that sends these bytes to whoever connects, and hangs up; its address."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, HERE, 0) as server:
+        yield f"http://{HERE}:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_half_of_an_answer_is_no_answer() -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nfanfold_feed_streams 1\n"
+    async with answering(cut) as url:
+        process = RemoteProcess("ended", url)
+        assert (await process.readiness(), await process.metrics()) == ("no answer", None)
+
+
+async def test_what_is_no_fanfold_is_named_and_no_traceback() -> None:
+    async with answering(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
+        with pytest.raises(Fault, match="is not Fanfold"):
+            await asyncio.to_thread(ask, url, "/ops/overview")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://localhost:http", "http://a b", "http://:1"])
+def test_a_url_that_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(Fault, match="is no address"):
+        ask(url, "/ops/overview")
 
 
 async def test_a_process_that_is_not_ready_says_why() -> None:
