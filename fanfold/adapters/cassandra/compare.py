@@ -80,10 +80,15 @@ def _compare(
 ) -> None:
     session = connect(settings, keyspace=None)
     try:
-        columns = _columns(session, one)
-        for keyspace in (one, other):
-            if not _columns(session, keyspace):
-                raise Fault(f"there is no keyspace {keyspace} with tables of Fanfold")
+        columns, others = _columns(session, one), _columns(session, other)
+        for keyspace, found in ((one, columns), (other, others)):
+            if not found.keys() >= set(PROJECTED):
+                raise Fault(f"there is no keyspace {keyspace} with the tables of Fanfold")
+        for table in PROJECTED:
+            if sorted(columns[table]) != sorted(others[table]):
+                raise Fault(
+                    f"the table {table} has other columns in {other} than in {one}: `fanfold schema migrate` brings both to one version"
+                )
         for table in PROJECTED:
             compared.tables += 1
             select, keys = _select(table, columns[table])
