@@ -61,6 +61,15 @@ async def test_a_log_that_another_process_has_open_is_refused(path: Path) -> Non
         await log.append(a_follow())
 
 
+async def test_a_log_is_locked_whatever_it_is_called(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "another.sqlite"
+    other.symlink_to(path)
+    async with opened(path):
+        with pytest.raises(Fault, match="locked"):
+            async with opened(other):
+                pass
+
+
 @pytest.fixture
 def no_log(path: Path) -> Path:
     path.write_text("not a database, but long enough to be taken for one" * 50)

@@ -158,7 +158,7 @@ class SqliteFile(ReadableFile):
     """A log's file, to write. Opening also raises `Fault` while another process writes it."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = None if path == IN_MEMORY else _locked(path)
+        self._lock = None if path == IN_MEMORY else _locked(path.resolve())
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=1
         )
