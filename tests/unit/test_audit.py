@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from fanfold.adapters import stacks
+from fanfold.adapters.memory import memory_stores
 from fanfold.adapters.memory.shared_cache import MemorySharedCache
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.adapters.telling_stores import stores_of_worker
@@ -27,6 +28,7 @@ from fanfold.core.ports.cache_epoch import CacheEpoch
 from fanfold.core.ports.engines import Engines
 from fanfold.ops.audit import users
 from fanfold.ops.audit.audit import AGAIN_AFTER_S
+from fanfold.ops.audit.by_pull import FeedsByPull
 from fanfold.ops.audit.command import Chosen, _audit, _round, audit_once, seconds
 from fanfold.ops.audit.report import Report
 from fanfold.ops.command_line import app
@@ -217,6 +219,21 @@ async def test_a_duplicate_is_counted() -> None:
         PulledFeed(authors={post: "alice"}), [served, served], [served], window=10, most_of_pulled=5
     )
     assert found == {Difference("chronological", "duplicate", post)}
+
+
+async def test_a_feed_of_many_authors_is_not_held_whole_and_exact_where_it_is_shown() -> None:
+    clock = ManualClock()
+    stores = memory_stores(SETTINGS, clock=clock)
+    posts = [a_post(by=f"author{number}", ms=START_MS + number) for number in range(100)]
+    for number, post in enumerate(posts):
+        author = post.author_id
+        follow = FollowerEdge("bob", 0, True, START_MS, number, number)
+        await stores.follows.write_following(author, [follow])
+        await stores.posts.create(post.post_id, author, "hello")
+    await stores.posts.delete(posts[-1].post_id, offset=1_000)
+    found = await FeedsByPull(stores=stores, depth=5)("bob", since_ms=START_MS)
+    assert list(found.authors) == [post.post_id for post in reversed(posts[94:99])]
+    assert posts[50].post_id < found.exact_since <= posts[94].post_id
 
 
 async def test_a_post_under_way_is_late_and_not_wrong() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from uuid import UUID
 
 from fanfold.core.ids import first_post_id_at
@@ -12,6 +13,8 @@ from fanfold.core.ports import Stores
 
 _AUTHORS_AT_ONCE = 32
 _POSTS_AT_ONCE = 500
+_KEPT = 4
+"""Times the depth of a feed: so many posts are kept, because some are deleted."""
 _ROWS = 1000
 
 NIL = UUID(int=0)
@@ -21,7 +24,7 @@ NIL = UUID(int=0)
 class PulledFeed:
     """`authors`: post → author, newest first. `pushed`: what the timeline holds of visible authors, likewise.
 
-    `exact_since`: older posts than this are not all known, because an author has more of them than a feed shows.
+    `exact_since`: older posts than this are not all known, because there are many more of them than a feed shows.
     """
 
     authors: Mapping[UUID, str] = field(default_factory=dict)
@@ -42,9 +45,7 @@ class FeedsByPull:
         if user.left:
             return PulledFeed()
         visible = await self._visible(viewer)
-        found = await self._of_all(visible, since_ms)
-        cut = [posts[-1] for posts in found.values() if len(posts) == self.depth]
-        authors = {post_id: author for author, posts in found.items() for post_id in posts}
+        authors, exact_since = await self._of_all(sorted(visible), max(0, since_ms))
         shown = await self._not_deleted(sorted(authors, reverse=True))
         pushed = {
             post_id: author
@@ -54,7 +55,7 @@ class FeedsByPull:
         return PulledFeed(
             authors={post_id: authors[post_id] for post_id in shown},
             pushed=pushed,
-            exact_since=max(cut, default=first_post_id_at(max(0, since_ms))),
+            exact_since=exact_since,
         )
 
     async def _visible(self, viewer: str) -> frozenset[str]:
@@ -68,17 +69,32 @@ class FeedsByPull:
         users = await self.stores.users.get_many(followed)
         return frozenset([viewer, *(author for author in followed if not users[author].left)])
 
-    async def _of_all(self, authors: Collection[str], since_ms: int) -> dict[str, list[UUID]]:
-        turns = asyncio.Semaphore(_AUTHORS_AT_ONCE)
+    async def _of_all(self, authors: Sequence[str], since_ms: int) -> tuple[dict[UUID, str], UUID]:
+        """The newest posts of these authors, post → author, and since when none is left out."""
+        found: dict[UUID, str] = {}
+        exact_since = first_post_id_at(since_ms)
+        for start in range(0, len(authors), _AUTHORS_AT_ONCE):
+            some = authors[start : start + _AUTHORS_AT_ONCE]
+            for author, posts in zip(
+                some,
+                await asyncio.gather(*(self._of(author, since_ms) for author in some)),
+                strict=True,
+            ):
+                found |= dict.fromkeys(posts, author)
+                if len(posts) == self.depth:
+                    exact_since = max(exact_since, posts[-1])
+            if len(found) > (most := _KEPT * self.depth):
+                # Thousands of authors have millions of posts, and a feed shows `depth` of them.
+                kept = nlargest(most, found)
+                exact_since = max(exact_since, kept[-1])
+                found = {post_id: found[post_id] for post_id in kept}
+        return found, exact_since
 
-        async def of(author: str) -> list[UUID]:
-            async with turns:
-                posts = await self.stores.posts.by_author(
-                    author, before=None, since_ms=max(0, since_ms), limit=self.depth
-                )
-            return [post.post_id for post in posts]
-
-        return dict(zip(authors, await asyncio.gather(*map(of, authors)), strict=True))
+    async def _of(self, author: str, since_ms: int) -> list[UUID]:
+        posts = await self.stores.posts.by_author(
+            author, before=None, since_ms=since_ms, limit=self.depth
+        )
+        return [post.post_id for post in posts]
 
     async def _not_deleted(self, newest_first: Sequence[UUID]) -> list[UUID]:
         shown: list[UUID] = []
