@@ -68,6 +68,6 @@ def test_make_test_runs_the_tests_with_the_mark_alone_in_one_process_and_the_oth
     makefile = (ROOT / "Makefile").read_text()
     recipe = makefile.partition("\ntest: ")[2].partition("\n\n")[0]
     others, alone = re.findall(r"-m pytest (.*) \|\| failed=\$\$\?; \\", recipe)
-    assert '$(IN_PARALLEL) -m "not alone"' in others
+    assert '$(WITH_ENGINES) -m "not alone"' in others
     assert alone == "-m alone $(ALONE)"
     assert recipe.rstrip().endswith("exit $$failed")
