@@ -21,7 +21,7 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
-# A process per core, and one more where tests wait for engines; the tests on one pair of engines stay in one process.
+# A process per core, and one more in `make test`, where many wait for engines; the tests on one pair of engines stay in one process.
 IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
 WITH_ENGINES = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
@@ -73,7 +73,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test but the faul
 
 test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes: an upgrade, kill -9 of each, a loaded run
 	@echo "==> faults, on real engines"
-	@$(PY) -m pytest tests/faults $(WITH_ENGINES) --durations=10 --durations-min=2
+	@$(PY) -m pytest tests/faults $(IN_PARALLEL) --durations=10 --durations-min=2
 
 check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"

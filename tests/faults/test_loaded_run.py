@@ -53,7 +53,7 @@ def stack_settings() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("stack", ["real"], indirect=True)
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_everything_equals_the_oracle_after_a_loaded_run(stack: Stack) -> None:
     load = Load()
     async with cache_outages(stack) as outages:

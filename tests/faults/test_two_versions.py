@@ -36,15 +36,19 @@ async def append(settings: Settings, *batch: Event) -> None:
         await log.append_many(batch)
 
 
-async def has_partitions(worker: Service) -> None:
-    """It tells the lag of those topics of which it has some."""
-    told = re.compile(r'^fanfold_fanout_lag_records\{topic="graph.v1"\}', re.MULTILINE)
+async def has_partitions(settings: Settings, worker: Service) -> None:
+    """Follows are appended until it has processed some of them."""
+    some = re.compile(
+        r'^fanfold_fanout_events_total\{result="projected",topic="graph.v1"\} [1-9]', re.MULTILINE
+    )
+    follows = [a_follow(of="carol", by=name) for name in PEOPLE]
 
-    async def tells() -> bool:
+    async def processed_some() -> bool:
+        await append(settings, *follows)
         async with httpx2.AsyncClient() as client:
-            return bool(told.search((await client.get(f"{worker.url}/metrics")).text))
+            return bool(some.search((await client.get(f"{worker.url}/metrics")).text))
 
-    await eventually(tells, within_s=90, what="the worker has partitions", every_s=0.5)
+    await eventually(processed_some, within_s=90, what="the worker has partitions", every_s=0.5)
 
 
 async def settled(settings: Settings) -> None:
@@ -72,7 +76,7 @@ async def test_what_went_to_the_older_worker_is_handled_when_it_is_gone(
         await ready(running)
         with service("tests.support.older_worker", older, tmp_path) as leaving:
             await ready(leaving)
-            await has_partitions(leaving)
+            await has_partitions(settings, leaving)
             await append(settings, *follows, *map(a_mute, PEOPLE))
             await settled(settings)
         listed = json.loads((await fanfold(settings, "dead-letters", "list", "--json")).stdout)
