@@ -44,7 +44,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binar
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' \
-	  | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	  | awk -F '\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=path keeps the log
 	@exec .venv/bin/fanfold dev --port $(PORT) $(if $(DATA),--data "$(DATA)")

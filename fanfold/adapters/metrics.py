@@ -43,7 +43,7 @@ OFF = Counter(
 )
 EPOCHS = Counter(
     "fanfold_shared_cache_epochs",
-    "Times that all that is cached became void: an outage that a writer told, or another server process.",
+    "Times that all that is cached became void: an outage that a writer announced, or another server process.",
 )
 start_at_zero(LOOKUPS, KINDS, ("hit", "miss", "refused"))
 start_at_zero(FILLS_REFUSED, KINDS)

@@ -20,7 +20,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.log import Record, Tail
 from fanfold.core.topics import load_topics
 from fanfold.ops.installation import settings_of
-from fanfold.ops.options import DEFAULT_DATA, complain, console
+from fanfold.ops.options import DEFAULT_DATA, DataOfEither, complain, console
 from fanfold.ops.run import run
 
 app = typer.Typer(no_args_is_help=True, help="The events of the log.")
@@ -80,9 +80,7 @@ def tail(  # noqa: PLR0917 - typer calls it by name
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON document for each event, on a line of its own.")
     ] = False,
-    data: Annotated[
-        Path, typer.Option(help="The directory of `make up`, or of `make run DATA=`.")
-    ] = DEFAULT_DATA,
+    data: DataOfEither = DEFAULT_DATA,
 ) -> None:
     """Show events as they are in the log, until Ctrl-C, with those to come. Changes nothing, and joins no group.
 

@@ -15,6 +15,9 @@ console = Console(stderr=True, highlight=False)
 """For people. Standard output is kept for what a program reads: `print_json`, and what a command lists."""
 
 Data = Annotated[Path, typer.Option(help="The directory of the system that `make up` started.")]
+DataOfEither = Annotated[
+    Path, typer.Option(help="The directory of `make up`, or of `make run DATA=`.")
+]
 DEFAULT_DATA = Path(".fanfold")
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 DryRun = Annotated[

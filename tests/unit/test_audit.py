@@ -128,7 +128,7 @@ async def a_missing_timeline_row(system: System) -> None:
 
 
 async def a_ghost_row(system: System) -> None:
-    """A pointer that names Alice, to a post by Zoe, whom Bob does not follow."""
+    """A pointer that names Alice, to a post by Zoe; Bob does not follow her."""
     zoes = a_post(by="zoe", ms=START_MS + 5)
     await system.pipeline.handle(zoes)
     await system.tables.timelines.push([Pointer(zoes.post_id, "alice")], ["bob"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from fanfold.adapters.cassandra.compare import PROJECTED
 from fanfold.core.settings import Settings
 from fanfold.ops.command_line import app
 from tests.support.settings_table import settings_table, settings_table_in
@@ -123,6 +124,17 @@ def test_every_variable_named_is_a_setting(document: Path) -> None:
 def test_the_configuration_table_is_the_settings() -> None:
     shown = settings_table_in((ROOT / "README.md").read_text())
     assert shown == settings_table(), "write it with: python -m tests.support.settings_table"
+
+
+def test_the_runbook_names_every_table_that_is_no_projection() -> None:
+    ddl = "".join(path.read_text() for path in (ROOT / "schemas/cassandra").glob("*.cql"))
+    tables = set(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", ddl, re.MULTILINE))
+    [exceptions] = re.findall(
+        r"The exceptions are (.+?)\. After", (ROOT / "docs/runbooks/replay.md").read_text()
+    )
+    # Two are projections that nobody compares: they hold when work was done.
+    projections = {*PROJECTED, "fanout_slices", "newly_pulled"}
+    assert set(re.findall(r"`(\w+)`", exceptions)) == tables - projections
 
 
 def test_every_file_named_exists(document: Path) -> None:

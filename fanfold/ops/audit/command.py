@@ -18,7 +18,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.ops.audit.report import Report
-from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, console, print_json
+from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
 from fanfold.ops.progress import showing_bar
 from fanfold.ops.run import run
 
@@ -53,7 +53,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         ),
     ] = None,
     as_json: AsJson = False,
-    data: Data = DEFAULT_DATA,
+    data: DataOfEither = DEFAULT_DATA,
 ) -> None:
     """Compute feeds from the tables by pull, and compare them with the feeds that are served and with what the shared cache holds.
 

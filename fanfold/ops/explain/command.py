@@ -15,7 +15,7 @@ from fanfold.core.clock import SystemClock, rfc3339
 from fanfold.core.exit_codes import ExitCode
 from fanfold.ops.explain.facts import Facts
 from fanfold.ops.explain.reasons import Explanation, Reason
-from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, console, print_json
+from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
 from fanfold.ops.run import run
 from fanfold.ops.status import a_table
 
@@ -25,7 +25,7 @@ SOURCE = "fanfold/explain"
 def explain(
     user: Annotated[str, typer.Argument(help="The user whose feed it is.")],
     post: Annotated[UUID, typer.Argument(help="The id of the post.")],
-    data: Data = DEFAULT_DATA,
+    data: DataOfEither = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Say why a post is, or is not, in a user's feed: what the tables and the shared cache hold, and by which event.
