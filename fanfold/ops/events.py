@@ -19,7 +19,7 @@ from fanfold.core.events import PUBLIC_TOPICS
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.log import Record, Tail
 from fanfold.core.topics import load_topics
-from fanfold.ops.installation import settings_of
+from fanfold.ops.installation import settings_of, why_cut_short
 from fanfold.ops.options import DEFAULT_DATA, DataOfEither, complain, console
 from fanfold.ops.run import run
 
@@ -107,7 +107,7 @@ def tail(  # noqa: PLR0917 - typer calls it by name
         sys.stdout = None
         raise typer.Exit(ExitCode.DONE) from None
     if ended.status is ExitCode.TRY_AGAIN:
-        complain(str(ended.cut_short))
+        complain(why_cut_short(ended, data))
         raise typer.Exit(ended.status)
     console.print(f"{shown:,} events")
 

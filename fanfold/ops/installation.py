@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fanfold.core.data_format import LOG_FILE
 from fanfold.core.errors import Fault
+from fanfold.core.exit_codes import ExitCode
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
+from fanfold.ops.run import Ended
 
 DESCRIPTION = "system.json"
 """The file in which `make up` describes its system; its `settings` are fields of `Settings`."""
@@ -25,6 +28,15 @@ def settings_of(data: Path) -> Settings:
     if "kafka_bootstrap" in settings.model_fields_set:
         return settings
     return local_settings(data) or settings
+
+
+def why_cut_short(ended: Ended, data: Path) -> str:
+    """Why a command ended early, and what to type where neither the environment nor `data` names an installation."""
+    named = "kafka_bootstrap" in environment().model_fields_set
+    kept = any((data / name).exists() for name in (DESCRIPTION, LOG_FILE))
+    if ended.status is not ExitCode.TRY_AGAIN or named or kept:
+        return f"{ended.cut_short}"
+    return f"{ended.cut_short}; nothing names another: --data is the directory of `make up`, or of `make run DATA=`"
 
 
 def embedded_settings(data: Path, log: Path) -> Settings | None:

@@ -18,6 +18,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.ops.audit.report import Report
+from fanfold.ops.installation import why_cut_short
 from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
 from fanfold.ops.progress import showing_bar
 from fanfold.ops.run import run
@@ -70,7 +71,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     elif every_s is None and (ended.finished or report.users):
         show(report, Console(highlight=False), finished=ended.finished)
     if ended.cut_short and every_s is None:
-        complain(ended.cut_short)
+        complain(why_cut_short(ended, data))
     status = ended.status
     if ended.finished and report.wrong_users:
         status = ExitCode.FAILED

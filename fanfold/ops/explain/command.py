@@ -15,6 +15,7 @@ from fanfold.core.clock import SystemClock, rfc3339
 from fanfold.core.exit_codes import ExitCode
 from fanfold.ops.explain.facts import Facts
 from fanfold.ops.explain.reasons import Explanation, Reason
+from fanfold.ops.installation import why_cut_short
 from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
 from fanfold.ops.run import run
 from fanfold.ops.status import a_table
@@ -36,7 +37,7 @@ def explain(
     found: list[tuple[Facts, Explanation, bool]] = []
     ended = run(_read(data, user, post, found))
     if ended.cut_short:
-        complain(ended.cut_short)
+        complain(why_cut_short(ended, data))
         raise typer.Exit(ended.status)
     facts, explanation, is_copy = found[0]
     if as_json:
