@@ -13,7 +13,15 @@ from fanfold.core.clock import Clock, SystemClock
 from fanfold.core.ports import Pointer
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, console, print_json
+from fanfold.ops.options import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    complain,
+    console,
+    print_json,
+    refuse_no_user_ids,
+)
 from fanfold.ops.run import run
 
 SOURCE = "fanfold/rebuild"
@@ -93,6 +101,7 @@ def rebuild(
     It writes as a worker does, beside the workers, so it needs a worker's settings and rights. Uses the Kafka that the environment names, else the
     system in --data. Exits with 0 when it is done, and with 75 when an engine stayed away: what is written stays.
     """
+    refuse_no_user_ids(user)
     done: list[Rebuilt] = []
     ended = run(_rebuild(data, user, done))
     if ended.cut_short:

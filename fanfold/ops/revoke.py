@@ -11,7 +11,7 @@ from fanfold.core.errors import Fault
 from fanfold.core.ports import Revocation
 from fanfold.core.settings import Settings
 from fanfold.ops.installation import settings_of
-from fanfold.ops.options import DEFAULT_DATA, Data, complain, console
+from fanfold.ops.options import DEFAULT_DATA, Data, complain, console, refuse_no_user_ids
 from fanfold.ops.run import run
 
 _LONGEST_TOKEN_ID = 255
@@ -29,12 +29,10 @@ def revoke(
     Tokens that are issued later are accepted: stop the issuer first. Uses the Cassandra that the environment names, else the
     system in --data. Exits with 75 when the tables stayed away.
     """
-    from fanfold.http.identity.credentials import is_user_id
-
     if (user is None) == (token is None):
         raise Fault("name one: --user USER_ID, or --token JTI")
-    if user is not None and not is_user_id(user):
-        raise Fault("use 1-64 of A-Z a-z 0-9 . _ - for the user")
+    if user is not None:
+        refuse_no_user_ids(user)
     if token is not None and not 0 < len(token) <= _LONGEST_TOKEN_ID:
         raise Fault(f"use 1-{_LONGEST_TOKEN_ID} characters for the token's jti")
     kind: Literal["token", "user"] = "user" if token is None else "token"

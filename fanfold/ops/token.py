@@ -11,7 +11,7 @@ import typer
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault
 from fanfold.ops.installation import environment
-from fanfold.ops.options import DEFAULT_DATA, Data, console
+from fanfold.ops.options import DEFAULT_DATA, Data, console, refuse_no_user_ids
 
 _LONGEST_S = 7 * 86_400
 
@@ -33,14 +33,13 @@ def token(
 
     Signs with the key of that setting, else with the one in --data, and makes the key if there is none.
     """
-    from fanfold.http.identity.credentials import READ, SCOPES, WRITE, is_user_id
+    from fanfold.http.identity.credentials import READ, SCOPES, WRITE
     from fanfold.http.identity.development import KEY_FILE, DevelopmentIssuer, create_key
 
     scopes = scope or [READ, WRITE]
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise Fault(f"unknown scope {', '.join(unknown)}: use {', '.join(SCOPES)}")
-    if not is_user_id(user_id):
-        raise Fault("use 1-64 of A-Z a-z 0-9 . _ - for the user")
+    refuse_no_user_ids(user_id)
     settings = environment()
     path: Path = settings.jwt_development_key or data / KEY_FILE
     if create_key(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import REGISTRY
+from rich.console import Console
 from typer.testing import CliRunner
 
 from fanfold.adapters import stacks
@@ -29,8 +31,9 @@ from fanfold.core.ports.engines import Engines
 from fanfold.ops.audit import users
 from fanfold.ops.audit.audit import AGAIN_AFTER_S
 from fanfold.ops.audit.by_pull import FeedsByPull
-from fanfold.ops.audit.command import Chosen, _audit, _round, audit_once, seconds
-from fanfold.ops.audit.report import Report
+from fanfold.ops.audit.command import Chosen, _audit, _round, audit_once, seconds, show
+from fanfold.ops.audit.metrics import export
+from fanfold.ops.audit.report import MOST_EXAMPLES, MOST_REPAIRS, Report
 from fanfold.ops.command_line import app
 from fanfold.ops.rebuild import rebuild_timeline
 from fanfold.ops.served_feed import served_feeds
@@ -244,6 +247,40 @@ async def test_a_post_under_way_is_late_and_not_wrong() -> None:
         assert report.wrong_users == 0
         assert report.late == 2 * 2  # two followers, two rankings
         assert report.describe().endswith("nothing is wrong, 4 late")
+
+
+async def test_what_cannot_be_mended_is_not_counted_as_mended() -> None:
+    async with a_system() as system:
+        # No worker has planned it, long after it was created.
+        post = a_post(ms=START_MS - 3_600_000)
+        await system.tables.posts.create(post.post_id, "alice", "hello")
+        repairs = REGISTRY.get_sample_value("fanfold_audit_repairs_total") or 0
+        report = await system.audit("bob", repair=True)
+        export(report)
+        assert (report.wrong_users, report.mended, report.repairs) == (1, 0, [])
+        assert report.unmended == [f"{post.post_id} of bob: only a replay mends it"] * 2
+        assert REGISTRY.get_sample_value("fanfold_audit_repairs_total") == repairs
+        show(report, Console(file=(printed := io.StringIO()), width=200))
+        assert f"not mended: {post.post_id} of bob" in printed.getvalue()
+
+
+def test_a_report_of_a_disaster_has_a_bound() -> None:
+    report = Report()
+    for number in range(2 * MOST_REPAIRS):
+        report.mend(f"put post {number}")
+        report.leave(f"post {number}")
+    assert (report.mended, len(report.repairs)) == (2 * MOST_REPAIRS, MOST_REPAIRS)
+    assert len(report.unmended) == MOST_EXAMPLES
+    show(report, Console(file=(printed := io.StringIO()), width=200))
+    assert f"mended: {MOST_REPAIRS:,} more" in printed.getvalue()
+
+
+@pytest.mark.parametrize("user", ["", "bob smith", "b\0b", "x" * 65])
+@pytest.mark.parametrize("command", [["audit", "--user"], ["rebuild"]])
+def test_what_can_be_no_user_is_refused(command: list[str], user: str) -> None:
+    refused = run(*command, user)
+    assert isinstance(refused.exception, Fault)
+    assert "for the user" in str(refused.exception)
 
 
 async def test_what_changes_during_an_audit_is_not_wrong() -> None:

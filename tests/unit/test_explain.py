@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from fanfold.adapters.memory.shared_cache import MemorySharedCache
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.core import errors
 from fanfold.core.cache_keys import graph_key
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import (
@@ -434,6 +435,22 @@ async def test_the_command_reads_a_copy_of_an_embedded_stacks_log(tmp_path: Path
     assert "planned_at and finished_at are of now" in " ".join(hidden.output.split())
     assert "None" not in hidden.output
     assert run("bob", "not-an-id").exit_code == 2
+
+
+async def test_an_id_that_no_post_or_user_can_have_is_refused(tmp_path: Path) -> None:
+    post = await a_log(tmp_path)
+    for user, named, says in (
+        ("bob", "f47ac10b-58cc-4372-a567-0e02b2c3d479", "UUIDv7"),
+        ("bob", "ffffffff-ffff-ffff-ffff-ffffffffffff", "UUIDv7"),
+        ("", str(post.post_id), "for the user"),
+    ):
+        refused = await asyncio.to_thread(run, user, named, "--data", str(tmp_path))
+        assert isinstance(refused.exception, errors.Fault)
+        assert says in str(refused.exception)
+    # Its time is after the year 9999.
+    far = "ffffffff-ffff-7fff-bfff-ffffffffffff"
+    unknown = await asyncio.to_thread(run, "bob", far, "--data", str(tmp_path), "--json")
+    assert json.loads(unknown.stdout)["created_at"] is None
 
 
 async def test_the_log_of_a_running_stack_can_be_read(tmp_path: Path) -> None:

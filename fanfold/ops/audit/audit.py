@@ -129,11 +129,11 @@ class Audit:
             of = str(pointer.post_id)
             report.add(Finding(viewer, "foreign-pointer", of, None, "foreign-pointer", says))
             if self.repair is not None:
-                report.repairs.append(await self.repair.correct(pointer, viewer))
+                report.mend(await self.repair.correct(pointer, viewer))
         for key in sorted(wrong.keys):
             report.add(Finding(viewer, "cached", key, None, None, "it differs from the tables"))
         if wrong.keys and self.repair is not None:
-            report.repairs.append(await self.repair.forget(sorted(wrong.keys)))
+            report.mend(await self.repair.forget(sorted(wrong.keys)))
 
     async def _judge_post(self, viewer: str, difference: Difference, report: Report) -> None:
         post_id = difference.post_id
@@ -156,4 +156,7 @@ class Audit:
         )
         if self.repair is not None and found.wrong:
             done = await self.repair.mend(facts, found)
-            report.repairs.append(done or f"{post_id} of {viewer} can only be mended by a replay")
+            if done is None:
+                report.leave(f"{post_id} of {viewer}: only a replay mends it")
+            else:
+                report.mend(done)

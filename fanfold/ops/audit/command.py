@@ -19,7 +19,15 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.ops.audit.report import Report
 from fanfold.ops.installation import why_cut_short
-from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
+from fanfold.ops.options import (
+    DEFAULT_DATA,
+    AsJson,
+    DataOfEither,
+    complain,
+    console,
+    print_json,
+    refuse_no_user_ids,
+)
 from fanfold.ops.progress import showing_bar
 from fanfold.ops.run import run
 
@@ -62,6 +70,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     --repair writes as a worker does, so it needs a worker's settings and rights. Exits with 0 when every feed is right, with 1 when one was
     wrong and is not mended, and with 75 when an engine stayed away.
     """
+    refuse_no_user_ids(*(user or ()))
     every_s = None if every is None else seconds(every)
     chosen = Chosen(users=user or (), count=users, everyone=everyone, repair=repair)
     ended = run(_audit(data, chosen, every_s))
@@ -167,6 +176,10 @@ def show(report: Report, to: Console, *, finished: bool = True) -> None:
         to.print(escape(line), soft_wrap=True)
     for repair in report.repairs:
         to.print(escape(f"  mended: {repair}"), soft_wrap=True)
+    if report.mended > len(report.repairs):
+        to.print(f"  mended: {report.mended - len(report.repairs):,} more")
+    for what in report.unmended:
+        to.print(escape(f"  not mended: {what}"), soft_wrap=True)
     right = "[green]right[/green]" if finished else "[yellow]not finished[/yellow]"
     verdict = "[red]wrong[/red]" if report.wrong_users else right
     if report.repaired_users:

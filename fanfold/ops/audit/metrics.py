@@ -28,4 +28,4 @@ def export(report: Report) -> None:
     for what in WHAT:
         WRONG.labels(what).set(report.rate(what))
     ROUNDS.labels("wrong" if report.wrong_users else "right").inc()
-    REPAIRS.inc(len(report.repairs))
+    REPAIRS.inc(report.mended)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_EXAMPLES = 20
+MOST_REPAIRS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,11 @@ class Report:
     wrong: Counter[str] = field(default_factory=Counter)
     """By what is wrong; of missing, extra and duplicate posts those by time and those by relevance together."""
     findings: list[Finding] = field(default_factory=list)
+    mended: int = 0
     repairs: list[str] = field(default_factory=list)
+    """The first of what was mended."""
+    unmended: list[str] = field(default_factory=list)
+    """Examples of what a repair can't mend."""
     wrong_ids: set[str] = field(default_factory=set)
 
     @property
@@ -51,6 +56,17 @@ class Report:
         self.wrong_ids.add(finding.user_id)
         if len(self.findings) < MOST_EXAMPLES:
             self.findings.append(finding)
+
+    def mend(self, done: str) -> None:
+        """Count what was mended. After a disaster there are more such lines than fit in memory."""
+        self.mended += 1
+        if len(self.repairs) < MOST_REPAIRS:
+            self.repairs.append(done)
+
+    def leave(self, what: str) -> None:
+        """Note what can't be mended."""
+        if len(self.unmended) < MOST_EXAMPLES:
+            self.unmended.append(what)
 
     def rate(self, what: str) -> float:
         """The share of posts, or of cached values, that are wrong in this way."""
@@ -78,7 +94,9 @@ class Report:
                 {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
                 for finding in self.findings
             ],
+            "mended": self.mended,
             "repairs": self.repairs,
+            "unmended": self.unmended,
         }
 
 

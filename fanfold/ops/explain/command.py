@@ -12,15 +12,25 @@ from rich.console import Console
 from rich.markup import escape
 
 from fanfold.core.clock import SystemClock, rfc3339
+from fanfold.core.errors import Fault
 from fanfold.core.exit_codes import ExitCode
 from fanfold.ops.explain.facts import Facts
 from fanfold.ops.explain.reasons import Explanation, Reason
 from fanfold.ops.installation import why_cut_short
-from fanfold.ops.options import DEFAULT_DATA, AsJson, DataOfEither, complain, console, print_json
+from fanfold.ops.options import (
+    DEFAULT_DATA,
+    AsJson,
+    DataOfEither,
+    complain,
+    console,
+    print_json,
+    refuse_no_user_ids,
+)
 from fanfold.ops.run import run
 from fanfold.ops.status import a_table
 
 SOURCE = "fanfold/explain"
+_POST_ID_VERSION = 7
 
 
 def explain(
@@ -34,6 +44,9 @@ def explain(
     Uses the Kafka that the environment names, else the system in --data; of `make run DATA=…` it reads a copy. It changes nothing and wakes nobody.
     Exits with 0 when the feed is right, with 1 when it is wrong, and with 75 when an engine stayed away.
     """
+    refuse_no_user_ids(user)
+    if post.version != _POST_ID_VERSION:
+        raise Fault(f"{post} is not the id of a post: those are UUIDv7")
     found: list[tuple[Facts, Explanation, bool]] = []
     ended = run(_read(data, user, post, found))
     if ended.cut_short:
@@ -99,7 +112,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, Any]]:
     post, relation, plan, bucket = facts.post, facts.relation, facts.plan, facts.bucket
     follow = relation.follow if relation else None
     yield "author_id", post.author_id if post else None
-    yield "created_at", _time(facts.post_id.int >> 80)
+    yield "created_at", post and _time(post.created_at_ms)
     yield "asleep", facts.viewer.asleep
     yield (
         "follow",
