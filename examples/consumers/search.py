@@ -1,7 +1,7 @@
 """A full-text index of all posts, from `posts.v1` and `graph.v1`, in SQLite's FTS5.
 
 python search.py 127.0.0.1:9092 search.sqlite          keeps the index up to date
-python search.py search.sqlite hello world              searches it
+python search.py search.sqlite hello world             searches it
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ async def main(bootstrap: str, database: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     if ":" not in sys.argv[1]:
         for post_id, author, text in Search(Path(sys.argv[1])).find(" ".join(sys.argv[2:])):
             print(post_id, author, text)

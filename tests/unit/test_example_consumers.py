@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from runpy import run_path
 from threading import Thread
 from typing import Any, get_args
 
@@ -62,6 +63,15 @@ def test_an_example_keeps_the_contract(consumer: type[Consumer], tmp_path: Path)
 
     check(EVENTS, make=make, observe=rows, directory=tmp_path, histories=1)
     assert any(rows(path)["offsets"] for path in tmp_path.iterdir() if path.suffix == "")
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_an_example_without_arguments_says_how_it_is_started(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [name])
+    with pytest.raises(SystemExit, match=f"python {name} 127.0.0.1:9092"):
+        run_path(str(EXAMPLES / "consumers" / name), run_name="__main__")
 
 
 def test_an_example_is_short_and_needs_no_code_of_ours() -> None:
