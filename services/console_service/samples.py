@@ -65,9 +65,12 @@ class Samples:
         return [*self._kept, self._latest]
 
     async def keep_sampling(self) -> None:
-        """Take a sample every `EVERY_S`, for ever."""
+        """Take a sample every `EVERY_S`, for ever: a fault of one look, which is logged, leaves the next ones."""
         while True:
-            await self.up_to_now()
+            try:
+                await self.up_to_now()
+            except Exception:
+                logger.exception("no sample was taken")
             await self._clock.sleep(EVERY_S)
 
     async def _take(self) -> Sample:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from console_service.processes import ThisProcess
 from console_service.samples import EVERY_S, KEPT, Samples, sampling
 from tests.support.clock import ManualClock
@@ -93,3 +95,24 @@ async def test_samples_are_taken_while_nobody_looks() -> None:
             await eventually(asleep, within_s=5, what="the pause between samples", every_s=0)
             assert process.asked == looks
             clock.advance(EVERY_S)
+
+
+async def test_a_fault_of_one_look_leaves_the_next_ones(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(AProcess):
+        async def metrics(self) -> str | None:
+            found = await super().metrics()
+            if self.asked == 1:
+                raise RuntimeError("a client's fault")
+            return found
+
+    clock, process = ManualClock(), Faulty()
+    async with sampling(NoLogView(), [process], clock=clock) as samples:
+
+        async def asleep() -> bool:
+            return clock.sleeping > 0
+
+        for _ in range(2):
+            await eventually(asleep, within_s=5, what="the pause between samples", every_s=0)
+            clock.advance(EVERY_S)
+        assert "a client's fault" in caplog.text
+        assert len(await samples.up_to_now()) >= 1
