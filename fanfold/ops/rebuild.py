@@ -55,6 +55,7 @@ async def rebuild_timeline(
     """
     from fanfold.ops.audit.by_pull import timeline_rows
     from fanfold.ops.audit.opened import a_repair
+    from fanfold.ops.audit.repair import foreign_pointers
 
     stores, rebuilt = engines.stores, Rebuilt()
     if (await stores.users.get(viewer)).asleep:
@@ -77,10 +78,14 @@ async def rebuild_timeline(
         for start in range(0, len(missing), _ROWS):
             await repair.push(missing[start : start + _ROWS], viewer)
         rebuilt.pushed += len(missing)
-        for pointer in pushed:
-            if named.get(pointer.post_id, author) != author:
-                await repair.correct(pointer, viewer)
-                rebuilt.corrected += 1
+        doubtful = {
+            pointer.post_id: named[pointer.post_id]
+            for pointer in pushed
+            if named.get(pointer.post_id, author) != author
+        }
+        for pointer in await foreign_pointers(doubtful, stores.posts):
+            await repair.correct(pointer, viewer)
+            rebuilt.corrected += 1
         if not follow.materialised:
             # After the copy: until it is marked, the follow's posts are pulled. The mark is for this follow and no later one.
             mark = (viewer, follow.follow_offset)

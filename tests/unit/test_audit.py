@@ -212,6 +212,21 @@ async def test_a_seeded_fault_is_found_explained_and_mended(
         assert (again.wrong_users, again.repairs) == (0, [])
 
 
+async def test_an_authors_wrong_list_does_not_make_a_right_timeline_wrong() -> None:
+    async with a_system() as system:
+        alices = system.pushed.post_id
+        await system.pipeline.handle(a_follow("bob", "zoe"))
+        system.tables.posts._by_author.write("zoe", alices, START_MS * 1000, delivery="push")
+        clock = system.pipeline.clock
+        report = await system.audit("bob", repair=True)
+        rebuilt = await rebuild_timeline("bob", system.engines, SETTINGS, clock=clock)
+        timeline = await system.tables.timelines.timeline(
+            "bob", before=None, since_ms=START_MS, limit=10
+        )
+        assert (report.mended, rebuilt.corrected) == (0, 0)
+        assert [(row.post_id, row.author_id) for row in timeline] == [(alices, "alice")]
+
+
 async def test_a_duplicate_is_counted() -> None:
     from fanfold.ops.audit.by_pull import PulledFeed
     from fanfold.ops.audit.compare import Difference, ServedPost, compare

@@ -115,10 +115,13 @@ class Audit:
         )
 
     async def _foreign(self, pulled: PulledFeed) -> list[Pointer]:
-        unknown = [post_id for post_id in pulled.pushed if post_id not in pulled.authors]
-        posts = await self.engines.stores.posts.get(unknown) if unknown else {}
-        written_by = {post_id: post.author_id for post_id, post in posts.items()}
-        return foreign_pointers(pulled.pushed, {**written_by, **pulled.authors})
+        # An author's list may be what is wrong, so the post itself says by whom it is.
+        doubtful = {
+            post_id: named
+            for post_id, named in pulled.pushed.items()
+            if pulled.authors.get(post_id) != named
+        }
+        return await foreign_pointers(doubtful, self.engines.stores.posts)
 
     async def _judge(self, viewer: str, wrong: _Seen, report: Report) -> None:
         """Count what is wrong, and why; mend it if that is asked for."""

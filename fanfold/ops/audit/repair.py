@@ -18,12 +18,14 @@ from fanfold.core.cache_keys import (
     post_key,
     pulled_key,
 )
-from fanfold.core.ports import FollowerEdge, Pointer, Stores
+from fanfold.core.ports import FollowerEdge, Pointer, Posts, Stores
 from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from fanfold.ops.explain.facts import Facts, Relation
 from fanfold.ops.explain.reasons import Explanation, Kind
 from fanout_service.keep_pulled import KeepPulled
+
+_POSTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +110,18 @@ def _keys(facts: Facts, kind: Kind) -> Sequence[str]:
     return keys.get(kind, ())
 
 
-def foreign_pointers(named: Mapping[UUID, str], written_by: Mapping[UUID, str]) -> list[Pointer]:
-    """The pointers of a timeline that name another author than the post has; posts that don't exist are left out."""
-    return [
-        Pointer(post_id, written_by[post_id])
-        for post_id, author in named.items()
-        if written_by.get(post_id, author) != author
-    ]
+async def foreign_pointers(named: Mapping[UUID, str], posts: Posts) -> list[Pointer]:
+    """Of the pointers of a timeline (post → the author that it names) those that name another author than the post has, corrected.
+
+    Posts that don't exist are left out. Raises `Unavailable`.
+    """
+    corrected: list[Pointer] = []
+    post_ids = list(named)
+    for start in range(0, len(post_ids), _POSTS_AT_ONCE):
+        found = await posts.get(post_ids[start : start + _POSTS_AT_ONCE])
+        corrected += [
+            Pointer(post_id, post.author_id)
+            for post_id, post in found.items()
+            if post.author_id != named[post_id]
+        ]
+    return corrected
