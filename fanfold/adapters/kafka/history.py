@@ -40,7 +40,13 @@ class KafkaHistory:
                 consumer.assign([found])
                 consumer.seek(found, span.first)
                 batch: list[Record] = []
-                while await consumer.position(found) < span.end:
+                before, quiet_ms = span.first, 0
+                while (offset := await consumer.position(found)) < span.end:
+                    # A client waits without an error for brokers that have gone.
+                    quiet_ms = quiet_ms + _FETCH_MS if offset == before else 0
+                    if quiet_ms > 1000 * self._settings.retry_budget_s:
+                        raise TimeoutError(f"no record of {topic}/{partition} since {offset}")
+                    before = offset
                     # No more than the batch lacks, so that a batch is the same however fast the records come.
                     fetched = await consumer.getmany(
                         found, timeout_ms=_FETCH_MS, max_records=size - len(batch)
