@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -23,6 +25,9 @@ from fanfold.ops.options import (
     refuse_no_user_ids,
 )
 from fanfold.ops.run import run
+
+if TYPE_CHECKING:
+    from fanfold.ops.audit.repair import Repair
 
 SOURCE = "fanfold/rebuild"
 _ROWS = 500
@@ -55,7 +60,6 @@ async def rebuild_timeline(
     """
     from fanfold.ops.audit.by_pull import timeline_rows
     from fanfold.ops.audit.opened import a_repair
-    from fanfold.ops.audit.repair import foreign_pointers
 
     stores, rebuilt = engines.stores, Rebuilt()
     if (await stores.users.get(viewer)).asleep:
@@ -74,18 +78,7 @@ async def rebuild_timeline(
             author, before=None, since_ms=since_ms, limit=settings.feed_depth
         )
         pushed = [Pointer(p.post_id, author) for p in posts if p.delivery != "pull"]
-        missing = [pointer for pointer in pushed if pointer.post_id not in named]
-        for start in range(0, len(missing), _ROWS):
-            await repair.push(missing[start : start + _ROWS], viewer)
-        rebuilt.pushed += len(missing)
-        doubtful = {
-            pointer.post_id: named[pointer.post_id]
-            for pointer in pushed
-            if named.get(pointer.post_id, author) != author
-        }
-        for pointer in await foreign_pointers(doubtful, stores.posts):
-            await repair.correct(pointer, viewer)
-            rebuilt.corrected += 1
+        await _write(pushed, named, viewer, repair, rebuilt)
         if not follow.materialised:
             # After the copy: until it is marked, the follow's posts are pulled. The mark is for this follow and no later one.
             mark = (viewer, follow.follow_offset)
@@ -94,6 +87,30 @@ async def rebuild_timeline(
     if engines.cache_epoch is not None:
         await repair.forget([feed_key(viewer), graph_key(viewer)])
     return rebuilt
+
+
+async def _write(
+    pointers: Sequence[Pointer],
+    named: Mapping[UUID, str],
+    viewer: str,
+    repair: Repair,
+    rebuilt: Rebuilt,
+) -> None:
+    """Push those pointers to posts of one author that the timeline lacks, and correct those that name another author than the post has."""
+    from fanfold.ops.audit.repair import foreign_pointers
+
+    missing = [pointer for pointer in pointers if pointer.post_id not in named]
+    for start in range(0, len(missing), _ROWS):
+        await repair.push(missing[start : start + _ROWS], viewer)
+    rebuilt.pushed += len(missing)
+    doubtful = {
+        post_id: named[post_id]
+        for post_id, author in pointers
+        if named.get(post_id, author) != author
+    }
+    for pointer in await foreign_pointers(doubtful, repair.stores.posts):
+        await repair.correct(pointer, viewer)
+        rebuilt.corrected += 1
 
 
 def rebuild(
