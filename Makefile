@@ -75,7 +75,7 @@ test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes
 	@echo "==> faults, on real engines"
 	@$(PY) -m pytest tests/faults $(IN_PARALLEL) --durations=10 --durations-min=2
 
-check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
+check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
 	@echo "==> fast tests, on the embedded adapters"
 	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow and not alone" $(FAST_TIERS)
 
@@ -86,7 +86,7 @@ audit: $(TEST) ## Compare the locked packages with published advisories; look fo
 soak: $(TEST) ## Try new examples of every property for MINUTES (10), and name the seeds of failures
 	@$(PY) -m tests.support.soak --minutes $(MINUTES)
 
-seeded-bugs: $(TEST) ## Put forty bugs into the code, one by one, and check that a test finds each
+seeded-bugs: $(TEST) ## Put each of forty-two bugs into the code, and check that a test finds it
 	@$(PY) -m tests.support.seeded_bugs
 
 static: $(TEST) ## Check formatting, lint, types and import contracts
