@@ -1,5 +1,5 @@
 /** One post's way to its followers: appended, planned, first slice, last slice. */
-import { call } from "./api.js";
+import { call, encoded } from "./api.js";
 import { html, useEffect, useState } from "./html.js";
 import { Author, Avatar, Badge, Command, Time, TokenEntry, count, counted } from "./parts.js";
 import { curl, mayActAs } from "./session.js";
@@ -25,11 +25,11 @@ export function Post({ path: [id = ""], query }) {
     /** @type {ReturnType<typeof setTimeout>} */
     let timer;
     const poll = async () => {
-      const { data } = await call(author, "GET", `/posts/${id}/fanout`, { signal });
+      const { data } = await call(author, "GET", `/posts/${encoded(id)}/fanout`, { signal });
       setFanout(data);
       if (data.status === "pending" || data.status === "running") timer = setTimeout(() => poll().catch(sayWhy), POLL_MS);
     };
-    call(author, "GET", `/posts/${id}`, { signal }).then(({ data }) => { setPost(data); return poll(); })
+    call(author, "GET", `/posts/${encoded(id)}`, { signal }).then(({ data }) => { setPost(data); return poll(); })
       .catch(error => signal.aborted || sayWhy(error));
     return () => { aborting.abort(); clearTimeout(timer); };
   }, [id, author, entered]);
@@ -45,7 +45,7 @@ export function Post({ path: [id = ""], query }) {
         </div>
       </article>`}
     ${post && fanout && html`<${Progress} fanout=${fanout} appended=${post.created_at} />`}
-    <${Command} line=${curl(author, "GET", `/posts/${id}/fanout`)} />
+    <${Command} line=${curl(author, "GET", `/posts/${encoded(id)}/fanout`)} />
   </div>`;
 }
 

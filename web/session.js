@@ -39,14 +39,19 @@ export function forgetToken(userId) {
   keep();
 }
 
+/** One word of a shell. A link to this page chooses ids, so nothing in them may end the word, or be a key that a terminal obeys. */
+function word(text) {
+  const shown = text.replaceAll(/\p{Cc}/gu, "");
+  return /^[\w.:/@%+=-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
 /** The command that prints a token of the development issuer. */
-export const tokenCommand = userId => `.venv/bin/fanfold token ${userId}`;
+export const tokenCommand = userId => `.venv/bin/fanfold token ${word(userId)}`;
 
 /** A request as a command line of curl. */
 export function curl(userId, method, path, body) {
-  const named = settings.auth === "header" ? `'X-User-Id: ${userId}'` : `"Authorization: Bearer $(${tokenCommand(userId)})"`;
-  const sent = body && ` -H 'Content-Type: application/json' -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
+  const named = settings.auth === "header" ? word(`X-User-Id: ${userId}`) : `"Authorization: Bearer $(${tokenCommand(userId)})"`;
+  const sent = body && ` -H 'Content-Type: application/json' -d ${word(JSON.stringify(body))}`;
   const verb = method === "GET" || (method === "POST" && body) ? "" : ` -X ${method}`;
-  const url = location.origin + path;
-  return `curl -s${verb} -H ${named}${sent ?? ""} ${/[?&]/.test(path) ? `'${url}'` : url}`;
+  return `curl -s${verb} -H ${named}${sent ?? ""} ${word(location.origin + path)}`;
 }
