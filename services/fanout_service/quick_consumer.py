@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from types import coroutine
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from mode.services import WaitResults
+
+from fanout_service.share_partitions import RoundRobin
+
+
+class _Thread(AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        app: Any = self.app
+        # aiokafka takes it when the consumer starts; Faust has no setting for it.
+        consumer._partition_assignment_strategy = [RoundRobin(app.partitions)]  # noqa: SLF001
+        return consumer
 
 
 class QuickConsumer(Consumer):
     """Hands a record to its agent's queue at once where Faust would wait for the first of two things."""
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def wait_first(self, *waited: Any, timeout: Any = None) -> WaitResults:
         """As Faust's, which only hands over a record by two coroutines: the handing over, and the wait for a rebalance."""
@@ -57,6 +71,9 @@ class _Transport(Transport):
 
 class QuickApp(faust.App):
     """An app with this consumer, and without Faust's directories, which stay empty without tables."""
+
+    partitions: Mapping[str, int]
+    """The number of each topic's partitions, by full name; set before the app starts."""
 
     def _new_transport(self) -> Transport:
         return _Transport(self.conf.broker_consumer, self)

@@ -64,9 +64,9 @@ class FaustConsumer:
         self._failure: asyncio.Future[BaseException] | None = None
 
     async def run(self, handlers: Mapping[str, BatchHandler]) -> None:
-        await self._check_topics(handlers)
+        counts = await self._checked_topics(handlers)
         self._failure = asyncio.get_running_loop().create_future()
-        self._app = app = self._build(handlers)
+        self._app = app = self._build(handlers, counts)
         crashed: asyncio.Future[Any] = asyncio.ensure_future(app.wait_until_stopped())
         try:
             await app.start()
@@ -104,13 +104,17 @@ class FaustConsumer:
         # Before the first fetch the end is not known.
         return PartitionLag(topic, at.partition, committed, committed if end is None else end)
 
-    async def _check_topics(self, handlers: Mapping[str, BatchHandler]) -> None:
+    async def _checked_topics(self, handlers: Mapping[str, BatchHandler]) -> Mapping[str, int]:
         # Faust ignores topics that are missing when it starts, and stays idle.
-        missing = handlers.keys() - await partition_counts(self._settings)
+        counts = await partition_counts(self._settings)
+        missing = handlers.keys() - counts.keys()
         if missing:
             raise Fault(f"no such topics: {sorted(missing)}; run `fanfold topics apply`")
+        return counts
 
-    def _build(self, handlers: Mapping[str, BatchHandler]) -> faust.App:
+    def _build(
+        self, handlers: Mapping[str, BatchHandler], partitions: Mapping[str, int]
+    ) -> QuickApp:
         settings = self._settings
         brokers = settings.kafka_bootstrap.replace(" ", "").replace(",", ";")
         app = QuickApp(
@@ -138,6 +142,9 @@ class FaustConsumer:
             broker_rebalance_timeout=_REBALANCE_S,
             broker_request_timeout=_REQUEST_S,
         )
+        app.partitions = {
+            f"{settings.topic_prefix}.{topic}": count for topic, count in partitions.items()
+        }
         for topic, handler in handlers.items():
             # One agent a topic, so that a busy topic doesn't delay the others.
             app.agent(

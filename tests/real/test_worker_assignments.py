@@ -16,6 +16,7 @@ from aiokafka.structs import TopicPartition
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
+from fanout_service.share_partitions import RoundRobin
 from fanout_service.stream import FaustConsumer
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
@@ -106,11 +107,16 @@ def worker_consumers(settings: Settings, workers: int) -> Iterator[list[AIOKafka
     async def handle(records: Sequence[Record]) -> None:
         raise AssertionError("nothing is consumed")
 
-    app = FaustConsumer(settings)._build(dict.fromkeys(CONSUMED, handle))
+    app = FaustConsumer(settings)._build(dict.fromkeys(CONSUMED, handle), CONSUMED)
     app.finalize()
     faust_consumer: Any = app.consumer
     thread = faust_consumer._thread
     try:
-        yield [thread._create_worker_consumer(app.transport) for _ in range(workers)]
+        consumers = [thread._create_worker_consumer(app.transport) for _ in range(workers)]
+        for consumer in consumers:
+            assert [type(found) for found in consumer._partition_assignment_strategy] == [
+                RoundRobin
+            ]
+        yield consumers
     finally:
         thread.thread_loop.close()
