@@ -5,6 +5,7 @@ Also the description of all services in one, which the gateway serves as its `/o
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -26,8 +27,6 @@ _HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control":
 def add_documentation(app: FastAPI) -> None:
     """Serve `/docs`, the files that it names, and the description of all services. None of these routes needs a credential."""
     files = StaticFiles(directory=STATIC)
-    # As it was written for this version. A process has the routes of its own service only, so it can't describe the others.
-    all_services = (SCHEMAS / "openapi.json").read_bytes()
 
     async def docs(_request: Request) -> Response:
         return FileResponse(STATIC / "docs.html", headers=_HEADERS)
@@ -38,8 +37,14 @@ def add_documentation(app: FastAPI) -> None:
         return response
 
     async def described(_request: Request) -> Response:
-        return Response(all_services, media_type="application/json")
+        return Response(_all_services(), media_type="application/json")
 
     app.add_route(ALL_SERVICES, described, methods=["GET"], include_in_schema=False)
     app.add_route("/docs", docs, methods=["GET"], include_in_schema=False)
     app.add_route("/docs/static/{name}", static, methods=["GET"], include_in_schema=False)
+
+
+@cache
+def _all_services() -> bytes:
+    """As it was written for this version. A process has the routes of its own service only, so it can't describe the others."""
+    return (SCHEMAS / "openapi.json").read_bytes()

@@ -69,7 +69,7 @@ def exposed() -> str:
 
 def exposition() -> Response:
     """The same as an answer."""
-    return Response(exposed(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class Metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from console_service.readings import Reading, increase, quantile, total
@@ -15,18 +15,33 @@ Points = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A sample, and what was counted until then: since the sample before it, `seconds` ago, and within the last `WINDOW_S`."""
+
+    sample: Sample
+    seconds: float
+    step: Reading
+    window: Reading
+
+    def rate(self, counted: float | None) -> float | None:
+        """Of what was counted since the sample before."""
+        return None if counted is None or self.seconds <= 0 else counted / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the overview. `unit` is empty, `/s`, `s` or `%`; a `%` is a share from 0 to 1."""
 
     name: str
     title: str
     unit: str
-    points: Callable[[Sequence[Sample]], Points]
+    value: Callable[[Moment], float | None]
 
 
 def figures_of(samples: Sequence[Sample]) -> dict[str, Points]:
     """A value of each figure for each sample; None where there is no data."""
-    return {figure.name: figure.points(samples) for figure in FIGURES}
+    moments = list(_moments(samples))
+    return {figure.name: [figure.value(moment) for moment in moments] for figure in FIGURES}
 
 
 def totals(readings: Mapping[str, Reading]) -> dict[str, float | None]:
@@ -42,6 +57,19 @@ def totals(readings: Mapping[str, Reading]) -> dict[str, float | None]:
     }
 
 
+def _moments(samples: Sequence[Sample]) -> Iterator[Moment]:
+    first = 0
+    for before, after in zip([*samples[:1], *samples], samples, strict=False):
+        while after.at_s - samples[first].at_s > WINDOW_S:
+            first += 1
+        yield Moment(
+            sample=after,
+            seconds=after.at_s - before.at_s,
+            step=_increase(before, after),
+            window=_increase(samples[first], after),
+        )
+
+
 def _increase(before: Sample, after: Sample) -> Reading:
     """Of the processes that answered both times."""
     return total(
@@ -53,34 +81,8 @@ def _increase(before: Sample, after: Sample) -> Reading:
     )
 
 
-def _rate(counted: Callable[[Reading], float | None]) -> Callable[[Sequence[Sample]], Points]:
-    def points(samples: Sequence[Sample]) -> Points:
-        return [
-            None
-            if grown is None or after.at_s <= before.at_s
-            else grown / (after.at_s - before.at_s)
-            for before, after in zip([*samples[:1], *samples], samples, strict=False)
-            for grown in (counted(_increase(before, after)),)
-        ]
-
-    return points
-
-
-def _in_window(figure: Callable[[Reading], float | None]) -> Callable[[Sequence[Sample]], Points]:
-    def points(samples: Sequence[Sample]) -> Points:
-        found: list[float | None] = []
-        first = 0
-        for after in samples:
-            while after.at_s - samples[first].at_s > WINDOW_S:
-                first += 1
-            found.append(figure(_increase(samples[first], after)))
-        return found
-
-    return points
-
-
-def _of_each(value: Callable[[Sample], float | None]) -> Callable[[Sequence[Sample]], Points]:
-    return lambda samples: [value(sample) for sample in samples]
+def _streams(sample: Sample) -> float | None:
+    return total(list(sample.readings.values())).streams
 
 
 def _share_of_hits(reading: Reading) -> float | None:
@@ -88,18 +90,13 @@ def _share_of_hits(reading: Reading) -> float | None:
 
 
 FIGURES = (
-    Figure("lag", "records that wait", "", _of_each(lambda sample: sample.lag)),
-    Figure("deliveries", "deliveries", "/s", _rate(lambda reading: reading.deliveries)),
-    Figure("age_p50", "delivery age, p50", "s", _in_window(lambda r: quantile(r.ages, 0.5))),
-    Figure("age_p99", "delivery age, p99", "s", _in_window(lambda r: quantile(r.ages, 0.99))),
-    Figure("fanouts", "fan-outs in progress", "", _of_each(lambda sample: sample.fanouts)),
-    Figure("dead_letters", "dead letters", "", _of_each(lambda sample: sample.dead_letters)),
-    Figure(
-        "streams",
-        "open streams",
-        "",
-        _of_each(lambda sample: total(list(sample.readings.values())).streams),
-    ),
-    Figure("incomplete", "incomplete feeds", "/s", _rate(lambda reading: reading.incomplete)),
-    Figure("hits", "cache hits", "%", _in_window(_share_of_hits)),
+    Figure("lag", "records that wait", "", lambda now: now.sample.lag),
+    Figure("deliveries", "deliveries", "/s", lambda now: now.rate(now.step.deliveries)),
+    Figure("age_p50", "delivery age, p50", "s", lambda now: quantile(now.window.ages, 0.5)),
+    Figure("age_p99", "delivery age, p99", "s", lambda now: quantile(now.window.ages, 0.99)),
+    Figure("fanouts", "fan-outs in progress", "", lambda now: now.sample.fanouts),
+    Figure("dead_letters", "dead letters", "", lambda now: now.sample.dead_letters),
+    Figure("streams", "open streams", "", lambda now: _streams(now.sample)),
+    Figure("incomplete", "incomplete feeds", "/s", lambda now: now.rate(now.step.incomplete)),
+    Figure("hits", "cache hits", "%", lambda now: _share_of_hits(now.window)),
 )
