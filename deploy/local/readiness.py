@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
-import urllib.error
-import urllib.request
 from urllib.parse import urlsplit
 
+from fanfold.http.ask import READY, readiness
+
 ANSWER_S = 3.0
-READY = "ready"
 # ApiVersions v0 (key 18), correlation id 1, no client id, after its length.
 _KAFKA_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 # Protocol 5, stream 0, OPTIONS, no body; the answer is SUPPORTED (opcode 6).
@@ -34,28 +32,11 @@ def readiness_of(url: str) -> str:
             return _answered(_cassandra_answers(address.hostname or "", address.port or 0))
         case address if address.scheme == "redis":
             return _answered(_cache_answers(address.hostname or "", address.port or 0))
-    return _http(url)
+    return readiness(url, within_s=ANSWER_S)
 
 
 def _answered(answers: bool) -> str:
     return READY if answers else "no answer"
-
-
-def _http(url: str) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - URLs of system.json
-            return READY
-    except urllib.error.HTTPError as error:
-        return _detail(error) or f"answers {error.code}"
-    except OSError:
-        return "no answer"
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    """The detail of a problem document, if it is one."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads(error.read(65536))["detail"])
-    return ""
 
 
 def _kafka_answers(host: str, port: int) -> bool:

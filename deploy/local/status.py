@@ -20,13 +20,14 @@ from console_service.work import Status, read_status
 from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import SUPERVISOR_ANSWERS_S
 from deploy.local.plan import CACHE
-from deploy.local.readiness import READY, readiness_of
+from deploy.local.readiness import readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.system import Process, System, read_system
 from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.read_settings import read_settings
+from fanfold.http.ask import READY
 from fanfold.ops.status import a_table, print_verdict, print_work, show_status
 
 NOT_SUPERVISED = "NOT SUPERVISED"

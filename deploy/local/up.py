@@ -24,7 +24,7 @@ from deploy.local.plan import (
     Plan,
     find_cache_server,
 )
-from deploy.local.readiness import READY, readiness_of
+from deploy.local.readiness import readiness_of
 from deploy.local.status import relative
 from deploy.local.supervisor import Supervisor
 from deploy.local.supervisord import start_supervisord, write_configuration
@@ -36,6 +36,7 @@ from fanfold.core.errors import Fault
 from fanfold.core.read_settings import read_settings
 from fanfold.core.retry import Backoff, retry
 from fanfold.core.settings import Settings
+from fanfold.http.ask import READY
 from fanfold.http.identity.development import create_key
 from fanfold.http.identity.open_identity import check_identity
 

@@ -134,7 +134,7 @@ def doing(name: str, attributes: Attributes) -> AbstractContextManager[None]:
 
 
 def describe(attributes: Attributes) -> None:
-    """Add to what is said about what is under way."""
+    """Add attributes to the current span."""
     if _spans is not None:
         _spans.describe(attributes)
 

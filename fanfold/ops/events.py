@@ -14,12 +14,11 @@ import orjson
 import typer
 
 from fanfold.core.clock import Clock, SystemClock, rfc3339
-from fanfold.core.data_format import LOG_FILE
 from fanfold.core.events import PUBLIC_TOPICS
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.log import Record, Tail
 from fanfold.core.topics import load_topics
-from fanfold.ops.installation import settings_of, why_cut_short
+from fanfold.ops.installation import embedded_log, settings_of, why_cut_short
 from fanfold.ops.options import DEFAULT_DATA, DataOfEither, complain, console
 from fanfold.ops.run import run
 
@@ -129,15 +128,13 @@ async def read(log: Tail, chosen: Chosen, clock: Clock, *, follow: bool) -> Asyn
 def _opened(
     data: Path, topics: Sequence[str], start: Start, clock: Clock
 ) -> AbstractAsyncContextManager[Tail]:
-    settings = settings_of(data)
-    embedded = data / LOG_FILE
-    if embedded.exists() and "kafka_bootstrap" not in settings.model_fields_set:
+    if (embedded := embedded_log(data)) is not None:
         from fanfold.adapters.sqlite.tail import sqlite_tail
 
         return sqlite_tail(embedded, topics, clock=clock, **start._asdict())
     from fanfold.adapters.kafka.tail import KafkaTail
 
-    return KafkaTail(settings, topics, clock=clock, **start._asdict())
+    return KafkaTail(settings_of(data), topics, clock=clock, **start._asdict())
 
 
 def _topics(named: Sequence[str] | None) -> Sequence[str]:

@@ -39,17 +39,11 @@ def why_cut_short(ended: Ended, data: Path) -> str:
     return f"{ended.cut_short}; nothing names another: --data is the directory of `make up`, or of `make run DATA=`"
 
 
-def embedded_settings(data: Path, log: Path) -> Settings | None:
-    """The settings of the embedded stack that keeps its log in this file of `data`; None where that is not what `data` holds."""
-    settings = read_settings()
-    if "kafka_bootstrap" in settings.model_fields_set:
-        return None
-    if (data / DESCRIPTION).exists() or not log.exists():
-        return None
-    from all_in_one.demo import suited
-
-    # Nobody else shares a cache with this process.
-    return suited(settings).model_copy(update={"cache": "none"})
+def embedded_log(data: Path) -> Path | None:
+    """The log of `make run DATA=`; None where Kafka is named, by the environment or by `make up` in `data`, or where there is no log."""
+    log = data / LOG_FILE
+    named = "kafka_bootstrap" in environment().model_fields_set or (data / DESCRIPTION).exists()
+    return log if log.exists() and not named else None
 
 
 def local_settings(data: Path) -> Settings | None:

@@ -16,11 +16,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fanfold.core.clock import Clock
-from fanfold.core.data_format import LOG_FILE
 from fanfold.core.errors import FanfoldError, Fault
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.ops.installation import embedded_settings, settings_of
+from fanfold.ops.installation import embedded_log, environment, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,12 @@ async def looked_at(data: Path, *, clock: Clock, source: str) -> AsyncIterator[L
 
     With a cache, its epoch is known and watched. Raises `Unavailable` if it can't be read, and `Fault` for a log that can't be copied.
     """
-    path = data / LOG_FILE
-    settings = embedded_settings(data, path)
-    if settings is not None:
+    path = embedded_log(data)
+    if path is not None:
+        from all_in_one.demo import suited
+
+        # Nobody else shares a cache with this process.
+        settings = suited(environment()).model_copy(update={"cache": "none"})
         async with _copied(settings, path, clock=clock) as engines:
             yield LookedAt(settings, engines, clock, is_copy=True)
         return

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -32,16 +33,11 @@ class Counts(Protocol):
 C = TypeVar("C", bound=Counts)
 
 
-@contextmanager
-def showing(console: Console, clock: Clock, counts: C) -> Iterator[Callable[[C], None]]:
+def showing(
+    console: Console, clock: Clock, counts: C
+) -> AbstractContextManager[Callable[[C], None]]:
     """A function to call with the counts, as often as one likes."""
-    if not console.is_terminal:
-        yield lines(console, clock, lambda now: now.describe())
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(counts.describe(), total=None)
-        yield lambda now: progress.update(task, description=now.describe())
+    return _showing(console, clock, counts, SpinnerColumn(), how_far=lambda _: {})
 
 
 class Done(Counts, Protocol):
@@ -56,23 +52,35 @@ class Done(Counts, Protocol):
 D = TypeVar("D", bound=Done)
 
 
-@contextmanager
-def showing_bar(console: Console, clock: Clock, counts: D) -> Iterator[Callable[[D], None]]:
+def showing_bar(
+    console: Console, clock: Clock, counts: D
+) -> AbstractContextManager[Callable[[D], None]]:
     """As `showing`, with a bar."""
+    return _showing(
+        console,
+        clock,
+        counts,
+        BarColumn(),
+        MofNCompleteColumn(),
+        how_far=lambda now: {"completed": now.done, "total": now.total},
+    )
+
+
+@contextmanager
+def _showing(
+    console: Console,
+    clock: Clock,
+    counts: C,
+    *columns: ProgressColumn,
+    how_far: Callable[[C], Mapping[str, Any]],
+) -> Iterator[Callable[[C], None]]:
     if not console.is_terminal:
         yield lines(console, clock, lambda now: now.describe())
         return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(counts.describe(), total=counts.total)
-        yield lambda now: progress.update(
-            task, description=now.describe(), completed=now.done, total=now.total
-        )
+    texts = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, *texts, console=console, transient=True) as progress:
+        task = progress.add_task(counts.describe(), total=how_far(counts).get("total"))
+        yield lambda now: progress.update(task, description=now.describe(), **how_far(now))
 
 
 def lines(console: Console, clock: Clock, describe: Callable[[T], str]) -> Callable[[T], None]:

@@ -22,8 +22,9 @@ from fanfold.ops.event_schemas import event_schemas, schema_file
 SUMS = "SHA256SUMS"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 # They say what a value means; no value is valid or invalid by them.
-_ANNOTATIONS = {"$id", "$schema", "$defs", "$comment", "title", "description", "examples"} | {
-    "deprecated"
+_ANNOTATIONS = {
+    *("$id", "$schema", "$defs", "$comment"),
+    *("title", "description", "examples", "deprecated"),
 }
 Schema = Mapping[str, Any]
 

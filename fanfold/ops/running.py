@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -15,9 +14,9 @@ import typer
 
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.settings import Settings
+from fanfold.http.ask import detail_of, get
 
 _ANSWER_S = 10.0
-_MOST_BYTES = 4 * 1024 * 1024
 
 Url = Annotated[
     str | None,
@@ -25,9 +24,6 @@ Url = Annotated[
 ]
 
 _PRINTABLE = re.compile(r"[!-~]+").fullmatch
-
-# A proxy of the environment is for other machines.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def default_url(settings: Settings) -> str:
@@ -43,10 +39,9 @@ def ask(url: str, path: str) -> Mapping[str, Any]:
     if not _is_address(url):
         raise Fault(f"--url {url} is no address: use one as http://127.0.0.1:8080")
     try:
-        with _opener.open(url.rstrip("/") + path, timeout=_ANSWER_S) as answer:
-            document = json.loads(answer.read(_MOST_BYTES))
+        document = json.loads(get(url.rstrip("/") + path, within_s=_ANSWER_S))
     except urllib.error.HTTPError as error:
-        raise Fault(f"{url} refuses {path}: {_detail(error)}") from error
+        raise Fault(f"{url} refuses {path}: {detail_of(error) or error.code}") from error
     except OSError as error:
         raise Unavailable(
             f"{url} does not answer; start `make run`, or name another address by --url"
@@ -68,11 +63,3 @@ def _is_address(url: str) -> bool:
     return (
         parts.scheme in {"http", "https"} and bool(parts.hostname) and _PRINTABLE(url) is not None
     )
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    """The detail of a problem document, else the status."""
-    try:
-        return str(json.loads(error.read(_MOST_BYTES))["detail"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return f"{error.code}"

@@ -11,19 +11,20 @@ from uuid import UUID
 
 from console_service.browse import newest
 from console_service.overview import FIGURES, figures_of, totals
-from console_service.processes import READY, Process
-from console_service.records import dead_letter_rows, event_rows, is_dead_letter, type_of
+from console_service.processes import Process
+from console_service.records import dead_letter_rows, event_rows, is_dead_letter
 from console_service.samples import Samples, sampling
 from console_service.sizes import Sizes
 from console_service.work import read_status
 from fanfold.core.clock import Clock, rfc3339
 from fanfold.core.errors import LogUnavailable
-from fanfold.core.events import DEAD_LETTERS
+from fanfold.core.events import DEAD_LETTERS, event_name
 from fanfold.core.ports import Jobs, Stores
 from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import LogView
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
+from fanfold.http.ask import READY
 
 _DIGITS = 4
 
@@ -131,7 +132,11 @@ class Console:
         """A page of a topic's events, the latest first; with `until_ms`, of those until then. And the names of all topics."""
 
         def chosen(record: Record) -> bool:
-            return (not key or record.key == key.encode()) and type_ in {None, "", type_of(record)}
+            return (not key or record.key == key.encode()) and type_ in {
+                None,
+                "",
+                event_name(record.headers),
+            }
 
         page = await newest(
             self._view, topic, limit=limit, cursor=cursor, until_ms=until_ms, chosen=chosen

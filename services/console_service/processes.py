@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from fanfold.core.errors import Transient
+from fanfold.http.ask import READY, get, readiness
 from fanfold.http.problems import Problem
 
-READY = "ready"
 _ANSWER_S = 3.0
-_MOST_BYTES = 4 * 1024 * 1024
-
-# A proxy of the environment is for other machines.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Process(Protocol):
@@ -66,35 +59,11 @@ class RemoteProcess:
         self._url = url
 
     async def readiness(self) -> str:
-        return await asyncio.to_thread(self._ask_readiness)
+        return await asyncio.to_thread(readiness, f"{self._url}/readyz", within_s=_ANSWER_S)
 
     async def metrics(self) -> str | None:
         try:
-            return await asyncio.to_thread(self._get, "/metrics")
+            body = await asyncio.to_thread(get, f"{self._url}/metrics", within_s=_ANSWER_S)
         except (OSError, http.client.HTTPException):
             return None
-
-    def _ask_readiness(self) -> str:
-        try:
-            self._get("/readyz")
-        except urllib.error.HTTPError as error:
-            return _detail(error)
-        except (OSError, http.client.HTTPException):
-            return "no answer"
-        return READY
-
-    def _get(self, path: str) -> str:
-        with _opener.open(self._url + path, timeout=_ANSWER_S) as answer:
-            body: bytes = answer.read(_MOST_BYTES)
-            # `read` of a number of bytes doesn't raise when the process ends in the middle of its answer.
-            if answer.length or answer.read(1):
-                raise http.client.IncompleteRead(body)
-            return body.decode(errors="replace")
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    """The detail of a problem document, else the status."""
-    try:
-        return str(json.loads(error.read(_MOST_BYTES))["detail"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return f"answers {error.code}"
+        return body.decode(errors="replace")

@@ -9,6 +9,7 @@ from console_service.browse import Page
 from fanfold.core.clock import rfc3339
 from fanfold.core.dead_letters import read_letter
 from fanfold.core.errors import Rejected
+from fanfold.core.events import event_name
 from fanfold.core.ports.log import Record
 
 LONGEST_TEXT = 2_000
@@ -33,12 +34,6 @@ def is_dead_letter(record: Record) -> bool:
     return True
 
 
-def type_of(record: Record) -> str:
-    """The event's name, as its header says."""
-    raw = record.headers.get("ce_type", b"").decode(errors="replace")
-    return raw.removeprefix("fanfold.").removesuffix(".v1") or "?"
-
-
 def _end(page: Page) -> dict[str, Any]:
     return {"looked_at": page.looked_at, "next_cursor": page.cursor}
 
@@ -47,7 +42,7 @@ def _event(record: Record) -> dict[str, Any]:
     return {
         "position": str(record.position),
         "appended_at": rfc3339(record.appended_at_ms),
-        "type": type_of(record),
+        "type": event_name(record.headers),
         "key": _text(record.key),
         "source": _text(record.headers.get("ce_source")),
         "value": _text(record.value),
@@ -60,7 +55,7 @@ def _letter(record: Record, *, replays: bool) -> dict[str, Any]:
     command = f"fanfold dead-letters replay --at {shlex.quote(origin)}"
     return {
         "position": origin,
-        "type": type_of(letter.record),
+        "type": event_name(letter.record.headers),
         "key": _text(letter.record.key),
         "reason": letter.reason[:LONGEST_TEXT],
         "dead_lettered_at": rfc3339(letter.dead_lettered_at_ms),

@@ -19,7 +19,7 @@ from console_service import ops_routes
 from console_service.console import Console
 from console_service.operators import Operators
 from console_service.overview import FIGURES, totals
-from console_service.processes import READY, Process, RemoteProcess, ThisProcess
+from console_service.processes import Process, RemoteProcess, ThisProcess
 from console_service.readings import read_metrics
 from console_service.samples import Samples
 from console_service.sizes import Sizes
@@ -32,6 +32,7 @@ from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
+from fanfold.http.ask import READY
 from fanfold.http.readiness import NotReady, readiness
 from fanfold.ops.command_line import app
 from fanfold.ops.running import ask
@@ -278,7 +279,7 @@ async def test_a_process_is_asked_for_its_readiness_and_its_metrics(running: str
 
 @asynccontextmanager
 async def answering(sent: bytes) -> AsyncIterator[str]:
-    """A server that sends these bytes to whoever connects, and hangs up; its address."""
+    """The address of a server that sends these bytes to each client and hangs up."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -258,7 +258,7 @@ class Whole(RuleBasedStateMachine):
 
     @rule()
     def crossings_alternate(self) -> None:
-        """Each crossing is there once by its id, whoever appended it how often."""
+        """Each crossing has one id, however often and by however many workers it was appended."""
         announced: dict[UUID, Any] = {}
         for crossing in self.run(self.system.crossings()):
             assert announced.setdefault(crossing.event_id, crossing) == crossing

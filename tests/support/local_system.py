@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 
 from deploy.local.plan import PORTS_OF_A_PLAN, ROOT, Plan, find_cache_server
-from deploy.local.readiness import READY, readiness_of
+from deploy.local.readiness import readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
+from fanfold.http.ask import READY
 from fanfold.http.identity.development import DevelopmentIssuer
 
 # Below the ports that Linux hands to outgoing connections.

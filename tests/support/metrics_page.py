@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -24,10 +23,10 @@ import fanout_service
 import feed_service
 import graph_service
 import post_service
+from tests.support.generated_part import GeneratedPart
 
-PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
+IN_PAGE = GeneratedPart(Path(__file__).parents[2] / "docs" / "telemetry.md", "metrics")
 
-_MARKED = re.compile(r"(?<=<!-- metrics -->\n).*?(?=\n<!-- /metrics -->)", re.DOTALL)
 _SERVICES = (console_service, post_service, graph_service, feed_service, fanout_service)
 _CLIENTS_OWN = ("process_", "python_")
 SERVICES = tuple(package.__name__ for package in _SERVICES)
@@ -89,13 +88,6 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def table_in(page: str) -> str:
-    """The table as the page has it."""
-    found = _MARKED.search(page)
-    assert found, "the page has no place for the table"
-    return found.group()
-
-
 def _modules() -> Iterator[tuple[str, object]]:
     for package in (fanfold, *_SERVICES):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -126,4 +118,4 @@ def _metric(wrapper: MetricWrapperBase, home: str) -> Metric:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(_MARKED.sub(lambda _: table(), PAGE.read_text()))
+    IN_PAGE.write(table())

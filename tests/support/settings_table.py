@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from fanfold.core.settings import Settings
+from tests.support.generated_part import GeneratedPart
 
-README = Path(__file__).parents[2] / "README.md"
-
-_MARKED = re.compile(r"(?<=<!-- settings -->\n).*?(?=\n<!-- /settings -->)", re.DOTALL)
+IN_README = GeneratedPart(Path(__file__).parents[2] / "README.md", "settings")
 
 
 def settings_table() -> str:
@@ -25,12 +23,5 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def settings_table_in(readme: str) -> str:
-    """The table as the README has it."""
-    found = _MARKED.search(readme)
-    assert found, "the README has no place for the table"
-    return found.group()
-
-
 if __name__ == "__main__":
-    README.write_text(_MARKED.sub(lambda _: settings_table(), README.read_text()))
+    IN_README.write(settings_table())

@@ -12,7 +12,7 @@ import typer
 from fanfold.adapters.cassandra.compare import PROJECTED
 from fanfold.core.settings import Settings
 from fanfold.ops.command_line import app
-from tests.support.settings_table import settings_table, settings_table_in
+from tests.support.settings_table import IN_README, settings_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,8 +122,9 @@ def test_every_variable_named_is_a_setting(document: Path) -> None:
 
 
 def test_the_configuration_table_is_the_settings() -> None:
-    shown = settings_table_in((ROOT / "README.md").read_text())
-    assert shown == settings_table(), "write it with: python -m tests.support.settings_table"
+    assert IN_README.read() == settings_table(), (
+        "write it with: python -m tests.support.settings_table"
+    )
 
 
 def test_the_runbook_names_every_table_that_is_no_projection() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.metrics_page import PAGE, registered, table, table_in
+from tests.support.metrics_page import IN_PAGE, registered, table
 
 
 def test_the_page_is_what_the_code_registers() -> None:
-    assert table_in(PAGE.read_text()) == table(), "run python -m tests.support.metrics_page"
+    assert IN_PAGE.read() == table(), "run python -m tests.support.metrics_page"
 
 
 def test_a_name_says_what_it_is_and_in_which_unit() -> None:

@@ -1,4 +1,4 @@
-"""The commands that the page shows: a link to the page chooses the ids in them, and whoever copies one runs it in a shell."""
+"""The commands that the page shows. A link to the page chooses the ids in them, and a reader runs the copied command in a shell."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from aiokafka.structs import TopicPartition
 
 from fanfold.adapters.kafka.clients import partitions_of, started_consumer, translated
+from fanfold.adapters.kafka.log_view import spans_of
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import Span
@@ -25,10 +26,8 @@ class KafkaHistory:
         """The partitions of a topic, each with its first record and its end now."""
         with translated(self._settings):
             async with started_consumer(self._settings) as consumer:
-                partitions = list(await partitions_of(consumer, self._settings, [topic]))
-                first = await consumer.beginning_offsets(partitions)
-                ends = await consumer.end_offsets(partitions)
-        return {found.partition: Span(first[found], ends[found]) for found in partitions}
+                partitions = await partitions_of(consumer, self._settings, [topic])
+                return await spans_of(consumer, list(partitions))
 
     async def batches(
         self, topic: str, partition: int, span: Span, *, size: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
@@ -34,20 +34,15 @@ class KafkaLogView:
 
     async def spans(self, topic: str, *, until_ms: int | None = None) -> dict[int, Span]:
         async with self._consuming(topic) as (consumer, partitions):
-            first = await consumer.beginning_offsets(partitions)
-            ends = await consumer.end_offsets(partitions)
-            later = (
-                await consumer.offsets_for_times(dict.fromkeys(partitions, until_ms + 1))
-                if until_ms is not None
-                else dict.fromkeys(partitions)
-            )
-        return {
-            partition.partition: Span(
-                first[partition],
-                max(first[partition], after.offset if after else ends[partition]),
-            )
-            for partition, after in later.items()
-        }
+            spans = await spans_of(consumer, partitions)
+            if until_ms is None:
+                return spans
+            later = await consumer.offsets_for_times(dict.fromkeys(partitions, until_ms + 1))
+        for partition, after in later.items():
+            if after:
+                first = spans[partition.partition].first
+                spans[partition.partition] = Span(first, max(first, after.offset))
+        return spans
 
     async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
         wanted = {number: span for number, span in spans.items() if span.first < span.end}
@@ -84,3 +79,12 @@ class KafkaLogView:
                 started_consumer(self._settings, **options) as consumer,
             ):
                 yield consumer, list(await partitions_of(consumer, self._settings, [topic]))
+
+
+async def spans_of(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> dict[int, Span]:
+    """The partitions of one topic, each with its first record and its end now."""
+    first = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    return {found.partition: Span(first[found], ends[found]) for found in partitions}

@@ -80,6 +80,7 @@ from fanfold.core.events.wire import (
     Encoded,
     decode,
     encode,
+    event_name,
 )
 
 __all__ = [
@@ -143,6 +144,7 @@ __all__ = [
     "ViewerGraphChanged",
     "decode",
     "encode",
+    "event_name",
     "from_ms",
     "to_ms",
 ]

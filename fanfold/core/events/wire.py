@@ -7,7 +7,7 @@ is a compatible change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -65,3 +65,9 @@ def decode(headers: dict[str, bytes], value: bytes | None) -> Event:
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         )
         raise Undecodable(f"{model.__name__}: wrong {wrong}") from None
+
+
+def event_name(headers: Mapping[str, bytes]) -> str:
+    """The event's name as a record's headers have it, for people: `PostCreated`, or what stands in its place."""
+    raw = headers.get("ce_type", b"").decode(errors="replace")
+    return raw.removeprefix("fanfold.").removesuffix(".v1") or "?"

@@ -115,7 +115,7 @@ class Audit:
         )
 
     async def _foreign(self, pulled: PulledFeed) -> list[Pointer]:
-        # An author's list may be what is wrong, so the post itself says by whom it is.
+        # The author's list may be wrong, so the row of the post decides who its author is.
         doubtful = {
             post_id: named
             for post_id, named in pulled.pushed.items()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,8 +20,8 @@ from fanfold.core.cache_keys import (
     post_key,
     pulled_key,
 )
-from fanfold.core.ids import first_post_id_at
-from fanfold.core.ports import AuthoredPost, Counted
+from fanfold.core.ids import created_at_ms, first_post_id_at
+from fanfold.core.ports import Counted
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.ops.audit.by_pull import timeline_rows
@@ -68,7 +70,7 @@ class CachedValues:
             for entry in found.entries
             if entry_number(entry) >= oldest
         }
-        rows = timeline_rows(self._engines.stores, viewer, since_ms=oldest >> 80)
+        rows = timeline_rows(self._engines.stores, viewer, since_ms=created_at_ms(UUID(int=oldest)))
         held_rows = {(post.int, author) async for post, author in rows if post.int >= oldest}
         return set() if cached == held_rows else {feed_key(viewer)}
 
@@ -110,33 +112,39 @@ class CachedValues:
         }
 
     async def _authored(self, authors: Collection[str], since_ms: int) -> set[str]:
-        keys = {authored_key(author): author for author in authors}
-        found: dict[str, list[AuthoredPost]] = await self._held(
-            keys, lambda packed: packing.unpack_authored("", packed)
+        posts = self._engines.stores.posts
+        return await self._newest(
+            {authored_key(author): author for author in authors},
+            lambda packed: packing.unpack_authored("", packed),
+            partial(posts.by_author, limit=OWN_POSTS),
+            attrgetter("post_id"),
+            since_ms=max(0, since_ms),
         )
-        different = set()
-        for key, cached in found.items():
-            rows = await self._engines.stores.posts.by_author(
-                keys[key], before=None, since_ms=max(0, since_ms), limit=OWN_POSTS
-            )
-            retained = [post for post in cached if post.post_id.int >> 80 >= since_ms]
-            if retained != rows:
-                different.add(key)
-        return different
 
     async def _pulled(self, authors: Collection[str], since_ms: int) -> set[str]:
-        keys = {pulled_key(author): author for author in authors}
-        found: dict[str, list[int]] = await self._held(
-            keys, lambda packed: packing.unpack_pulled("", packed)
+        timelines = self._engines.stores.timelines
+        return await self._newest(
+            {pulled_key(author): author for author in authors},
+            lambda packed: [UUID(int=number) for number in packing.unpack_pulled("", packed)],
+            partial(timelines.pulled, limit=HEAD_POSTS),
+            lambda post_id: post_id,
+            since_ms=max(0, since_ms),
         )
+
+    async def _newest(
+        self,
+        keys: Mapping[str, str],
+        unpack: Callable[[bytes], Sequence[T]],
+        read: Callable[..., Awaitable[Sequence[T]]],
+        id_of: Callable[[T], UUID],
+        *,
+        since_ms: int,
+    ) -> set[str]:
+        """The keys, each of an author's newest posts, whose retained posts differ from what is read."""
         different = set()
-        for key, cached in found.items():
-            rows = await self._engines.stores.timelines.pulled(
-                keys[key], before=None, since_ms=max(0, since_ms), limit=HEAD_POSTS
-            )
-            if [number for number in cached if number >> 80 >= since_ms] != [
-                post_id.int for post_id in rows
-            ]:
+        for key, cached in (await self._held(keys, unpack)).items():
+            rows = await read(keys[key], before=None, since_ms=since_ms)
+            if [post for post in cached if created_at_ms(id_of(post)) >= since_ms] != [*rows]:
                 different.add(key)
         return different
 
@@ -146,7 +154,7 @@ class CachedValues:
         for key, packed in (await held(self._engines.cache, list(keys))).items():
             try:
                 values[key] = unpack(packed)
-            except (ValueError, TypeError, OverflowError, AttributeError):
+            except packing.UNREADABLE:
                 continue
         self.compared += len(values)
         return values

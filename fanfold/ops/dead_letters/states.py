@@ -13,7 +13,7 @@ from enum import StrEnum
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import DeadLetter, read_letter, replay_of
 from fanfold.core.errors import Rejected, Undecodable
-from fanfold.core.events import DEAD_LETTERS, Cell, Event
+from fanfold.core.events import DEAD_LETTERS, Cell, Event, event_name
 from fanfold.core.ports.log import EventLog, Position, Record
 
 # The clocks of the brokers that lead a partition in turn differ; records that are read twice do no harm.
@@ -46,8 +46,7 @@ class Judged:
     @property
     def type(self) -> str:
         """The event's name, or what its header says."""
-        raw = self.letter.record.headers.get("ce_type", b"").decode(errors="replace")
-        return raw.removeprefix("fanfold.").removesuffix(".v1") or "?"
+        return event_name(self.letter.record.headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket, follower_bucket
+from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import (
     AuthoredPost,
     Follow,
@@ -49,7 +50,7 @@ class Relation:
 class Cached:
     """What the shared cache holds; None where it holds nothing, or nothing about this post.
 
-    `listed`: the author under whom the viewer's list has the post, "" if it doesn't have it. `deleted` and `author_id` are of the post's
+    `listed`: the author that the viewer's list names for the post, "" if the list lacks the post. `deleted` and `author_id` are of the post's
     content, `left` of the author's name.
     """
 
@@ -98,7 +99,7 @@ class Facts:
     @property
     def is_retained(self) -> bool:
         """Whether the post is within the retention window."""
-        return (self.post_id.int >> 80) >= self.now_ms - self.retention_ms
+        return created_at_ms(self.post_id) >= self.now_ms - self.retention_ms
 
     @property
     def bucket(self) -> FollowerBucket | None:

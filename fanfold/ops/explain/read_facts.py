@@ -20,6 +20,7 @@ from fanfold.core.cache_keys import (
     pulled_key,
 )
 from fanfold.core.clock import Clock
+from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import AuthoredPost, Post, PulledAuthor, User
 from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.shared_cache import FeedList, SharedCache
@@ -79,7 +80,7 @@ class ReadFacts:
 
     async def _pointed_at(self, viewer_id: str, post_id: UUID) -> str | None:
         rows = await self.engines.stores.timelines.timeline(
-            viewer_id, before=_after(post_id), since_ms=post_id.int >> 80, limit=1
+            viewer_id, before=_after(post_id), since_ms=created_at_ms(post_id), limit=1
         )
         return rows[0].author_id if rows and rows[0].post_number == post_id.int else None
 
@@ -198,5 +199,5 @@ def _unpacked(unpack: Callable[[bytes], V], packed: bytes | None) -> V | None:
         return None
     try:
         return unpack(packed)
-    except (ValueError, TypeError, OverflowError, AttributeError):
+    except packing.UNREADABLE:
         return None

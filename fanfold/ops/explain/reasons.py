@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fanfold.core.events import ACTIVITY, GRAPH, POSTS, TIES
+from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Tie
 from fanfold.ops.explain.facts import Facts, Relation
 from fanfold.ops.explain.view import SourceOfPost, View, as_served, by_tables, is_served, sources
@@ -95,7 +96,7 @@ def explain(facts: Facts) -> Explanation:
 
 
 def _is_overdue(facts: Facts) -> bool:
-    return facts.now_ms - (facts.post_id.int >> 80) > LATE_MS
+    return facts.now_ms - created_at_ms(facts.post_id) > LATE_MS
 
 
 # Why not, rightly.

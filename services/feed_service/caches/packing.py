@@ -1,7 +1,7 @@
 """The form of values in the shared cache: JSON, so that an operator can read them with the cache's own command line.
 
-A form that changes needs a new key: processes of two versions share the cache during an update. The functions that unpack raise `ValueError`,
-`TypeError`, `AttributeError` or `OverflowError` for what they can't read.
+A form that changes needs a new key: processes of two versions share the cache during an update. The functions that unpack raise one
+of `UNREADABLE` for what they can't read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fanfold.http.post_resource import Author
 from feed_service.caches.recent_likes import RecentLikes
 from feed_service.caches.viewer_graph import ViewerGraph
 
+UNREADABLE: Final = (ValueError, TypeError, OverflowError, AttributeError)
 _INTEGER_OR_NONE: Final = (int, type(None))
 
 

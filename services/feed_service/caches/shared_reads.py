@@ -45,8 +45,6 @@ OWN_POSTS = 20
 HEAD_POSTS = 50
 """Newest posts kept of each celebrity, so that a first page of the feed rarely needs more than one query to go on."""
 
-_UNREADABLE = (ValueError, TypeError, OverflowError, AttributeError)
-
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[K, V]):
@@ -178,7 +176,7 @@ class SharedReads:
             held = await self._look_up([*content_keys, *map(like_count_key, numbers)])
             for number, content, count in zip(numbers, held, held[len(numbers) :], strict=False):
                 if isinstance(content, bytes) and isinstance(count, bytes):
-                    with suppress(*_UNREADABLE):
+                    with suppress(*packing.UNREADABLE):
                         posts[number] = packing.unpack_post(number, content, count)
                         continue
                 leases[number] = content, count
@@ -231,7 +229,7 @@ class SharedReads:
             held = await self._look_up([kind.key(key) for key in ids])
             for key, value in zip(ids, held, strict=True):
                 if isinstance(value, bytes):
-                    with suppress(*_UNREADABLE):
+                    with suppress(*packing.UNREADABLE):
                         found[key] = kind.unpack(key, value)
                 elif value is not None:
                     leases[key] = value
