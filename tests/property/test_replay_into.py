@@ -14,13 +14,14 @@ from sortedcontainers import SortedSet
 from fanfold.adapters.memory import memory_stores
 from fanfold.adapters.memory.cells import ClusteredTable, Table
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import COMMANDS, PROJECTED_TOPICS, Event, UserLeft
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import Span
 from fanfold.core.ports.no_shared_cache import NoSharedCache
-from fanfold.ops.replay.replay import Replay, Replayed
+from fanfold.ops.replay.replay import History, Replay, Replayed
 from tests.support.clock import START_MS
 from tests.support.examples import examples
 from tests.support.fanout import (
@@ -52,40 +53,34 @@ class SqliteHistory:
     """See `History`: the embedded log, read partition by partition."""
 
     def __init__(self, log: SqliteLog) -> None:
-        self._log = log
-
-    async def _records(self, topic: str) -> list[Record]:
-        return [row.record for row in await self._log.rows([topic], after=0, limit=100_000)]
+        self._view = SqliteLogView(log)
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
-        ends: dict[int, int] = {}
-        for record in await self._records(topic):
-            ends[record.partition] = record.offset + 1
-        return {partition: Span(0, end) for partition, end in ends.items()}
+        return await self._view.spans(topic)
 
     async def batches(
         self, topic: str, partition: int, span: Span, *, size: int
     ) -> AsyncIterator[Sequence[Record]]:
-        found = [
-            record
-            for record in await self._records(topic)
-            if record.partition == partition and record.offset < span.end
-        ]
+        found = await self._view.records(topic, {partition: span})
         for start in range(0, len(found), size):
             yield found[start : start + size]
+
+
+def a_replay(history: History, stores: Stores, pipeline: Pipeline, *, workers: int) -> Replay:
+    return Replay(
+        history=history,
+        stores=stores,
+        settings=pipeline.settings,
+        clock=pipeline.clock,
+        workers=workers,
+        show=lambda _: None,
+    )
 
 
 async def replayed(pipeline: Pipeline, *, workers: int, into: Stores | None = None) -> Stores:
     stores = into or memory_stores(SETTINGS, clock=pipeline.clock)
     counts = Replayed()
-    await Replay(
-        history=SqliteHistory(pipeline.log),
-        stores=stores,
-        settings=SETTINGS,
-        clock=pipeline.clock,
-        workers=workers,
-        show=lambda _: None,
-    ).run(counts)
+    await a_replay(SqliteHistory(pipeline.log), stores, pipeline, workers=workers).run(counts)
     assert counts.records == counts.total
     return stores
 
@@ -227,14 +222,8 @@ async def test_workers_that_switch_to_replayed_tables_go_on_without_a_wrong_feed
         await happen(before)
         ends = {topic: old.log.last_seq([topic]) for topic in TOPICS}
         stores = memory_stores(SETTINGS, clock=old.clock)
-        await Replay(
-            history=Interrupted(old.log, lambda: happen(meanwhile)),
-            stores=stores,
-            settings=SETTINGS,
-            clock=old.clock,
-            workers=2,
-            show=lambda _: None,
-        ).run(Replayed())
+        history = Interrupted(old.log, lambda: happen(meanwhile))
+        await a_replay(history, stores, old, workers=2).run(Replayed())
         await happen(after)
 
         new = Pipeline(SETTINGS, old.clock, old.log, stores, acknowledged=ends)
@@ -270,14 +259,7 @@ async def test_a_large_audience_is_delivered_though_no_worker_takes_commands() -
         post = a_post()
         await pipeline.append(post)
         stores = memory_stores(settings, clock=pipeline.clock)
-        await Replay(
-            history=SqliteHistory(pipeline.log),
-            stores=stores,
-            settings=settings,
-            clock=pipeline.clock,
-            workers=4,
-            show=lambda _: None,
-        ).run(Replayed())
+        await a_replay(SqliteHistory(pipeline.log), stores, pipeline, workers=4).run(Replayed())
         for reader in readers:
             page = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=10)
             assert [entry.post_id for entry in page] == [post.post_id]
@@ -289,21 +271,15 @@ async def test_what_cannot_be_handled_is_counted_and_what_is_away_ends_the_repla
     async with a_pipeline(SETTINGS) as pipeline:
         await pipeline.append(a_follow("bob", "alice"), a_deletion(a_post()))
         counts = Replayed()
-        replay = Replay(
-            history=SqliteHistory(pipeline.log),
-            stores=memory_stores(SETTINGS, clock=pipeline.clock),
-            settings=SETTINGS,
-            clock=pipeline.clock,
-            workers=2,
-            show=lambda _: None,
-        )
+        stores = memory_stores(SETTINGS, clock=pipeline.clock)
+        replay = a_replay(SqliteHistory(pipeline.log), stores, pipeline, workers=2)
         await replay.run(counts)
         assert (counts.records, counts.dead) == (2, 1)
         assert counts.describe() == "2 of 2 records, 1 of them can't be handled"
 
-        async def away(self: SqliteHistory, topic: str) -> list[Record]:
+        async def away(self: SqliteLogView, topic: str, spans: Mapping[int, Span]) -> list[Record]:
             raise Unavailable(f"{topic} is away")
 
-        monkeypatch.setattr(SqliteHistory, "_records", away)
+        monkeypatch.setattr(SqliteLogView, "records", away)
         with pytest.raises(Unavailable):
             await replay.run(Replayed())
