@@ -27,6 +27,16 @@ def test_a_post_arrives_at_two_readers_at_once(page: Page) -> None:
     expect(bob.get_by_role("textbox", name="A post by bob")).to_have_value("")
 
 
+def test_what_is_said_in_one_moment_is_all_there(page: Page) -> None:
+    """A post's answer and its arrival at another reader come in either order."""
+    page.goto("/#/feed/bob/alice")
+    level(page, "bob")
+    page.evaluate(
+        "import('/web/status.js').then(({ say }) => ['One.', 'Two.', 'One.'].forEach(say))"
+    )
+    expect(page.get_by_role("status")).to_have_text("Two. One.")
+
+
 def test_a_badge_says_how_a_post_came_and_what_that_means(page: Page) -> None:
     page.goto("/#/feed/alice")
     alice = level(page, "alice")

@@ -206,7 +206,7 @@ BUGS: tuple[SeededBug, ...] = (
         f"{_FEED}/caches/viewer_graph.py",
         "if user.asleep or not follow.materialised",
         "if not follow.materialised",
-        _WHOLE,
+        "tests/unit/test_feed_presence.py",
     ),
     # --- likes, edits, ties, leaving ---
     SeededBug(
@@ -271,7 +271,7 @@ BUGS: tuple[SeededBug, ...] = (
         f"{_FEED}/query/feeds.py",
         "since_ms=max(retained_since_ms, since_ms)",
         "since_ms=since_ms",
-        "tests/property/test_feed_oracle.py",
+        "tests/unit/test_feed_read.py",
     ),
     SeededBug(
         "reuse a cursor's page",
@@ -346,7 +346,7 @@ BUGS: tuple[SeededBug, ...] = (
         f"{_TELLING}/graph.py",
         "        await self._writer.forget(*(graph_key(edge.follower_id) for edge in edges))",
         "        await self._writer.forget(*(graph_key(e.follower_id) for e in edges if e.active))",
-        _WHOLE,
+        "tests/unit/test_fanout_tells.py",
     ),
     SeededBug(
         "don't tell the cache that a post is deleted",

@@ -1,7 +1,8 @@
 """Seeded bugs: each a change of one place in the code that a test of the suite must find. `make seeded-bugs` tries them all.
 
 A bug is text that stands once in its file, the text that takes its place, and the test that must fail with it. It is put into the running code objects, so
-one process tries all of them. A bug whose text is gone, or that no test finds, fails.
+one process tries all of them. A bug whose text is gone, or that no test finds, fails. A test of random examples is named only for a bug that it finds with
+every seed, since the examples depend on more than the seed.
 """
 
 from __future__ import annotations
