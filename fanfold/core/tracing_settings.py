@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PROTOCOL = "http/protobuf"
@@ -24,6 +24,8 @@ class TracingSettings(BaseSettings):
     exporter_otlp_protocol: str = _PROTOCOL
     exporter_otlp_traces_protocol: str | None = None
     service_name: str | None = None
+    attribute_value_length_limit: int = Field(1024, ge=0)
+    """Characters. The specification has no bound by default, and a client chooses the query of its request."""
 
     @property
     def exporter(self) -> Literal["otlp", "console"] | None:

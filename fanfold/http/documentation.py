@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
 
 from fanfold.core.topics import SCHEMAS
+from fanfold.http.files import Files
 
 STATIC = Path(__file__).parent / "static"
 ALL_SERVICES = "/openapi/all.json"
@@ -26,15 +26,13 @@ _HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control":
 
 def add_documentation(app: FastAPI) -> None:
     """Serve `/docs`, the files that it names, and the description of all services. None of these routes needs a credential."""
-    files = StaticFiles(directory=STATIC)
+    files = Files(STATIC, _HEADERS)
 
-    async def docs(_request: Request) -> Response:
-        return FileResponse(STATIC / "docs.html", headers=_HEADERS)
+    async def docs(request: Request) -> Response:
+        return await files.answer(request, "docs.html")
 
     async def static(request: Request) -> Response:
-        response = await files.get_response(request.path_params["name"], request.scope)
-        response.headers.update(_HEADERS)
-        return response
+        return await files.answer(request, request.path_params["name"])
 
     async def described(_request: Request) -> Response:
         return Response(_all_services(), media_type="application/json")

@@ -9,7 +9,7 @@ from threading import Thread
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import (
@@ -30,8 +30,12 @@ STOP_S = 2.0
 """How long a process that stops waits for a collector that doesn't answer."""
 
 
-class _FollowLinks(Sampler):
-    """Records what is linked to a recorded span, and leaves everything else to the environment's sampler.
+LONGEST_TRACE_STATE = 512
+"""Characters of a client's `tracestate` that are kept, in whole members: as many as W3C asks for. Each span of the request repeats them."""
+
+
+class _OurSampler(Sampler):
+    """The environment's sampler, but for two things: what is linked to a recorded span is recorded, and trace states are bounded.
 
     By itself a sampler that takes one trace in a hundred would take one slice in a hundred of a post that it has taken.
     """
@@ -51,12 +55,25 @@ class _FollowLinks(Sampler):
     ) -> SamplingResult:
         if any(link.context.trace_flags.sampled for link in links or ()):
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
-        return self._usual.should_sample(
+        usual = self._usual.should_sample(
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
+        return SamplingResult(usual.decision, usual.attributes, _bounded(usual.trace_state))
 
     def get_description(self) -> str:
-        return f"FollowLinks({self._usual.get_description()})"
+        return f"Fanfold({self._usual.get_description()})"
+
+
+def _bounded(state: TraceState | None) -> TraceState | None:
+    """The latest members, which are the first, as far as they fit."""
+    if not state or len(state.to_header()) <= LONGEST_TRACE_STATE:
+        return state
+    kept: list[tuple[str, str]] = []
+    for member in state.items():
+        if len(TraceState([*kept, member]).to_header()) > LONGEST_TRACE_STATE:
+            break
+        kept.append(member)
+    return TraceState(kept)
 
 
 class OpenTelemetrySpans:
@@ -64,7 +81,7 @@ class OpenTelemetrySpans:
 
     def __init__(self, provider: TracerProvider) -> None:
         self.provider = provider
-        provider.sampler = _FollowLinks(provider.sampler)
+        provider.sampler = _OurSampler(provider.sampler)
         self._tracer = provider.get_tracer("fanfold")
 
     def current(self) -> TraceParent | None:
@@ -130,7 +147,7 @@ class OpenTelemetrySpans:
 @contextmanager
 def exported(settings: TracingSettings, *, service: str) -> Iterator[OpenTelemetrySpans]:
     """Spans that go where the environment says; the last ones when the block ends, if they are taken in time."""
-    provider = TracerProvider(resource=_resource(settings, service), shutdown_on_exit=False)
+    provider = provider_of(settings, service=service)
     provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
     try:
         yield OpenTelemetrySpans(provider)
@@ -139,6 +156,15 @@ def exported(settings: TracingSettings, *, service: str) -> Iterator[OpenTelemet
         stopping = Thread(target=provider.shutdown, daemon=True)
         stopping.start()
         stopping.join(STOP_S)
+
+
+def provider_of(settings: TracingSettings, *, service: str) -> TracerProvider:
+    """A provider without an exporter. The values of its spans' attributes are bounded, for clients write some of them."""
+    return TracerProvider(
+        resource=_resource(settings, service),
+        span_limits=SpanLimits(max_attribute_length=settings.attribute_value_length_limit),
+        shutdown_on_exit=False,
+    )
 
 
 def _exporter(settings: TracingSettings) -> SpanExporter:

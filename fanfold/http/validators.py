@@ -50,8 +50,13 @@ def _validated(request: Request, response: Response) -> Response:
     response.headers["ETag"] = f"W/{tag}"
     # A client may keep it, but must ask before each use.
     response.headers["Cache-Control"] = "private, no-cache"
-    known = ",".join(request.headers.getlist("If-None-Match"))
-    if known.strip() != "*" and tag not in _TAG.findall(known):
+    if not has_present_one(request, tag):
         return response
     kept = {name: response.headers[name] for name in ("ETag", "Cache-Control")}
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
+
+
+def has_present_one(request: Request, tag: str) -> bool:
+    """Whether the request's `If-None-Match` names this tag, in quotes, weak or not."""
+    known = ",".join(request.headers.getlist("If-None-Match"))
+    return known.strip() == "*" or tag in _TAG.findall(known)

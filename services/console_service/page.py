@@ -10,11 +10,11 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
 
 from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
+from fanfold.http.files import Files
 
 _PACKAGED = Path(__file__).parent / "web"
 WEB = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "web"
@@ -42,19 +42,17 @@ class PageRoutes:
 
     settings: Settings
     log: str
-    files: StaticFiles
+    files: Files
 
     async def start(self, request: Request) -> Response:
         """The page, for a browser; any other client gets the addresses of what is here, as JSON."""
-        headers = {**HEADERS, "Vary": "Accept"}
         if "text/html" in request.headers.get("accept", ""):
-            return FileResponse(WEB / "index.html", headers=headers)
-        return JSONResponse({"page": "/", "documentation": "/docs"}, headers=headers)
+            return await self.files.answer(request, "index.html", vary="Accept")
+        addresses = {"page": "/", "documentation": "/docs"}
+        return JSONResponse(addresses, headers={**HEADERS, "Vary": "Accept"})
 
     async def file(self, request: Request) -> Response:
-        response = await self.files.get_response(request.path_params["name"], request.scope)
-        response.headers.update(HEADERS)
-        return response
+        return await self.files.answer(request, request.path_params["name"])
 
     async def shown_settings(self, _request: Request) -> Response:
         """The settings that the page shows or goes by."""
@@ -73,7 +71,7 @@ class PageRoutes:
 
 def router(settings: Settings, *, log: str) -> APIRouter:
     """The routes of the page, none of which OpenAPI describes; `log` is the log's name in what a person reads. Only `/web/me` needs a credential."""
-    do = PageRoutes(settings, log, StaticFiles(directory=WEB))
+    do = PageRoutes(settings, log, Files(WEB, HEADERS))
     page = APIRouter(include_in_schema=False)
     page.add_api_route("/web/me", do.me, methods=["GET"])
     page.add_route("/", do.start, methods=["GET"], include_in_schema=False)

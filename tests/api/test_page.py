@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from console_service.http import routers
 from console_service.page import CONTENT_SECURITY_POLICY, WEB
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
+from fanfold.http.files import Files
 from fanfold.http.readiness import readiness
 from tests.api.test_ops import a_console
 
@@ -77,6 +84,40 @@ async def test_a_file_that_has_not_changed_is_not_sent_again(client: httpx2.Asyn
     assert first.headers["content-type"].startswith("text/css")
     again = await client.get("/web/style.css", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    for kept in ("cache-control", "etag", "vary", "content-security-policy"):
+        assert again.headers[kept] == first.headers[kept]
+    other = await client.get("/web/style.css", headers={"If-None-Match": '"another"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+@pytest.mark.parametrize("path", ["/", "/web/main.js", "/web/style.css", "/web/vendor/preact.js"])
+async def test_a_file_is_compressed_for_a_client_that_accepts_it(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    plain = await client.get(path, headers={**AS_A_BROWSER, "Accept-Encoding": "br"})
+    small = await client.get(path, headers={**AS_A_BROWSER, "Accept-Encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.content == plain.content
+    assert int(small.headers["content-length"]) < 0.7 * int(plain.headers["content-length"])
+    assert all("Accept-Encoding" in answer.headers["vary"] for answer in (plain, small))
+
+
+async def test_a_file_that_has_changed_is_sent_as_it_is_now(tmp_path: Path) -> None:
+    (tmp_path / "page.js").write_text("1;")
+    files = Files(tmp_path, {"Cache-Control": "no-cache"})
+
+    async def file(request: Request) -> Response:
+        return await files.answer(request, "page.js")
+
+    app = Starlette(routes=[Route("/", file)])
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as opened:
+        first = await opened.get("/")
+        (tmp_path / "page.js").write_text("2;")
+        os.utime(tmp_path / "page.js", ns=(1, 1))
+        changed = await opened.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.text, changed.text) == ("1;", "2;")
 
 
 @pytest.mark.parametrize(

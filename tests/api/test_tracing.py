@@ -14,9 +14,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core import tracing
 from fanfold.core.clock import SystemClock
-from fanfold.core.events import UserFollowed, from_ms
+from fanfold.core.events import PROJECTED_TOPICS, UserFollowed, event_name, from_ms
 from fanfold.core.json_logs import JsonLines
 from fanfold.core.settings import Settings
 from tests.support.spans import recorded, tree
@@ -161,6 +163,59 @@ def test_a_slice_of_a_recorded_post_is_recorded_whatever_the_sampler_says_of_oth
     assert [span.name for span in exporter.get_finished_spans()] == ["a slice"]
 
 
+async def test_events_of_every_kind_carry_the_trace_of_their_request(
+    stack: EmbeddedStack, spans: InMemorySpanExporter
+) -> None:
+    await stack.api("PUT", "/users/bob", actor="bob", json={"display_name": "Bob"})
+    post_id = await post(stack, "bob", NOT_SAMPLED)
+    for method, path, body in (
+        ("PUT", "/users/alice", {"display_name": "Alice"}),
+        ("PUT", "/users/alice/following/bob", None),
+        ("DELETE", "/users/alice/following/bob", None),
+        ("PUT", "/users/alice/muted/bob", None),
+        ("PUT", f"/posts/{post_id}/like", None),
+    ):
+        answer = await stack.api(method, path, actor="alice", json=body, headers=CLIENT)
+        assert answer.is_success, answer.text
+    await stack.api(
+        "PATCH", f"/posts/{post_id}", actor="bob", json={"content": "x"}, headers=CLIENT
+    )
+    await stack.quiet()
+    assert isinstance(stack.log, SqliteLog)
+    view = SqliteLogView(stack.log)
+    carried = {
+        event_name(record.headers)
+        for topic in PROJECTED_TOPICS
+        for record in await view.records(topic, await view.spans(topic))
+        if (parent := tracing.TraceParent.of(record)) and parent.trace_id == int(TRACE, 16)
+    }
+    assert carried == {
+        *("UserRegistered", "UserFollowed", "UserUnfollowed"),
+        *("UserMuted", "PostLiked", "PostEdited"),
+    }
+
+
+async def test_what_a_client_chooses_is_bounded_in_its_spans(
+    stack: EmbeddedStack, spans: InMemorySpanExporter
+) -> None:
+    spans.clear()
+    members = [f"vendor{n}={'x' * 200}" for n in range(20)]
+    headers = {**CLIENT, "tracestate": ",".join(members)}
+    await stack.api(
+        "GET", f"/users/alice/feed?nothing={'y' * 3_000}", actor="alice", headers=headers
+    )
+    (span,) = spans.get_finished_spans()
+    assert max(len(str(value)) for value in (span.attributes or {}).values()) == 1024
+    assert span.context is not None
+    assert span.context.trace_state.to_header() == ",".join(members[:2])
+    spans.clear()
+    few = {**CLIENT, "tracestate": "vendor=a,other=b"}
+    await stack.api("GET", "/users/alice/feed", actor="alice", headers=few)
+    (span,) = spans.get_finished_spans()
+    assert span.context is not None
+    assert span.context.trace_state.to_header() == "vendor=a,other=b"
+
+
 async def test_probes_are_not_traced(stack: EmbeddedStack, spans: InMemorySpanExporter) -> None:
     spans.clear()
     for path in ("/livez", "/readyz", "/metrics"):
@@ -184,6 +239,8 @@ import sys
 import all_in_one.system, feed_service.__main__, fanout_service.__main__
 loaded = {name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf"))}
 assert not loaded, loaded
+from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core import tracing
 from fanfold.http.app import make_app
 async def ready(): pass

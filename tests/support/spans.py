@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 from fanfold.core import tracing
-from fanfold.http.open_telemetry import OpenTelemetrySpans
+from fanfold.core.tracing_settings import TracingSettings
+from fanfold.http.open_telemetry import OpenTelemetrySpans, provider_of
 
 
 @contextmanager
 def recorded(sampler: Sampler = DEFAULT_ON) -> Iterator[InMemorySpanExporter]:
     """Record spans until the block ends."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(sampler, shutdown_on_exit=False)
+    provider = provider_of(TracingSettings(), service="test")
+    provider.sampler = sampler
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.use(OpenTelemetrySpans(provider))
     try:
