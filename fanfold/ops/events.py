@@ -14,7 +14,7 @@ import orjson
 import typer
 
 from fanfold.core.clock import Clock, SystemClock, rfc3339
-from fanfold.core.events import PUBLIC_TOPICS
+from fanfold.core.events import PUBLIC_TOPICS, event_name
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.ports.log import Record, Tail
 from fanfold.core.topics import load_topics
@@ -46,8 +46,8 @@ class Chosen:
     limit: int | None = None
 
     def __contains__(self, record: Record) -> bool:
-        full = _header(record, "ce_type")
-        return (self.type is None or self.type in (full, _short(full))) and (
+        names = (_header(record, "ce_type"), event_name(record.headers))
+        return (self.type is None or self.type in names) and (
             self.key is None or (record.key or b"").decode(errors="replace") == self.key
         )
 
@@ -166,7 +166,7 @@ def _as_line(record: Record) -> str:
     # As JSON, which escapes what a terminal would obey.
     value = orjson.dumps(_json_or_text(record.value)).decode()
     key = (record.key or b"").decode(errors="replace")
-    name = _short(_header(record, "ce_type"))
+    name = event_name(record.headers)
     return f"{rfc3339(record.appended_at_ms)} {record.position} {name} {key} {value}\n"
 
 
@@ -188,11 +188,6 @@ def _json_or_text(value: bytes | None) -> Any:
         return None if value is None else orjson.loads(value)
     except ValueError:
         return (value or b"").decode(errors="replace")
-
-
-def _short(ce_type: str) -> str:
-    """`PostCreated`, of `fanfold.PostCreated.v1`."""
-    return ce_type.removeprefix("fanfold.").partition(".")[0]
 
 
 def _header(record: Record, name: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.sqlite.file import SqliteFile
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.tail import sqlite_tail
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault
 from fanfold.core.events import COMMANDS, GRAPH, POSTS, DeliverSlice, Event, PostCreated
@@ -68,6 +69,19 @@ async def test_a_log_is_locked_whatever_it_is_called(path: Path, tmp_path: Path)
         with pytest.raises(Fault, match="locked"):
             async with opened(other):
                 pass
+
+
+async def test_no_file_that_is_deleted_lets_a_second_writer_in(path: Path) -> None:
+    async with opened(path) as log:
+        await log.append(a_follow(by="u0"))
+        for beside in entries(path.parent):
+            if beside.name not in {path.name, f"{path.name}-wal", f"{path.name}-shm"}:
+                beside.unlink()
+        with pytest.raises(Fault, match="locked"):
+            async with opened(path):
+                pass
+    async with opened(path) as log:
+        assert followers(await everything(log, 1)) == ["u0"]
 
 
 @pytest.fixture
@@ -151,6 +165,26 @@ async def test_clearing_deletes_internal_records_and_keeps_public_ones(path: Pat
         again = await log.append(a_slice(post))
         assert again is not None
         assert again.offset == 0
+
+
+async def test_a_reader_skips_no_record_over_two_restarts(path: Path) -> None:
+    """The second restart must not give out a `seq` again that a deleted record had: the reader has passed it."""
+    post = a_post()
+    async with opened(path) as log:
+        await log.append(post)
+        await log.append_many([a_slice(post)] * 3)
+    async with sqlite_tail(path, [POSTS, COMMANDS], since_ms=0, clock=ManualClock()) as reader:
+        assert len(await reader.read()) == 4
+        for _ in range(2):
+            async with opened(path) as log:
+                await log.clear_internal()
+        async with opened(path) as log:
+            await log.append(a_post(content="after two restarts"))
+            async with asyncio.timeout(5):
+                (record,) = await reader.read()
+    event = record.event()
+    assert isinstance(event, PostCreated)
+    assert event.content == "after two restarts"
 
 
 async def test_drained_waits_for_events_that_handlers_append(path: Path) -> None:

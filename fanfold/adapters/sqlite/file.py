@@ -1,16 +1,17 @@
 """The file of `SqliteLog`: records in one SQLite table. Synchronous, and used by one thread only.
 
-One process writes it, and holds the lock of `<file>.lock` meanwhile. Any number of others read it at the same time, in any
+One process writes it, and holds the lock of its directory meanwhile. Any number of others read it at the same time, in any
 language: `file:log.sqlite?mode=ro`.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -60,6 +61,15 @@ _PROBE_BYTES = 32 * 1024
 _PROBE_SCHEMA = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, filling BLOB NOT NULL)"
 _PROBE = "INSERT OR REPLACE INTO probe VALUES (1, randomblob(?))"
 _DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
+# The highest `seq` so far, when records were last deleted. A `seq` that is given out twice would be one that readers have passed.
+_SEQ_SCHEMA = "CREATE TABLE IF NOT EXISTS passed (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL)"
+_KEEP_SEQ = """
+INSERT INTO passed SELECT 1, COALESCE(MAX(seq), 0) FROM records WHERE TRUE
+ON CONFLICT DO UPDATE SET seq = MAX(seq, excluded.seq)
+"""
+_LAST_SEQ = """
+SELECT MAX(seq) FROM (SELECT seq FROM passed UNION ALL SELECT COALESCE(MAX(seq), 0) FROM records)
+"""
 
 
 IN_MEMORY = Path(":memory:")
@@ -172,6 +182,7 @@ class SqliteFile(ReadableFile):
             self._check_format(path.parent)
             self._connection.execute(_SCHEMA)
             self._connection.execute(_PROBE_SCHEMA)
+            self._connection.execute(_SEQ_SCHEMA)
         except BaseException:
             self.close()
             raise
@@ -197,8 +208,16 @@ class SqliteFile(ReadableFile):
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(_INSERT, rows)
 
+    def last_seq(self) -> int:
+        """The highest `seq` that a record has or had; 0 if there was none."""
+        ((seq,),) = self._connection.execute(_LAST_SEQ)
+        return int(seq)
+
     def delete(self, topics: Collection[str]) -> None:
-        self._connection.execute(_DELETE, (_json(topics),))
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_KEEP_SEQ)
+            self._connection.execute(_DELETE, (_json(topics),))
 
     def probe(self) -> None:
         """Write as an append does, durably: a file that can be read may be on a full disk."""
@@ -208,21 +227,28 @@ class SqliteFile(ReadableFile):
 
     def close(self) -> None:
         self._connection.close()
-        if self._lock:
-            self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """The open lock file. A second writer would assign the same offsets; SQLite's own lock would keep readers away too. Raises `Fault`."""
+def _locked(path: Path) -> int:
+    """The log's directory, open and locked: a file beside the log could be deleted, and then locked by a second writer. Raises `Fault`.
+
+    A second writer would assign the same offsets; SQLite's own lock would keep readers away too.
+    """
     try:
-        lock = path.with_name(f"{path.name}.lock").open("wb")
+        lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise Fault(f"{path} can't be opened as a log: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise Fault(f"{path} is locked: another process writes a log in its directory") from error
     except OSError as error:
-        lock.close()
-        raise Fault(f"{path} is locked: another process writes it") from error
+        os.close(lock)
+        raise Fault(f"{path.parent} can't be locked: {error.strerror}") from error
     return lock
 
 

@@ -71,6 +71,7 @@ class SqliteLog:
         try:
             file = await self._in_thread(lambda: SqliteFile(self._path))
             ends = await self._in_thread(file.ends)
+            self._next_seq = await self._in_thread(file.last_seq) + 1
         except sqlite3.Error as error:
             self._end_thread()
             raise Fault(f"{self._path} can't be opened as a log: {error}") from error
@@ -80,7 +81,6 @@ class SqliteLog:
         for topic, partition, next_offset, last_seq in ends:
             self._next_offset[topic, partition] = next_offset
             self._last_seq[topic] = max(last_seq, self._last_seq.get(topic, 0))
-            self._next_seq = max(last_seq + 1, self._next_seq)
         self._file = file
         return self
 
