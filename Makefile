@@ -147,7 +147,9 @@ schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json, the lists
 	@$(PY) -m tests.support.events_page
 	@$(PY) -m tests.support.merged_openapi
 
-release: manifests ## Build what is published of this version into dist/release, and try the wheel; LEAVE_OUT=image without the image
+release: $(RUNTIME) ## Build what is published of this version into dist/release, and try the wheel; LEAVE_OUT=image without the image
+	@scripts/fetch_k8s kustomize
+	@[ "$(LEAVE_OUT)" = image ] || scripts/install_image_tools
 	@LEAVE_OUT="$(LEAVE_OUT)" scripts/release
 
 clean: ## Remove the environment, the engines and every cache

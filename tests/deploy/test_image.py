@@ -37,10 +37,10 @@ NOT_IN_IT = {
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image() -> Image:
     if reason := why_not():
         pytest.skip(f"the image is not built here: {reason}")
-    return build(tmp_path_factory.mktemp("image"))
+    return build()
 
 
 @pytest.fixture(scope="module")

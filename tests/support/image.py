@@ -1,6 +1,6 @@
 """The image as `make image` builds it, and containers of it under the strictest rules that Kubernetes can set.
 
-Built by buildah over a stand-in for the official Python image, run by podman: as root, on Linux, without a registry.
+Built by buildah over this machine's Python, run by podman: as root, on Linux, without a registry.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from tests.support import stand_in_base
 
 ROOT = Path(__file__).parents[2]
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -111,20 +109,18 @@ class Container:
             _tool("podman", "rm", "--force", "--time", "0", self.name)
 
 
-def build(directory: Path) -> Image:
-    """Build it by scripts/build_image, over the stand-in; `directory` is for what is needed meanwhile.
+def build() -> Image:
+    """Build it by scripts/build_image, over this machine's Python.
 
     Not again while it is there and made from the same files: then only the revision in its labels may be an older one.
     """
     storage = _storage().parent
     sbom, stamp = storage / f"fanfold-{VERSION}.cdx.json", storage / f"built-{_inputs()}"
     if not (sbom.exists() and stamp.exists() and stamp.read_text() == _image_id()):
-        base = _stand_in(directory)
         _run(
             [str(ROOT / "scripts" / "build_image")],
             IMAGE_TOOL="buildah",
-            PYTHON_IMAGE=base,
-            PIP_CONFIG=str(_pip_config(directory)),
+            PYTHON_IMAGE="this-machine",
             DIST=str(storage),
         )
         for older in storage.glob("built-*"):
@@ -134,11 +130,8 @@ def build(directory: Path) -> Image:
 
 
 def _inputs() -> str:
-    """A hash of every file that the image, or its stand-in for a base, is made from."""
-    named = [
-        *("LICENSE", "README.md", "pyproject.toml", ".dockerignore", "scripts/build_image"),
-        "tests/support/stand_in_base.py",
-    ]
+    """A hash of every file that the image, or its base, is made from."""
+    named = ("LICENSE", "README.md", "pyproject.toml", ".dockerignore", "scripts/build_image")
     folders = ("requirements", "fanfold", "services", "schemas", "deploy/docker")
     files = {ROOT / name for name in named} | {
         path
@@ -158,33 +151,6 @@ def _image_id() -> str:
     return _tool("buildah", "images", "--quiet", "--no-trunc", "--filter", f"reference={IMAGE}")
 
 
-def _stand_in(directory: Path) -> str:
-    sources = (Path(stand_in_base.__file__), ROOT / "deploy" / "docker" / "assemble.py")
-    content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    name = f"localhost/stand-in-for-python:{stand_in_base.VERSION}-{content}"
-    if _tool("buildah", "images", "--quiet", "--filter", f"reference={name}"):
-        return name
-    stand_in_base.lay_out(directory / "base")
-    container = _tool("buildah", "from", "scratch").strip()
-    _tool("buildah", "add", "--quiet", container, str(directory / "base"), "/")
-    _tool("buildah", "commit", "--quiet", "--rm", container, name)
-    return name
-
-
-def _pip_config(directory: Path) -> Path:
-    """Where this machine gets its packages from, for the build."""
-    listed = _run([sys.executable, "-m", "pip", "config", "list"]).splitlines()
-    settings = {
-        key.rpartition(".")[2]: value.strip("'")
-        for key, _, value in (line.partition("=") for line in listed)
-    }
-    wanted = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert")
-    lines = [f"{name} = {settings[name]}" for name in wanted if name in settings]
-    path = directory / "pip.conf"
-    path.write_text("\n".join(["[global]", *lines]) + "\n")
-    return path
-
-
 def _podman(*arguments: str) -> str:
     # crun, the other runtime, refuses the cgroups of some machines.
     return _tool("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", *arguments)
@@ -201,7 +167,6 @@ def _run(command: list[str], **variables: str) -> str:
         env={
             **os.environ,  # noqa: TID251 - handed on
             "CONTAINERS_STORAGE_CONF": str(_storage()),
-            "BUILDAH_ISOLATION": "chroot",
             **variables,
         },
         capture_output=True,

@@ -66,6 +66,7 @@ def break_heading(clone: Path) -> None:
     changes = clone / "CHANGELOG.md"
     changes.write_text(changes.read_text().replace(f"## [{VERSION}]", "## [9.9.9]"))
     git(clone, "commit", "--quiet", "--all", "--message", "Another heading")
+    git(clone, "tag", f"v{VERSION}")
 
 
 def break_lock(clone: Path) -> None:
@@ -116,6 +117,20 @@ def test_what_is_not_ready_is_refused_with_what_to_do(
     assert refused.returncode == 1
     assert f"{VERSION} can't be released: " in refused.stderr
     assert reason in refused.stderr
+
+
+def test_a_candidate_has_the_changes_that_no_version_has_yet(first: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "candidate"
+    git(ROOT, "clone", "--quiet", str(first), str(clone))
+    (clone / ".venv").symlink_to(ROOT / ".venv")
+    changes = clone / "CHANGELOG.md"
+    changes.write_text("# Changelog\n\n## [Unreleased]\n\n* New.\n\n## [0.0.1]\n\n* Older.\n")
+    git(clone, "commit", "--quiet", "--all", "--message", "No heading of the version")
+    assert release(clone, "check").returncode == 0
+    done = release(clone, "files", "out")
+    assert done.returncode == 0, done.stderr
+    written = clone / "out" / f"fanfold-{VERSION}-changes.md"
+    assert written.read_text() == "## [Unreleased]\n\n* New.\n\n"
 
 
 def test_two_clones_of_a_commit_give_the_same_files(first: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What stands in for the official Python image where no registry of images answers: this machine's own Python.
 
 Laid out as in that image (`/usr/local`), with a shell, pip, and what dpkg knows of the libraries, and nothing else.
+`python -m deploy.docker.python_of_this_machine DIRECTORY` fills `DIRECTORY/base`, and writes `DIRECTORY/pip.conf`: from which index
+this machine gets its packages.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import sysconfig
 from importlib.metadata import distribution
@@ -20,6 +23,7 @@ DPKG = Path("/var/lib/dpkg")
 NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "config-*")
 # They may be built against what is not installed.
 UNUSED_EXTENSIONS = ("_tkinter*", "_*dbm*", "_curses*", "readline*", "nis*", "_test*")
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert")
 
 
 def lay_out(root: Path) -> None:
@@ -57,3 +61,21 @@ def _copy_dpkg(root: Path, libraries: set[Path]) -> None:
             put(listing, root)
     if (DPKG / "status").exists():
         put(DPKG / "status", root)
+
+
+def write_pip_config(path: Path) -> None:
+    """In the words of a `pip.conf`, wherever pip has them from: files, or variables of the environment."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - no input
+    settings = {
+        key.rpartition(".")[2]: value.strip("'")
+        for key, _, value in (line.partition("=") for line in listed.stdout.splitlines())
+    }
+    lines = [f"{name} = {settings[name]}" for name in PIP_SETTINGS if name in settings]
+    path.write_text("\n".join(["[global]", *lines]) + "\n")
+
+
+if __name__ == "__main__":
+    directory = Path(sys.argv[1])
+    lay_out(directory / "base")
+    write_pip_config(directory / "pip.conf")
