@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Fault
 from fanfold.core.ports.cache_epoch import CacheEpoch
-from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.engines import Engines, Tables
 from fanfold.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,29 +34,37 @@ async def real(settings: Settings, *, clock: Clock, source: str) -> AsyncIterato
 
     Opening waits for none of them. Raises `Fault` if a certificate or key can't be used.
     """
+    from fanfold.adapters.kafka.log import KafkaLog
+    from fanfold.adapters.kafka.security import client_security
+
+    client_security(settings)
+    async with (
+        KafkaLog(settings, clock=clock, source=source) as log,
+        real_tables(settings, clock=clock) as tables,
+    ):
+        yield Engines(log, tables.stores, tables.cache, tables.cache_epoch)
+
+
+@asynccontextmanager
+async def real_tables(settings: Settings, *, clock: Clock) -> AsyncIterator[Tables]:
+    """Cassandra, and the cache of the settings. Opening waits for neither of them. Raises `Fault` if a certificate or key can't be used."""
     if settings.cache == "memory":
         raise Fault("FANFOLD_CACHE: memory is only for `make run`; use redis://host:port or none")
     from fanfold.adapters.cassandra.connect import client_tls
     from fanfold.adapters.cassandra.stores import cassandra_stores
-    from fanfold.adapters.kafka.log import KafkaLog
-    from fanfold.adapters.kafka.security import client_security
     from fanfold.adapters.redis.shared_cache import redis_shared_cache
 
     # A wrong path is a mistake in the configuration: it must fail now, while an outage would be waited for.
     client_tls(settings)
-    client_security(settings)
-    async with (
-        KafkaLog(settings, clock=clock, source=source) as log,
-        cassandra_stores(settings, clock=clock) as stores,
-    ):
+    async with cassandra_stores(settings, clock=clock) as stores:
         if settings.cache == "none":
-            yield Engines(log, stores)
+            yield Tables(stores)
             return
         # An author's newest posts are read and kept as far back as the retention window of who reads them.
-        tables = f"{settings.cassandra_keyspace} {settings.retention_days}"
-        epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=tables)
+        kept = f"{settings.cassandra_keyspace} {settings.retention_days}"
+        epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=kept)
         async with redis_shared_cache(settings, clock=clock, epoch=epoch) as cache:
-            yield Engines(log, stores, cache, epoch)
+            yield Tables(stores, cache, epoch)
 
 
 @asynccontextmanager

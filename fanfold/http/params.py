@@ -20,7 +20,8 @@ POST_ID = re.compile(POST_ID_PATTERN)
 _DECIMAL = re.compile(r"-?[0-9]{1,9}")
 
 
-def _canonical_uuid7(text: str) -> str:
+def canonical_uuid7(text: str) -> str:
+    """The same text. Raises `ValueError` unless it is the canonical form of a UUIDv7: that of a post id."""
     if len(text) != 36 or POST_ID.fullmatch(text) is None:
         raise ValueError("Send a post id: a UUIDv7 in its canonical form.")
     return text
@@ -46,7 +47,7 @@ UserIdPath = Annotated[UserId, Path(description="1-64 of `A-Za-z0-9._-`.")]
 
 PostIdPath = Annotated[
     UUID,
-    BeforeValidator(_canonical_uuid7),
+    BeforeValidator(canonical_uuid7),
     Path(description="A UUIDv7.", json_schema_extra={"pattern": POST_ID_PATTERN}),
 ]
 

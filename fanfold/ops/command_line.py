@@ -15,6 +15,7 @@ from fanfold.core.exit_codes import MEANINGS, ExitCode
 from fanfold.ops import (
     activity,
     events,
+    explain,
     modes,
     rebuild,
     revoke,
@@ -27,7 +28,6 @@ from fanfold.ops import (
 )
 from fanfold.ops.audit import command as audit
 from fanfold.ops.dead_letters import command as dead_letters
-from fanfold.ops.explain import command as explain
 from fanfold.ops.graph_import import command as graph_import
 from fanfold.ops.options import complain
 from fanfold.ops.plan import command as plan

@@ -87,7 +87,7 @@ async def all_in_one(
         with traced("all-in-one"):
             async with (
                 feed_reader(settings, engines, clock=clock) as reader,
-                open_console(view, [this], engines.stores, settings=settings, clock=clock) as ops,
+                open_console(view, [this], engines.tables, settings=settings, clock=clock) as ops,
             ):
                 app = _api(
                     settings, clock, engines, reader, ops=ops, identity=identity, ready=ready

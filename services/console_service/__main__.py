@@ -5,8 +5,8 @@ from __future__ import annotations
 from console_service.console import open_console
 from console_service.http import routers
 from console_service.processes import RemoteProcess
-from fanfold.adapters.cassandra.stores import cassandra_stores
 from fanfold.adapters.kafka.log_view import KafkaLogView
+from fanfold.adapters.stacks import real_tables
 from fanfold.core.clock import SystemClock
 from fanfold.core.read_settings import read_settings
 from fanfold.core.settings import Settings
@@ -25,9 +25,9 @@ async def serving(settings: Settings) -> None:
     processes = [RemoteProcess(name, url) for name, url in settings.processes.items()]
     async with (
         open_identity(settings, clock=clock) as identity,
-        cassandra_stores(settings, clock=clock) as stores,
+        real_tables(settings, clock=clock) as tables,
         open_console(
-            KafkaLogView(settings), processes, stores, settings=settings, clock=clock
+            KafkaLogView(settings), processes, tables, settings=settings, clock=clock
         ) as console,
     ):
         app = make_app(

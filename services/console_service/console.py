@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from console_service.browse import newest
+from console_service.explain.explanations import Explanations
 from console_service.overview import FIGURES, figures_of, totals
 from console_service.processes import Process
 from console_service.records import dead_letter_rows, event_rows, is_dead_letter
@@ -19,7 +20,8 @@ from console_service.work import read_status
 from fanfold.core.clock import Clock, rfc3339
 from fanfold.core.errors import LogUnavailable
 from fanfold.core.events import DEAD_LETTERS, event_name
-from fanfold.core.ports import Jobs, Stores
+from fanfold.core.ports import Jobs
+from fanfold.core.ports.engines import Tables
 from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import LogView
 from fanfold.core.settings import Settings
@@ -40,12 +42,14 @@ class Console:
         *,
         jobs: Jobs,
         sizes: Sizes,
+        explain: Explanations,
     ) -> None:
         self._view = view
         self._processes = processes
         self._samples = samples
         self._jobs = jobs
         self._sizes = sizes
+        self.explain = explain
 
     @property
     def log(self) -> str:
@@ -150,14 +154,21 @@ class Console:
 
 @asynccontextmanager
 async def open_console(
-    view: LogView, processes: Sequence[Process], stores: Stores, *, settings: Settings, clock: Clock
+    view: LogView, processes: Sequence[Process], tables: Tables, *, settings: Settings, clock: Clock
 ) -> AsyncIterator[Console]:
     """A console that samples until the block ends."""
     sizes = Sizes(
-        stores.users,
+        tables.stores.users,
         clock,
         threshold=settings.pull_threshold,
         hysteresis=settings.pull_hysteresis,
     )
     async with sampling(view, processes, clock=clock) as samples:
-        yield Console(view, processes, samples, jobs=stores.jobs, sizes=sizes)
+        yield Console(
+            view,
+            processes,
+            samples,
+            jobs=tables.stores.jobs,
+            sizes=sizes,
+            explain=Explanations(tables, settings=settings, clock=clock),
+        )

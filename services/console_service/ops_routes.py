@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BeforeValidator
 
 from console_service.browse import CURSOR_PATTERN, LONGEST_CURSOR
 from console_service.console import Console
 from console_service.operators import Operators
+from fanfold.core.ids import UserId
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
+from fanfold.http.params import canonical_uuid7
 
 
 def router(settings: Settings, console: Console) -> APIRouter:
@@ -27,6 +31,7 @@ def router(settings: Settings, console: Console) -> APIRouter:
     ops.add_api_route("/dead-letters", do.dead_letters)
     ops.add_api_route("/events", do.events)
     ops.add_api_route("/sizes", console.sizes)
+    ops.add_api_route("/explain", do.explain)
     return ops
 
 
@@ -37,12 +42,18 @@ Time = Annotated[int | None, Query(ge=0, le=253_402_300_799_999)]
 """Milliseconds since the Unix epoch, until the year 9999."""
 Text = Annotated[str | None, Query(max_length=256)]
 
+User = Annotated[UserId, Query()]
+Post = Annotated[UUID, BeforeValidator(canonical_uuid7), Query()]
+
 
 @dataclass(frozen=True, slots=True)
 class OpsRoutes:
     """The handlers of routes with parameters."""
 
     console: Console
+
+    async def explain(self, user: User, post: Post) -> dict[str, Any]:
+        return await self.console.explain(user, post)
 
     async def fan_outs(self, limit: Limit = 20) -> dict[str, Any]:
         return await self.console.fan_outs(limit)

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from all_in_one.system import all_in_one
 from console_service import ops_routes
 from console_service.console import Console
+from console_service.explain.explanations import Explanations
 from console_service.operators import Operators
 from console_service.overview import FIGURES, totals
 from console_service.processes import Process, RemoteProcess, ThisProcess
@@ -30,6 +31,7 @@ from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Fault, Unavailable
 from fanfold.core.exit_codes import ExitCode
+from fanfold.core.ports.engines import Tables
 from fanfold.core.settings import Settings
 from fanfold.http.app import make_app
 from fanfold.http.ask import READY
@@ -53,7 +55,8 @@ def a_console(*processes: Process) -> Console:
     stores = memory_stores(settings, clock=clock)
     sizes = Sizes(stores.users, clock, threshold=settings.pull_threshold, hysteresis=0.8)
     samples = Samples(view, processes, clock)
-    return Console(view, processes, samples, jobs=stores.jobs, sizes=sizes)
+    explain = Explanations(Tables(stores), settings=settings, clock=clock)
+    return Console(view, processes, samples, jobs=stores.jobs, sizes=sizes, explain=explain)
 
 
 def an_app(*, auth: str = "header") -> FastAPI:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
+from uuid import UUID
 
 import httpx2
 import pytest
 
 from console_service import ops_routes
 from console_service.console import Console, open_console
+from console_service.explain.explanations import Explanations
 from console_service.records import LONGEST_TEXT
 from console_service.sizes import LARGEST, MOST_USERS, Sizes, lowest_of
 from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import GRAPH, POSTS, DeliverSlice
-from fanfold.core.ports import Plan, User
+from fanfold.core.ports import Plan, User, Users
+from fanfold.core.ports.engines import Tables
 from fanfold.core.ports.log import Record
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
@@ -47,7 +52,7 @@ async def ops(api: WriteSide) -> AsyncIterator[httpx2.AsyncClient]:
     view = SqliteLogView(api.pipeline.log)
     async with (
         open_console(
-            view, [], api.pipeline.stores, settings=api.settings, clock=SystemClock()
+            view, [], Tables(api.pipeline.stores), settings=api.settings, clock=SystemClock()
         ) as console,
         a_client(console) as client,
     ):
@@ -167,9 +172,9 @@ async def test_on_a_log_that_a_command_reaches_the_command_is_there_to_copy(
 
     await api.pipeline.log.dead_letter(Record(POSTS, 3, 7, b"k", b"{", {}, 0), "unreadable")
     view = Reached(api.pipeline.log)
-    stores, settings = api.pipeline.stores, api.settings
+    tables, settings = Tables(api.pipeline.stores), api.settings
     async with (
-        open_console(view, [], stores, settings=settings, clock=SystemClock()) as console,
+        open_console(view, [], tables, settings=settings, clock=SystemClock()) as console,
         a_client(console) as ops,
     ):
         (letter,) = (await ops.get("/ops/dead-letters")).json()["items"]
@@ -271,3 +276,67 @@ async def test_the_graph_of_sizes_reads_a_bounded_number_of_users_and_not_for_ea
 )
 def test_a_bar_begins_at_1_2_or_5_of_its_decade(followers: int, lowest: int) -> None:
     assert lowest_of(followers) == lowest
+
+
+async def test_it_is_explained_why_a_post_is_or_is_not_in_a_feed(
+    ops: httpx2.AsyncClient, api: WriteSide
+) -> None:
+    await api.registered("alice", "bob")
+    await api("PUT", "/users/alice/following/bob", actor="alice")
+    post_id = await api.posted("hello", by="bob")
+    await api.project()
+
+    async def explained(user: str) -> dict[str, Any]:
+        answer = await ops.get("/ops/explain", params={"user": user, "post": post_id})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    shown = await explained("alice")
+    assert (shown["user_id"], shown["post_id"]) == ("alice", post_id)
+    assert (shown["in_feed"], shown["wrong"], shown["late"]) == (True, False, False)
+    assert [reason["reason"] for reason in shown["reasons"]] == ["timeline"]
+    assert (shown["author_id"], shown["strategy"], shown["in_timeline"]) == ("bob", "push", True)
+    hidden = await explained("zoe")
+    (reason,) = hidden["reasons"]
+    assert (hidden["in_feed"], hidden["wrong"], reason["reason"]) == (
+        False,
+        False,
+        "never-followed",
+    )
+    assert reason["says"] == "zoe has never followed bob"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user=alice",
+        "user=alice&post=1",
+        "user=a%20b&post=019ad2c4-2f40-7a31-8f5e-3d1b0c9e7a55",
+        "user=alice&post=019ad2c4-2f40-4a31-8f5e-3d1b0c9e7a55",
+    ],
+)
+async def test_what_names_no_user_or_no_post_is_not_explained(
+    ops: httpx2.AsyncClient, query: str
+) -> None:
+    assert (await ops.get(f"/ops/explain?{query}")).status_code == 422
+
+
+async def test_one_explanation_is_made_at_a_time(api: WriteSide) -> None:
+    working = most = 0
+
+    class Counted:
+        async def get(self, user_id: str) -> User:
+            nonlocal working, most
+            working += 1
+            most = max(most, working)
+            await asyncio.sleep(0)
+            working -= 1
+            return User(user_id)
+
+    stores = replace(api.pipeline.stores, users=cast("Users", Counted()))
+    explain = Explanations(Tables(stores), settings=api.settings, clock=api.clock)
+    post_id = UUID("019ad2c4-2f40-7a31-8f5e-3d1b0c9e7a55")
+    found = await asyncio.gather(*(explain(f"user-{n}", post_id) for n in range(3)))
+    assert {why["reasons"][0]["reason"] for why in found} == {"unknown-post"}
+    assert most == 1

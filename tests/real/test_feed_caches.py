@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from console_service.explain.explanations import Explanations
 from fanfold.adapters.stacks import real
 from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import SystemClock
@@ -174,6 +175,8 @@ async def test_an_audit_finds_what_the_tables_lack_and_mends_it(engines: RealEng
         assert wrong.returncode == 1, wrong.stderr
         (reason,) = json.loads(wrong.stdout)["reasons"]
         assert reason["reason"] == "timeline-row-missing"
+        explain = Explanations(both.tables, settings=settings, clock=CLOCK)
+        assert await explain("alice", lost) == json.loads(wrong.stdout)
         mended = await audit_once(both, settings, replace(chosen, repair=True), clock=CLOCK)
         assert (mended.wrong_users, mended.repaired_users) == (0, 1), mended.as_json()
         await system.shows("hello", "by star", "by bob", within_s=STALE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 
@@ -110,6 +111,9 @@ async def test_the_console_sees_every_service_of_the_system_and_what_they_count(
     sizes = (await gateway.get("/ops/sizes")).json()
     followers = {user["user_id"]: user["followers"] for user in sizes["largest"]}
     assert followers[author.author] == 1
+    post = json.loads(events.json()["items"][0]["value"])["post_id"]
+    explained = await gateway.get("/ops/explain", params={"user": author.author, "post": post})
+    assert [reason["reason"] for reason in explained.json()["reasons"]] == ["own"]
     for empty in ("/ops/fan-outs", "/ops/dead-letters"):
         assert (await gateway.get(empty)).json()["items"] == []
 

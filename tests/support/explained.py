@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from console_service.explain import explanations
+from console_service.explain.reasons import Explanation
 from fanfold.core.clock import Clock
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
-from fanfold.ops.explain.read_facts import ReadFacts
-from fanfold.ops.explain.reasons import Explanation, explain
-from fanfold.ops.served_feed import served_feeds
 
 
 async def explained(
     engines: Engines, viewer: str, post_id: UUID, *, settings: Settings, clock: Clock
 ) -> Explanation:
-    async with served_feeds(settings, engines, clock=clock) as served:
-        read = ReadFacts(engines=engines, served=served, settings=settings, clock=clock)
-        return explain(await read(viewer, post_id))
+    _, explanation = await explanations.explained(
+        viewer, post_id, engines.tables, settings=settings, clock=clock
+    )
+    return explanation

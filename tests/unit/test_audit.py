@@ -36,7 +36,7 @@ from fanfold.ops.audit.metrics import export
 from fanfold.ops.audit.report import MOST_EXAMPLES, MOST_REPAIRS, Report
 from fanfold.ops.command_line import app
 from fanfold.ops.rebuild import rebuild_timeline
-from fanfold.ops.served_feed import served_feeds
+from feed_service.served_feeds import served_feeds
 from tests.support.clock import START_MS, ManualClock
 from tests.support.eventually import eventually
 from tests.support.fanout import (
@@ -76,7 +76,9 @@ class System:
         """Let readers fill the cache."""
         assert self.engines.cache_epoch is not None
         await self.engines.cache_epoch.read()
-        async with served_feeds(SETTINGS, self.engines, clock=self.pipeline.clock) as served:
+        async with served_feeds(
+            self.engines.tables, settings=SETTINGS, clock=self.pipeline.clock
+        ) as served:
             for reader in READERS:
                 await served.whole(reader)
 

@@ -14,6 +14,10 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
+from console_service.explain.facts import Cached
+from console_service.explain.read_facts import read_cached
+from console_service.explain.reasons import LATE_MS, Explanation, Fault, Hiding, Waiting
+from console_service.explain.view import SourceOfPost
 from fanfold.adapters.memory.shared_cache import MemorySharedCache
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core import errors
@@ -35,11 +39,7 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.shared_cache import Lease
 from fanfold.core.settings import MS_PER_DAY
 from fanfold.ops.command_line import app
-from fanfold.ops.explain.facts import Cached
-from fanfold.ops.explain.read_facts import read_cached
-from fanfold.ops.explain.reasons import LATE_MS, Explanation, Fault, Hiding, Waiting
-from fanfold.ops.explain.view import SourceOfPost
-from fanfold.ops.served_feed import served_feeds
+from feed_service.served_feeds import served_feeds
 from tests.support.clock import START_MS
 from tests.support.explained import explained
 from tests.support.fanout import (
@@ -93,7 +93,7 @@ class Case:
     async def read(self) -> None:
         """Let a reader fill the cache."""
         clock = self.pipeline.clock
-        async with served_feeds(SETTINGS, self.engines, clock=clock) as served:
+        async with served_feeds(self.engines.tables, settings=SETTINGS, clock=clock) as served:
             await served.whole("bob")
 
     async def explain_as_cached(self) -> Explanation:

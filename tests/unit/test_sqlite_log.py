@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from console_service.browse import MOST_LOOKED_AT, newest
 from fanfold.adapters.sqlite.consumer import SqliteConsumer
 from fanfold.adapters.sqlite.file import SqliteFile
 from fanfold.adapters.sqlite.log import SqliteLog
+from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.adapters.sqlite.tail import sqlite_tail
 from fanfold.core.data_format import DATA_FORMAT
 from fanfold.core.errors import Fault
 from fanfold.core.events import COMMANDS, GRAPH, POSTS, DeliverSlice, Event, PostCreated
 from fanfold.core.ports.log import Record
+from fanfold.core.topics import load_topics
 from tests.support.clock import ManualClock
 from tests.support.logs import Seen, a_follow, a_post, everything, followers, running
 
@@ -272,3 +275,30 @@ async def test_two_logs_in_memory_are_apart_and_leave_no_file(
 
 def entries(directory: Path) -> list[Path]:
     return list(directory.iterdir())
+
+
+async def test_what_an_operator_asks_costs_no_more_in_a_longer_log(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as log:
+        view = SqliteLogView(log)
+        steps: list[None] = []
+        assert log._file is not None
+        log._file._connection.set_progress_handler(lambda: steps.append(None), 100)
+
+        async def hundreds_of_steps() -> int:
+            """Of SQLite's machine, for each kind of question."""
+            steps.clear()
+            until = await view.spans(POSTS, until_ms=clock.now_ms())
+            assert sum(span.end for span in until.values()) == log.last_seq([POSTS])
+            backlog = await view.backlog(most_commands=10)
+            assert sum(lag.records for lag in backlog.lags) == log.last_seq([POSTS])
+            page = await newest(view, POSTS, limit=10, until_ms=clock.now_ms())
+            assert page.looked_at == 10
+            return len(steps)
+
+        # What a page reads of one partition: it is the same from here on.
+        most = MOST_LOOKED_AT // load_topics()[POSTS].partitions["few"]
+        await log.append_many([a_post(by="bob") for _ in range(most)])
+        few = await hundreds_of_steps()
+        await log.append_many([a_post(by="bob") for _ in range(20 * most)])
+        assert await hundreds_of_steps() < few + 10

@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -47,12 +49,8 @@ SELECT MIN(seq) FROM records NOT INDEXED
 WHERE appended_at_ms >= ? AND topic IN (SELECT value FROM json_each(?))
 """
 _ENDS = 'SELECT topic, partition, MAX("offset") + 1, MAX(seq) FROM records GROUP BY 1, 2'
-_FIRST_OFFSETS = """
-SELECT topic, partition, MIN("offset") FROM records NOT INDEXED WHERE seq > ? GROUP BY 1, 2
-"""
-_ENDS_UNTIL = """
-SELECT partition, MAX("offset") + 1 FROM records WHERE topic = ? AND appended_at_ms <= ? GROUP BY 1
-"""
+_SEQ_OF = 'SELECT seq FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
+_TIME_OF = 'SELECT appended_at_ms FROM records WHERE topic = ? AND partition = ? AND "offset" = ?'
 _WITHIN = """
 SELECT * FROM records WHERE topic = ? AND partition = ? AND "offset" >= ? AND "offset" < ? ORDER BY "offset"
 """
@@ -90,6 +88,10 @@ class PartitionEnd(NamedTuple):
     partition: int
     next_offset: int
     last_seq: int
+
+
+Ends = Mapping[tuple[str, int], int]
+"""An offset of each partition, which is a topic and a number."""
 
 
 class ReadableFile:
@@ -143,14 +145,24 @@ class ReadableFile:
         ).fetchone()
         return row[0]
 
-    def first_offsets(self, after: int) -> dict[tuple[str, int], int]:
-        """The lowest offset of each partition among the records after that `seq`."""
-        found = self._connection.execute(_FIRST_OFFSETS, (after,))
-        return {(topic, partition): offset for topic, partition, offset in found}
+    def first_after_seq(self, seq: int, ends: Ends) -> Ends:
+        """The lowest offset of each partition whose record has a higher `seq`, by the partitions' ends; where there is none, its end."""
+        return self._first_above(_SEQ_OF, seq, ends)
 
-    def ends_until(self, topic: str, until_ms: int) -> dict[int, int]:
-        """The offset after the last record of each partition that was appended until then."""
-        return dict(self._connection.execute(_ENDS_UNTIL, (topic, until_ms)).fetchall())
+    def first_after_ms(self, at_ms: int, ends: Ends) -> Ends:
+        """The same, of what was appended after that time. Where the clock was set back meanwhile, one of the offsets at that time."""
+        return self._first_above(_TIME_OF, at_ms, ends)
+
+    def _first_above(self, statement: str, bound: int, ends: Ends) -> Ends:
+        def is_above(partition: tuple[str, int], offset: int) -> bool:
+            found = self._connection.execute(statement, (*partition, offset)).fetchone()
+            return found is None or found[0] > bound
+
+        # Both ascend within a partition, so some twenty rows are read of one. A scan would hold up every append meanwhile.
+        return {
+            partition: bisect_left(range(end), True, key=partial(is_above, partition))
+            for partition, end in ends.items()
+        }
 
     def within(self, topic: str, spans: Mapping[int, tuple[int, int]]) -> list[Record]:
         """The records of each partition from an offset on and before another."""

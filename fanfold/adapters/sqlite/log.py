@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from fanfold.adapters.sqlite.file import IN_MEMORY, Row, SqliteFile
+from fanfold.adapters.sqlite.file import IN_MEMORY, Ends, Row, SqliteFile
 from fanfold.core import tracing
 from fanfold.core.clock import Clock
 from fanfold.core.dead_letters import as_dead_letter, as_replay
@@ -154,13 +154,18 @@ class SqliteLog:
         """The offset of the next record of the partition."""
         return self._next_offset.get((topic, partition), 0)
 
-    async def first_offsets(self, *, after: int) -> dict[tuple[str, int], int]:
-        """The lowest offset of each partition among the records after that `seq`; it has no entry without any. Raises `Unavailable`."""
-        return await self._read(lambda file: file.first_offsets(after))
+    async def waiting(self, ends: Ends, *, after: int) -> Ends:
+        """The lowest offset of each partition among the records after that `seq`, by the partitions' ends; where there is none, its end. Raises `Unavailable`."""
+        asked = {
+            found: end for found, end in ends.items() if self._last_seq.get(found[0], 0) > after
+        }
+        return {**ends, **await self._read(lambda file: file.first_after_seq(after, asked))}
 
     async def ends_until(self, topic: str, until_ms: int) -> dict[int, int]:
-        """The offset after the last record of each partition that was appended until then. Raises `Unavailable`."""
-        return await self._read(lambda file: file.ends_until(topic, until_ms))
+        """The offset of each partition after what was appended until then. Raises `Unavailable`."""
+        ends = {found: end for found, end in self._next_offset.items() if found[0] == topic}
+        found = await self._read(lambda file: file.first_after_ms(until_ms, ends))
+        return {partition: end for (_, partition), end in found.items()}
 
     async def within(self, topic: str, spans: Mapping[int, tuple[int, int]]) -> list[Record]:
         """The records of each partition from an offset on and before another. Raises `Unavailable`."""

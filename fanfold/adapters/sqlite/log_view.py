@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fanfold.adapters.sqlite.log import SqliteLog
 from fanfold.core.events import COMMANDS, DEAD_LETTERS
@@ -26,15 +26,19 @@ class SqliteLogView:
     async def backlog(self, *, most_commands: int) -> Backlog:
         # Before the records are counted: one that is acknowledged meanwhile then counts as waiting, not the other way round.
         after = self._log.acknowledged.get(self._group, 0)
-        waiting = await self._log.first_offsets(after=after)
-        lags = [
-            PartitionLag(topic.name, partition, waiting.get((topic.name, partition), end), end)
+        ends = {
+            (topic.name, number): self._log.next_offset(topic.name, number)
             for topic in load_topics().values()
             if "fanout_service" in topic.consumers
-            for partition in range(topic.partitions["few"])
-            for end in (self._log.next_offset(topic.name, partition),)
+            for number in range(topic.partitions["few"])
+        }
+        waiting = await self._log.waiting(ends, after=after)
+        lags = [
+            PartitionLag(*partition, waiting[partition], end) for partition, end in ends.items()
         ]
-        commands = await self._log.rows([COMMANDS], after=after, limit=most_commands)
+        commands = await self._log.within(
+            COMMANDS, _first_of([lag for lag in lags if lag.topic == COMMANDS], most=most_commands)
+        )
         return Backlog(
             lags=tuple(sorted(lags)),
             # A new process deletes the dead letters and numbers them from 0.
@@ -42,7 +46,7 @@ class SqliteLogView:
                 self._log.next_offset(DEAD_LETTERS, partition)
                 for partition in range(load_topics()[DEAD_LETTERS].partitions["few"])
             ),
-            commands=tuple(row.record for row in commands),
+            commands=tuple(commands),
             all_commands=len(commands) >= sum(lag.records for lag in lags if lag.topic == COMMANDS),
         )
 
@@ -56,3 +60,13 @@ class SqliteLogView:
 
     async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
         return await self._log.within(topic, spans)
+
+
+def _first_of(lags: Sequence[PartitionLag], *, most: int) -> dict[int, Span]:
+    """What waits, or the first of it: so many records at most, shared out evenly among the partitions that have more."""
+    spans, left = {}, most
+    for number, lag in enumerate(sorted(lags, key=lambda lag: lag.records)):
+        taken = min(lag.records, left // (len(lags) - number))
+        spans[lag.partition] = Span(lag.committed, lag.committed + taken)
+        left -= taken
+    return spans

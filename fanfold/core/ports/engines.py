@@ -12,6 +12,15 @@ from fanfold.core.ports.shared_cache import SharedCache
 
 
 @dataclass(frozen=True, slots=True)
+class Tables:
+    """The stores, and the shared cache of what they hold: all that a process needs that appends nothing. See `Engines`."""
+
+    stores: Stores
+    cache: SharedCache = field(default_factory=NoSharedCache)
+    cache_epoch: CacheEpoch | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Engines:
     """A log, the stores that project it, and the cache that feed processes share.
 
@@ -22,3 +31,8 @@ class Engines:
     stores: Stores
     cache: SharedCache = field(default_factory=NoSharedCache)
     cache_epoch: CacheEpoch | None = None
+
+    @property
+    def tables(self) -> Tables:
+        """Everything but the log."""
+        return Tables(self.stores, self.cache, self.cache_epoch)

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from console_service.explain.read_facts import ReadFacts
+from console_service.explain.reasons import explain
 from fanfold.core.clock import Clock
 from fanfold.core.ports import Pointer
 from fanfold.core.ports.engines import Engines
@@ -20,10 +22,8 @@ from fanfold.ops.audit.cached import CachedValues
 from fanfold.ops.audit.compare import Difference, ServedPost, compare
 from fanfold.ops.audit.repair import Repair, foreign_pointers
 from fanfold.ops.audit.report import Finding, Report
-from fanfold.ops.explain.read_facts import ReadFacts
-from fanfold.ops.explain.reasons import explain
-from fanfold.ops.served_feed import ServedFeeds
 from feed_service.query.ranking import Relevance
+from feed_service.served_feeds import ServedFeeds
 
 AGAIN_AFTER_S = 2.0
 USERS_AT_ONCE = 4

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
+from console_service.explain.read_facts import held, held_list
 from fanfold.core.cache_keys import (
     authored_key,
     entry_author,
@@ -26,7 +27,6 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.ops.audit.by_pull import timeline_rows
 from fanfold.ops.audit.compare import ServedPost
-from fanfold.ops.explain.read_facts import held, held_list
 from feed_service.caches import packing
 from feed_service.caches.shared_reads import HEAD_POSTS, OWN_POSTS, SharedReads
 

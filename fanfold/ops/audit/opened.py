@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from console_service.explain.read_facts import ReadFacts
 from fanfold.adapters.telling_stores import stores_of_worker
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Fault
@@ -14,10 +15,9 @@ from fanfold.core.settings import Settings
 from fanfold.ops.audit.audit import Audit
 from fanfold.ops.audit.cached import CachedValues
 from fanfold.ops.audit.repair import Repair
-from fanfold.ops.explain.read_facts import ReadFacts
 from fanfold.ops.looked_at import LookedAt, looked_at
-from fanfold.ops.served_feed import served_feeds
 from fanout_service.keep_pulled import KeepPulled
+from feed_service.served_feeds import served_feeds
 
 
 @asynccontextmanager
@@ -34,13 +34,13 @@ async def an_audit(
     engines: Engines, settings: Settings, *, clock: Clock, repair: bool
 ) -> AsyncIterator[Audit]:
     """An audit of these engines."""
-    async with served_feeds(settings, engines, clock=clock) as served:
+    async with served_feeds(engines.tables, settings=settings, clock=clock) as served:
         yield Audit(
             engines=engines,
             settings=settings,
             clock=clock,
             served=served,
-            facts=ReadFacts(engines=engines, served=served, settings=settings, clock=clock),
+            facts=ReadFacts(tables=engines.tables, served=served, settings=settings, clock=clock),
             cached=CachedValues(engines, served.shared),
             repair=a_repair(engines, settings, clock=clock) if repair else None,
         )

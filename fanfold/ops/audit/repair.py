@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from console_service.explain.facts import Facts, Relation
+from console_service.explain.reasons import Explanation, Kind
 from fanfold.core.cache_keys import (
     authored_key,
     feed_key,
@@ -21,8 +23,6 @@ from fanfold.core.cache_keys import (
 from fanfold.core.ports import FollowerEdge, Pointer, Posts, Stores
 from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
-from fanfold.ops.explain.facts import Facts, Relation
-from fanfold.ops.explain.reasons import Explanation, Kind
 from fanout_service.keep_pulled import KeepPulled
 
 _POSTS_AT_ONCE = 500

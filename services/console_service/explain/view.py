@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fanfold.ops.explain.facts import Facts
+from console_service.explain.facts import Facts
 
 SourceOfPost = Literal["timeline", "own", "not-materialised", "asleep", "pulled"]
 

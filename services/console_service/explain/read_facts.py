@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+from console_service.explain.facts import Cached, Facts, Relation
 from fanfold.core.cache_keys import (
     authored_key,
     entry_author,
@@ -22,29 +23,28 @@ from fanfold.core.cache_keys import (
 from fanfold.core.clock import Clock
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import AuthoredPost, Post, PulledAuthor, User
-from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.engines import Tables
 from fanfold.core.ports.shared_cache import FeedList, SharedCache
 from fanfold.core.settings import Settings
-from fanfold.ops.explain.facts import Cached, Facts, Relation
-from fanfold.ops.served_feed import ServedFeeds
 from fanout_service.edges import edges_to, newest_edges
 from feed_service.caches import packing
 from feed_service.caches.shared_reads import HEAD_POSTS, OWN_POSTS
+from feed_service.served_feeds import ServedFeeds
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFacts:
-    """Reads facts from these engines. Raises `Unavailable`."""
+    """Reads facts from these tables and their cache. Raises `Unavailable`."""
 
-    engines: Engines
+    tables: Tables
     served: ServedFeeds
     settings: Settings
     clock: Clock
 
     async def __call__(self, viewer_id: str, post_id: UUID) -> Facts:
-        stores = self.engines.stores
+        stores = self.tables.stores
         viewer, posts, plan, slices, pointed_at, newer = await asyncio.gather(
             stores.users.get(viewer_id),
             stores.posts.get([post_id]),
@@ -58,7 +58,7 @@ class ReadFacts:
         relations, (authored, pulled, pulled_author), cached = await asyncio.gather(
             asyncio.gather(*(self._relation(viewer, author) for author in authors - {viewer_id})),
             self._pointers(post),
-            read_cached(self.engines.cache, viewer_id, post_id, post),
+            read_cached(self.tables.cache, viewer_id, post_id, post),
         )
         return Facts(
             viewer=viewer,
@@ -79,7 +79,7 @@ class ReadFacts:
         )
 
     async def _pointed_at(self, viewer_id: str, post_id: UUID) -> str | None:
-        rows = await self.engines.stores.timelines.timeline(
+        rows = await self.tables.stores.timelines.timeline(
             viewer_id, before=_after(post_id), since_ms=created_at_ms(post_id), limit=1
         )
         return rows[0].author_id if rows and rows[0].post_number == post_id.int else None
@@ -89,7 +89,7 @@ class ReadFacts:
     ) -> tuple[AuthoredPost | None, bool, PulledAuthor | None]:
         if post is None:
             return None, False, None
-        author_id, stores = post.author_id, self.engines.stores
+        author_id, stores = post.author_id, self.tables.stores
         before, since_ms = _after(post.post_id), post.created_at_ms
         authored, pulled, pulled_author = await asyncio.gather(
             stores.posts.by_author(author_id, before=before, since_ms=since_ms, limit=1),
@@ -100,7 +100,7 @@ class ReadFacts:
         return found, post.post_id in pulled, pulled_author
 
     async def _relation(self, viewer: User, author_id: str) -> Relation:
-        stores, viewer_id = self.engines.stores, viewer.user_id
+        stores, viewer_id = self.tables.stores, viewer.user_id
         author = await stores.users.get(author_id)
         follows, edges, mute, blocks = await asyncio.gather(
             stores.follows.follows_of(viewer_id, [author_id]),

@@ -1,4 +1,4 @@
-"""Feeds as the feed service serves them: by its own query, from the same tables and the same shared cache.
+"""Whole feeds for operators, as the feed service serves them: by its own query, from the same tables and the same shared cache.
 
 A feed process also remembers for half a second what many readers share; nothing is remembered here. No read is noted, and no
 sleeping user is woken.
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
-from fanfold.core.ports.engines import Engines
+from fanfold.core.ports.engines import Tables
 from fanfold.core.settings import Settings
 from fanfold.http.problems import UserNotFound
 from feed_service.caches.cached_reads import CachedReads
@@ -82,18 +82,18 @@ def _refuse_incomplete(query: FeedQuery) -> None:
 
 @asynccontextmanager
 async def served_feeds(
-    settings: Settings, engines: Engines, *, clock: Clock
+    tables: Tables, *, settings: Settings, clock: Clock
 ) -> AsyncIterator[ServedFeeds]:
-    """The feeds of these tables, through the engines' cache."""
+    """The feeds of these tables, through their cache."""
     shared = SharedReads(
-        stores=engines.stores,
-        cache=engines.cache,
+        stores=tables.stores,
+        cache=tables.cache,
         retention_ms=settings.retention_ms,
         clock=clock,
         budget_s=_BUDGET_S,
     )
     celebrities = Celebrities(
-        engines.stores.pulled_authors, shared, settings=settings, clock=clock, budget_s=_BUDGET_S
+        tables.stores.pulled_authors, shared, settings=settings, clock=clock, budget_s=_BUDGET_S
     )
     reads = CachedReads(shared, celebrities, settings=settings, clock=clock, kept_s=0)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from console_service.explain.described import described, rows
+from console_service.explain.facts import Facts
+from console_service.explain.reasons import Explanation, Reason
 from fanfold.core.clock import SystemClock, rfc3339
 from fanfold.core.errors import Fault
 from fanfold.core.exit_codes import ExitCode
-from fanfold.ops.explain.facts import Facts
-from fanfold.ops.explain.reasons import Explanation, Reason
 from fanfold.ops.installation import why_cut_short
 from fanfold.ops.options import (
     DEFAULT_DATA,
@@ -68,84 +68,15 @@ def explain(
 async def _read(
     data: Path, user: str, post: UUID, found: list[tuple[Facts, Explanation, bool]]
 ) -> None:
-    from fanfold.ops.explain.read_facts import ReadFacts
-    from fanfold.ops.explain.reasons import explain as explained
+    from console_service.explain.explanations import explained
     from fanfold.ops.looked_at import looked_at
-    from fanfold.ops.served_feed import served_feeds
 
     clock = SystemClock()
-    async with (
-        looked_at(data, clock=clock, source=SOURCE) as at,
-        served_feeds(at.settings, at.engines, clock=clock) as served,
-    ):
-        read = ReadFacts(engines=at.engines, served=served, settings=at.settings, clock=clock)
-        facts = await read(user, post)
-        found.append((facts, explained(facts), at.is_copy))
-
-
-def described(facts: Facts, explanation: Explanation) -> dict[str, Any]:
-    """The explanation as JSON, with the rows that it rests on."""
-    return {
-        "user_id": facts.viewer.user_id,
-        "post_id": str(facts.post_id),
-        "in_feed": explanation.in_feed,
-        "wrong": explanation.wrong,
-        "late": explanation.late,
-        "reasons": [_reason(reason) for reason in explanation.reasons],
-        **dict(_rows(facts)),
-    }
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {
-        "reason": reason.kind,
-        "says": reason.says,
-        "topic": reason.topic,
-        "key": reason.key,
-        "offset": reason.offset,
-        "at": _time(reason.at_ms),
-    }
-
-
-def _rows(facts: Facts) -> Iterator[tuple[str, Any]]:
-    """What the tables have about the two, by name; None for a row that isn't there."""
-    post, relation, plan, bucket = facts.post, facts.relation, facts.plan, facts.bucket
-    follow = relation.follow if relation else None
-    yield "author_id", post.author_id if post else None
-    yield "created_at", post and _time(post.created_at_ms)
-    yield "asleep", facts.viewer.asleep
-    yield (
-        "follow",
-        follow
-        and {
-            "active": follow.active,
-            "since": _time(follow.since_ms),
-            "follow_offset": follow.follow_offset,
-            "offset": follow.offset,
-            "materialised": follow.materialised,
-        },
-    )
-    yield "strategy", plan and plan.strategy
-    yield "planned_at", plan and _time(plan.started_at_ms)
-    done = facts.slices.get(bucket) if bucket else None
-    yield (
-        "slice",
-        bucket
-        and {
-            "generation": bucket.generation,
-            "bucket": bucket.bucket,
-            "finished_at": done and _time(done.finished_at_ms),
-            "delivered": done and done.delivered,
-        },
-    )
-    yield "in_timeline", facts.pointed_at is not None
-    yield "in_pulled_posts", facts.pulled
-    yield "author_is_pulled", facts.pulled_author is not None
-    yield "newer_posts", facts.newer
-
-
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else rfc3339(ms)
+    async with looked_at(data, clock=clock, source=SOURCE) as at:
+        facts, explanation = await explained(
+            user, post, at.engines.tables, settings=at.settings, clock=clock
+        )
+        found.append((facts, explanation, at.is_copy))
 
 
 def show(facts: Facts, explanation: Explanation, console: Console) -> None:
@@ -158,10 +89,10 @@ def show(facts: Facts, explanation: Explanation, console: Console) -> None:
         console.print(
             f"  {escape(reason.kind)}: {escape(reason.says)}{_where(reason)}", soft_wrap=True
         )
-    rows = a_table("", "")
-    for name, value in _rows(facts):
-        rows.add_row(name, escape(_shown(value)))
-    console.print("", rows, "")
+    table = a_table("", "")
+    for name, value in rows(facts):
+        table.add_row(name, escape(_shown(value)))
+    console.print("", table, "")
     if explanation.wrong:
         console.print("[red]wrong[/red]")
     elif explanation.late:

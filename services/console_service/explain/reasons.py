@@ -6,11 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from console_service.explain.facts import Facts, Relation
+from console_service.explain.view import (
+    SourceOfPost,
+    View,
+    as_served,
+    by_tables,
+    is_served,
+    sources,
+)
 from fanfold.core.events import ACTIVITY, GRAPH, POSTS, TIES
 from fanfold.core.ids import created_at_ms
 from fanfold.core.ports import Tie
-from fanfold.ops.explain.facts import Facts, Relation
-from fanfold.ops.explain.view import SourceOfPost, View, as_served, by_tables, is_served, sources
 
 LATE_MS = 10 * 60 * 1000
 """How long after its creation a post may wait for the workers. Longer than that, its slice is lost."""

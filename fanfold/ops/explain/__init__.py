@@ -1,1 +1,0 @@
-"""`fanfold explain`: why a post is, or is not, in a feed."""

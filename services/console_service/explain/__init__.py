@@ -1,0 +1,1 @@
+"""Why a post is, or is not, in a feed: for `fanfold explain`, `fanfold audit` and the console."""
