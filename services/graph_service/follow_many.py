@@ -16,7 +16,6 @@ from fanfold.core.ports.log import EventLog
 from fanfold.http.params import MOST_AT_ONCE
 from fanfold.http.positions import Written, append
 from graph_service.follow import FollowsOneself
-from graph_service.profile import is_registered
 from graph_service.tie_limit import TieLimit
 
 
@@ -75,7 +74,7 @@ class FollowMany:
         refused: list[NotFollowed] = []
         followed: list[str] = []
         for user_id in targets:
-            if not is_registered(users[user_id]):
+            if not users[user_id].registered:
                 refused.append(NotFollowed(user_id=user_id, reason="user-not-found"))
             elif user_id in apart:
                 refused.append(NotFollowed(user_id=user_id, reason="blocked"))

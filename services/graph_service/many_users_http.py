@@ -14,11 +14,11 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.guards import OWN, write_guards
-from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, Responses
+from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_UNREGISTERED, Responses
 from fanfold.http.params import UserIdPath, UserIds, user_ids_of
 from fanfold.http.positions import set_position
 from graph_service.follow_many import FollowedMany, FollowedUsers, FollowMany
-from graph_service.profile import UserResource, is_registered
+from graph_service.profile import UserResource
 from graph_service.tie_limit import too_many
 from graph_service.viewer_state import ViewerState, viewer_states
 
@@ -60,7 +60,7 @@ class ManyUsersRoutes:
         items = [
             UserResource.of(users[user_id], states[user_id])
             for user_id in user_ids
-            if is_registered(users[user_id])
+            if users[user_id].registered
         ]
         return Users(items=items)
 
@@ -91,8 +91,8 @@ def routers(
     own = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
-        dependencies=[*OWN, *write_guards(engines, settings).all()],
-        responses=NOT_OWN_OR_LEFT,
+        dependencies=[*OWN, *write_guards(engines, clock=follow.clock, settings=settings).all()],
+        responses=NOT_OWN_OR_UNREGISTERED,
     )
     followed: Responses = {200: ALL_WRITTEN, 409: too_many("follow", settings.max_following)}
     public.add_api_route("/users", do.read_users_by_id, methods=["GET"])

@@ -117,14 +117,9 @@ async def registered(user_id: str, *, users: Users) -> User:
     return user
 
 
-def is_registered(user: User) -> bool:
-    """Whether a user has registered, and has not left."""
-    return user.display_name is not None and not user.left
-
-
 def refuse_unregistered(user: User) -> None:
     """Answer 404 for a user who never registered, or has left."""
-    if not is_registered(user):
+    if not user.registered:
         raise UserNotFound("There is no registered user with this id.")
 
 

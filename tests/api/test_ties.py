@@ -269,9 +269,10 @@ async def test_a_listed_user_can_be_taken_off_the_list_registered_or_not(
     stores = api.pipeline.stores
     write = {"muted": stores.ties.write_mute, "blocked": stores.ties.write_block}[list_name]
     await write("alice", "ghost", active=True, since_ms=0, offset=0)
+    await write("phantom", "alice", active=True, since_ms=0, offset=0)
     assert (await untie(api, list_name, "alice", "ghost")).status_code == 204
     # A block is only on the list of the user who made it.
-    assert (await untie(api, list_name, "ghost", "alice")).status_code == 404
+    assert (await untie(api, list_name, "alice", "phantom")).status_code == 404
 
 
 @on_both_lists

@@ -76,6 +76,7 @@ MEANING = {
     "keys-unknown": "The keys of the tokens' issuer have not been read yet. Retry.",
     "write-not-yet-visible": "A write of `Fanfold-After` is not in the tables yet. Retry.",
     "not-yourself": "The path names another user. Use your own user id.",
+    "not-registered": "The actor has no profile. Register with `PUT /users/{user_id}`; after that, `Fanfold-After` waits for it.",
     "has-left": "The actor has left, which is final.",
     "not-ready": "The service can't do its work yet. For `/readyz` alone.",
     "clock-skewed": "The clock of the server is wrong, so it takes no writes. Retry: another process may take it.",

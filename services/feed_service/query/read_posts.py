@@ -39,8 +39,7 @@ class ReadPosts:
     ) -> PostPage:
         """A page of the author's posts, as the viewer sees them.
 
-        Answers 404 for an author who has left, 404 for another author without a registration and without posts, and 403
-        across a block.
+        Answers 404 for an author who has left, 404 for another author who is not registered, and 403 across a block.
         """
         reads = self._reads.past(changed_keys(awaited.changes)) if awaited.changes else self._reads
         scope = f"posts/{author_id}"
@@ -49,10 +48,11 @@ class ReadPosts:
         if author is None:
             raise _not_found()
         if author_id != viewer:
+            # A name that is the id may be no name: this alone costs another read.
+            if author.name == author_id:
+                await self._refuse_unregistered(author_id)
             await within(self._budget_s, refuse_blocked(viewer, author_id, ties=self._stores.ties))
         found, recent_likes = await self._read(reads, author_id, viewer, start, limit + 1)
-        if not found and start is None and author_id != viewer:
-            await self._refuse_unknown(author_id)
         shown = found[:limit]
         liked, unsure = recent_likes.split(shown)
         if unsure:
@@ -100,9 +100,9 @@ class ReadPosts:
             before = pointers[-1].post_id
         return live[:wanted]
 
-    async def _refuse_unknown(self, author_id: str) -> None:
+    async def _refuse_unregistered(self, author_id: str) -> None:
         author = await within(self._budget_s, self._stores.users.get(author_id))
-        if author.display_name is None:
+        if not author.registered:
             raise _not_found()
 
 
