@@ -30,7 +30,8 @@ def stack_settings() -> dict[str, float]:
 
 async def a_network(stack: Stack, *users: str, follows: Sequence[tuple[str, str]] = ()) -> None:
     """These users, and who follows whom."""
-    for user in users:
+    followers = (follower for follower, _ in follows)
+    for user in dict.fromkeys((*users, *followers)):
         await call(stack.api, "PUT", f"/users/{user}", user, json={"display_name": user.title()})
     for follower, followee in follows:
         await call(stack.api, "PUT", f"/users/{follower}/following/{followee}", follower)
