@@ -13,8 +13,9 @@ LEAVE_OUT ?=
 MINUTES ?= 10
 # The processes of `make test` and `make check`; where it is empty, those below.
 PROCESSES ?=
-# For `make up`: the number of workers (as many as the last time, at first 1), and the first port of the block behind the gateway.
+# For `make up`: the number of workers (as many as the last time, at first 1), 3 for a cluster, and the first port of the block behind the gateway.
 WORKERS ?=
+NODES ?=
 PORTS ?= 18100
 
 HOME_OF_UP = $(or $(DATA),.fanfold)
@@ -26,6 +27,8 @@ IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
 WITH_ENGINES = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
+# Its tests share one cluster, which needs both cores.
+FAULTS_OF_A_CLUSTER := tests/faults/cluster
 # The tests start hundreds of Python processes. They start sooner when modules are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 # Stamps carry a checksum of their inputs: an environment that is up to date costs nothing,
@@ -49,9 +52,9 @@ help: ## List the targets
 run: $(RUNTIME) ## Serve the whole API with the demo on port PORT (8080); DATA=path keeps the log
 	@exec .venv/bin/fanfold dev --port $(PORT) $(if $(DATA),--data "$(DATA)")
 
-up: $(LOCAL) ## Start the real system and keep it running: PORT (8080), WORKERS, DATA (.fanfold), PORTS
+up: $(LOCAL) ## Start the real system and keep it running: PORT (8080), WORKERS, NODES=3, DATA (.fanfold), PORTS
 	@scripts/fetch_engines jars
-	@exec $(PY) -m deploy.local.up --data "$(HOME_OF_UP)" --port $(PORT) --ports $(PORTS) $(if $(WORKERS),--workers $(WORKERS))
+	@exec $(PY) -m deploy.local.up --data "$(HOME_OF_UP)" --port $(PORT) --ports $(PORTS) $(if $(WORKERS),--workers $(WORKERS)) $(if $(NODES),--nodes $(NODES))
 
 status: $(LOCAL) ## Show its health, the workers' lag, and where the logs are
 	@exec $(PY) -m deploy.local.status --data "$(HOME_OF_UP)"
@@ -71,9 +74,14 @@ test: static engines manifests $(LOCAL) ## Run every check and test but the faul
 	$(PY) -m pytest -m alone $(ALONE) || failed=$$?; \
 	exit $$failed
 
-test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes: an upgrade, kill -9 of each, a loaded run
+test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes, of one system and of a cluster of three
 	@echo "==> faults, on real engines"
-	@$(PY) -m pytest tests/faults $(IN_PARALLEL) --durations=10 --durations-min=2
+	@failed=0; \
+	$(PY) -m pytest tests/faults --ignore=$(FAULTS_OF_A_CLUSTER) $(IN_PARALLEL) --durations=10 --durations-min=2 || failed=$$?; \
+	[ $$failed != 2 ] || exit 2; `# Interrupted` \
+	echo "==> faults, on a cluster: three brokers, three nodes of Cassandra"; \
+	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) --durations=10 --durations-min=2 || failed=$$?; \
+	exit $$failed
 
 check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
 	@echo "==> fast tests, on the embedded adapters"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,58 @@ def add_origins(manager: dict[str, Any], origins: Sequence[str]) -> None:
         "expose_headers": _SHOWN_HEADERS,
         "max_age": "600",
     }
+
+
+def add_copies(
+    configured: dict[str, Any],
+    hosts: Mapping[str, Sequence[str]],
+    *,
+    one_at_a_time: Collection[str] = (),
+) -> None:
+    """Serve each service from copies of it on several hosts, at the port that the template has. A copy that isn't ready gets no requests.
+
+    Those of `one_at_a_time` are asked at the first host that is ready: what they keep in memory must not change from one request to the next.
+    """
+    for cluster in configured["static_resources"]["clusters"]:
+        service = "feed" if cluster["name"] == "live" else cluster["name"]
+        (locality,) = cluster["load_assignment"]["endpoints"]
+        (endpoint,) = locality["lb_endpoints"]
+        port = endpoint["endpoint"]["address"]["socket_address"]["port_value"]
+        copies = [_endpoint(host, port) for host in hosts[service]]
+        cluster["load_assignment"] = {
+            "cluster_name": cluster["name"],
+            "endpoints": [
+                {"lb_endpoints": [copy], "priority": number} for number, copy in enumerate(copies)
+            ]
+            if service in one_at_a_time
+            else [{"lb_endpoints": copies}],
+        }
+        cluster["health_checks"] = [
+            {
+                "timeout": "1s",
+                "interval": "1s",
+                "no_traffic_interval": "1s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/readyz"},
+            }
+        ]
+    (virtual_host,) = connection_manager(configured)["route_config"]["virtual_hosts"]
+    virtual_host["retry_policy"] |= {
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _endpoint(host: str, port: int) -> dict[str, Any]:
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
 
 
 def written(configured: Mapping[str, Any]) -> str:

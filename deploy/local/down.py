@@ -9,12 +9,13 @@ from pathlib import Path
 
 from deploy.local.arguments import OneLineParser
 from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
-from deploy.local.plan import ENGINES, GATEWAY
+from deploy.local.plan import CACHE, CACHE_REPLICA, CASSANDRA, GATEWAY, KAFKA, kind_of
 from deploy.local.supervisor import Supervisor
 from deploy.local.system import read_system
 from fanfold.core.errors import Fault
 
 _POLL_S = 0.1
+_ENGINES = (KAFKA, CASSANDRA, CACHE, CACHE_REPLICA)
 
 
 def down(home: Path) -> None:
@@ -27,9 +28,10 @@ def down(home: Path) -> None:
     started_s = time.monotonic()
     processes = supervisor.processes()
     pids = [supervisor.pid(), *(state.pid for state in processes.values() if state.pid)]
-    services = [name for name in processes if name not in (*ENGINES, GATEWAY)]
+    engines = [name for name in processes if kind_of(name) in _ENGINES]
+    services = [name for name in processes if name not in (*engines, GATEWAY)]
     # Clients stop before what they call: the gateway, then the services, then the engines.
-    for names in ([GATEWAY], services, ENGINES):
+    for names in ([GATEWAY], services, engines):
         _stop(supervisor, [name for name in names if name in processes])
     supervisor.shut_down()
     _wait_until_gone(pids)

@@ -28,7 +28,8 @@ from fanfold.core.errors import FanfoldError
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.read_settings import read_settings
 from fanfold.http.ask import READY
-from fanfold.ops.status import a_table, print_verdict, print_work, show_status
+from fanfold.ops.copies import Copies, read_copies
+from fanfold.ops.status import a_table, print_copies, print_verdict, print_work, show_status
 
 NOT_SUPERVISED = "NOT SUPERVISED"
 
@@ -57,6 +58,8 @@ class LocalStatus:
     kafka: Status
     cache: str = "none"
     """`FANFOLD_CACHE` of the services."""
+    copies: Copies | None = None
+    """Which are missing; None where there is only one of everything."""
 
     @property
     def up(self) -> bool:
@@ -65,8 +68,9 @@ class LocalStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether every process runs and is ready, and the log answers. A lag does not make it unhealthy."""
-        return self.kafka.healthy and all(process.healthy for process in self.processes)
+        """Whether every process runs and is ready, the log answers, and nothing lacks a copy. A lag does not make it unhealthy."""
+        whole = self.copies is None or self.copies.whole
+        return whole and self.kafka.healthy and all(process.healthy for process in self.processes)
 
     def as_json(self) -> dict[str, Any]:
         processes = [{**asdict(process), "healthy": process.healthy} for process in self.processes]
@@ -74,16 +78,18 @@ class LocalStatus:
             "healthy": self.healthy,
             "processes": processes,
             "cache": self.cache,
+            **({} if self.copies is None else {"copies": self.copies.as_json()}),
             **self.kafka.as_json(),
         }
 
 
 async def read_local_status(system: System) -> LocalStatus:
-    """Ask supervisord, every process, and Kafka. Never raises: what is missing is in the status."""
-    processes, kafka = await asyncio.gather(
-        _processes(system), read_status(KafkaLogView(read_settings(**system.settings)))
+    """Ask supervisord, every process, Kafka, and of a cluster Cassandra's nodes. Never raises: what is missing is in the status."""
+    settings = read_settings(**system.settings)
+    processes, kafka, copies = await asyncio.gather(
+        _processes(system), read_status(KafkaLogView(settings)), read_copies(settings)
     )
-    return LocalStatus(tuple(processes), kafka, system.settings.get("cache", "none"))
+    return LocalStatus(tuple(processes), kafka, system.settings.get("cache", "none"), copies)
 
 
 async def _processes(system: System) -> Sequence[ProcessStatus]:
@@ -119,6 +125,7 @@ def print_local_status(status: LocalStatus, console: Console) -> None:
     if CACHE not in (process.name for process in status.processes):
         console.print(f"shared cache            {status.cache}", markup=False)
     print_work(status.kafka, console)
+    print_copies(status.copies, console)
     print_verdict(console, healthy=status.healthy)
 
 

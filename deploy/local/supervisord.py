@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from deploy.local.commands import command, environment
-from deploy.local.plan import ENGINES, GATEWAY, ROOT, Plan
+from deploy.local.plan import GATEWAY, KAFKA, ROOT, Plan, kind_of
 from deploy.local.supervisor import Supervisor
 from fanfold.core.errors import Fault
 
@@ -116,18 +116,26 @@ def start_supervisord(plan: Plan, configured: Path) -> Supervisor:
 
 
 def _program(plan: Plan, name: str, prefix: list[str]) -> str:
-    # `make up` starts the services, after it has made their tables and topics.
-    engine = name in ENGINES
+    # `make up` starts the services, after it has made their tables and topics, and the engines of a cluster by turns.
+    engine = name in plan.engines
     variables = ",".join(f'{key}="{value}"' for key, value in environment(plan, name).items())
     return _PROGRAM.format(
         name=name,
         command=_escaped(shlex.join([*prefix, *command(plan, name)])),
         environment=variables,
         priority=10 if engine else 30 if name == GATEWAY else 20,
-        autostart="true" if engine else "false",
-        stop_s=60 if engine else 30,
+        autostart="true" if engine and plan.nodes == 1 else "false",
+        stop_s=_stop_s(plan, name),
         log=_escaped(str(plan.log(name))),
     )
+
+
+def _stop_s(plan: Plan, name: str) -> int:
+    """How long a process may take to stop before it is killed."""
+    if name not in plan.engines:
+        return 30
+    # The last of three brokers would wait for minutes for the leave of a controller that is gone. It loses nothing: `min.insync.replicas`.
+    return 60 if plan.nodes == 1 or kind_of(name) != KAFKA else 15
 
 
 def _escaped(text: str) -> str:

@@ -13,13 +13,14 @@ from pathlib import Path
 from rich.table import Table
 
 from deploy.local.arguments import OneLineParser, Port
-from deploy.local.data_format import check_data_format
+from deploy.local.data_format import check_data_format, nodes_of
 from deploy.local.one_at_a_time import STOPPED_S, console, run_alone
 from deploy.local.plan import (
     CACHE,
     CACHE_SERVERS,
     DEFAULT_FIRST_PORT,
     MOST_WORKERS,
+    NODES,
     PORTS_OF_A_PLAN,
     Plan,
     find_cache_server,
@@ -41,6 +42,7 @@ from fanfold.http.identity.development import create_key
 from fanfold.http.identity.open_identity import check_identity
 
 _READY_S = 120.0
+"""For one node's share of the processes that are waited for."""
 _SAY_EVERY_S = 15.0
 _POLL_S = 0.1
 
@@ -71,14 +73,19 @@ def up(wanted: Plan) -> None:
     system = wanted.system()
     write_system(wanted.home, system)
     console.print(f"The page: {system.gateway} (when all are ready)")
-    for engine in wanted.engines:
-        supervisor.start(engine)
-    _wait(system, wanted.engines, started_s)
+    if wanted.nodes > 1:
+        console.print(
+            f"{wanted.nodes} brokers and {wanted.nodes} Cassandra nodes, at {', '.join(wanted.hosts)}: about 6 GB of memory, and on two cores about two minutes."
+        )
+    for engines in wanted.engines_by_turn:
+        for engine in engines:
+            supervisor.start(engine)
+        _wait(system, engines, started_s, within_s=wanted.nodes * _READY_S)
     asyncio.run(_prepare(settings))
     _say("tables and topics are there", started_s)
     for service in wanted.services:
         supervisor.start(service)
-    _wait(system, wanted.services, started_s)
+    _wait(system, wanted.services, started_s, within_s=wanted.nodes * _READY_S)
     if running == set(wanted.names):
         console.print("Fanfold is up already.")
     else:
@@ -113,7 +120,12 @@ def refuse_taken_ports(plan: Plan) -> None:
             f"port {plan.gateway_port} lies in the block from {plan.first_port}, which is for what is behind the gateway; "
             "choose another: make up PORT=8080, or PORTS=19100"
         )
-    taken = {name: port for name, port in plan.ports.items() if not is_free(port)}
+    _refuse_missing_hosts(plan)
+    taken = {
+        name: port
+        for name, port in plan.ports.items()
+        if not all(is_free(port, host) for host in plan.hosts)
+    }
     if "gateway" in taken:
         raise Fault(f"port {plan.gateway_port} is taken; choose another: make up PORT=8081")
     if taken:
@@ -121,20 +133,31 @@ def refuse_taken_ports(plan: Plan) -> None:
         raise Fault(f"ports are taken: {listed}; choose another block: make up PORTS=19100")
 
 
-def is_free(port: int) -> bool:
+def _refuse_missing_hosts(plan: Plan) -> None:
+    """Linux has all of 127.0.0.0/8; other systems have the first of them."""
+    missing = [host for host in plan.hosts if not is_free(0, host)]
+    if missing:
+        aliases = "; ".join(f"sudo ifconfig lo0 alias {host}" for host in missing)
+        raise Fault(
+            f"this machine has no address {', '.join(missing)}, and NODES={plan.nodes} needs one for each node; on macOS: {aliases}"
+        )
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there; of port 0, whether this machine has the address."""
     with socket.socket() as listener:
         # As servers do: a connection that was closed just now does not count.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def _wait(system: System, names: Sequence[str], started_s: float) -> None:
+def _wait(system: System, names: Sequence[str], started_s: float, *, within_s: float) -> None:
     """Return when all of them are ready; print each as it becomes ready."""
-    deadline = time.monotonic() + _READY_S
+    deadline = time.monotonic() + within_s
     say_at = time.monotonic() + _SAY_EVERY_S
     waiting = list(names)
     while waiting:
@@ -146,7 +169,7 @@ def _wait(system: System, names: Sequence[str], started_s: float) -> None:
             why = "; ".join(
                 f"{name}: {answers[name]}, log: {system.process(name).log}" for name in waiting
             )
-            raise Fault(f"not ready within {_READY_S:.0f} s: {why}")
+            raise Fault(f"not ready within {within_s:.0f} s: {why}")
         if waiting and time.monotonic() > say_at:
             say_at += _SAY_EVERY_S
             _say(
@@ -197,12 +220,14 @@ def where(plan: Plan, system: System) -> Table:
 
 def _plan(home: Path, arguments: argparse.Namespace) -> Plan:
     running = read_system(home)
+    nodes = arguments.nodes or nodes_of(home) or 1
     workers = arguments.workers or (
         len([process for process in running.processes if process.name.startswith("fanout-")])
         if running
-        else 1
+        else min(nodes, 2)
     )
-    return with_identity(with_cache(Plan(home, arguments.port, arguments.ports, workers)))
+    plan = Plan(home, arguments.port, arguments.ports, workers, nodes=nodes)
+    return with_identity(with_cache(plan))
 
 
 def with_identity(plan: Plan) -> Plan:
@@ -244,7 +269,13 @@ def _arguments() -> argparse.Namespace:
         type=int,
         choices=range(1, MOST_WORKERS + 1),
         metavar=f"1-{MOST_WORKERS}",
-        help="fan-out workers; default: as many as the last time, at first 1",
+        help="fan-out workers; default: as many as the last time, at first 1, of a cluster 2",
+    )
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        choices=NODES,
+        help="brokers, and Cassandra nodes; default: as many as the data was made for, at first 1",
     )
     return parser.parse_args()
 

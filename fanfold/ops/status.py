@@ -17,6 +17,8 @@ from console_service.work import Status, Work, read_status
 from fanfold.core.errors import FanfoldError, Fault
 from fanfold.core.exit_codes import ExitCode
 from fanfold.core.lag import PartitionLag
+from fanfold.core.settings import Settings
+from fanfold.ops.copies import Copies, read_copies
 from fanfold.ops.installation import environment, local_settings
 from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, console, print_json
 from fanfold.ops.running import Url, ask, default_url
@@ -25,18 +27,25 @@ _MOST_FANOUTS = 10
 
 
 class Seen(NamedTuple):
-    """What a log knows, and which log it is."""
+    """What a log knows, which log it is, and which copies are missing; `copies` is None where there is only one of everything."""
 
     log: str
     status: Status
+    copies: Copies | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return self.status.healthy and (self.copies is None or self.copies.whole)
 
 
 def status(data: Data = DEFAULT_DATA, url: Url = None, as_json: AsJson = False) -> None:
     """Show the lag by topic and partition, the fan-outs in progress, and the number of dead letters.
 
+    Where Kafka and Cassandra keep several copies, also the brokers and nodes that are down, and the partitions that lack a copy.
+
     Of the process at --url; without one, of the system that `make up` started in --data, else of the Kafka that the environment
     names, else of the `make run` on this machine. `make status` also shows the processes of `make up`. Exits with 1 when
-    none of them answers.
+    none of them answers, or when something lacks a copy.
     """
     raise typer.Exit(show_status(data, url=url, as_json=as_json))
 
@@ -46,34 +55,41 @@ def show_status(data: Path, *, url: str | None = None, as_json: bool) -> ExitCod
     # The report says what does not answer; the drivers would log it as well.
     logging.disable()
     seen = _at(url) if url else _found(data)
-    healthy = seen.status.healthy
     if as_json:
-        print_json({"healthy": healthy, "log": seen.log, **seen.status.as_json()}, indent=2)
+        document = {"healthy": seen.healthy, "log": seen.log, **seen.status.as_json()}
+        if seen.copies is not None:
+            document["copies"] = seen.copies.as_json()
+        print_json(document, indent=2)
     else:
         console.print(f"This is what {seen.log} knows.", markup=False, soft_wrap=True)
-        print_status(seen.status, Console(highlight=False))
+        print_status(seen.status, Console(highlight=False), copies=seen.copies)
         if seen.status.work is None and url is None:
             console.print(
                 "A `make run` at another port: fanfold status --url http://127.0.0.1:PORT"
             )
-    return ExitCode.DONE if healthy else ExitCode.FAILED
+    return ExitCode.DONE if seen.healthy else ExitCode.FAILED
 
 
 def _found(data: Path) -> Seen:
     """The Kafka of `make up` in that directory or of the environment; where neither is named or answers, `make run`."""
-    from fanfold.adapters.kafka.log_view import KafkaLogView
-
     settings, local = environment(), local_settings(data)
     named = "kafka_bootstrap" in settings.model_fields_set
     running = None if named or local else _running(default_url(settings))
     if running is not None:
         return running
-    view = KafkaLogView(local or settings)
-    seen = Seen(view.name, asyncio.run(read_status(view)))
+    seen = asyncio.run(_seen(local or settings))
     # The system of `make up` may be down, and `make run` run in its place.
     if seen.status.healthy or named or not local:
         return seen
     return _running(default_url(settings)) or seen
+
+
+async def _seen(settings: Settings) -> Seen:
+    from fanfold.adapters.kafka.log_view import KafkaLogView
+
+    view = KafkaLogView(settings)
+    status, copies = await asyncio.gather(read_status(view), read_copies(settings))
+    return Seen(view.name, status, copies)
 
 
 def _running(url: str) -> Seen | None:
@@ -94,10 +110,18 @@ def _at(url: str) -> Seen:
         raise Fault(f"{url} answers as no version of Fanfold that this one knows") from error
 
 
-def print_status(status: Status, console: Console) -> None:
-    """Print what waits; the last line is the verdict."""
+def print_status(status: Status, console: Console, *, copies: Copies | None = None) -> None:
+    """Print what waits, and which copies are missing; the last line is the verdict."""
     print_work(status, console)
-    print_verdict(console, healthy=status.healthy)
+    print_copies(copies, console)
+    print_verdict(console, healthy=status.healthy and (copies is None or copies.whole))
+
+
+def print_copies(copies: Copies | None, console: Console) -> None:
+    """Print which are missing, and an empty line; nothing where there is only one of everything."""
+    if copies is not None:
+        for line in (*copies.lines(), ""):
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def print_work(status: Status, console: Console) -> None:

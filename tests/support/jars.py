@@ -42,7 +42,7 @@ class JarNode(ABC):
 
     def __init__(self) -> None:
         self.port = free_port()
-        directory = None if self.on_disk else _directory_in_memory()
+        directory = None if self.on_disk else directory_in_memory()
         self.home = Path(tempfile.mkdtemp(prefix=f"fanfold-{self.name}-", dir=directory))
         self.log = self.home / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -215,7 +215,7 @@ def archive_of(engine: str) -> Path:
     return JARS / f"{engine}-{hashlib.sha256(jars).hexdigest()[:12]}.jsa"
 
 
-def _directory_in_memory() -> Path | None:
+def directory_in_memory() -> Path | None:
     """If this machine has plenty. A SIGKILL loses nothing there, as it loses nothing of the kernel's buffers; and no write waits."""
     try:
         free = shutil.disk_usage(MEMORY).free

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from deploy.local.one_at_a_time import STOPPED_S
 from deploy.local.plan import PORTS_OF_A_PLAN, ROOT, Plan, find_cache_server
 from deploy.local.readiness import readiness_of
 from deploy.local.supervisor import ProcessState, Supervisor
@@ -31,6 +33,8 @@ class LocalSystem:
     """The commands that a person types, and ways to make it fail."""
 
     plan: Plan
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables for `make up`."""
 
     def up(self) -> str:
         """`make up`. Returns what it printed."""
@@ -40,6 +44,8 @@ class LocalSystem:
             f"--port={self.plan.gateway_port}",
             f"--ports={self.plan.first_port}",
             f"--workers={self.plan.workers}",
+            f"--nodes={self.plan.nodes}",
+            **self.environment,
         )
 
     def down(self) -> str:
@@ -84,6 +90,16 @@ class LocalSystem:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def stop(self, name: str) -> None:
+        """Return when the process has stopped; nothing starts it again but `start`."""
+        supervisor = Supervisor(str(self.plan.socket))
+        supervisor.stop(name)
+        supervisor.wait_stopped([name], within_s=STOPPED_S)
+
+    def start(self, name: str) -> None:
+        """Return at once."""
+        Supervisor(str(self.plan.socket)).start(name)
+
     def is_back(self, name: str, *, instead_of: int) -> bool:
         """Whether it runs under another pid and is ready."""
         now = self.processes()[name]
@@ -101,14 +117,14 @@ class LocalSystem:
         ]
 
 
-def a_local_system(home: Path, *, workers: int) -> LocalSystem:
+def a_local_system(home: Path, *, workers: int, nodes: int = 1, **environment: str) -> LocalSystem:
     """Not started yet."""
     while True:
         first = secrets.choice(_FIRST_PORTS)
         gateway = first + PORTS_OF_A_PLAN + 1
-        plan = Plan(home, gateway, first, workers, cache_server=find_cache_server())
-        if all(is_free(port) for port in plan.ports.values()):
-            return LocalSystem(plan)
+        plan = Plan(home, gateway, first, workers, find_cache_server(), nodes=nodes)
+        if all(is_free(port, host) for port in plan.ports.values() for host in plan.hosts):
+            return LocalSystem(plan, environment)
 
 
 def _described(process: psutil.Process) -> str:
@@ -119,13 +135,13 @@ def _described(process: psutil.Process) -> str:
         return ""
 
 
-def _printed(module: str, *arguments: str) -> str:
+def _printed(module: str, *arguments: str, **variables: str) -> str:
     started_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         # Read by every `java`: here engines start more often than they work, and this halves a start.
-        env={**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"},  # noqa: TID251 - passed on
+        env={**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", **variables},  # noqa: TID251 - passed on
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
@@ -25,6 +26,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
 
 @pytest.fixture
 async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(system) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that sends a token of the user in `X-User-Id`, as a test sets it."""
     tokens: dict[str, str] = {}
 

@@ -26,9 +26,16 @@ from fanfold.core.errors import Fault, Unavailable
 from fanfold.http.identity.development import create_key
 
 
-def a_plan(home: Path, *, workers: int = 2, cache_server: str | None = "redis-server") -> Plan:
+def a_plan(
+    home: Path, *, workers: int = 2, cache_server: str | None = "redis-server", nodes: int = 1
+) -> Plan:
     return Plan(
-        home, gateway_port=8080, first_port=18100, workers=workers, cache_server=cache_server
+        home,
+        gateway_port=8080,
+        first_port=18100,
+        workers=workers,
+        cache_server=cache_server,
+        nodes=nodes,
     )
 
 

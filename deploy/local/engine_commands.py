@@ -1,0 +1,200 @@
+"""The command line of each engine of a plan. Fills in the configuration templates in this directory."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from pathlib import Path
+
+from deploy.local.plan import (
+    CACHE,
+    CACHE_REPLICA,
+    CASSANDRA,
+    DATACENTER,
+    KAFKA,
+    ROOT,
+    Plan,
+    kind_of,
+    number_of,
+)
+from fanfold.core.errors import Fault
+
+_ENGINES = ROOT / ".cache" / "engines"
+_DEPLOY = ROOT / "deploy"
+# An engine that is out of memory must exit, and be restarted, instead of running half broken.
+_JVM = ("-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
+_CASSANDRA_MAIN = "org.apache.cassandra.service.CassandraDaemon"
+# A third of the ring each: with as many copies as nodes, every node has a copy of all.
+_TOKENS = (-6148914691236517206, 0, 6148914691236517205)
+
+
+def engine_command(plan: Plan, name: str) -> list[str]:
+    """The command line of an engine; writes the configuration files that it names. Raises `Fault` if something isn't installed."""
+    match kind_of(name):
+        case "kafka":
+            return _kafka(plan, name)
+        case "cassandra":
+            return _cassandra(plan, name)
+    return _cache(plan, name)
+
+
+def _kafka(plan: Plan, name: str) -> list[str]:
+    # `exec`, so that the broker has the pid that supervisord knows.
+    return [
+        "/bin/sh",
+        "-ec",
+        (
+            'java=$1 config=$2 data=$3; export CLASSPATH="$4"; id=$5; shift 5; '
+            '[ -e "$data/meta.properties" ] || "$java" "$@" kafka.tools.StorageTool format'
+            ' --ignore-formatted -t "$id" -c "$config"; '
+            'exec "$java" "$@" kafka.Kafka "$config"'
+        ),
+        "kafka",
+        _java(),
+        str(_kafka_config(plan, name)),
+        str(plan.data_of(name)),
+        _classpath(KAFKA),
+        _cluster_id(plan),
+        *_JVM,
+        # The broker only moves bytes: the optimising compiler would slow its start by more than it gains.
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        *(("-Xms256m", "-Xmx512m") if plan.nodes == 1 else ("-Xms256m", "-Xmx256m")),
+        "-Dorg.apache.logging.log4j.level=WARN",
+    ]
+
+
+def _kafka_config(plan: Plan, name: str) -> Path:
+    controllers = (f"{host}:{plan.port('controller')}" for host in plan.hosts)
+    alone = plan.nodes == 1
+    return _filled(
+        plan,
+        name,
+        _DEPLOY / "local" / "kafka.properties",
+        NODE_ID=number_of(name),
+        VOTERS=",".join(f"{n}@{address}" for n, address in enumerate(controllers, 1)),
+        ADDRESS=plan.host(name),
+        KAFKA_PORT=plan.port(name),
+        CONTROLLER_PORT=plan.port("controller"),
+        COPIES=plan.nodes,
+        MIN_IN_SYNC=1 if alone else 2,
+        # Others take over: a broker that only had no core for a while is not to be taken for dead.
+        SESSION_MS=3000 if alone else 6000,
+        DATA=plan.data_of(name),
+    )
+
+
+def _cluster_id(plan: Plan) -> str:
+    """The id that brokers format their logs with: 16 bytes in base64. A new log gets a new one: checkpoints of imports are bound to it."""
+    kept = plan.data / "kafka-cluster-id"
+    # A broker of a cluster that lost its log joins the others again.
+    if plan.nodes > 1 and kept.exists():
+        return kept.read_text()
+    cluster_id = f"A{base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()}Q"
+    if plan.nodes > 1:
+        kept.write_text(cluster_id)
+    return cluster_id
+
+
+def _cassandra(plan: Plan, name: str) -> list[str]:
+    alone = plan.nodes == 1
+    properties = {
+        "jdk.attach.allowAttachSelf": "true",
+        "cassandra.config": _cassandra_config(plan, name).as_uri(),
+        "logback.configurationFile": (_DEPLOY / "engines/cassandra/logback.xml").as_uri(),
+        "cassandra.storagedir": plan.data_of(name),
+        "cassandra.superuser_setup_delay_ms": 0,
+        "cassandra.ring_delay_ms": 0,
+        **_gossip(alone=alone),
+        "cassandra-foreground": "yes",
+    }
+    return [
+        _java(),
+        *_JVM,
+        "-XX:+UseG1GC",
+        "-Xms512m",
+        "-Xmx1g" if alone else "-Xmx768m",
+        "-Xss512k",
+        f"@{_DEPLOY / 'engines/cassandra/jvm17.options'}",
+        *(f"-D{key}={value}" for key, value in properties.items()),
+        "-cp",
+        _classpath(CASSANDRA) if alone else f"{_rack(plan, name)}:{_classpath(CASSANDRA)}",
+        _CASSANDRA_MAIN,
+    ]
+
+
+def _cassandra_config(plan: Plan, name: str) -> Path:
+    alone = plan.nodes == 1
+    storage = plan.port("storage")
+    return _filled(
+        plan,
+        name,
+        _DEPLOY / "local" / "cassandra.yaml",
+        ADDRESS=plan.host(name),
+        CASSANDRA_PORT=plan.port(name),
+        STORAGE_PORT=storage,
+        # Each of three: any of them may be the first to come back.
+        SEEDS=",".join(f"{host}:{storage}" for host in plan.hosts),
+        SNITCH="SimpleSnitch" if alone else "GossipingPropertyFileSnitch",
+        INITIAL_TOKEN="" if alone else f"initial_token: {_TOKENS[number_of(name) - 1]}",
+        IN_A_RING="false" if alone else "true",
+        DATA=plan.data_of(name),
+    )
+
+
+def _gossip(*, alone: bool) -> dict[str, int]:
+    """A node that is alone has nobody to wait for. One of three answers no client before it knows which others are up: it would refuse quorums."""
+    if alone:
+        return {"cassandra.skip_wait_for_gossip_to_settle": 0}
+    # The defaults are for large rings: 5 s, then three looks in 3 s.
+    return {
+        "cassandra.gossip_settle_min_wait_ms": 1000,
+        "cassandra.gossip_settle_interval_ms": 500,
+    }
+
+
+def _rack(plan: Plan, name: str) -> Path:
+    """The directory, for the class path, of the file that tells a node its rack: each has one of its own, as in three zones."""
+    directory = plan.configuration / name
+    directory.mkdir(exist_ok=True)
+    (directory / "cassandra-rackdc.properties").write_text(
+        f"dc={DATACENTER}\nrack=rack{number_of(name)}\n"
+    )
+    return directory
+
+
+def _cache(plan: Plan, name: str) -> list[str]:
+    if plan.cache_server is None:
+        raise Fault("the plan has no server for the shared cache")
+    primary = f"{plan.host(CACHE)} {plan.port(CACHE)}"
+    config = _filled(
+        plan,
+        name,
+        _DEPLOY / "local" / "cache.conf",
+        ADDRESS=plan.host(name),
+        CACHE_PORT=plan.port(name),
+        PRIMARY=f"replicaof {primary}" if name == CACHE_REPLICA else "",
+        HOME=plan.configuration,
+    )
+    return [plan.cache_server, str(config)]
+
+
+def _filled(plan: Plan, name: str, template: Path, **values: object) -> Path:
+    text = template.read_text()
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, str(value))
+    path = plan.configuration / f"{name}{template.suffix}"
+    path.write_text(text)
+    return path
+
+
+def _java() -> str:
+    # scripts/fetch_engines links it to the Java 17 that it found.
+    java = _ENGINES / "java"
+    if not java.exists():
+        raise Fault(f"no {java}: run `make up`, which fetches the engines")
+    return str(java)
+
+
+def _classpath(engine: str) -> str:
+    return f"{_ENGINES / engine}/*"
