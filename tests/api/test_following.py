@@ -232,6 +232,7 @@ def counted_reads(api: WriteSide, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 20, 100])
 async def test_a_request_passes_a_bounded_number_of_ended_follows(
     monkeypatch: pytest.MonkeyPatch, limit: int

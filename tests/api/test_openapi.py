@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+import pytest
 
 from tests.fuzz.services import feed_service, graph_service, post_service
 from tests.support.merged_openapi import DOCUMENT, as_committed, merged_openapi
@@ -46,6 +47,7 @@ async def test_every_summary_is_a_sentence_of_the_description() -> None:
             assert " ".join(operation["description"].split()).startswith(summary), where
 
 
+@pytest.mark.slow
 async def test_the_committed_document_is_what_the_services_serve_and_answer() -> None:
     written = DOCUMENT.read_text()
     assert len(json.loads(written)["paths"]) > 15

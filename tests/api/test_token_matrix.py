@@ -117,6 +117,7 @@ def refused_credentials(now_s: float) -> dict[str, list[tuple[str, str]]]:
     }
 
 
+@pytest.mark.slow
 async def test_every_route_refuses_every_credential_that_is_not_right(served: Served) -> None:
     now_s = time.time()
     for method, path in served.routes:

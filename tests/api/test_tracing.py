@@ -236,6 +236,7 @@ async def test_log_lines_name_the_span() -> None:
     assert len(line["span_id"]) == 16
 
 
+@pytest.mark.slow
 def test_without_traces_nothing_of_the_sdk_is_imported() -> None:
     """In a process of its own: this one has imported it."""
     code = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ async def assert_none_follows(pipeline: Pipeline, *users: str) -> None:
         assert not any(follow.active for follow in follows.values())
 
 
+@pytest.mark.slow
 async def test_a_follow_that_races_a_block_is_ended_in_every_order_in_either_direction() -> None:
     tried: set[tuple[str, ...]] = set()
     async with a_pipeline() as pipeline:

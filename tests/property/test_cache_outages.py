@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,6 +192,7 @@ async def trouble(world: World) -> None:
             world.schedule.away -= {(name, "cache")}
 
 
+@pytest.mark.slow
 @examples(150)
 @given(seed=st.integers(0, 2**32))
 async def test_a_second_after_a_write_returned_no_reader_finds_an_older_value(seed: int) -> None:

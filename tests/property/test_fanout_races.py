@@ -86,6 +86,7 @@ async def test_a_follower_who_is_added_during_a_fan_out_gets_the_post_in_every_o
     assert len(tried) > 500
 
 
+@pytest.mark.slow
 async def test_a_follower_who_opens_the_next_generation_during_the_planning_gets_the_post_in_every_order() -> (
     None
 ):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,6 +146,7 @@ class LiveFeedRace:
                 assert newest_first == page.items
 
 
+@pytest.mark.slow
 @examples(300)
 @given(st.integers(0, 2**32))
 async def test_what_is_written_while_a_stream_looks_is_shown(seed: int) -> None:

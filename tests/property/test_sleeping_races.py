@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,7 @@ def bursts(seed: int) -> Iterator[str]:
         yield from [rng.choice([POSTS, ACTIVITY, COMMANDS])] * rng.randint(1, 6)
 
 
+@pytest.mark.slow
 async def test_a_post_that_races_with_an_awakening_is_delivered_or_copied() -> None:
     tried: set[tuple[str, ...]] = set()
     async with a_pipeline(PUSHED) as pipeline:

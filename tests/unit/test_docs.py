@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,19 +81,23 @@ def test_every_make_target_named_exists(document: Path) -> None:
 
 
 def test_every_fanfold_command_named_exists(document: Path) -> None:
-    known = set(commands(typer.main.get_command(app)))
     # A command stands at the start of a line or of a piece of code, perhaps after a prompt.
     named = {
         " ".join(words.split())
         for code in code_in(document)
         for words in re.findall(r"^(?:\$ )?fanfold((?: [a-z][a-z-]*)+)", code, re.MULTILINE)
     }
-    assert {name for name in named if not is_command(name, known)} == set()
+    assert {name for name in named if not is_command(name)} == set()
 
 
-def is_command(words: str, known: set[str]) -> bool:
+def is_command(words: str) -> bool:
     """Whether the words begin with a command; arguments may follow it."""
-    return any(words == name or words.startswith(name + " ") for name in known)
+    return any(words == name or words.startswith(name + " ") for name in known_commands())
+
+
+@cache
+def known_commands() -> set[str]:
+    return set(commands(typer.main.get_command(app)))
 
 
 def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[str]:

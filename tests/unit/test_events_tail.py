@@ -39,6 +39,7 @@ async def test_any_program_reads_the_embedded_log_while_it_is_written(tmp_path: 
         assert followers(await everything(log, 2)) == ["u0", "u1"]
 
 
+@pytest.mark.slow
 async def test_it_follows_another_process_until_ctrl_c_which_is_a_clean_end(tmp_path: Path) -> None:
     async with a_log(tmp_path) as log:
         await log.append(a_follow(by="u0"))
@@ -57,6 +58,7 @@ async def test_it_follows_another_process_until_ctrl_c_which_is_a_clean_end(tmp_
     assert (process.returncode, output, errors) == (0, b"", b"2 events\n")
 
 
+@pytest.mark.slow
 async def test_it_ends_quietly_when_the_reader_of_its_pipe_has_enough(tmp_path: Path) -> None:
     async with a_log(tmp_path) as log:
         await log.append_many([a_follow(by=f"u{n}") for n in range(2000)])

@@ -130,6 +130,7 @@ class _ByArrival(_Counts):
             db.execute("REPLACE INTO last VALUES (1, ?)", (event["followee_id"],))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -280,6 +280,7 @@ async def test_no_user_follows_more_than_the_limit_after_an_import(tmp_path: Pat
         assert "alice follows 3 already" in importing.rejected.read_text()
 
 
+@pytest.mark.slow
 async def test_the_worker_is_never_further_behind_than_the_bound(tmp_path: Path) -> None:
     path = a_list(tmp_path, (f"u{n},v{n % 7}" for n in range(3000)))
     async with a_pipeline(Settings(take_events=200)) as pipeline:

@@ -202,6 +202,7 @@ async def test_a_celebrity_who_leaves_crosses_back_and_every_bucket_is_emptied()
         assert held <= asked <= set(buckets_up_to(2))
 
 
+@pytest.mark.slow
 async def test_the_followers_of_a_celebrity_who_leaves_are_ended_at_a_pace() -> None:
     """At most a thousand a second, and never more than a page before the log of others' follows."""
     async with a_pipeline(SMALL.model_copy(update={"take_events": 200})) as pipeline:

@@ -180,6 +180,7 @@ def whole_things(node: ast.AST) -> Iterator[str]:
         yield from whole_things(inner)
 
 
+@pytest.mark.slow
 def test_no_log_call_is_given_a_record_an_event_or_a_text() -> None:
     calls = list(log_calls())
     assert len(calls) > 15, "the search finds too few calls, so it proves nothing"

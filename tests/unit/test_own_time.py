@@ -22,6 +22,7 @@ def test_waiting_and_working_count() -> None:
     assert own_s() - began_s > 0.099
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/thread-self/schedstat").exists(), reason="this kernel counts no waits"
 )

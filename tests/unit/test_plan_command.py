@@ -41,6 +41,7 @@ def test_the_plan_is_printed_with_its_reasons() -> None:
     assert "like_worker_us: issue 12" in shown
 
 
+@pytest.mark.slow
 def test_the_document_has_the_plan_in_the_units_of_its_names() -> None:
     document = planned("--users", "10000000", "--simulate", "--likes", "1")
     assert document["workload"]["users"] == 10_000_000
@@ -75,6 +76,7 @@ def test_a_file_of_followers_is_the_distribution(tmp_path: Path) -> None:
     assert document["feed_reads"]["celebrities"] == pytest.approx(1000)
 
 
+@pytest.mark.slow
 def test_pictures_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     done = run("--plots", str(tmp_path / "new"), "--simulate", "--users", "100000")
     assert done.exit_code == 0, done.output

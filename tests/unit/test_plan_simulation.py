@@ -111,6 +111,7 @@ def test_a_day_has_the_mean_and_the_peak_that_were_asked_for(peak: float) -> Non
     assert min(rates) > 0
 
 
+@pytest.mark.slow
 def test_the_busiest_hour_has_the_planned_load() -> None:
     workload = a_workload(users=20_000_000)
     hours = simulate_day(workload, some_costs(), workers=6, window_s=10)
@@ -124,6 +125,7 @@ def test_the_busiest_hour_has_the_planned_load() -> None:
     assert again == hours
 
 
+@pytest.mark.slow
 def test_a_storm_of_follows_delays_its_worker_and_a_burst_all() -> None:
     workload = a_workload(users=5_000_000)
 
@@ -138,6 +140,7 @@ def test_a_storm_of_follows_delays_its_worker_and_a_burst_all() -> None:
     assert storm[:BUSIEST_HOUR] == burst[:BUSIEST_HOUR] == usual[:BUSIEST_HOUR]
 
 
+@pytest.mark.slow
 def test_workers_with_more_work_than_time_fall_behind() -> None:
     costs = some_costs()
     slow = replace(costs, post_worker_us=Curve.of([(1, 100_000)]), like_worker_us=0.0)

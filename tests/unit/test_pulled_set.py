@@ -119,6 +119,7 @@ async def asleep(clock: ManualClock) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 async def test_an_idle_process_makes_as_few_statements_with_100_000_pulled_authors_as_with_1_000() -> (
     None
 ):
@@ -127,6 +128,7 @@ async def test_an_idle_process_makes_as_few_statements_with_100_000_pulled_autho
     assert await statements_of_an_idle_process(100_000) == few
 
 
+@pytest.mark.slow
 async def test_reading_100_000_pulled_authors_holds_the_event_loop_for_moments_only() -> None:
     clock = ManualClock()
     memory = MemoryPulledAuthors(clock=clock)

@@ -106,6 +106,7 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
         read_settings()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "wrong", "status", "said"),
     [

@@ -109,6 +109,7 @@ def secrets_in(text: str) -> list[str]:
     return [name for name, pattern in SECRETS.items() if pattern.search(text)]
 
 
+@pytest.mark.slow
 def test_no_file_of_the_repository_holds_a_secret() -> None:
     files = tracked()
     assert len(files) > 300

@@ -125,6 +125,7 @@ WORST_MS = 20
 """Of the event loop, for one body. What is linear takes a quarter of it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", [*CLASSES.values(), *(a + b for a in CLASSES.values() for b in CLASSES.values())]
 )

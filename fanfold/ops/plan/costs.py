@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,9 +122,15 @@ def shipped_form(results: Any, *, name: str) -> dict[str, Any]:
     }
 
 
+@cache
+def _stated() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yaml.safe_load(STATED.read_text())
+    return found
+
+
 def _costs(shipped: Mapping[str, Any]) -> Costs:
     measured = {name: Found(section, value) for name, (section, value) in shipped["costs"].items()}
-    stated = yaml.safe_load(STATED.read_text())
+    stated = _stated()
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     for field in fields(Costs):
