@@ -12,6 +12,8 @@ import yaml
 TEMPLATE = Path(__file__).parent / "envoy.yaml"
 GUARDED = ("/posts", "/users")
 """Paths whose routes need a token."""
+BY_TICKET = ("/users/[^/]+/feed/stream", "/users/[^/]+/export")
+"""Those that are read with a ticket too (decision 58). Which tickets open them is for the services to decide."""
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _ALLOWED_HEADERS = (
@@ -56,9 +58,12 @@ def add_tokens(manager: dict[str, Any], *, issuer: str, audience: str, key_set: 
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}],
     }
+    token = {"provider_name": "issuer"}
+    # The first rule that matches decides. A wrong token is refused beside a ticket too.
+    token_or_none = {"requires_any": {"requirements": [token, {"allow_missing": {}}]}}
     rules = [
-        {"match": {"path_separated_prefix": path}, "requires": {"provider_name": "issuer"}}
-        for path in GUARDED
+        *({"match": _with_ticket(path), "requires": token_or_none} for path in BY_TICKET),
+        *({"match": {"path_separated_prefix": path}, "requires": token} for path in GUARDED),
     ]
     config = {
         "@type": f"{_FILTERS}.jwt_authn.v3.JwtAuthentication",
@@ -68,6 +73,14 @@ def add_tokens(manager: dict[str, Any], *, issuer: str, audience: str, key_set: 
     manager["http_filters"].insert(
         0, {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
     )
+
+
+def _with_ticket(path: str) -> dict[str, Any]:
+    return {
+        "safe_regex": {"regex": path},
+        "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
+        "query_parameters": [{"name": "ticket", "present_match": True}],
+    }
 
 
 def ignore_user_ids(manager: dict[str, Any]) -> None:

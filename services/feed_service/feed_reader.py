@@ -12,6 +12,7 @@ from fanfold.core.clock import Clock
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.after_writes import AfterWrites
+from fanfold.http.identity.tickets import TicketDesk
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.shared_reads import SharedReads
@@ -34,6 +35,7 @@ class FeedReader:
     read_posts: ReadPosts
     after_writes: AfterWrites
     live: LiveFeeds
+    tickets: TicketDesk
 
 
 @asynccontextmanager
@@ -68,7 +70,8 @@ async def feed_reader(
         await celebrities.begin()
         async with _running(background):
             read_posts = ReadPosts(stores, reads, budget_s=budget_s)
-            yield FeedReader(feeds, read_posts, after_writes, live)
+            tickets = TicketDesk(stores.tickets, clock)
+            yield FeedReader(feeds, read_posts, after_writes, live, tickets)
     finally:
         live.close()
         await presence.close()

@@ -164,7 +164,7 @@ def routers(reader: FeedReader) -> list[APIRouter]:
     public.add_api_route(
         posts, do.read_posts, methods=["GET"], response_model=PostPage, responses=blocked
     )
-    return [own, live_http.router(reader.live), public]
+    return [own, *live_http.routers(reader.live, reader.tickets), public]
 
 
 def ready(engines: Engines) -> Check:

@@ -13,13 +13,16 @@ from fanfold.core.clock import Clock
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.guards import OWN, write_guards
+from fanfold.http.identity.tickets import TicketDesk
 from fanfold.http.openapi import NOT_OWN, WRITTEN, Responses
 from fanfold.http.params import UserIdPath
 from fanfold.http.positions import set_position
+from fanfold.http.tickets import accepts_tickets, ticket_route
 from graph_service.export import Export
 from graph_service.leave import leave
 
 NDJSON = "application/x-ndjson"
+EXPORT = "/users/{user_id}/export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,21 @@ def routers(
 ) -> list[APIRouter]:
     """The routes over these engines. `after`: the dependencies of reads."""
     do = LeavingRoutes(engines, clock)
-    reads = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
+    tickets = TicketDesk(engines.stores.tickets, clock)
+    reads = APIRouter(
+        tags=["graph"],
+        dependencies=[*accepts_tickets(tickets), *OWN, *after],
+        responses=NOT_OWN,
+    )
+    gives = ticket_route(
+        tickets,
+        EXPORT,
+        name="give_export_ticket",
+        says="Get a ticket for one's own export. A link can send no header, and downloads it with the ticket.",
+        tags=["graph"],
+        own=OWN,
+        responses=NOT_OWN,
+    )
     # Leaving is idempotent, so it is not refused to a user who has left.
     writes = APIRouter(
         tags=["graph"],
@@ -79,10 +96,10 @@ def routers(
         responses=left,
     )
     reads.add_api_route(
-        "/users/{user_id}/export",
+        EXPORT,
         do.export_user,
         methods=["GET"],
         response_class=StreamingResponse,
         responses=exported,
     )
-    return [writes, reads]
+    return [writes, reads, gives]

@@ -135,6 +135,8 @@ async def test_every_documented_write_is_refused_to_a_user_who_has_left(
         for method, operation in operations.items():
             if method == "get" or (method, path) == ("delete", "/users/{user_id}"):
                 continue
+            if path.endswith("/ticket"):
+                continue  # for a read: who has left may still export
             url = path.format(user_id="alice", target_id="bob", post_id=post_id)
             body = {"display_name": "A"} if path == "/users/{user_id}" else {"content": "x"}
             kwargs: dict[str, Any] = {"json": body} if "requestBody" in operation else {}

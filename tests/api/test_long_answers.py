@@ -138,8 +138,9 @@ async def test_a_client_that_hangs_up_leaves_nothing_open() -> None:
     [(feed_service, "/users/alice/feed/stream"), (graph_service, "/users/alice/export")],
     ids=["stream", "export"],
 )
+@pytest.mark.parametrize("by", ["token", "ticket"])
 async def test_the_routes_that_go_on_are_watched(
-    service: AppFactory, path: str, monkeypatch: pytest.MonkeyPatch
+    service: AppFactory, path: str, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with service() as app:
         identity = an_identity(SystemClock())
@@ -155,7 +156,11 @@ async def test_the_routes_that_go_on_are_watched(
         async with listening(app) as port, httpx2.AsyncClient(timeout=10) as client:
             url = f"http://127.0.0.1:{port}{path}"
             began_s, expires_s = own_s(), time.time() + 1.2
-            answer = await client.get(url, headers=short_lived(1.2))
+            headers = short_lived(1.2)
+            if by == "ticket":
+                given = await client.post(f"{url}/ticket", headers=headers)
+                url, headers = f"http://127.0.0.1:{port}{given.json()['url']}", {}
+            answer = await client.get(url, headers=headers)
             ended_s = time.time()
             assert answer.status_code == 200
             assert watched == ["alice"]

@@ -26,7 +26,7 @@ def test_the_document_has_every_writing_route(api: WriteSide) -> None:
         for context in iter_route_contexts(api.app.routes)
         if isinstance(context.original_route, APIRoute)
         for method in context.methods or ()
-        if method not in {"GET", "HEAD"}
+        if method not in {"GET", "HEAD"} and not str(context.path).endswith("/ticket")
     }
     assert {route.name for route in writing_routes()} == served
 

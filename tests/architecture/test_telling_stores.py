@@ -56,6 +56,7 @@ READS = {
     "revocations": {"revoked"},
     "sweeps": {"checkpoint"},
     "idempotency_keys": set[str](),
+    "tickets": set[str](),
 }
 OTHERS = {
     "jobs": {"write_plan", "uncount", "finish_slice"},
@@ -63,6 +64,7 @@ OTHERS = {
     "activity": {"note_read"},
     "cache_switch": {"begin", "end"},
     "revocations": {"revoke"},
+    "tickets": {"keep", "take"},
     "sweeps": {"write"},
     "idempotency_keys": {"reserve", "take_over", "release", "answer"},
 }

@@ -168,6 +168,44 @@ def test_what_no_issuer_has_signed_reaches_no_service(
     assert reached_by(gateway, user) == []
 
 
+def test_a_ticket_reaches_its_two_routes_without_a_token_and_no_other(
+    gateway: Gateway, client: httpx2.Client, user: str
+) -> None:
+    ticket = {"ticket": "x" * 43}
+    for path in (f"/users/{user}/feed/stream", f"/users/{user}/export"):
+        answer = client.get(path, params={**ticket, "limit": "5"})
+        assert answer.status_code == 200, path
+    assert [request.path for request in reached_by(gateway, user)] == [
+        f"/users/{user}/{path}?ticket={'x' * 43}&limit=5" for path in ("feed/stream", "export")
+    ]
+    # Nobody chooses whose limits count.
+    assert all("x-user-id" not in request.headers for request in reached_by(gateway, user))
+    assert client.get(f"/users/{user}/export", params=ticket, headers=token_of(user)).is_success
+    before = len(reached_by(gateway, user))
+    refused = [
+        ("GET", path, {})
+        for path in (
+            *(f"/users/{user}{rest}" for rest in ("", "/feed", "/feed/new", "/posts", "/muted")),
+            *(f"/users/{user}/feed/stream/ticket", f"/users/{user}/export/ticket"),
+            *(f"/users/{user}/feed/stream/", f"/users/{user}/exports", "/posts", "/users"),
+        )
+    ]
+    refused += [
+        (method, f"/users/{user}/{path}", {})
+        for method in ("POST", "PUT", "DELETE")
+        for path in ("export", "feed/stream", "export/ticket", "feed/stream/ticket")
+    ]
+    # Nor does a ticket make a wrong token right.
+    refused += [("GET", f"/users/{user}/export", {"Authorization": "Bearer nonsense"})]
+    for method, path, headers in refused:
+        answer = client.request(method, path, params=ticket, headers=headers)
+        assert answer.status_code == 401, f"{method} {path}"
+        assert problem(answer) == Unauthenticated.kind
+    assert len(reached_by(gateway, user)) == before
+    empty = client.get(f"/users/{user}/export?tickets=1")
+    assert empty.status_code == 401
+
+
 def test_a_token_in_a_query_is_no_credential(
     gateway: Gateway, client: httpx2.Client, user: str
 ) -> None:

@@ -259,8 +259,8 @@ def test_each_service_has_a_role_and_the_job_lets_it_do_its_work(
 
 STORES_WRITTEN = {
     "post_service": ("posts", "idempotency_keys"),
-    "graph_service": ("users",),
-    "feed_service": ("activity",),
+    "graph_service": ("users", "tickets"),
+    "feed_service": ("activity", "tickets"),
     "operator": ("revocations", "sweeps"),
     "fanout_service": (
         *("posts", "timelines", "users", "follows", "jobs", "ties", "likes", "pulled_authors"),

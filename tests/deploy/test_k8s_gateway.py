@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from deploy.gateway.configure import add_tokens
+from deploy.gateway.configure import BY_TICKET, add_tokens
 from fanfold.core.settings import Settings
 from fanfold.http.identity.open_identity import check_identity
 from fanfold.http.limits import MAX_BODY_BYTES
@@ -155,7 +155,7 @@ def by_gateway(objects: tuple[Object, ...], path: str) -> Answer:
         for route in of_kind(objects, "HTTPRoute")
         for rule in route["spec"]["rules"]
         for match in rule["matches"]
-        if _rule_matches(match["path"], path)
+        if "queryParams" not in match and _rule_matches(match["path"], path)
     ]
     _, rule = max(matching, key=lambda match: match[0])
     filters = {route_filter["type"]: route_filter for route_filter in rule.get("filters", ())}
@@ -176,6 +176,29 @@ def _rule_matches(match: Mapping[str, str], path: str) -> bool:
     return _below(match["value"], path)
 
 
+def test_the_same_routes_are_read_with_a_ticket(objects: tuple[Object, ...]) -> None:
+    rules = named(objects, "HTTPRoute", "by-ticket")["spec"]["rules"]
+    matches = [match for rule in rules for match in rule["matches"]]
+    assert [match["path"]["value"] for match in matches] == list(BY_TICKET)
+    for match, rule in zip(matches, rules, strict=True):
+        assert match["method"] == "GET"
+        (parameter,) = match["queryParams"]
+        assert (parameter["name"], parameter["type"]) == ("ticket", "RegularExpression")
+        # The same service, for the same time, as with a token.
+        path = match["path"]["value"].replace("[^/]+", "alice")
+        (backend,) = rule["backendRefs"]
+        assert (backend["name"], rule["timeouts"]["request"]) == by_gateway(objects, path)[:2]
+    manager: dict[str, Any] = {
+        "early_header_mutation_extensions": [{"typed_config": {"mutations": []}}],
+        "http_filters": [],
+    }
+    add_tokens(manager, issuer="issuer", audience="audience", key_set="{}")
+    rules = manager["http_filters"][0]["typed_config"]["rules"]
+    without = [rule["match"] for rule in rules if "requires_any" in rule["requires"]]
+    assert [match["safe_regex"]["regex"] for match in without] == list(BY_TICKET)
+    assert {match["query_parameters"][0]["name"] for match in without} == {"ticket"}
+
+
 def test_no_path_has_two_patterns(objects: tuple[Object, ...]) -> None:
     """Of two patterns Envoy Gateway takes the longer, which is nobody's intention."""
     patterns = [
@@ -183,7 +206,7 @@ def test_no_path_has_two_patterns(objects: tuple[Object, ...]) -> None:
         for route in of_kind(objects, "HTTPRoute")
         for rule in route["spec"]["rules"]
         for match in rule["matches"]
-        if match["path"]["type"] == "RegularExpression"
+        if match["path"]["type"] == "RegularExpression" and "queryParams" not in match
     ]
     for path in STRANGE_PATHS:
         assert sum(re.fullmatch(pattern, path) is not None for pattern in patterns) <= 1, path
@@ -441,6 +464,10 @@ def test_in_production_only_a_token_identifies_a_user(
     client = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]
     assert client["headers"]["earlyRequestHeaders"]["remove"] == ["X-User-Id"]
     security = named(objects, "SecurityPolicy", "fanfold")["spec"]
+    # Of requests with a ticket alone, the token is optional.
+    by_ticket = named(objects, "SecurityPolicy", "by-ticket")["spec"]
+    assert by_ticket["jwt"] == {"optional": True, **security["jwt"]}
+    assert [target["name"] for target in by_ticket["targetRefs"]] == ["by-ticket"]
     (provider,) = security["jwt"]["providers"]
     # The user of the rate limits. The services don't read it, for they verify the token.
     assert provider["claimToHeaders"] == [{"claim": "sub", "header": "x-user-id"}]

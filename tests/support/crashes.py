@@ -114,6 +114,7 @@ def mortal(stores: Stores, life: Life) -> Stores:
         cache_switch=Mortal(stores.cache_switch, life),
         revocations=Mortal(stores.revocations, life),
         sweeps=Mortal(stores.sweeps, life),
+        tickets=Mortal(stores.tickets, life),
         ping=stores.ping,
     )
 

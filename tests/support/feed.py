@@ -42,6 +42,7 @@ from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from fanfold.http.after_writes import AfterWrites
 from fanfold.http.app import make_app
+from fanfold.http.identity.tickets import TicketDesk
 from feed_service import http as feed
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
@@ -454,6 +455,7 @@ async def a_feed_client(world: World, reader: Reader) -> AsyncIterator[httpx2.As
         reader.read_posts,
         reader.after_writes,
         reader.live,
+        TicketDesk(world.stores.tickets, world.clock),
     )
     app = make_app(title="feeds", routers=feed.routers(opened), ready=feed.ready(engines))
     transport = httpx2.ASGITransport(app=app)

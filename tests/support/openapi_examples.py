@@ -23,13 +23,17 @@ from tests.support.openapi_recorder import Json, Recorder
 from tests.support.openapi_refusals import try_everything
 
 _BEGIN_S = 3600.123
+TICKET = "Jx0cTfm1mWbXb2wP3n1kYg5h8o7u6y4z9e0r2t3q1wE"
 
 
 async def add_examples(document: Json) -> Json:
     """The document with an example of each answer that has a body. Takes nothing from the answers of an earlier call."""
     document = json.loads(json.dumps(document))
     # Ids of posts are random within their millisecond.
-    with patch("fanfold.core.ids.secrets.randbits", lambda _bits: 1):
+    with (
+        patch("fanfold.core.ids.secrets.randbits", lambda _bits: 1),
+        patch("fanfold.http.identity.tickets.secrets.token_urlsafe", lambda _bytes: TICKET),
+    ):
         async with a_write_side() as api:
             api.clock.advance(_BEGIN_S)
             async with _feeds(api) as (reader, client):
@@ -75,6 +79,8 @@ async def _tell(the: Recorder) -> None:
     await the.succeed("read_following", "alice", user_id="alice", limit="1")
     await the.succeed("read_followers", "alice", user_id="bob")
     await the.succeed("read_relationships", "alice", user_id="alice", ids="bob,nova")
+    await the.succeed("give_export_ticket", "alice", user_id="alice")
+    await the.succeed("give_stream_ticket", "alice", user_id="alice")
     for operation in ("read_muted", "read_blocked", "export_user"):
         await the.succeed(operation, "alice", user_id="alice")
     await the.succeed("read_feed", "alice", user_id="alice", limit="1")
@@ -83,13 +89,15 @@ async def _tell(the: Recorder) -> None:
 
 
 async def _stream(the: Recorder, reader: FeedReader) -> None:
-    """The first events of a live feed, and the refusal of one too many. From then on no live feed is opened."""
+    """The first events of a live feed, and the refusals of one too many and of a wrong ticket. From then on no live feed is opened."""
     parameters = {"user_id": "alice"}
     with ExitStack() as slots:
         with suppress(Problem):
             while True:
                 slots.enter_context(reader.live.opened("alice"))
         await the.refuse("stream_feed", "alice", parameters)
+    for operation in ("stream_feed", "export_user"):
+        await the.refuse(operation, None, {**parameters, "ticket": "used"})
     asking = asyncio.create_task(the.ask("stream_feed", "alice", parameters))
     while not any(feed.watched.sources for feed in reader.live._open):  # noqa: ASYNC110
         await asyncio.sleep(0)

@@ -60,6 +60,7 @@ OUTSIDE = {
 MEANING = {
     "not-json": "The body is not one JSON object, or is nested too deeply. Send one JSON object.",
     "unauthenticated": "There is no credential, or not a valid one. Get a new token, or send exactly one.",
+    "invalid-ticket": "The ticket is used, expired or unknown, is for another address, or was sent beside a token. Get a new one.",
     "forbidden": "The actor may not do this.",
     "missing-scope": "The token lacks the scope that `WWW-Authenticate` names. Get a token with it.",
     "operators-only": "What operators see is for the server's own machine, or for a token with the scope `fanfold:admin`.",

@@ -19,6 +19,7 @@ from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.revocations import CassandraRevocations
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.sweeps import CassandraSweeps
+from fanfold.adapters.cassandra.tickets import CassandraTickets
 from fanfold.adapters.cassandra.ties import CassandraTies
 from fanfold.adapters.cassandra.timelines import CassandraTimelines
 from fanfold.adapters.cassandra.users import CassandraUsers
@@ -56,6 +57,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         cache_switch=CassandraCacheSwitch(session, clock=clock),
         revocations=CassandraRevocations(session),
         sweeps=CassandraSweeps(session),
+        tickets=CassandraTickets(session),
         ping=session.ping,
     )
     async with session:

@@ -18,6 +18,7 @@ from fanfold.adapters.memory.posts import MemoryPosts
 from fanfold.adapters.memory.pulled_authors import MemoryPulledAuthors
 from fanfold.adapters.memory.revocations import MemoryRevocations
 from fanfold.adapters.memory.sweeps import MemorySweeps
+from fanfold.adapters.memory.tickets import MemoryTickets
 from fanfold.adapters.memory.ties import MemoryTies
 from fanfold.adapters.memory.timelines import MemoryTimelines
 from fanfold.adapters.memory.users import MemoryUsers
@@ -45,6 +46,7 @@ def memory_stores(settings: Settings, *, clock: Clock) -> Stores:
         cache_switch=MemoryCacheSwitch(clock=clock),
         revocations=MemoryRevocations(clock=clock),
         sweeps=MemorySweeps(),
+        tickets=MemoryTickets(clock=clock),
         ping=_ping,
     )
 

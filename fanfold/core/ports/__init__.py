@@ -27,6 +27,7 @@ from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
 from fanfold.core.ports.pulled_authors import PulledAuthor, PulledAuthors, PulledPage
 from fanfold.core.ports.revocations import Revocation, Revocations
 from fanfold.core.ports.sweeps import SweepCheckpoint, Sweeps
+from fanfold.core.ports.tickets import Ticket, Tickets
 from fanfold.core.ports.ties import Tie, Ties
 from fanfold.core.ports.timelines import Pointer, TimelineEntry, Timelines
 from fanfold.core.ports.users import User, Users
@@ -61,6 +62,8 @@ __all__ = [
     "Stores",
     "SweepCheckpoint",
     "Sweeps",
+    "Ticket",
+    "Tickets",
     "Tie",
     "Ties",
     "TimelineEntry",
@@ -90,4 +93,5 @@ class Stores:
     cache_switch: CacheSwitch
     revocations: Revocations
     sweeps: Sweeps
+    tickets: Tickets
     ping: Callable[[], Awaitable[None]]

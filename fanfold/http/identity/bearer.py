@@ -43,6 +43,8 @@ class BearerIdentity:
     stay the same. Only accepted tokens are remembered: a flood of others can't push them out.
     """
 
+    header = "Authorization"
+
     def __init__(
         self, keys: Keys, rules: TokenRules, *, clock: Clock, remembered: int = _REMEMBERED
     ) -> None:
@@ -62,15 +64,19 @@ class BearerIdentity:
             self._generation = self._keys.generation
             self._accepted.clear()
         digest = sha256(token.encode("latin-1")).digest()
-        now_s = self._clock.now_ms() / 1000
         credential = self._accepted.get(digest)
         if credential is None:
+            now_s = self._clock.now_ms() / 1000
             credential = await self._rules.verify(token, self._keys.find, now_s)
             self._accepted[digest] = credential
-        self._rules.check_expiry(credential, now_s)
+        self.refuse_ended(credential)
+        return credential
+
+    def refuse_ended(self, credential: Credential) -> None:
+        """Answer 401 if a token that was accepted has expired since, or is revoked."""
+        self._rules.check_expiry(credential, self._clock.now_ms() / 1000)
         if self.revoked(credential):
             raise InvalidToken("Send a new token: this one is revoked.")
-        return credential
 
     async def ready(self) -> None:
         """Ready once the keys are known."""

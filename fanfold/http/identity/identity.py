@@ -20,9 +20,15 @@ class Identity(Protocol):
 
     open_answers: OpenAnswers
     """Answers that go on, and end with their credential."""
+    header: str
+    """The header that credentials are sent in."""
 
     async def credential(self, connection: HTTPConnection) -> Credential:
         """The request's credential. Raises `Unauthenticated`, or `NotNow` while that can't be decided."""
+        ...
+
+    def refuse_ended(self, credential: Credential) -> None:
+        """Answer 401 if this credential, which was accepted before, has expired or is revoked."""
         ...
 
     async def ready(self) -> None:
@@ -32,6 +38,8 @@ class Identity(Protocol):
 
 class HeaderIdentity:
     """Trusts `X-User-Id`: for a developer's machine, or behind a gateway that authenticates and sets it."""
+
+    header = USER_ID_HEADER
 
     def __init__(self) -> None:
         self.open_answers = OpenAnswers(SystemClock())
@@ -47,6 +55,9 @@ class HeaderIdentity:
                 f"Send 1-64 of A-Z a-z 0-9 . _ - in {USER_ID_HEADER}.", challenge=_API_KEY
             )
         return Credential(values[0], _ALL)
+
+    def refuse_ended(self, credential: Credential) -> None:
+        """Never: such a credential has no end."""
 
     async def ready(self) -> None:
         """Always."""

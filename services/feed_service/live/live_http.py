@@ -11,7 +11,9 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from fanfold.http.identity.tickets import TicketDesk
 from fanfold.http.params import UserIdPath, whole_number
+from fanfold.http.tickets import accepts_tickets, ticket_route
 from feed_service.access import NOT_OWN_FEED, OWN_FEED
 from feed_service.live.client_state import MOST_ITEMS, State, state_id, state_of_id
 from feed_service.live.event_forms import event_stream
@@ -95,15 +97,33 @@ def _scope(user_id: str) -> str:
     return f"stream/{user_id}"
 
 
-def router(live: LiveFeeds) -> APIRouter:
-    """The route over the live feeds of this process."""
+STREAM = "/users/{user_id}/feed/stream"
+
+
+def routers(live: LiveFeeds, tickets: TicketDesk) -> list[APIRouter]:
+    """The routes over the live feeds of this process."""
+    gives = ticket_route(
+        tickets,
+        STREAM,
+        name="give_stream_ticket",
+        says="Get a ticket for one's own live feed. `EventSource` can send no header, and opens the feed with it.",
+        tags=["feeds"],
+        own=OWN_FEED,
+        responses=NOT_OWN_FEED,
+    )
+    return [_stream(live, tickets), gives]
+
+
+def _stream(live: LiveFeeds, tickets: TicketDesk) -> APIRouter:
     do = LiveRoutes(live)
     # As defaults, not in the annotations: those are read as text, where `do` means nothing.
     opened, client_state, known = Depends(do.opened), Depends(do.client_state), Depends(do.known)
-    api = APIRouter(tags=["feeds"], dependencies=OWN_FEED, responses=NOT_OWN_FEED)
+    api = APIRouter(
+        tags=["feeds"], dependencies=[*accepts_tickets(tickets), *OWN_FEED], responses=NOT_OWN_FEED
+    )
 
     @api.get(
-        "/users/{user_id}/feed/stream",
+        STREAM,
         response_class=EventSourceResponse,
         responses={200: _ANSWER, 429: {"description": "The user has too many live feeds open."}},
     )

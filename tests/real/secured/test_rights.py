@@ -210,13 +210,15 @@ async def test_granting_again_changes_nothing_and_an_unknown_role_is_refused_by_
     cluster: Cluster,
 ) -> None:
     superuser = cluster.settings("prepare-kafka", "cassandra")
-    write = ["operator:activity_sweeps", "operator:revocations", "feed_service:feed_reads"]
+    write = ["operator:activity_sweeps", "operator:revocations"]
+    write += ["feed_service:feed_reads", "feed_service:tickets"]
     assert await grant(superuser, read=["operator"], write=write) == [
         "operator may read fanfold",
         "operator may write fanfold.activity_sweeps",
         "operator may write fanfold.revocations",
         "feed_service may read fanfold",
         "feed_service may write fanfold.feed_reads",
+        "feed_service may write fanfold.tickets",
     ]
     with pytest.raises(Fault, match="nobody_of_that_name"):
         await grant(superuser, read=["nobody_of_that_name"], write=[])
