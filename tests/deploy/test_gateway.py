@@ -182,7 +182,7 @@ def test_a_ticket_reaches_its_two_routes_without_a_token_and_no_other(
     assert all("x-user-id" not in request.headers for request in reached_by(gateway, user))
     assert client.get(f"/users/{user}/export", params=ticket, headers=token_of(user)).is_success
     before = len(reached_by(gateway, user))
-    refused = [
+    refused: list[tuple[str, str, dict[str, str]]] = [
         ("GET", path, {})
         for path in (
             *(f"/users/{user}{rest}" for rest in ("", "/feed", "/feed/new", "/posts", "/muted")),
