@@ -56,6 +56,8 @@ def _info() -> dict[str, Any]:
             "What any service may consume from Kafka. A record is a CloudEvent 1.0 in binary mode. Records come at least once, in the "
             "order of appending within a key; between topics there is no order. Ignore unknown fields and unknown `ce_type`s."
         ),
+        "contact": {"name": "The operator of this installation"},
+        "tags": [{"name": "events", "description": "What has happened, in the past tense."}],
         "license": {
             "name": "Apache-2.0",
             "url": "https://www.apache.org/licenses/LICENSE-2.0",
@@ -93,7 +95,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
     kept = "for ever" if topic.retention_ms == -1 else f"for {topic.retention_ms} ms"
     return {
         "address": "{prefix}." + topic.name,
-        "description": f"Key: {topic.key}. Records are kept {kept}.",
+        "description": f"Key: {topic.key}. Records of one key are in the order of appending, and are kept {kept}.",
         "parameters": {
             "prefix": {"description": "FANFOLD_TOPIC_PREFIX.", "default": "fanfold"},
         },
@@ -116,6 +118,7 @@ def _operation(topic: Topic) -> dict[str, Any]:
         "action": "send",
         "channel": {"$ref": f"#/channels/{_id(topic.name)}"},
         "summary": f"Fanfold ({producers}) appends what has happened; consumers receive it.",
+        "description": "Any number of consumers, each with groups of its own, receive every record.",
     }
 
 
@@ -128,13 +131,14 @@ def _message(event: type[Event]) -> dict[str, Any]:
         "summary": " ".join((inspect.getdoc(event) or "").split("\n\n")[0].split()),
         "contentType": "application/json",
         "headers": {
+            "type": "object",
             "allOf": [
                 {"$ref": "#/components/schemas/CloudEvent"},
                 {
                     "type": "object",
                     "properties": {"ce_type": {"type": "string", "const": event.type_name()}},
                 },
-            ]
+            ],
         },
         "payload": schema,
         "bindings": {

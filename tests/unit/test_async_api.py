@@ -20,7 +20,8 @@ from fanfold.core.topics import SCHEMAS, load_topics
 from fanfold.ops.async_api import async_api
 from fanfold.ops.event_examples import AT_MS, example_of
 
-CHECK = Path(__file__).parents[2] / "scripts" / "check_asyncapi"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+CHECK, SPECTRAL = SCRIPTS / "check_asyncapi", SCRIPTS / "check_spectral"
 DOCUMENT: dict[str, Any] = yaml.safe_load(async_api())
 EXAMPLES: list[Event] = [example_of(event) for event in get_args(PublicEvent)]
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
@@ -93,3 +94,21 @@ def test_the_official_parser_has_no_remark(tmp_path: Path) -> None:
     done = subprocess.run([CHECK, broken], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "action" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # npm fetches Spectral once
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: install Node.js")
+def test_spectral_finds_nothing_in_our_documents_and_something_in_broken_ones(
+    tmp_path: Path,
+) -> None:
+    good = [SCHEMAS / "openapi.json", SCHEMAS / "asyncapi.yaml"]
+    broken = {tmp_path / path.name: path for path in good}
+    for path, of in broken.items():
+        path.write_text(of.read_text().replace("contact", "x-contact"))
+    done = subprocess.run(
+        [SPECTRAL, "--format", "json", *good, *broken], capture_output=True, text=True, check=False
+    )
+    found = orjson.loads(done.stdout)
+    assert {remark["source"] for remark in found} == {str(path) for path in broken}, done.stdout
+    assert done.returncode == 1
