@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -84,6 +84,18 @@ class Consumer:
                     self.apply(db, type_, json.loads(record.value))
                 stored = record.offset + 1
             db.execute("REPLACE INTO offsets VALUES (?, ?, ?)", (topic, partition, stored))
+            db.execute("COMMIT")
+
+    def load(
+        self, topic: str, partition: int, events: Iterable[tuple[str, Event]], end: int
+    ) -> None:
+        """Begin a partition with the events of a snapshot that ends there: all or none. One that has begun is left as it is."""
+        with closing(self.open()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            if not _next(db, topic, partition):
+                for type_, event in events:
+                    self.apply(db, type_, event)
+                db.execute("REPLACE INTO offsets VALUES (?, ?, ?)", (topic, partition, end))
             db.execute("COMMIT")
 
 

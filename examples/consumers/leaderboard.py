@@ -1,6 +1,7 @@
 """The users with the most followers, from `graph.v1`.
 
     python leaderboard.py 127.0.0.1:9092 leaderboard.sqlite
+    python leaderboard.py 127.0.0.1:9092 leaderboard.sqlite SNAPSHOT    begins with a snapshot, where the file is new
 
 prints the first ten every five seconds.
 """
@@ -14,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from exactly_once import Consumer, Event, consume
+from from_snapshot import load
 
 
 class Leaderboard(Consumer):
@@ -53,8 +55,10 @@ class Leaderboard(Consumer):
             ).fetchall()
 
 
-async def main(bootstrap: str, database: str) -> None:
+async def main(bootstrap: str, database: str, snapshot: str | None = None) -> None:
     board = Leaderboard(Path(database))
+    if snapshot:
+        load(board, Path(snapshot))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(consume(board, bootstrap=bootstrap, group="example-leaderboard"))
         while True:
@@ -63,7 +67,7 @@ async def main(bootstrap: str, database: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in {3, 4}:
         sys.exit(__doc__)
     with suppress(KeyboardInterrupt):
         asyncio.run(main(*sys.argv[1:]))

@@ -51,6 +51,11 @@ class Search(Consumer):
                     (event["content"], event["post_id"]),
                 )
             case "fanfold.PostDeleted.v1":
+                # A snapshot has the deletion without the post.
+                db.execute(
+                    "INSERT OR IGNORE INTO posts (post_id, author_id, gone) VALUES (?, ?, TRUE)",
+                    (event["post_id"], event["author_id"]),
+                )
                 self._remove(db, "post_id = ?", event["post_id"])
             case "fanfold.UserLeft.v1":
                 db.execute("INSERT OR IGNORE INTO gone VALUES (?)", (event["user_id"],))

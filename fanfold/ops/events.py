@@ -1,13 +1,14 @@
-"""`fanfold events tail`: shows events of the log, from any point on, on either stack."""
+"""`fanfold events tail`: shows events of the log, or of a snapshot and then the log, from any point on, on either stack."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import orjson
@@ -21,8 +22,12 @@ from fanfold.core.topics import load_topics
 from fanfold.ops.installation import embedded_log, settings_of, why_cut_short
 from fanfold.ops.options import DEFAULT_DATA, DataOfEither, complain, console
 from fanfold.ops.run import run
+from fanfold.ops.snapshot.command import opened_spans, snapshot
+from fanfold.ops.snapshot.form import Head, read_head, read_records
+from fanfold.ops.snapshot.make import refuse_gap
 
 app = typer.Typer(no_args_is_help=True, help="The events of the log.")
+app.command()(snapshot)
 
 _NEVER_MS = 2**62
 """No record is so late: what starts there starts at the end."""
@@ -31,10 +36,14 @@ _ROUNDED_S = 0.005
 
 
 class Start(NamedTuple):
-    """Where a tail begins: at the first record that was appended at or after that time, and has that offset or a higher one."""
+    """Where a tail begins: at the first record that was appended at or after that time, and has that offset or a higher one.
+
+    `first_offsets` has other offsets for some partitions.
+    """
 
     since_ms: int = 0
     first_offset: int = 0
+    first_offsets: Mapping[tuple[str, int], int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,12 @@ def tail(  # noqa: PLR0917 - typer calls it by name
             help="`beginning`, `end`, a time as 2026-11-21T03:10:00Z, or an offset in each partition.",
         ),
     ] = "end",
+    from_snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Begin with the snapshot in this directory, and go on in the log where it ends."
+        ),
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Only records with this key.")] = None,
     type_: Annotated[
         str | None, typer.Option("--type", help="Only this event, as UserFollowed.")
@@ -87,14 +102,19 @@ def tail(  # noqa: PLR0917 - typer calls it by name
     or with 75 when Kafka stayed away.
     """
     topics, start, chosen = _topics(topic), _start(from_), Chosen(key, type_, limit)
+    head = None if from_snapshot is None else _head(from_snapshot, from_, topics)
     show = _as_json if as_json else _as_line
     shown = 0
 
     async def work() -> None:
         nonlocal shown
         clock = SystemClock()
-        async with _opened(data, topics, start, clock) as log:
-            async for record in read(log, chosen, clock, follow=follow):
+        if from_snapshot and head:
+            records = read_from_snapshot(from_snapshot, head, data, topics, clock, follow=follow)
+        else:
+            records = read(data, topics, start, clock, follow=follow)
+        async with aclosing(records), aclosing(only(records, chosen)) as wanted:
+            async for record in wanted:
                 sys.stdout.write(show(record))
                 sys.stdout.flush()
                 shown += 1
@@ -111,18 +131,57 @@ def tail(  # noqa: PLR0917 - typer calls it by name
     console.print(f"{shown:,} events")
 
 
-async def read(log: Tail, chosen: Chosen, clock: Clock, *, follow: bool) -> AsyncIterator[Record]:
-    """The chosen records, in order within a partition. Without `follow`, ends at what was in the log when it began. Raises `Unavailable`."""
-    began_s = clock.monotonic_s()
-    left = chosen.limit
-    while left != 0:
-        records = await log.read()
-        for record in records:
-            if record in chosen and left != 0:
+async def read(
+    data: Path, topics: Sequence[str], start: Start, clock: Clock, *, follow: bool
+) -> AsyncGenerator[Record, None]:
+    """The records of the log, in order within a partition. Without `follow`, ends at what was in it when it began. Raises `Unavailable`."""
+    async with _opened(data, topics, start, clock) as log:
+        began_s = clock.monotonic_s()
+        while True:
+            for record in await log.read():
                 yield record
-                left = None if left is None else left - 1
-        if not follow and log.behind_s() + _ROUNDED_S < clock.monotonic_s() - began_s:
-            return
+            if not follow and log.behind_s() + _ROUNDED_S < clock.monotonic_s() - began_s:
+                return
+
+
+async def read_from_snapshot(
+    snapshot: Path, head: Head, data: Path, topics: Sequence[str], clock: Clock, *, follow: bool
+) -> AsyncGenerator[Record, None]:
+    """The records of the snapshot, then those of the log since. Raises `Unavailable`, and `Fault` where the log does not go on from there."""
+    ends = head.ends()
+    with opened_spans(data) as log:
+        for topic in topics:
+            for partition, span in (await log.spans(topic)).items():
+                refuse_gap(topic, partition, ends.get((topic, partition), 0), span, snapshot)
+    for record in read_records(snapshot, head, topics):
+        yield record
+    start = Start(first_offsets=ends)
+    async with aclosing(read(data, topics, start, clock, follow=follow)) as since:
+        async for record in since:
+            yield record
+
+
+async def only(records: AsyncIterator[Record], chosen: Chosen) -> AsyncGenerator[Record, None]:
+    """The chosen ones."""
+    left = chosen.limit
+    async for record in records:
+        if record in chosen:
+            yield record
+            left = None if left is None else left - 1
+            if left == 0:
+                return
+
+
+def _head(snapshot: Path, from_: str, topics: Sequence[str]) -> Head:
+    if from_ != "end":
+        raise typer.BadParameter("give either --from or --from-snapshot")
+    if private := set(topics) - set(PUBLIC_TOPICS):
+        raise typer.BadParameter(f"{min(private)} is not public: a snapshot does not have it")
+    if (head := read_head(snapshot)) is None:
+        raise typer.BadParameter(
+            f"{snapshot} has no snapshot: `fanfold events snapshot --into {snapshot}` makes one"
+        )
+    return head
 
 
 def _opened(

@@ -48,10 +48,11 @@ def grant(
 
 @app.command()
 def export(directory: Path = Path("schemas/events")) -> None:
-    """Write the JSON Schema of every event; beside it, where a README is, asyncapi.yaml and the README's lists."""
+    """Write the JSON Schema of every event; beside it, where a README is, asyncapi.yaml, those of a snapshot, and the README's lists."""
     from fanfold.ops.async_api import async_api
     from fanfold.ops.event_schemas import export as write
     from fanfold.ops.schema_lists import write_lists
+    from fanfold.ops.snapshot.schemas import export as write_snapshots
 
     for path in write(directory):
         console.print(f"wrote {path}")
@@ -59,6 +60,8 @@ def export(directory: Path = Path("schemas/events")) -> None:
     if readme.exists():
         described.write_text(async_api())
         console.print(f"wrote {described}")
+        for path in write_snapshots(directory.parent / "snapshots"):
+            console.print(f"wrote {path}")
         write_lists(readme)
         console.print(f"wrote the lists of {readme}")
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from fanfold.core.clock import SystemClock, rfc3339
 from fanfold.core.data_format import LOG_FILE
-from fanfold.core.events import UserMuted, from_ms
+from fanfold.core.events import UserMuted, UserUnfollowed, from_ms
 from fanfold.core.ports.log import EventLog, Position
 from fanfold.ops.command_line import app
 from tests.support.logs import STACKS, a_follow, a_post, own_topics
@@ -136,3 +136,34 @@ async def test_it_shows_what_is_appended_while_it_waits(running: Running, tail: 
     shown = [record["position"] for record in await waiting]
     assert len(shown) == 2
     assert set(shown) <= set(appended)
+
+
+async def test_it_begins_with_a_snapshot_and_goes_on_in_the_log(
+    running: Running, tail: Tail, tmp_path: Path
+) -> None:
+    post, into = a_post(by="bob"), str(tmp_path / "snapshot")
+    log, arguments = running.log, ["events", "snapshot", "--into", into, "--json"]
+
+    async def snapshot() -> dict[str, Any]:
+        command = [*arguments, "--data", str(running.data)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, command)
+        assert done.exit_code == 0, (done.output, done.exception)
+        made: dict[str, Any] = json.loads(done.stdout)
+        return made
+
+    at = from_ms(SystemClock().now_ms())
+    await log.append_many([post, a_follow(of="bob", by="u1"), a_follow(of="bob", by="u2")])
+    await log.append(UserMuted(user_id="alice", target_id="bob", muted_at=at))
+    first = await snapshot()
+    await log.append(UserUnfollowed(follower_id="u1", followee_id="bob", unfollowed_at=at))
+    second = await snapshot()
+    assert [(made["read"], made["kept"]) for made in (first, second)] == [(3, 3), (1, 2)]
+    last = await log.append(a_follow(of="bob", by="u3"))
+
+    shown = await tail("--from-snapshot", into, "--no-follow")
+    assert [record["value"].get("follower_id") for record in shown] == [None, "u2", "u3"]
+    assert shown[0]["value"] == json.loads(post.model_dump_json())
+    assert shown[-1]["position"] == str(last)
+    (of_log,) = await tail("--from", "beginning", "--no-follow", "--type", "PostCreated")
+    assert {**shown[0], "headers": None} == {**of_log, "headers": None}
+    assert shown[0]["headers"].items() <= of_log["headers"].items()

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from fanfold.core.tracing_settings import TracingSettings
+from fanfold.ops.command_line import app
 from tests.support.k8s import (
     MANIFESTS,
     OVERLAYS,
@@ -31,7 +33,14 @@ from tests.support.k8s_schemas import ROOT, errors_of
 from tests.support.k8s_secrets import made_by_script
 
 COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
-VARIANTS = ("dns-node-local", "external-secrets", "kafka-cruise-control", "openshift", "traces")
+VARIANTS = (
+    "dns-node-local",
+    "external-secrets",
+    "kafka-cruise-control",
+    "openshift",
+    "snapshots",
+    "traces",
+)
 """Components that change what others bring, or replace a script."""
 CLUSTER_SCOPED = {"Namespace"}
 
@@ -150,6 +159,22 @@ def test_a_store_gives_the_secrets_that_the_script_would_make(tmp_path: Path) ->
         name = found["metadata"]["name"]
         assert found["spec"]["target"]["name"] == name
         assert found["spec"]["dataFrom"] == [{"extract": {"key": f"fanfold/{name}"}}]
+
+
+def test_a_snapshot_is_made_daily_by_a_command_that_exists(tmp_path: Path) -> None:
+    objects = chosen(("snapshots",), tmp_path)
+    job = named(objects, "CronJob", "event-snapshot")["spec"]
+    pod = job["jobTemplate"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    arguments = [*container["args"], "--help"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    directory = container["args"][container["args"].index("--into") + 1]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    claim = volumes[mounts[str(Path(directory).parent)]]["persistentVolumeClaim"]["claimName"]
+    assert named(objects, "PersistentVolumeClaim", claim)
+    policy = named(objects, "NetworkPolicy", "event-snapshot")["spec"]
+    assert selects(policy["podSelector"], pod["metadata"]["labels"])
 
 
 def test_traces_go_where_the_policy_lets_the_services_go(tmp_path: Path) -> None:

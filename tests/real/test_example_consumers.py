@@ -7,19 +7,22 @@ import random
 import sqlite3
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from exactly_once import Event, consume
+from from_snapshot import load
 from leaderboard import Leaderboard
 from notifications import Notifications
 from search import Search
 
 from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.adapters.kafka.log_view import KafkaLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import PostLiked, UserFollowed, UserUnfollowed, from_ms
 from fanfold.core.settings import Settings
+from fanfold.ops.snapshot.make import make_snapshot
 from tests.support.engines import RealEngines
 from tests.support.eventually import eventually
 from tests.support.logs import a_post, own_topics
@@ -126,6 +129,47 @@ async def test_the_leaderboard_is_right_whatever_its_members_do(
         for member in members:
             await member.leave()
     assert Failing.applied > max(Failing.FAILS_AT)
+
+
+async def test_the_leaderboard_begins_with_a_snapshot(engines: RealEngines, tmp_path: Path) -> None:
+    board, files = Leaderboard(tmp_path / "board"), tmp_path / "snapshot"
+    async with (
+        own_topics(engines) as settings,
+        KafkaLog(settings, clock=SystemClock(), source="test") as log,
+    ):
+        expected = await graph(log, 1)
+        made = await make_snapshot(KafkaLogView(settings), files, clock=SystemClock())
+        assert expected.total() <= made.counts.kept < made.counts.done
+        load(board, files, settings.topic_prefix)
+        assert dict(board.top(100)) == expected
+        # What began before and ends now, and what begins now.
+        ended = next(iter(expected))
+        at = from_ms(SystemClock().now_ms())
+        follower = await asyncio.to_thread(a_follower, board.path, ended)
+        await log.append(UserUnfollowed(followee_id=ended, follower_id=follower, unfollowed_at=at))
+        expected = expected - Counter({ended: 1}) + await graph(log, 2)
+        consuming = asyncio.create_task(
+            consume(
+                board,
+                bootstrap=settings.kafka_bootstrap,
+                group=f"{settings.topic_prefix}.board",
+                prefix=settings.topic_prefix,
+            )
+        )
+
+        async def right() -> bool:
+            return dict(board.top(100)) == dict(expected)
+
+        await eventually(right, within_s=60, what="the leaderboard is right")
+        consuming.cancel()
+        await asyncio.wait({consuming})
+
+
+def a_follower(database: Path, of: str) -> str:
+    with closing(sqlite3.connect(database)) as db:
+        found = db.execute("SELECT follower_id FROM follows WHERE followee_id = ?", (of,))
+        follower: str = found.fetchone()[0]
+        return follower
 
 
 async def test_notifications_and_search_go_on_where_they_were_killed(

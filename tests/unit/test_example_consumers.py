@@ -15,7 +15,9 @@ import httpx2
 import jsonschema
 import pytest
 from exactly_once import Consumer, Event
+from fanfold_snapshots import check_from_snapshot, write_snapshot
 from fanfold_testkit import Events, FakeLog, FakeRecord, Handle, a_history, check
+from from_snapshot import load
 from leaderboard import Leaderboard
 from notifications import Notifications, server
 from search import Search
@@ -63,6 +65,42 @@ def test_an_example_keeps_the_contract(consumer: type[Consumer], tmp_path: Path)
 
     check(EVENTS, make=make, observe=rows, directory=tmp_path, histories=1)
     assert any(rows(path)["offsets"] for path in tmp_path.iterdir() if path.suffix == "")
+
+
+def shown(path: Path) -> dict[str, list[Any]]:
+    """What a consumer shows. `Search` also remembers posts of users who left, which a snapshot does not have."""
+    return {name: found for name, found in rows(path).items() if name not in {"posts", "offsets"}}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
+def test_an_example_may_begin_with_a_snapshot(consumer: type[Consumer], tmp_path: Path) -> None:
+    def make(path: Path) -> Handle:
+        opened = consumer(path)
+        topics = {f"fanfold.{topic}" for topic in consumer.TOPICS}
+        return lambda records: opened.handle(records) if records[0].topic in topics else None
+
+    check_from_snapshot(
+        EVENTS,
+        make=make,
+        load=lambda path, snapshot: load(consumer(path), snapshot),
+        observe=shown,
+        directory=tmp_path,
+        histories=3,
+    )
+    assert any(rows(path)["offsets"] for path in tmp_path.glob("*-snapshot"))
+
+
+def test_a_snapshot_is_not_loaded_into_what_has_begun(tmp_path: Path) -> None:
+    """It lacks the unfollow that would end what an older snapshot, or the log, has begun."""
+    log, board = FakeLog(EVENTS), Leaderboard(tmp_path / "db")
+    for user in ("a", "b"):
+        log.append("fanfold.UserFollowed.v1", follower_id=user, followee_id="nova")
+    load(board, write_snapshot(log, {}, tmp_path / "older"))
+    log.append("fanfold.UserUnfollowed.v1", follower_id="a", followee_id="nova")
+    load(board, write_snapshot(log, {}, tmp_path / "newer"))
+    assert board.top(1) == [("nova", 2)]
+    played(board, log)
+    assert board.top(1) == [("nova", 1)]
 
 
 @pytest.mark.parametrize("name", CONSUMERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer
@@ -23,7 +24,7 @@ _RECONNECT_S = 0.2
 
 
 class KafkaTail:
-    """Follows topics from a point in time, and from that offset of each partition on. Connects while it is read, and again when the connection is lost.
+    """Follows topics from a point in time, and from that offset of each partition on, or from the one of that topic and partition. Connects while it is read, and again when the connection is lost.
 
     While the broker is down, `read` returns nothing or raises `Unavailable`; either way `behind_s` grows.
     """
@@ -36,10 +37,11 @@ class KafkaTail:
         since_ms: int,
         clock: Clock,
         first_offset: int = 0,
+        first_offsets: Mapping[tuple[str, int], int] = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._since_ms = since_ms
-        self._first_offset = first_offset
+        self._first_offset, self._starts = first_offset, first_offsets
         self._clock = clock
         self._topics = topics
         self._partitions: Mapping[TopicPartition, str] = {}
@@ -118,9 +120,13 @@ class KafkaTail:
             for partition, end in ends.items()
         }
         return {
-            partition: max(offset, min(self._first_offset, ends[partition]))
+            partition: max(offset, min(self._start(partition), ends[partition]))
             for partition, offset in first.items()
         }
+
+    def _start(self, partition: TopicPartition) -> int:
+        named = (self._partitions[partition], partition.partition)
+        return self._starts.get(named, self._first_offset)
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from fanfold.adapters.sqlite.file import ReadableFile
 from fanfold.core.clock import Clock
@@ -19,16 +20,31 @@ _RECORDS = 1000
 
 @asynccontextmanager
 async def sqlite_tail(
-    path: Path, topics: Sequence[str], *, since_ms: int, clock: Clock, first_offset: int = 0
+    path: Path,
+    topics: Sequence[str],
+    *,
+    since_ms: int,
+    clock: Clock,
+    first_offset: int = 0,
+    first_offsets: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> AsyncIterator[Tail]:
-    """Follow topics from a point in time, and from that offset of each partition on. Raises `Fault` for a file that is no log."""
+    """Follow topics from a point in time, and from that offset of each partition on, or from the one of that topic and partition.
+
+    Raises `Fault` for a file that is no log.
+    """
     try:
         file = ReadableFile(path)
     except sqlite3.Error as error:
         raise Fault(f"{path} can't be read as a log: {error}") from error
     try:
         yield await asyncio.to_thread(
-            _FileTail, file, topics, since_ms=since_ms, clock=clock, first_offset=first_offset
+            _FileTail,
+            file,
+            topics,
+            since_ms=since_ms,
+            clock=clock,
+            first_offset=first_offset,
+            first_offsets=first_offsets,
         )
     finally:
         file.close()
@@ -43,11 +59,12 @@ class _FileTail:
         since_ms: int,
         clock: Clock,
         first_offset: int,
+        first_offsets: Mapping[tuple[str, int], int],
     ) -> None:
         self._file = file
         self._topics = topics
         self._clock = clock
-        self._first_offset = first_offset
+        self._first_offset, self._first_offsets = first_offset, first_offsets
         # The end first: a record that is appended between the two is then found by the second, or comes after the end.
         end = max((found.last_seq for found in file.ends()), default=0)
         first = file.first_since(topics, since_ms)
@@ -66,7 +83,11 @@ class _FileTail:
             await self._clock.sleep(_WAIT_S)
             return []
         self._after = rows[-1].seq
-        return [row.record for row in rows if row.record.offset >= self._first_offset]
+        return [row.record for row in rows if self._is_wanted(row.record)]
+
+    def _is_wanted(self, record: Record) -> bool:
+        first = self._first_offsets.get((record.topic, record.partition), self._first_offset)
+        return record.offset >= first
 
     def behind_s(self) -> float:
         return self._clock.monotonic_s() - self._caught_up_at_s

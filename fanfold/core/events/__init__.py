@@ -86,7 +86,6 @@ from fanfold.core.events.wire import (
 __all__ = [
     "ACTIVITY",
     "COMMANDS",
-    "CONSUMED_TOPICS",
     "DEAD_LETTERS",
     "ENGAGEMENT",
     "EVENTS",
