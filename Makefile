@@ -42,7 +42,7 @@ LOCAL := $(STAMPS)/local-$(call checksum,requirements/local.txt)
 # Wheels only: building a package would fetch tools without a known hash, and run its code.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 
-.PHONY: help run up status down test test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas release clean static engines bench image manifests k8s-verify k8s-cluster k8s-cluster-stop
+.PHONY: help run up status down test test-alone test-image test-faults check audit soak seeded-bugs fmt lock lock-jars pin-images pictures schemas release clean static engines bench image manifests k8s-verify k8s-cluster k8s-cluster-stop
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -62,17 +62,20 @@ status: $(LOCAL) ## Show its health, the workers' lag, and where the logs are
 down: $(LOCAL) ## Stop it in order; its data stays
 	@exec $(PY) -m deploy.local.down --data "$(HOME_OF_UP)"
 
-test: static engines manifests $(LOCAL) ## Run every check and test but the faults, including those on the real Kafka and Cassandra
-	@scripts/install_image_tools
+test: static engines manifests $(LOCAL) ## Run every check and test but the three below, including those on the real Kafka and Cassandra
 	@scripts/install_browser
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
-	@failed=0; \
-	$(PY) -m pytest $(WITH_ENGINES) -m "not alone" --durations=10 --durations-min=2 || failed=$$?; \
-	[ $$failed != 2 ] || exit 2; `# Interrupted` \
-	echo "==> tests that measure time, one after the other"; \
-	$(PY) -m pytest -m alone $(ALONE) || failed=$$?; \
-	exit $$failed
+	@$(PY) -m pytest $(WITH_ENGINES) -m "not alone" --durations=10 --durations-min=2
+
+test-alone: $(TEST) engines ## Run the tests that measure time, one after the other
+	@echo "==> tests that measure time"
+	@$(PY) -m pytest -m alone $(ALONE)
+
+test-image: $(TEST) engines ## Build the image, inspect it, and run every service from it
+	@scripts/install_image_tools
+	@echo "==> the image, built when something in it has changed"
+	@$(PY) -m pytest tests/image
 
 test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes, of one system and of a cluster of three
 	@echo "==> faults, on real engines"

@@ -62,12 +62,21 @@ def test_a_bound_of_wall_clock_time_is_found() -> None:
     assert wall_clock_bounds("assert own_s() - began < 0.5") == []
 
 
-def test_make_test_runs_the_tests_with_the_mark_alone_in_one_process_and_the_others_before() -> (
-    None
-):
+def test_tests_with_the_mark_alone_run_in_one_process_when_no_others_do() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    recipe = makefile.partition("\ntest: ")[2].partition("\n\n")[0]
-    others, alone = re.findall(r"-m pytest (.*) \|\| failed=\$\$\?; \\", recipe)
-    assert '$(WITH_ENGINES) -m "not alone"' in others
-    assert alone == "-m alone $(ALONE)"
-    assert recipe.rstrip().endswith("exit $$failed")
+    assert '$(WITH_ENGINES) -m "not alone"' in recipe(makefile, "test")
+    assert "-m pytest -m alone $(ALONE)" in recipe(makefile, "test-alone")
+    assert ".NOTPARALLEL:" in makefile
+
+
+def test_ci_runs_every_command_that_runs_tests() -> None:
+    commands = set(re.findall(r"^(test[a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    steps = re.findall(
+        r"^make ([a-z-]+) \|\| failed=\$\?$", (ROOT / ".ci/run").read_text(), re.MULTILINE
+    )
+    assert set(steps) == commands | {"seeded-bugs"}
+    assert len(commands) >= 4
+
+
+def recipe(makefile: str, target: str) -> str:
+    return makefile.partition(f"\n{target}: ")[2].partition("\n\n")[0]

@@ -21,6 +21,7 @@ TIERS = (
     "e2e",
     "browser",
     "deploy",
+    "image",
     "faults",
     "apiserver",
     "cluster",
@@ -31,7 +32,6 @@ GROUPS = (
     (r"tests/contract/.*\[(.*-)?redis(-.*)?\]", "cache"),
     (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
     (r"tests/(real|faults)/test_up\w*\.py", "local-system"),
-    (r"tests/deploy/test_image\.py", "image"),
     # One process fetches the generators.
     (r"tests/e2e/test_generated_clients\.py", "generated-clients"),
     # These share a browser and a server.
