@@ -28,6 +28,7 @@ TIERS = (
 )
 GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
+    (r"tests/image/", "image"),
     # These need the cache alone.
     (r"tests/contract/.*\[(.*-)?redis(-.*)?\]", "cache"),
     (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
