@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.clock import SystemClock
@@ -40,6 +40,7 @@ from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import Span
 from fanfold.ops.snapshot.form import Head, read_records
 from fanfold.ops.snapshot.make import Counts, make_snapshot
+from tests.support.examples import examples
 
 USERS = ("a", "b")
 POSTS = tuple(
@@ -258,7 +259,7 @@ def content(directory: Path) -> list[str]:
 
 
 @given(HISTORY, SHARES)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_snapshot_and_the_log_since_show_what_the_log_shows(
     events: list[Event], shares: dict[tuple[str, int], float]
 ) -> None:
@@ -283,7 +284,7 @@ def test_a_snapshot_and_the_log_since_show_what_the_log_shows(
 
 
 @given(HISTORY, SHARES)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_snapshot_that_goes_on_from_another_has_the_same_bytes_as_one_of_the_whole_log(
     events: list[Event], shares: dict[tuple[str, int], float]
 ) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import pytest
@@ -43,7 +43,7 @@ from fanfold.core.topics import SCHEMAS
 from fanfold.ops.command_line import app
 from fanfold.ops.snapshot.form import HEAD, Head, line_of, read_head, record_of
 from fanfold.ops.snapshot.lasting import Lasting
-from fanfold.ops.snapshot.make import refuse_gap
+from fanfold.ops.snapshot.make import make_snapshot, refuse_gap
 from fanfold.ops.snapshot.schemas import snapshot_schemas
 from tests.support.logs import a_follow, a_post
 
@@ -296,9 +296,42 @@ def test_a_snapshot_that_this_version_can_not_read_is_refused(tmp_path: Path) ->
         (tmp_path / HEAD).write_text(text)
         with pytest.raises(Fault, match="no snapshot that this version can read"):
             read_head(tmp_path)
-    (tmp_path / HEAD).write_text(Head(made_at=AT, topics={}).model_dump_json())
-    with pytest.raises(Fault, match="lacks activity"):
-        read_head(tmp_path)
+
+
+class Log(NamedTuple):
+    """One partition of `graph.v1`, which forgets its first records at some answer."""
+
+    records_: list[Record]
+    forgets_at: Iterator[bool] = iter(())
+
+    async def spans(self, topic: str) -> dict[int, Span]:
+        first = int(topic == GRAPH and next(self.forgets_at, False))
+        return {0: Span(first, len(self.records_) if topic == GRAPH else 0)}
+
+    async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
+        return [record for span in spans.values() for record in self.records_[slice(*span)]]
+
+
+@pytest.mark.parametrize("forgets_at", [[True], [False, True]])
+async def test_records_that_the_log_forgets_before_they_are_read_are_noticed(
+    tmp_path: Path, forgets_at: list[bool]
+) -> None:
+    log = Log([record(FOLLOWED, 0), record(UNFOLLOWED, 1)], iter(forgets_at))
+    with pytest.raises(Fault, match="has lost graph"):
+        await make_snapshot(log, tmp_path, clock=SystemClock())
+    assert read_head(tmp_path) is None
+
+
+async def test_a_topic_that_is_public_since_the_snapshot_before_is_read_from_its_beginning(
+    tmp_path: Path,
+) -> None:
+    log = Log([record(FOLLOWED, 0)])
+    made = await make_snapshot(log, tmp_path, clock=SystemClock())
+    older = {topic: parts for topic, parts in made.head.topics.items() if topic != GRAPH}
+    (tmp_path / HEAD).write_text(made.head.model_copy(update={"topics": older}).model_dump_json())
+    again = await make_snapshot(log, tmp_path, clock=SystemClock())
+    assert again.head.topics == made.head.topics
+    assert again.counts.done == 1
 
 
 @pytest.mark.parametrize(

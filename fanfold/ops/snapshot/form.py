@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fanfold.core.clock import rfc3339
 from fanfold.core.errors import Fault
-from fanfold.core.events import PUBLIC_TOPICS, Time, to_ms
+from fanfold.core.events import Time, to_ms
 from fanfold.core.ports.log import Record
 
 HEAD = "snapshot.json"
@@ -49,7 +49,7 @@ class Head(BaseModel):
     format: Literal[1] = 1
     made_at: Time
     topics: dict[str, tuple[Part, ...]] = Field(
-        description="By the topic's name without the installation's prefix. A snapshot has every public topic."
+        description="By the topic's name without the installation's prefix. A snapshot has every topic that was public when it was made."
     )
 
     def ends(self) -> dict[tuple[str, int], int]:
@@ -134,16 +134,11 @@ def record_of(line: bytes, topic: str, partition: int) -> Record:
 def read_head(directory: Path) -> Head | None:
     """The snapshot's head; None where there is no snapshot. Raises `Fault` for one that this version can't read."""
     try:
-        head = Head.model_validate_json((directory / HEAD).read_bytes())
+        return Head.model_validate_json((directory / HEAD).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         raise Fault(f"{directory / HEAD} is no snapshot that this version can read") from error
-    if missing := set(PUBLIC_TOPICS) - head.topics.keys():
-        raise Fault(
-            f"{directory / HEAD} lacks {min(missing)}: make a new one in an empty directory"
-        )
-    return head
 
 
 def read_lines(directory: Path, part: Part) -> Iterator[bytes]:
@@ -164,7 +159,7 @@ def read_lines(directory: Path, part: Part) -> Iterator[bytes]:
 def read_records(directory: Path, head: Head, topics: Iterable[str]) -> Iterator[Record]:
     """Every record of these topics of a snapshot, in order within a partition. Raises `Fault`."""
     for topic in topics:
-        for part in head.topics[topic]:
+        for part in head.topics.get(topic, ()):
             for line in read_lines(directory, part):
                 yield record_of(line, topic, part.partition)
 

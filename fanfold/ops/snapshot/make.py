@@ -79,6 +79,10 @@ async def make_snapshot(
             run = _Run(log, lasting, directory=directory, before=before, counts=counts, show=show)
             topics = {topic: await run.topic(topic, spans[topic]) for topic in _TOPICS}
             counts.left_out = lasting.left_out
+        # What the log forgot before it was read was left out without a word.
+        for topic in _TOPICS:
+            for partition, span in (await log.spans(topic)).items():
+                refuse_gap(topic, partition, spans[topic][partition].first, span, directory)
         head = Head(made_at=from_ms(made_at_ms), topics=topics)
         publish(directory, head)
     return Made(head, counts)
@@ -147,7 +151,7 @@ class _Run:
     async def topic(self, topic: str, spans: Mapping[int, Span]) -> tuple[Part, ...]:
         """Read a topic, and write its files."""
         self._lasting.begin_topic()
-        parts = self._before.topics[topic] if self._before else ()
+        parts = self._before.topics.get(topic, ()) if self._before else ()
         as_of_ms = {}
         for part in parts:
             for line in read_lines(self._directory, part):
