@@ -75,7 +75,7 @@ def test_a_command_that_found_no_system_says_how_to_name_one(
         work.close()
         return Ended(ExitCode.TRY_AGAIN, "Kafka is away")
 
-    for module in ("events", "explain.command", "audit.command"):
+    for module in ("events", "explain", "audit.command"):
         monkeypatch.setattr(f"fanfold.ops.{module}.run", nothing_answers)
 
     def shown() -> str:
