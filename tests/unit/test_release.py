@@ -8,6 +8,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def git(clone: Path, *arguments: str) -> None:
     )
 
 
-def release(clone: Path, *arguments: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+def release(
+    clone: Path, *arguments: str, umask: int = 0o022, programs: str = ""
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["scripts/release", *arguments],
         cwd=clone,
@@ -39,6 +42,7 @@ def release(clone: Path, *arguments: str, umask: int = 0o022) -> subprocess.Comp
         text=True,
         check=False,
         umask=umask,
+        env={"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "IMAGE_TOOL": "buildah"},
     )
 
 
@@ -47,7 +51,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone whose commit can be released: with this script, and a heading of the version."""
     clone = tmp_path_factory.mktemp("release") / "first"
     git(ROOT, "clone", "--quiet", str(ROOT), str(clone))
-    shutil.copy(ROOT / "scripts" / "release", clone / "scripts")
+    for script in ("release", "build_image"):
+        shutil.copy(ROOT / "scripts" / script, clone / "scripts")
     changes = clone / "CHANGELOG.md"
     top, older = "## [Unreleased]\n", "## [0.0.1] - 2025-01-01\n\n* Older.\n"
     text = changes.read_text().replace(top, f"{top}\n## [{VERSION}] - 2026-12-01\n", 1)
@@ -167,3 +172,52 @@ def test_two_clones_of_a_commit_give_the_same_files(first: Path, tmp_path: Path)
         names = packed.getnames()
     assert f"{start}/deploy/k8s/overlays/prod/kustomization.yaml" in names
     assert f"{start}/scripts/k8s_rollout" in names
+
+
+BUILDAH = """#!/bin/bash
+# Notes what it is asked for, and answers as a buildah would that no registry answers.
+echo "$*" >> "$(dirname "$0")/asked"
+case $1 in
+    pull) echo "no such host" >&2; exit 125 ;;
+    push) echo image > "$(sed 's/docker-archive:\\([^:]*\\):.*/\\1/' <<< "$4")" ;;
+esac
+for argument; do
+    case $argument in type=local,dest=*) echo '{}' > "${argument#*dest=}/sbom.cdx.json" ;; esac
+done
+"""
+
+
+def test_the_image_of_a_candidate_needs_no_registry_and_that_of_a_release_does(
+    first: Path, tmp_path: Path
+) -> None:
+    """By a stand-in for buildah. The real one builds the image in tests/image, and whole by `make release`."""
+    buildah = tmp_path / "buildah"
+    buildah.write_text(BUILDAH)
+    buildah.chmod(0o755)
+    # Laying it out takes ten seconds.
+    layout = first / "deploy" / "docker" / "python_of_this_machine.py"
+    layout.write_text("import pathlib, sys\npathlib.Path(sys.argv[1], 'base').mkdir()\n")
+    output = tmp_path / "output"
+    done = release(first, "image", str(output), programs=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "no registry has the image's base" in done.stdout
+    start = f"fanfold-{VERSION}"
+    assert {path.name for path in output.iterdir()} == {
+        f"{start}-image.tar.gz",
+        f"{start}-image.cdx.json",
+    }
+    asked = (tmp_path / "asked").read_text().splitlines()
+    (whole,) = (line for line in asked if "--no-cache" in line)
+    epoch = int(datetime.fromisoformat(COMMITTED_AT).timestamp())
+    assert f"--timestamp {epoch}" in whole
+    assert "PYTHON_IMAGE=localhost/python-of-this-machine" in whole
+
+    git(first, "tag", f"v{VERSION}")
+    try:
+        refused = release(first, "image", str(tmp_path / "refused"), programs=str(tmp_path))
+    finally:
+        git(first, "tag", "--delete", f"v{VERSION}")
+        git(first, "reset", "--quiet", "--hard")
+    assert refused.returncode == 1
+    assert "the base of its image can't be pulled" in refused.stderr
+    assert "no such host" in refused.stderr
