@@ -17,7 +17,7 @@ from fanfold.http.problems import EngineAway, Invalid, UserNotFound
 from feed_service.caches.cache import SHARED_S
 from feed_service.query.cursor import Ranking
 from tests.support.feed import FaultyStore, Reader, World, a_reader
-from tests.support.liking import a_departure
+from tests.support.liking import a_departure, a_like
 
 RANKINGS: tuple[Ranking, ...] = ("chronological", "relevance")
 
@@ -288,6 +288,84 @@ async def test_the_selection_is_the_window_of_the_newest(world: World, reader: R
     await world.follow("alice", "bob")
     posts = [await world.post("bob", ago_s=n) for n in range(130)]
     assert await reader.ids("alice", ranking="relevance", limits=[30, 7]) == posts[:100]
+
+
+async def test_a_ranking_is_the_same_set_in_the_same_order_whatever_happens_between_its_pages(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "star")
+    for n in range(12):
+        await world.post("bob", ago_s=1000 * n)
+        await world.post("star", ago_s=1000 * n + 500)
+    whole = await reader.ids("alice", ranking="relevance")
+    assert len(whole) == 17
+    page, _ = await reader.page("alice", ranking="relevance", limit=4)
+    shown = [item.post_id for item in page.items]
+    await world.follow("alice", "carol")
+    while page.next_cursor is not None:
+        # New ones, and ones that come late into the time that the ranking covers.
+        for author in ("bob", "star", "carol"):
+            for ago_s in (0, 250, 5250):
+                await world.post(author, ago_s=ago_s)
+        for post_id in whole[-3:]:
+            await world.happen(a_like(world, "bob", post_id))
+        world.clock.advance(1)
+        page, _ = await reader.page("alice", ranking="relevance", limit=3, cursor=page.next_cursor)
+        shown += [item.post_id for item in page.items]
+    assert shown == whole
+
+
+async def test_of_a_ranking_what_is_gone_is_left_out_and_the_rest_stays(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "carol", "star")
+    for n in range(6):
+        for author in ("bob", "carol", "star"):
+            await world.post(author, ago_s=100 * n)
+    whole = await reader.whole("alice", ranking="relevance")
+    first, _ = await reader.page("alice", ranking="relevance", limit=3)
+    gone = next(item.post_id for item in whole[3:] if item.author_id == "star")
+    await world.happen(world.a_deletion(gone, by="star"))
+    await world.happen(world.an_unfollow("alice", "carol"))
+    rest, _ = await reader.page("alice", ranking="relevance", limit=100, cursor=first.next_cursor)
+    assert [item.post_id for item in rest.items] == [
+        item.post_id for item in whole[3:] if item.author_id != "carol" and item.post_id != gone
+    ]
+    assert rest.next_cursor is None
+
+
+@pytest.mark.parametrize("deleted", [0, 20])
+async def test_a_later_page_finds_a_celebritys_ranked_posts_behind_deleted_and_late_ones(
+    deleted: int,
+) -> None:
+    world = World(settings=Settings(relevance_window=4), celebrities={"star"})
+    await world.follow("alice", "star")
+    newest, *posts = [await world.post("star", ago_s=1000 * n) for n in range(deleted + 4)]
+    for post_id in posts[:deleted]:
+        await world.happen(world.a_deletion(post_id, by="star"))
+    async with a_reader(world) as reader:
+        first, _ = await reader.page("alice", ranking="relevance", limit=1)
+        for n in range(4):
+            await world.post("star", ago_s=100 * (n + 1))
+        world.clock.advance(1)
+        rest, _ = await reader.page("alice", ranking="relevance", cursor=first.next_cursor)
+        shown = [item.post_id for item in (*first.items, *rest.items)]
+        assert shown == [newest, *posts[deleted:]]
+
+
+async def test_a_later_page_does_not_read_a_loud_celebrity_to_the_end(
+    world: World, reader: Reader
+) -> None:
+    await world.follow("alice", "bob", "star")
+    for n in range(1000):
+        await world.post("star", ago_s=n)
+    for n in range(10):
+        await world.post("bob", ago_s=2000 + n)
+    first, _ = await reader.page("alice", ranking="relevance", limit=3)
+    before = world.timelines.calls["pulled"]
+    rest, _ = await reader.page("alice", ranking="relevance", limit=20, cursor=first.next_cursor)
+    assert Counter(item.author_id for item in rest.items) == {"star": 2, "bob": 10}
+    assert world.timelines.calls["pulled"] - before <= 6
 
 
 # --- what a read costs ---------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Pages of a feed by relevance: the best of its newest posts, ranked once, for the first page.
 
-Later pages show the rest of that ranking, from the cursor.
+Later pages show the rest of that ranking: its posts are found again by the cursor, in the sources that the first page read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from fanfold.core.delivery import Delivery
 from fanfold.core.errors import Unavailable
+from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Post
 from feed_service.candidates import Candidate
 from feed_service.query.cursor import RankingCursor
@@ -35,29 +36,65 @@ async def first_page(
     newest = await newest_ranked(query, window, rule.posts_per_pulled_author)
     ranked = _ranked(query, rule, newest, now_ms)
     shown, rest = await _shown(query, ranked, limit)
-    # The newest post is the window's first; in the ranking it needn't be.
-    cursor = RankingCursor(rest, UUID(int=newest[0].number)) if rest else None
-    return shown, cursor
+    if not rest:
+        return shown, None
+    return shown, RankingCursor.of(rest, window=[post.number for post in newest])
 
 
 async def next_page(
-    query: FeedQuery, start: RankingCursor, *, limit: int
+    query: FeedQuery, rule: Relevance, start: RankingCursor, *, limit: int, window: int
 ) -> tuple[list[HydratedPost], RankingCursor | None]:
     """The next posts of a ranking, without those that were deleted or whose author is no longer followed."""
-    keep = query.filter()
-    found = [
-        found
-        for found in await query.hydrate(start.remaining)
-        if keep(Candidate(-found.post.post_id.int, found.post.author_id, found.source))
-    ]
-    shown, rest = found[:limit], _sources(found[limit:])
+    found = await _found_again(query, rule, start, window)
+    ranked = [found[print_] for print_ in start.remaining if print_ in found]
+    shown, rest = await _shown(query, ranked, limit)
+    remaining = tuple(start.fingerprint(number) for number in rest)
     if query.coverage.missing:
         # A post that can't be judged now is not lost: a later page may show it.
-        done = _sources(shown)
-        if not done:
+        if not shown:
             raise Unavailable("the rest of the ranking can't be read now")
-        rest = {number: source for number, source in start.remaining.items() if number not in done}
-    return shown, RankingCursor(rest, start.newest) if rest else None
+        done = {start.fingerprint(found.post.post_id.int) for found in shown}
+        remaining = tuple(print_ for print_ in start.remaining if print_ not in done)
+    return shown, start._replace(remaining=remaining) if remaining else None
+
+
+async def _found_again(
+    query: FeedQuery, rule: Relevance, start: RankingCursor, window: int
+) -> dict[int, Ranked]:
+    """The posts of a cursor by their fingerprints, as far as they may still be shown. Reads what the first page read.
+
+    Of a pulled author, not all posts since the oldest of the ranking: those that were ranked are among the newest, together with
+    those that were shown already, and those over the maximum of an author.
+    """
+    wanted, found = set(start.remaining), dict[int, Ranked]()
+    others: Counter[str] = Counter()
+    most_others = rule.posts_per_pulled_author + window - len(wanted)
+    merge = await query.skeleton(
+        wanted=window,
+        before=UUID(int=start.newest.int + 1),
+        until=UUID(int=first_post_id_at(start.oldest_ms).int - 1),
+    )
+    shows = query.filter()
+    while len(found) < len(wanted):
+        candidates = await merge.take(window, shows)
+        if not candidates:
+            break
+        unknown: dict[int, str] = {}
+        for order, author_id, source in candidates:
+            print_ = start.fingerprint(-order)
+            if print_ in wanted:
+                found.setdefault(print_, Ranked(-order, author_id, source, 0))
+            elif source == "pull":
+                unknown[-order] = author_id
+        # A deleted post was no part of any ranking, so it does not count.
+        counts = await query.counted(unknown) if unknown else {}
+        others.update(
+            author_id
+            for number, author_id in unknown.items()
+            if (counted := counts.get(number)) is not None and not counted.deleted
+        )
+        merge.close([author_id for author_id, count in others.items() if count >= most_others])
+    return found
 
 
 def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> Explanation:

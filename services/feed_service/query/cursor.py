@@ -1,7 +1,7 @@
 """What the cursors of feeds remember. Pure; a wrong one answers 422.
 
 A cursor by time holds the last post shown and how many were, because the feed ends after so many. A cursor by relevance
-holds the ranked posts that remain, because a ranking made a minute later would be another one. Both hold the newest
+holds the ranked posts that remain, because a ranking made a minute later would be another one (decision 8). Both hold the newest
 post of the first page, so that newer posts can be counted.
 Anyone can compute a cursor's checksum, so the content may still be nonsense, and is checked.
 """
@@ -9,26 +9,37 @@ Anyone can compute a cursor's checksum, so the content may still be nonsense, an
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, Self
 from uuid import UUID
 
-from fanfold.core.delivery import Delivery
-from fanfold.core.ids import first_post_id_at
+from fanfold.core.ids import created_at_ms, first_post_id_at
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.problems import Invalid
 
 Ranking = Literal["relevance", "chronological"]
 
+MOST_RANKED = 100
+"""The longest window of a ranking."""
+
 _BY_TIME = struct.Struct(">16s16sI")
-_ID_BYTES = 16
+_RANKED = struct.Struct(">16s6sB")
+_MS_BYTES = 6
+_FINGERPRINT_BYTES = 4
+_ID_BITS = 128
+_ID_MASK = (1 << _ID_BITS) - 1
+# Powers of an odd number with ones and zeros as if at random: 2^128 divided by the golden ratio.
+_MULTIPLIERS = tuple(
+    pow(0x9E3779B97F4A7C15F39CC0605CEDC835, salt + 1, 1 << _ID_BITS) for salt in range(256)
+)
 _UUID7 = first_post_id_at(0).int
 _VERSION_AND_VARIANT = 0xF << 76 | 0b11 << 62
 
 
 def feed_scope(ranking: Ranking, viewer: str) -> str:
-    """What a feed's cursors are bound to."""
-    return f"feed/{ranking}/{viewer}"
+    """What a feed's cursors are bound to. The number is that of the form: a cursor of another one is refused."""
+    form = {"relevance": 2, "chronological": 1}[ranking]
+    return f"feed/{ranking}/{form}/{viewer}"
 
 
 class TimeCursor(NamedTuple):
@@ -52,39 +63,62 @@ class TimeCursor(NamedTuple):
 
 
 class RankingCursor(NamedTuple):
-    """The rest of a ranking, and the newest post that was ranked.
+    """The rest of a ranking, and what a later page needs to find its posts again.
 
-    `remaining`: the integer in each post's id → its source, in the order of the ranking.
+    A post is named by its fingerprint: four bytes instead of sixteen. No two posts of the ranked window have the same one. A post that was not ranked
+    has one of `remaining` by a chance of their number in 2^32.
     """
 
-    remaining: Mapping[int, Delivery]
+    remaining: tuple[int, ...]
+    """Fingerprints, in the order of the ranking."""
+
     newest: UUID
+    """The newest post that was ranked."""
+
+    oldest_ms: int
+    """The millisecond of the oldest one."""
+
+    salt: int
+    """Which fingerprints these are."""
+
+    @classmethod
+    def of(cls, rest: Iterable[int], *, window: Sequence[int]) -> Self:
+        """The cursor for the rest of a ranked window: the integers in the posts' ids, those of the window with the newest first."""
+        salt = next(salt for salt in range(len(_MULTIPLIERS)) if _tells_apart(salt, window))
+        remaining = tuple(_fingerprint(number, salt) for number in rest)
+        return cls(remaining, UUID(int=window[0]), window[-1] >> 80, salt)
+
+    def fingerprint(self, number: int) -> int:
+        """That of the post with this integer in its id."""
+        return _fingerprint(number, self.salt)
 
     def encode(self, *, scope: str) -> str:
-        """The newest post, then the number of posts, one bit a post for its source, and their ids."""
-        remaining = self.remaining
-        pulled = sum(1 << n for n, source in enumerate(remaining.values()) if source == "pull")
-        bits = pulled.to_bytes((len(remaining) + 7) // 8, "big")
-        ids = b"".join([number.to_bytes(_ID_BYTES) for number in remaining])
-        return encode_cursor(self.newest.bytes + bytes([len(remaining)]) + bits + ids, scope=scope)
+        """The newest post, the oldest one's millisecond, the salt, and the fingerprints."""
+        head = _RANKED.pack(self.newest.bytes, self.oldest_ms.to_bytes(_MS_BYTES), self.salt)
+        rest = struct.pack(f">{len(self.remaining)}I", *self.remaining)
+        return encode_cursor(head + rest, scope=scope)
 
     @classmethod
     def decode(cls, text: str, *, scope: str) -> Self:
         payload = decode_cursor(text, scope=scope)
-        newest, payload = payload[:_ID_BYTES], payload[_ID_BYTES:]
-        count = payload[0] if payload else 0
-        ids_start = 1 + (count + 7) // 8
-        if not count or len(payload) != ids_start + count * _ID_BYTES:
+        count, over = divmod(len(payload) - _RANKED.size, _FINGERPRINT_BYTES)
+        if over or not 0 < count <= MOST_RANKED:
             raise refused_cursor()
-        pulled = int.from_bytes(payload[1:ids_start], "big")
-        starts = range(ids_start, len(payload), _ID_BYTES)
-        remaining: dict[int, Delivery] = {
-            _post_number(payload[start : start + _ID_BYTES]): "pull" if pulled >> n & 1 else "push"
-            for n, start in enumerate(starts)
-        }
-        if len(remaining) != count:
+        raw, oldest, salt = _RANKED.unpack_from(payload)
+        newest, oldest_ms = UUID(int=_post_number(raw)), int.from_bytes(oldest)
+        remaining = struct.unpack_from(f">{count}I", payload, _RANKED.size)
+        if len(set(remaining)) != count or oldest_ms > created_at_ms(newest):
             raise refused_cursor()
-        return cls(remaining, UUID(int=_post_number(newest)))
+        return cls(remaining, newest, oldest_ms, salt)
+
+
+def _fingerprint(number: int, salt: int) -> int:
+    """The upper bits of a product, to which every bit of the number contributes."""
+    return (number * _MULTIPLIERS[salt] & _ID_MASK) >> _ID_BITS - 8 * _FINGERPRINT_BYTES
+
+
+def _tells_apart(salt: int, numbers: Collection[int]) -> bool:
+    return len({_fingerprint(number, salt) for number in numbers}) == len(numbers)
 
 
 def newest_of(cursor: str, *, viewer: str) -> UUID:

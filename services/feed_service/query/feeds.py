@@ -75,7 +75,7 @@ class Feeds:
         elif cursor:
             rest = RankingCursor.decode(cursor, scope=scope)
             query = await self._open(viewer, awaited=awaited)
-            page = await next_page(query, rest, limit=limit)
+            page = await next_page(query, self._relevance, rest, limit=limit, window=self._window)
         else:
             query = await self._open(viewer, awaited=awaited)
             page = await first_page(
