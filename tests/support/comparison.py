@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.api_calls import call, whole_feed
 from tests.support.oracle import Oracle, Shown
-from tests.support.stacks import Stack
+from tests.support.stacks import Api
 
 _CLIENTS = 8
 _WITHIN_S = 20
@@ -36,18 +36,19 @@ Look = Callable[[str], Awaitable[list[str]]]
 class Comparison:
     """Compares users and posts. What is wrong is looked at again, until it is right or has been wrong too long."""
 
-    def __init__(self, stack: Stack, oracle: Oracle) -> None:
-        self._stack = stack
-        self._api = stack.api
+    def __init__(self, api: Api, oracle: Oracle) -> None:
+        self._api = api
         self._oracle = oracle
         self._counts = oracle.follower_counts()
         self.outcome = Outcome()
 
-    async def run(self, user_ids: Iterable[str]) -> Outcome:
-        """Every user's feed, profile and lists, and every post."""
+    async def run(
+        self, user_ids: Iterable[str], post_ids: Collection[str] | None = None
+    ) -> Outcome:
+        """Every user's feed, profile and lists, and these posts, or all."""
         self._follows_of_who_left()
         wrong = await self._all(self._user, user_ids)
-        posts = self._oracle.posts
+        posts = self._oracle.posts if post_ids is None else post_ids
         wrong += await self._all(self._post, posts)
         self.outcome.wrong += wrong
         self.outcome.posts = len(posts)

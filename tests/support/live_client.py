@@ -38,15 +38,18 @@ class LiveClient:
         return [self._items[post_id] for post_id in sorted(self._items, reverse=True)]
 
     async def _listen(self) -> None:
+        async with httpx2.AsyncClient(base_url=self._base_url, timeout=30) as http:
+            await self._listen_by(http)
+
+    async def _listen_by(self, http: httpx2.AsyncClient) -> None:
+        """Until the connection ends. Raises `HTTPError`."""
         headers = {"X-User-Id": self.user_id}
         if self._last_id is not None:
             headers["Last-Event-ID"] = self._last_id
         self.connections += 1
-        async with (
-            httpx2.AsyncClient(base_url=self._base_url, timeout=30) as http,
-            http.stream("GET", f"/users/{self.user_id}/feed/stream", headers=headers) as answer,
-        ):
-            assert answer.status_code == 200, answer.status_code
+        path = f"/users/{self.user_id}/feed/stream"
+        async with http.stream("GET", path, headers=headers) as answer:
+            answer.raise_for_status()
             event: dict[str, str] = {}
             async for line in answer.aiter_lines():
                 if line:

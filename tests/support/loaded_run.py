@@ -110,7 +110,7 @@ async def loaded_run(stack: Stack, load: Load) -> Run:
     assert acknowledged == oracle.posts.keys(), (
         "nothing acknowledged is lost, nothing else is there"
     )
-    compared = await Comparison(stack, oracle).run(user_ids)
+    compared = await Comparison(stack.api, oracle).run(user_ids)
     reconnected = sum(client.connections - 1 for client in clients)
     wrong = storm.wrong + compared.wrong
     return Run(compared, storm.looks, oracle, cast.star, reconnected, wrong)

@@ -23,6 +23,7 @@ from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
 from fanfold.http.ask import READY
 from fanfold.http.identity.development import DevelopmentIssuer
+from tests.support.kafka_quorum import controller_by
 
 # Below the ports that Linux hands to outgoing connections.
 _FIRST_PORTS = range(15_000, 32_000)
@@ -90,21 +91,40 @@ class LocalSystem:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def stop(self, name: str) -> None:
-        """Return when the process has stopped; nothing starts it again but `start`."""
-        supervisor = Supervisor(str(self.plan.socket))
-        supervisor.stop(name)
-        supervisor.wait_stopped([name], within_s=STOPPED_S)
+    def freeze(self, name: str) -> int:
+        """SIGSTOP: it keeps its connections, and answers nothing. Returns its pid, for `SIGCONT`."""
+        pid = self.processes()[name].pid
+        assert pid is not None, f"{name} is not running"
+        os.kill(pid, signal.SIGSTOP)
+        return pid
 
-    def start(self, name: str) -> None:
+    def controller(self) -> str:
+        """The broker that is the active controller."""
+        broker = self.plan.brokers[0]
+        number = controller_by(self.plan.host(broker), self.plan.port(broker))
+        return self.plan.brokers[number - 1]
+
+    def stop(self, *names: str) -> None:
+        """SIGTERM. Return when they have stopped; nothing starts them again but `start`."""
+        supervisor = Supervisor(str(self.plan.socket))
+        for name in names:
+            supervisor.stop(name)
+        supervisor.wait_stopped(names, within_s=STOPPED_S)
+
+    def start(self, *names: str) -> None:
         """Return at once."""
-        Supervisor(str(self.plan.socket)).start(name)
+        supervisor = Supervisor(str(self.plan.socket))
+        for name in names:
+            supervisor.start(name)
 
     def is_back(self, name: str, *, instead_of: int) -> bool:
         """Whether it runs under another pid and is ready."""
-        now = self.processes()[name]
+        return self.processes()[name].pid != instead_of and self.is_ready(name)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether it runs and says that it is ready."""
         ready = self.plan.system().process(name).ready
-        return now.running and now.pid != instead_of and readiness_of(ready) == READY
+        return self.processes()[name].running and readiness_of(ready) == READY
 
     def left(self) -> list[str]:
         """The command lines of its processes that are alive: all name its directory or its broker."""

@@ -42,6 +42,10 @@ async def client_of(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
             request.headers["Authorization"] = f"Bearer {tokens[user_id]}"
 
     async with httpx2.AsyncClient(
-        base_url=system.plan.system().gateway, timeout=15, event_hooks={"request": [with_token]}
+        base_url=system.plan.system().gateway,
+        timeout=15,
+        # A frozen process keeps the requests that it has.
+        limits=httpx2.Limits(max_connections=1_000),
+        event_hooks={"request": [with_token]},
     ) as client:
         yield client

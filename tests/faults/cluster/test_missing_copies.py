@@ -28,8 +28,7 @@ async def test_without_a_broker_and_a_node_posts_arrive_and_the_status_names_wha
     await eve.post(1)
     await eventually(eve.has_everything_once, within_s=30, what="the first post")
     await whole_again(cluster)
-    for name in STOPPED:
-        await asyncio.to_thread(cluster.stop, name)
+    await asyncio.to_thread(cluster.stop, *STOPPED)
     try:
         await eve.post(2)
         await eventually(eve.has_everything_once, within_s=60, what="the post without them")
@@ -42,8 +41,7 @@ async def test_without_a_broker_and_a_node_posts_arrive_and_the_status_names_wha
         assert await asyncio.to_thread(show_status, cluster.plan.home, as_json=True) == 1
         assert_names_what_is_missing(json.loads(capsys.readouterr().out)["copies"])
     finally:
-        for name in STOPPED:
-            cluster.start(name)
+        cluster.start(*STOPPED)
     await whole_again(cluster)
     assert await eve.has_everything_once()
 
