@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from fanfold.core.clock import rfc3339
 from fanfold.core.ports import Stores, User
 from fanfold.http.openapi import Rfc3339
-from graph_service.lists import Listed
+from graph_service.lists import Listed, Order
 from graph_service.viewer_state import ViewerState, viewer_states
 
 
@@ -29,6 +29,10 @@ class Connections(BaseModel):
     """One page."""
 
     items: list[Connection]
+    order: Order = Field(
+        description="`newest`: the newest follow, mute or block comes first. `stable`: an order that stays, and is not by time, for a user "
+        "with many followers. All pages of a list have one order."
+    )
     next_cursor: str | None = Field(
         description="Null on the last page. A page of followers before it may be short, or empty, where many follows have ended."
     )
@@ -53,4 +57,4 @@ async def show_connections(page: Listed, *, viewer: str, stores: Stores) -> Conn
         )
         for user_id, since_ms in page.entries
     ]
-    return Connections(items=items, next_cursor=page.next_cursor)
+    return Connections(items=items, order=page.order, next_cursor=page.next_cursor)

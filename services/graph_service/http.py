@@ -101,7 +101,7 @@ class GraphRoutes:
     async def read_followers(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
     ) -> Connections:
-        """List a user's followers, in an order that is stable and not by time."""
+        """List a user's followers, the newest follow first. Of a user with many, the order is stable and not by time."""
         user = await self._visible(user_id, actor)
         stores = self.engines.stores
         page = await list_followers(user, cursor=cursor, limit=limit, follows=stores.follows)

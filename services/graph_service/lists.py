@@ -1,7 +1,8 @@
 """Pages of followed, muted and blocked users and of followers.
 
-Lists of one's own choices have the newest first: they are read whole, and they are bounded. Followers are not: a celebrity has millions in
-thousands of buckets, so they come in the order of their buckets, which is stable and says nothing.
+Lists of one's own choices have the newest first: they are read whole, and they are bounded. So have the followers of a user who has few.
+A celebrity has millions in thousands of buckets: they come in the order of their buckets, which is stable and says nothing. Each page says
+which of the two it is, and its cursor keeps it.
 
 A page is full unless the list ends with it; but one request passes a bounded number of ended follows. Where they are many, a
 page of followers is short, even empty, and its cursor goes on.
@@ -14,11 +15,17 @@ import re
 from collections.abc import Iterable
 from heapq import nsmallest
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from fanfold.core.buckets import BUCKETS_IN_GENERATION, FollowerBucket, buckets_up_to
+from fanfold.core.buckets import (
+    BUCKETS_IN_GENERATION,
+    FIRST_BUCKET,
+    FollowerBucket,
+    buckets_up_to,
+)
 from fanfold.core.ports import FollowerEdge, Follows, Ties, User
 from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
+from fanfold.http.problems import Invalid
 
 ROWS_A_READ = 100
 """At least so many: a page of one would otherwise read two rows at a time past all follows that have ended."""
@@ -27,14 +34,20 @@ READS_A_REQUEST = 64
 """At most so many, several at once: a generation that has just opened has many buckets, and most of them are empty."""
 
 
+MOST_SORTED = 2_000
+"""Followers that are read whole for each page and sorted, ended follows among them: one partition of less than 100 KB."""
+
+Order = Literal["newest", "stable"]
+
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class Listed(NamedTuple):
-    """One page: each other user's id, with the start of the follow, the mute or the block; and the cursor of the next page."""
+    """One page: each other user's id, with the start of the follow, the mute or the block; the cursor of the next page; the list's order."""
 
     entries: list[tuple[str, int]]
     next_cursor: str | None
+    order: Order = "newest"
 
 
 async def list_following(
@@ -93,7 +106,40 @@ class _Start(NamedTuple):
 
 
 async def list_followers(user: User, *, cursor: str | None, limit: int, follows: Follows) -> Listed:
-    """The user's followers, bucket by bucket through all generations."""
+    """The user's followers: the newest first if they are few, else in a stable order.
+
+    Answers 422 to the cursor of a list that was sorted, and has grown too long for that.
+    """
+    scope = f"followers/newest:{user.user_id}"
+    continued = bool(cursor) and _is_of(cursor or "", scope)
+    if not cursor or continued:
+        edges = await _few_followers(user, follows)
+        if edges is not None:
+            active = ((edge.follower_id, edge.since_ms) for edge in edges if edge.active)
+            return _page(active, cursor=cursor, limit=limit, scope=scope)
+        if continued:
+            raise refused_cursor()
+    return await _by_bucket(user, cursor, limit, follows)
+
+
+async def _few_followers(user: User, follows: Follows) -> list[FollowerEdge] | None:
+    """All follows of the user, ended ones too; None if they are many, or in several partitions."""
+    if user.generation > 0 or user.follower_count > MOST_SORTED:
+        return None
+    edges = await follows.followers(user.user_id, FIRST_BUCKET, limit=MOST_SORTED + 1)
+    return edges if len(edges) <= MOST_SORTED else None
+
+
+def _is_of(cursor: str, scope: str) -> bool:
+    try:
+        decode_cursor(cursor, scope=scope)
+    except Invalid:
+        return False
+    return True
+
+
+async def _by_bucket(user: User, cursor: str | None, limit: int, follows: Follows) -> Listed:
+    """A page of the user's followers, bucket by bucket through all generations."""
     scope = f"followers:{user.user_id}"
     start = _Start(FollowerBucket(0, 0), "")
     if cursor:
@@ -103,7 +149,7 @@ async def list_followers(user: User, *, cursor: str | None, limit: int, follows:
         bucket, edge = found[limit - 1]
         rest = _Start(bucket, edge.follower_id)
     entries = [(edge.follower_id, edge.since_ms) for _, edge in found[:limit]]
-    return Listed(entries, rest and encode_cursor(_packed(rest), scope=scope))
+    return Listed(entries, rest and encode_cursor(_packed(rest), scope=scope), "stable")
 
 
 def _packed(start: _Start) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -12,7 +13,8 @@ from fanfold.core.events import UserFollowed, UserUnfollowed
 from fanfold.core.ports import FollowerEdge, User
 from fanfold.core.settings import Settings
 from fanfold.http.cursors import encode_cursor
-from graph_service.lists import READS_A_REQUEST, ROWS_A_READ
+from graph_service import lists
+from graph_service.lists import MOST_SORTED, READS_A_REQUEST, ROWS_A_READ
 from tests.support.app import WriteSide, a_write_side
 
 
@@ -48,11 +50,13 @@ async def test_a_follow_is_in_the_log_and_then_on_both_lists(api: WriteSide) -> 
     bob = {"following": True, "followed_by": False, "muted": False, "blocked": False}
     assert following == {
         "items": [{"user_id": "bob", "display_name": "Bob", **shown, "viewer": bob}],
+        "order": "newest",
         "next_cursor": None,
     }
     oneself = dict.fromkeys(bob, False)
     assert followers == {
         "items": [{"user_id": "alice", "display_name": "Alice", **shown, "viewer": oneself}],
+        "order": "newest",
         "next_cursor": None,
     }
 
@@ -243,6 +247,8 @@ async def test_a_request_passes_a_bounded_number_of_ended_follows(
         first = (await api("GET", "/users/star/followers", params={"limit": limit})).json()
         assert first["items"] == []
         assert first["next_cursor"] is not None, "the list goes on behind a short page"
+        assert first["order"] == "stable"
+        assert reads.pop(0) == MOST_SORTED + 1, "one read tells that they can't be sorted"
         assert len(reads) <= READS_A_REQUEST
         assert min(reads) >= ROWS_A_READ
         found = [
@@ -267,6 +273,66 @@ async def test_a_generation_of_empty_buckets_takes_a_bounded_number_of_reads(
             assert len(reads) <= READS_A_REQUEST
             found += [item["user_id"] for item in page["items"]]
         assert found == ["f00000"]
+
+
+@pytest.fixture
+async def roomy() -> AsyncIterator[WriteSide]:
+    """Buckets of followers as they are by default: small ones would be several partitions."""
+    async with a_write_side(Settings()) as write_side:
+        yield write_side
+
+
+async def test_the_newest_follower_comes_first_on_every_page(roomy: WriteSide) -> None:
+    api = roomy
+    order = ["dave", "bob", "erin", "carol", "frank"]
+    await api.registered("alice", *order)
+    for follower in order:
+        api.clock.advance(1)
+        await follow(api, follower, "alice")
+    await api.project()
+    expected = order[::-1]
+    for limit in (1, 2, 5):
+        got = await pages(api, "/users/alice/followers", limit=limit)
+        assert [user_id for page in got for user_id in page] == expected
+        assert {len(page) for page in got[:-1]} <= {limit}
+    first = (await api("GET", "/users/alice/followers?limit=2")).json()
+    assert first["order"] == "newest"
+    # One comes and one goes between two pages: the rest is neither repeated nor skipped.
+    await api.registered("gina")
+    api.clock.advance(1)
+    await follow(api, "gina", "alice")
+    await unfollow(api, "bob", "alice")
+    await api.project()
+    query = {"cursor": first["next_cursor"]}
+    rest = (await api("GET", "/users/alice/followers", params=query)).json()
+    assert [item["user_id"] for item in rest["items"]] == ["erin", "dave"]
+    assert (await pages(api, "/users/alice/followers", limit=9))[0][0] == "gina"
+
+
+async def test_a_list_of_followers_keeps_its_order_while_it_grows_too_long_to_sort(
+    roomy: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = roomy
+    names = ["a", "b", "c", "d"]
+    await api.registered("star", *names)
+    for follower in names[::-1]:
+        api.clock.advance(1)
+        await follow(api, follower, "star")
+    await api.project()
+    sorted_first = (await api("GET", "/users/star/followers?limit=2")).json()
+    assert [item["user_id"] for item in sorted_first["items"]] == ["a", "b"]
+    monkeypatch.setattr(lists, "MOST_SORTED", 3)
+    by_id = (await api("GET", "/users/star/followers?limit=3")).json()
+    assert by_id["order"] == "stable"
+    refused = await api(
+        "GET", "/users/star/followers", params={"cursor": sorted_first["next_cursor"]}
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "cursor")
+    # And back: a list that was not sorted goes on as it began.
+    monkeypatch.setattr(lists, "MOST_SORTED", 2_000)
+    rest = await api("GET", "/users/star/followers", params={"cursor": by_id["next_cursor"]})
+    assert [item["user_id"] for item in rest.json()["items"]] == ["d"]
+    assert rest.json()["order"] == "stable"
 
 
 @pytest.mark.parametrize("place", ["1.0.", "4.65535.x", "4.0.", "0.1.x", "-1.0.x", "9.0.x"])

@@ -57,6 +57,7 @@ async def test_a_tie_is_in_the_log_and_then_on_the_users_list(
     bob = {"user_id": "bob", "display_name": "Bob", "avatar_url": None, "since": at}
     assert page == {
         "items": [{**bob, "viewer": {**viewer, list_name: True}}],
+        "order": "newest",
         "next_cursor": None,
     }
     assert await listed(api, list_name, "bob") == [], "the other user doesn't see it"
