@@ -34,6 +34,7 @@ SECTIONS = {
     "f": "two_workers",
     "s": "simulated",
     "i": "common_events",
+    "t": "tracing_off",
     "d": "growth",
     # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
     "e": "storage",
