@@ -35,10 +35,12 @@ SECTIONS = {
     "s": "simulated",
     "i": "common_events",
     "t": "tracing_off",
+    "j": "edge",
     "d": "growth",
     # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
     "e": "storage",
 }
+WITHOUT_ENGINES = {"j"}
 Measure = Callable[[Bench], Awaitable[Section]]
 
 
@@ -52,8 +54,9 @@ def main() -> None:
     pair = engines_to_measure()
     try:
         with tempfile.TemporaryDirectory(prefix="fanfold-bench-") as directory:
-            console.print("starting Kafka and Cassandra")
-            _start(pair)
+            if set(chosen.only) - WITHOUT_ENGINES:
+                console.print("starting Kafka and Cassandra")
+                _start(pair)
             bench = Bench(
                 engines=pair,
                 directory=Path(directory),
