@@ -39,6 +39,12 @@ class Asked:
     slowest_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @property
+    def refused(self) -> Counter[str]:
+        """Requests that were answered with a status of 500 and above."""
+        requests = self.answers["read"] + self.answers["write"]
+        return Counter({answer: times for answer, times in requests.items() if answer[0] == "5"})
+
+    @property
     def unanswered(self) -> int:
         """Requests whose connection failed, or that were not answered in the client's time."""
         requests = self.answers["read"] + self.answers["write"]

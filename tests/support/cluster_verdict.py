@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
@@ -82,6 +82,16 @@ async def quiet(cluster: LocalSystem) -> None:
         return await asyncio.to_thread(cluster.is_idle)
 
     await eventually(idle, within_s=180, every_s=1, what="healthy, and no lag")
+
+
+async def ready(cluster: LocalSystem, names: Sequence[str]) -> None:
+    """Return when these processes run and are ready."""
+
+    async def are_ready() -> bool:
+        looks = (asyncio.to_thread(cluster.is_ready, name) for name in names)
+        return all(await asyncio.gather(*looks))
+
+    await eventually(are_ready, within_s=180, every_s=0.5, what=f"{names} are ready")
 
 
 async def judged(cluster: LocalSystem, gateway: httpx2.AsyncClient, load: ClusterLoad) -> Verdict:
