@@ -11,7 +11,6 @@ const MOST_POSITIONS = 10;
 /** The answers after which the same request may succeed. */
 export const LATER = new Set([429, 503, 504]);
 
-/** A refusal, in the words of its problem document. */
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -27,7 +26,7 @@ export const encoded = text => encodeURIComponent(text);
 /** A key that no other request has. It also works where a page has no secure context. */
 export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, "0")).join("");
 
-/** How long to wait before a try, in ms; the server's own wish counts. */
+/** Before a try; the server's own wish counts. */
 export function waitMs(tries, answer) {
   const asked = Number(answer?.headers.get("Retry-After") ?? 0) * 1000;
   return Math.min(LONGEST_WAIT_MS, Math.max(asked, FIRST_WAIT_MS * 2 ** tries)) * (0.75 + Math.random() / 4);
@@ -47,7 +46,8 @@ export const pause = (ms, /** @type {AbortSignal | void} */ signal) => new Promi
  */
 export async function call(userId, method, path, { body, key, signal } = {}) {
   for (let tries = 1; ; tries++) {
-    const headers = { ...credential(userId), ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }), ...after(method) };
+    const sent = { ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }) };
+    const headers = { ...credential(userId), ...sent, ...after(method) };
     const request = { method, headers, body: body && JSON.stringify(body), signal, cache: /** @type {const} */ ("no-store") };
     const answer = await fetch(path, request).catch(() => null);
     signal?.throwIfAborted();
@@ -59,11 +59,14 @@ export async function call(userId, method, path, { body, key, signal } = {}) {
   }
 }
 
+/** What to change, from a problem document. */
+export const reason = said => said?.errors?.[0]?.detail ?? said?.detail;
+
 export async function refusal(userId, answer) {
   if (!answer) return new Refused(0, "The server does not answer.");
   if (answer.status === 401) forgetToken(userId);
   const said = await answer.json().catch(() => ({}));
-  return new Refused(answer.status, said.detail ?? said.title ?? `The server answered ${answer.status}.`);
+  return new Refused(answer.status, reason(said) ?? `The server answered ${answer.status}.`);
 }
 
 /** A read names the latest writes, so that it shows them. @returns {Record<string, string>} */

@@ -1,12 +1,11 @@
 /** Where a post is written. A retry can't publish it twice: its key stays until the server has answered. */
 import { call, encoded, newKey } from "./api.js";
 import { html, into, useRef, useState } from "./html.js";
-import { settings } from "./settings.js";
+import { settings } from "./session.js";
 import { say, sayWhy } from "./status.js";
 
 const characters = new Intl.Segmenter();
 
-/** As people count them. */
 export const lengthOf = text => [...characters.segment(text)].length;
 
 export function Composer({ viewer }) {
@@ -25,7 +24,8 @@ export function Composer({ viewer }) {
     try {
       const { data } = await call(viewer, "POST", "/posts", { body: { content: text }, key: draft.current.key });
       draft.current = { text: "", key: "" };
-      setText("");
+      // What was typed meanwhile is the next post.
+      setText(now => (now === text ? "" : now));
       setPosted(data.post_id);
       say("Published.");
     } catch (error) {

@@ -5,14 +5,15 @@ import { credential } from "./session.js";
 /** Without a byte for so long, heartbeats included, a stream is dead. */
 const SILENCE_MS = 40_000;
 
-/** Follow a user's feed until the signal aborts. After a break it goes on from the last event; the event `fresh` says that it begins again. */
+/** Follow a user's feed until the signal aborts. After a break it goes on from the last event; the event `fresh`: it begins again. */
 export async function follow(viewer, { limit, signal, onEvent, onState }) {
   let lastId = "";
   for (let tries = 1; !signal.aborted; tries++) {
     onState("connecting");
     if (!lastId) onEvent("fresh", {});
     const headers = { ...credential(viewer), Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
-    const answer = await fetch(`/users/${encoded(viewer)}/feed/stream?limit=${limit}`, { headers, signal, cache: "no-store" }).catch(() => null);
+    const path = `/users/${encoded(viewer)}/feed/stream?limit=${limit}`;
+    const answer = await fetch(path, { headers, signal, cache: "no-store" }).catch(() => null);
     if (signal.aborted) return;
     if (answer?.ok && answer.body) {
       try {
@@ -44,11 +45,10 @@ async function* events(body) {
       const silence = pause(SILENCE_MS).then(() => ({ done: true, value: "" }));
       const { done, value } = await Promise.race([reader.read(), silence]);
       if (done) return;
-      const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
+      const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
-        const fields = block.split("\n").map(line => /** @type {const} */ ([line.split(":", 1)[0], line.replace(/^[^:]*: ?/, "")]));
-        const field = name => fields.filter(([key]) => key === name).map(([, text]) => text).join("\n");
+        const field = name => new RegExp(`^${name}: ?(.*)$`, "m").exec(block)?.[1] ?? "";
         if (field("data")) yield { name: field("event"), id: field("id"), data: field("data") };
       }
     }

@@ -1,47 +1,41 @@
 /** The page: its frame, and which view a hash route shows. */
 import { Console } from "./console.js";
 import { Feed } from "./feed.js";
-import { html, render, useEffect, useState } from "./html.js";
+import { html, render, useEffect, useState, useWhile } from "./html.js";
+import { TokenEntry } from "./parts.js";
 import { People } from "./people.js";
 import { Post } from "./post.js";
-import { people } from "./session.js";
-import { readSettings } from "./settings.js";
-import { Start } from "./start.js";
+import { mayActAs, onTokens, people, readSettings } from "./session.js";
+import { CAST, Start } from "./start.js";
 import { Status } from "./status.js";
 
-/** A view for each first part of a route. Those with `at`, their address, are in the navigation.
- * @type {Record<string, View>} */
+/** A view for each first part of a route. @type {Record<string, View>} */
 const VIEWS = {
-  "": { title: "Start", view: Start, at: () => "#/" },
-  feed: { title: "Feed", view: Feed, at: () => `#/feed/${people()[0] ?? ""}` },
-  people: { title: "People", view: People, at: () => "#/people" },
-  post: { title: "Post", view: Post },
-  console: { title: "Console", view: Console, at: () => "#/console/" },
+  "": { title: "Start", view: Start, users: () => Object.keys(CAST), at: () => "#/" },
+  feed: { title: "Feed", view: Feed, users: ({ path }) => path.filter(part => part), at: () => `#/feed/${people()[0]}` },
+  people: { title: "People", view: People, users: ({ path, viewer }) => (path[0] ? [viewer] : []), at: () => "#/people" },
+  post: { title: "Post", view: Post, users: ({ viewer }) => [viewer] },
+  console: { title: "Console", view: Console, users: () => [], at: () => "#/console/" },
 };
 
 /** @returns {[string, Route]} */
 function route() {
-  const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [path = "", search = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name = "", ...rest] = path.split("/").map(decoded);
-  return [Object.hasOwn(VIEWS, name) ? name : "", { path: rest, query: new URLSearchParams(query) }];
+  const query = new URLSearchParams(search);
+  return [Object.hasOwn(VIEWS, name) ? name : "", { path: rest, query, viewer: query.get("as") || people()[0] || "" }];
 }
 
-function decoded(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
+/** Unlike `decodeURIComponent` it refuses no text. */
+const decoded = part => new URLSearchParams(`part=${part.replaceAll("+", "%2B").replaceAll("&", "%26")}`).get("part") ?? "";
 
 function Page() {
   const [[name, shown], show] = useState(route);
-  useEffect(() => {
-    const follow = () => show(route());
-    addEventListener("hashchange", follow);
-    return () => removeEventListener("hashchange", follow);
-  }, []);
-  const { title, view: Shown } = /** @type {View} */ (VIEWS[name]);
+  useWhile(signal => addEventListener("hashchange", () => show(route()), { signal }), []);
+  const [, look] = useState(0);
+  useEffect(() => onTokens(() => look(n => n + 1)), []);
+  const { title, users, view: Shown } = /** @type {View} */ (VIEWS[name]);
+  const unnamed = users(shown).find(id => !mayActAs(id));
   useEffect(() => { document.title = `${title} · Fanfold`; }, [title]);
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
@@ -53,7 +47,10 @@ function Page() {
         <a href="/docs">API</a>
       </nav>
     </header>
-    <main id="main" tabindex="-1"><${Shown} ...${shown} /></main>
+    <main id="main" tabindex="-1">
+      ${unnamed && html`<${TokenEntry} key=${unnamed} userId=${unnamed} />`}
+      ${(!unnamed || !name) && html`<${Shown} ...${shown} />`}
+    </main>
     <${Status} />`;
 }
 

@@ -1,14 +1,14 @@
 /** Small parts that several views show. */
-import { encoded } from "./api.js";
-import { html, into, useEffect, useState } from "./html.js";
-import { enterToken, tokenCommand } from "./session.js";
+import { encoded, pause } from "./api.js";
+import { html, sent, useState, useWhile } from "./html.js";
+import { OPERATOR, enterToken, tokenCommand } from "./session.js";
 import { say, sayWhy } from "./status.js";
 
+const TICK_MS = 10_000;
 const number = new Intl.NumberFormat("en");
 
 export const count = value => number.format(value);
 
-/** "1 post", "2 posts". */
 export const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
 /** The address of a user's page, as another user sees it. */
@@ -30,37 +30,30 @@ export const Badge = ({ delivery }) => html`<span class=${`badge ${delivery}`}>$
 
 export function Time({ at }) {
   const [now, tick] = useState(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => tick(Date.now()), 10_000);
-    return () => clearInterval(timer);
-  }, []);
+  useWhile(async signal => { for (; !signal.aborted; await pause(TICK_MS, signal)) tick(Date.now()); }, []);
   const s = Math.max(0, Math.round((now - Date.parse(at)) / 1000));
-  const shown = s < 5 ? "now" : s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86_400 ? `${Math.floor(s / 3600)} h` : at.slice(0, 10);
+  const shown = s < 5 ? "now" : s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min`
+    : s < 86_400 ? `${Math.floor(s / 3600)} h` : at.slice(0, 10);
   return html`<time datetime=${at} title=${at}>${shown}</time>`;
 }
 
-/** A command to copy. */
 export function Command({ line }) {
   const copy = () => navigator.clipboard.writeText(line).then(() => say("Copied."), sayWhy);
-  return html`<div class="command"><code tabindex="0">${line}</code><button class="quiet" type="button" onClick=${copy}>Copy</button></div>`;
+  return html`
+    <div class="command"><code tabindex="0">${line}</code><button class="quiet" type="button" onClick=${copy}>Copy</button></div>`;
 }
 
-/** Where a user's token is entered; the server says if it takes it. */
-export function TokenEntry({ userId, onEnter }) {
-  const [token, setToken] = useState("");
-  const enter = event => {
-    event.preventDefault();
-    enterToken(token.trim()).then(entered => {
-      if (entered === userId) return onEnter();
-      location.hash = feedOf(entered);
-    }).catch(sayWhy);
-  };
+/** Where the token of a user, or of an operator, is entered; the server says if it takes it. */
+export function TokenEntry({ userId }) {
+  const enter = ({ token }) => enterToken(token.trim(), userId)
+    .then(entered => { if (entered !== userId) location.hash = feedOf(entered); }).catch(sayWhy);
+  const why = userId === OPERATOR ? "From another machine it must have the scope fanfold:admin." : "Here users are named by bearer tokens.";
   return html`
-    <form class="card stack" onSubmit=${enter}>
-      <h3>A token for ${userId}</h3>
-      <p>Here users are named by bearer tokens. This one stays in this tab. With the development issuer:</p>
+    <form class="card stack" onSubmit=${sent(enter)}>
+      <h2>A token for ${userId || "an operator"}</h2>
+      <p>${why} It stays in this tab. With the development issuer:</p>
       <${Command} line=${tokenCommand(userId)} />
-      <label>Token <input type="password" autocomplete="off" value=${token} onInput=${into(setToken)} required /></label>
+      <label>Token <input name="token" type="password" autocomplete="off" required /></label>
       <button>Use it</button>
     </form>`;
 }

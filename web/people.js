@@ -1,30 +1,29 @@
 /** A user: profile, side of the threshold, posts and lists, as another user sees them. */
 import { call, encoded } from "./api.js";
-import { html, into, useEffect, useState } from "./html.js";
-import { Author, Avatar, Badge, Time, TokenEntry, count, counted, feedOf, profileOf } from "./parts.js";
-import { mayActAs, people, remember } from "./session.js";
-import { settings } from "./settings.js";
+import { html, sent, useEffect, useState, useWhile } from "./html.js";
+import { Author, Avatar, Badge, Time, count, counted, feedOf, profileOf } from "./parts.js";
+import { people, remember, settings } from "./session.js";
 import { say, sayWhy } from "./status.js";
 
 const LISTS = /** @type {const} */ (["posts", "following", "followers", "muted", "blocked"]);
-const TIES = /** @type {const} */ ([["following", "following", "Follow", "Unfollow"], ["muted", "muted", "Mute", "Unmute"], ["blocked", "blocked", "Block", "Unblock"]]);
+const TIES = /** @type {const} */ ([["following", "Follow", "Unfollow"], ["muted", "Mute", "Unmute"], ["blocked", "Block", "Unblock"]]);
 
 /** @param {Route} route */
-export function People({ path: [id = ""], query }) {
-  const viewer = query.get("as") || people()[0] || id;
+export function People({ path: [id = ""], query, viewer }) {
   const shown = query.get("list") ?? "posts";
   const [profile, setProfile] = useState(/** @type {Profile | null} */ (null));
   const [round, setRound] = useState(0);
-  const again = () => setRound(round + 1);
-  useEffect(() => {
+  const again = () => setRound(n => n + 1);
+  useWhile(signal => {
     setProfile(null);
-    if (id && mayActAs(viewer)) call(viewer, "GET", `/users/${encoded(id)}`).then(({ data }) => setProfile(data)).catch(error => error.status === 404 || sayWhy(error));
+    if (id) call(viewer, "GET", `/users/${encoded(id)}`, { signal }).then(({ data }) => setProfile(data))
+      .catch(error => signal.aborted || error.status === 404 || sayWhy(error));
   }, [id, viewer, round]);
   if (!id) return html`<h1>People</h1><${Directory} />`;
-  if (!mayActAs(viewer)) return html`<h1><bdi>${id}</bdi></h1><${TokenEntry} userId=${viewer} onEnter=${again} />`;
+  const name = profile?.display_name ?? id;
   return html`
     <p class="soft">As <a href=${feedOf(viewer)}>${viewer}</a> sees</p>
-    <h1 class="byline"><${Avatar} id=${id} name=${profile?.display_name ?? id} /><bdi>${profile?.display_name ?? id}</bdi></h1>
+    <h1 class="byline"><${Avatar} id=${id} name=${name} /><bdi>${name}</bdi></h1>
     ${profile && html`<${Card} profile=${profile} viewer=${viewer} again=${again} />`}
     ${id === viewer && html`<${Register} key=${`${id} ${profile?.display_name}`} viewer=${viewer} profile=${profile} again=${again} />`}
     <nav class="switch" aria-label="Lists">
@@ -35,69 +34,68 @@ export function People({ path: [id = ""], query }) {
 }
 
 function Directory() {
-  const [id, setId] = useState("");
-  const open = event => { event.preventDefault(); remember(id.trim()); location.hash = profileOf(id.trim(), people()[0] ?? id.trim()); };
+  const open = ({ id }) => { remember(id.trim()); location.hash = profileOf(id.trim(), people()[0]); };
   return html`
-    <ul class="people">${people().map(person => html`<li class="card"><${Avatar} id=${person} name=${person} /><a href=${profileOf(person, people()[0] ?? person)}>${person}</a><a class="quiet" href=${feedOf(person)}>Feed</a></li>`)}</ul>
-    <form class="actions" onSubmit=${open}><label>Another user <input value=${id} onInput=${into(setId)} required /></label><button>Open</button></form>`;
+    <ul class="people">${people().map(id => html`<${Person} id=${id} name=${id} viewer=${people()[0]} />`)}</ul>
+    <form class="actions" onSubmit=${sent(open)}><label>Another user <input name="id" required /></label><button>Open</button></form>`;
 }
 
+const Person = ({ id, name, viewer }) => html`
+  <li class="card"><${Avatar} id=${id} name=${name} /><${Author} id=${id} name=${name} viewer=${viewer} /></li>`;
+
 function Card({ profile, viewer, again }) {
-  const { user_id: id } = profile;
-  const act = (tied, tie, done) => call(viewer, tied ? "DELETE" : "PUT", `/users/${encoded(viewer)}/${tie}/${encoded(id)}`).then(() => { say(`${done}: ${profile.display_name}.`); again(); }).catch(sayWhy);
+  const { user_id: id, viewer: ties } = profile;
+  const act = (tie, method, done) => call(viewer, method, `/users/${encoded(viewer)}/${tie}/${encoded(id)}`)
+    .then(() => { say(`${done}: ${profile.display_name}.`); again(); }).catch(sayWhy);
   return html`
     <section class="card stack" aria-label="Profile">
       ${profile.bio && html`<p dir="auto">${profile.bio}</p>`}
-      <p class="soft">@${id}, ${counted(profile.follower_count, "follower")}, ${count(profile.following_count)} followed, ${counted(profile.post_count, "post")}${profile.viewer.followed_by && ". Follows you"}</p>
+      <p class="soft">@${id}, ${counted(profile.follower_count, "follower")}, ${count(profile.following_count)} followed,
+        ${" "}${counted(profile.post_count, "post")}${ties.followed_by && ". Follows you"}</p>
       <${Threshold} profile=${profile} />
-      ${id !== viewer && html`<div class="actions">
-        ${TIES.map(([flag, tie, tieIt, untieIt]) => html`
-          <button type="button" class=${flag === "following" && !profile.viewer[flag] ? "" : "quiet"} onClick=${() => act(profile.viewer[flag], tie, profile.viewer[flag] ? untieIt : tieIt)}>${profile.viewer[flag] ? untieIt : tieIt}</button>`)}
-      </div>`}
+      ${id !== viewer && html`<div class="actions">${TIES.map(([tie, tieIt, untieIt]) => html`
+        <button type="button" class=${tie === "following" && !ties[tie] ? "" : "quiet"}
+          onClick=${() => (ties[tie] ? act(tie, "DELETE", untieIt) : act(tie, "PUT", tieIt))}>
+          ${ties[tie] ? untieIt : tieIt}</button>`)}</div>`}
     </section>`;
 }
 
-/** The author's followers against the threshold, on a logarithmic scale. */
-function Threshold({ profile }) {
-  const { follower_count: followers, delivery } = profile;
-  const scale = value => 100 * Math.log10(1 + value) / Math.log10(1 + settings.pull_threshold * 10);
+function Threshold({ profile: { follower_count: followers, delivery } }) {
+  const { pull_threshold: threshold } = settings;
+  const scale = value => Math.min(100, 100 * Math.log10(1 + value) / Math.log10(1 + threshold * 10));
   const side = delivery === "pull" ? "posts are pulled by those who read" : "posts are pushed to each follower";
   return html`
-    <p><${Badge} delivery=${delivery} /> ${side}. An author is pulled from ${count(settings.pull_threshold)} followers.</p>
-    <svg class=${`threshold ${delivery}`} viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label=${`${count(followers)} followers, threshold ${count(settings.pull_threshold)}`}>
-      <rect class="trough" width="100" height="8" rx="1" /><rect class="share" width=${Math.min(100, scale(followers))} height="8" rx="1" /><rect class="mark" x=${scale(settings.pull_threshold)} width="0.6" height="8" />
+    <p><${Badge} delivery=${delivery} /> ${side}. An author is pulled from ${count(threshold)} followers.</p>
+    <svg class=${`threshold ${delivery}`} viewBox="0 0 100 8" preserveAspectRatio="none" role="img"
+      aria-label=${`${count(followers)} followers, threshold ${count(threshold)}`}>
+      <rect class="trough" width="100" height="8" rx="1" /><rect class="share" width=${scale(followers)} height="8" rx="1" />
+      <rect class="mark" x=${scale(threshold)} width="0.6" height="8" />
     </svg>`;
 }
 
-/** Registers, or changes one's own profile. */
 function Register({ viewer, profile, again }) {
-  const [name, setName] = useState(profile?.display_name ?? viewer);
-  const [bio, setBio] = useState(profile?.bio ?? "");
-  const save = event => {
-    event.preventDefault();
-    call(viewer, "PUT", `/users/${encoded(viewer)}`, { body: { display_name: name, bio } }).then(() => { say("Saved."); again(); }).catch(sayWhy);
-  };
+  const save = body => call(viewer, "PUT", `/users/${encoded(viewer)}`, { body }).then(() => { say("Saved."); again(); }).catch(sayWhy);
   return html`
-    <form class="actions card" onSubmit=${save}>
-      <label>Name <input value=${name} maxlength="100" onInput=${into(setName)} required /></label>
-      <label>About <input value=${bio} onInput=${into(setBio)} /></label>
+    <form class="actions card" onSubmit=${sent(save)}>
+      <label>Name <input name="display_name" defaultValue=${profile?.display_name ?? viewer} maxlength="100" required /></label>
+      <label>About <input name="bio" defaultValue=${profile?.bio ?? ""} /></label>
       <button>${profile ? "Save" : "Register"}</button>
     </form>`;
 }
 
-/** A list, page by page. */
 function List({ id, viewer, list }) {
   const [items, setItems] = useState(/** @type {any[]} */ ([]));
   const [cursor, setCursor] = useState(/** @type {string | null} */ (""));
-  const more = () => call(viewer, "GET", `/users/${encoded(id)}/${encoded(list)}?limit=20${cursor ? `&cursor=${encoded(cursor)}` : ""}`)
+  const query = new URLSearchParams({ limit: "20", ...(cursor && { cursor }) });
+  const more = () => call(viewer, "GET", `/users/${encoded(id)}/${encoded(list)}?${query}`)
     .then(({ data }) => { setItems([...items, ...data.items]); setCursor(data.next_cursor); })
     .catch(error => { setCursor(null); if (error.status !== 404) sayWhy(error); });
   useEffect(() => { more(); }, []);
   return html`
-    <ul class="people" aria-label=${list}>
-      ${items.map(item => item.post_id
-        ? html`<li class="card post"><p dir="auto">${item.content}</p><span class="soft"><${Time} at=${item.created_at} />, ${counted(item.like_count, "like")}</span></li>`
-        : html`<li class="card"><${Avatar} id=${item.user_id} name=${item.display_name} /><${Author} id=${item.user_id} name=${item.display_name} viewer=${viewer} /></li>`)}
-    </ul>
-    ${cursor ? html`<button class="quiet" type="button" onClick=${more}>More</button>` : cursor === null && !items.length && html`<p class="soft">Nobody and nothing here.</p>`}`;
+    <ul class="people" aria-label=${list}>${items.map(item => item.user_id ? html`
+      <${Person} id=${item.user_id} name=${item.display_name} viewer=${viewer} />` : html`
+      <li class="card post"><p dir="auto">${item.content}</p>
+        <span class="soft"><${Time} at=${item.created_at} />, ${counted(item.like_count, "like")}</span></li>`)}</ul>
+    ${cursor ? html`<button class="quiet" type="button" onClick=${more}>More</button>`
+      : cursor === null && !items.length && html`<p class="soft">Nobody and nothing here.</p>`}`;
 }

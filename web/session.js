@@ -1,11 +1,26 @@
-/** Who this tab acts as: by user id where the server trusts `X-User-Id`, else by a token for each user. */
-import { settings } from "./settings.js";
+/** The users that this tab acts as, by id or each by a token; and the settings of the server. */
+
+/** What the page goes by. @type {Settings} */
+export const settings = { log: "unknown", auth: "header", post_max_chars: 2000, pull_threshold: 100_000 };
+
+/** Ask the server once. Without an answer the defaults hold: a view says that the server is away. */
+export const readSettings = () => fetch("/web/settings.json")
+  .then(async answer => answer.ok && Object.assign(settings, await answer.json())).catch(() => {});
 
 const KEY = "fanfold";
 
-const kept = /** @type {{ people: string[], tokens: Record<string, string> }} */ ({ people: ["alice", "bob", "nova"], tokens: {}, ...JSON.parse(sessionStorage.getItem(KEY) ?? "{}") });
+/** In place of a user's id: the token for what operators see. */
+export const OPERATOR = "";
+
+/** @type {Kept} */
+const kept = { people: ["alice", "bob", "nova"], tokens: {}, ...JSON.parse(sessionStorage.getItem(KEY) ?? "{}") };
 
 const keep = () => sessionStorage.setItem(KEY, JSON.stringify(kept));
+
+/** @type {() => void} */
+let changed = () => {};
+
+export const onTokens = call => { changed = call; };
 
 /** The users that this tab has acted as, and those of the demo. */
 export const people = () => kept.people;
@@ -19,24 +34,26 @@ export const mayActAs = userId => settings.auth === "header" || Object.hasOwn(ke
 
 /** The headers that name the acting user. @returns {Record<string, string>} */
 export function credential(userId) {
-  if (settings.auth === "header") return { "X-User-Id": userId };
-  return mayActAs(userId) ? { Authorization: `Bearer ${kept.tokens[userId]}` } : {};
+  if (settings.auth === "jwt") return mayActAs(userId) ? { Authorization: `Bearer ${kept.tokens[userId]}` } : {};
+  return userId === OPERATOR ? {} : { "X-User-Id": userId };
 }
 
-/** Keep a token in this tab; answers its user. Throws if the server refuses it. */
-export async function enterToken(token) {
+/** Keep a token in this tab, for operators or for its user, who is answered. Throws if the server refuses it. */
+export async function enterToken(token, wanted) {
   const answer = await fetch("/web/me", { headers: { Authorization: `Bearer ${token}` } });
   const said = await answer.json();
   if (!answer.ok) throw new Error(said.detail);
-  kept.tokens[said.user_id] = token;
-  remember(said.user_id);
-  return said.user_id;
+  const named = wanted === OPERATOR ? OPERATOR : said.user_id;
+  kept.tokens[named] = token;
+  remember(named);
+  changed();
+  return named;
 }
 
-/** Forget a token that the server accepts no more. */
 export function forgetToken(userId) {
   delete kept.tokens[userId];
   keep();
+  changed();
 }
 
 /** One word of a shell. A link to this page chooses ids, so nothing in them may end the word, or be a key that a terminal obeys. */
@@ -45,10 +62,8 @@ function word(text) {
   return /^[\w.:/@%+=-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
 }
 
-/** The command that prints a token of the development issuer. */
-export const tokenCommand = userId => `.venv/bin/fanfold token ${word(userId)}`;
+export const tokenCommand = userId => `.venv/bin/fanfold token ${userId === OPERATOR ? "operator --scope fanfold:admin" : word(userId)}`;
 
-/** A request as a command line of curl. */
 export function curl(userId, method, path, body) {
   const named = settings.auth === "header" ? word(`X-User-Id: ${userId}`) : `"Authorization: Bearer $(${tokenCommand(userId)})"`;
   const sent = body && ` -H 'Content-Type: application/json' -d ${word(JSON.stringify(body))}`;

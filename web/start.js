@@ -1,28 +1,25 @@
 /** What runs here, and the story of push and pull in four steps. */
 import { call, encoded, newKey } from "./api.js";
 import { html, useState } from "./html.js";
-import { Badge, Command, TokenEntry, count, counted } from "./parts.js";
-import { curl, mayActAs } from "./session.js";
-import { settings } from "./settings.js";
+import { Badge, Command, count, counted } from "./parts.js";
+import { curl, mayActAs, settings } from "./session.js";
 
-const NAMES = { alice: "Alice", bob: "Bob", nova: "Nova Star" };
-const CAST = /** @type {(keyof typeof NAMES)[]} */ (["alice", "bob", "nova"]);
+export const CAST = { alice: "Alice", bob: "Bob", nova: "Nova Star" };
 
-/** Register the users who are not there yet. */
 async function cast() {
-  for (const id of CAST) {
+  for (const [id, name] of Object.entries(CAST)) {
     await call(id, "GET", `/users/${id}`).catch(error => {
       if (error.status !== 404) throw error;
-      return call(id, "PUT", `/users/${id}`, { body: { display_name: NAMES[id] } });
+      return call(id, "PUT", `/users/${id}`, { body: { display_name: name } });
     });
   }
 }
 
-async function publish(author, content) {
-  const { data: post } = await call(author, "POST", "/posts", { body: { content }, key: newKey() });
-  const { data: profile } = await call(author, "GET", `/users/${author}`);
-  const said = profile.delivery === "pull" ? `One row is written; none of ${count(profile.follower_count)} followers gets a copy.` : `It goes into the ${profile.follower_count === 1 ? "timeline" : "timelines"} of ${counted(profile.follower_count, "follower")}.`;
-  return html`<${Badge} delivery=${profile.delivery} /> ${said} <a href=${`#/post/${post.post_id}?as=${encoded(author)}`}>See its fan-out</a>`;
+async function published({ post_id: id, author_id: author }) {
+  const { data: { delivery, follower_count: followers } } = await call(author, "GET", `/users/${author}`);
+  const said = delivery === "pull" ? `One row is written; none of ${count(followers)} followers gets a copy.`
+    : `It goes into the ${followers === 1 ? "timeline" : "timelines"} of ${counted(followers, "follower")}.`;
+  return html`<${Badge} delivery=${delivery} /> ${said} <a href=${`#/post/${id}?as=${encoded(author)}`}>See its fan-out</a>`;
 }
 
 /** @type {Step[]} */
@@ -30,41 +27,34 @@ const STORY = [
   {
     name: "Alice follows Bob and Nova", why: "Two authors, and one reader of both.",
     request: ["alice", "PUT", "/users/alice/following", { user_ids: ["bob", "nova"] }],
-    act: async () => {
-      await cast();
-      const { data } = await call("alice", "PUT", "/users/alice/following", { body: { user_ids: ["bob", "nova"] } });
-      return `Alice follows ${data.followed.join(" and ")}.`;
-    },
+    shown: ({ followed }) => `Alice follows ${followed.join(" and ")}.`,
   },
   {
     name: "Bob publishes a post", why: "Below the threshold a post is pushed: written into each follower's timeline.",
-    request: ["bob", "POST", "/posts", { content: "Hello world!" }],
-    act: () => publish("bob", "Hello world!"),
+    request: ["bob", "POST", "/posts", { content: "Hello world!" }], shown: published,
   },
   {
     name: "Nova publishes a post", why: "From the threshold on it is pulled: written once, and collected by each reader.",
-    request: ["nova", "POST", "/posts", { content: "New movie announcement!" }],
-    act: () => publish("nova", "New movie announcement!"),
+    request: ["nova", "POST", "/posts", { content: "New movie announcement!" }], shown: published,
   },
   {
     name: "Alice reads one feed", why: "Both posts are there, the newest first.",
     request: ["alice", "GET", "/users/alice/feed?ranking=chronological&limit=2"],
-    act: async () => {
-      const { data } = await call("alice", "GET", "/users/alice/feed?ranking=chronological&limit=2");
-      return html`<ol class="told">${data.items.map(item => html`<li><${Badge} delivery=${item.source ?? "push"} /> <bdi>${item.author}</bdi>: <bdi>${item.content}</bdi></li>`)}</ol>`;
-    },
+    shown: ({ items }) => html`<ol class="told">${items.map(item => html`
+      <li><${Badge} delivery=${item.source ?? "push"} /> <bdi>${item.author}</bdi>: <bdi>${item.content}</bdi></li>`)}</ol>`,
   },
 ];
 
 export function Start() {
-  const [, entered] = useState(0);
-  const unnamed = CAST.find(id => !mayActAs(id));
+  const able = Object.keys(CAST).every(mayActAs);
   return html`
     <section class="hero">
       <div>
         <h1>Posts are pushed. Celebrities are pulled. Readers see one feed.</h1>
-        <p class="lead">An ordinary author's post is written into each follower's timeline. A celebrity's post is written once, and collected when a follower reads.</p>
-        <p class="actions"><a class="button" href="#/feed/bob/alice">Watch Bob and Alice, live</a><a class="quiet" href="/docs">Read the API</a></p>
+        <p class="lead">An ordinary author's post is written into each follower's timeline.
+          ${" "}A celebrity's post is written once, and collected when a follower reads.</p>
+        <p class="actions"><a class="button" href="#/feed/bob/alice">Watch Bob and Alice, live</a>
+          <a class="quiet" href="/docs">Read the API</a></p>
       </div>
       <${Picture} />
     </section>
@@ -74,29 +64,33 @@ export function Start() {
       <div><dt>Users are named by</dt><dd>${settings.auth === "jwt" ? "bearer tokens" : "the header X-User-Id"}</dd></div>
     </dl>
     <h2>The story, in four steps</h2>
-    ${unnamed && html`<${TokenEntry} key=${unnamed} userId=${unnamed} onEnter=${() => entered(n => n + 1)} />`}
-    <ol class="story">${STORY.map(step => html`<${Told} step=${step} able=${!unnamed} />`)}</ol>`;
+    <ol class="story">${STORY.map(step => html`<${Told} step=${step} able=${able} />`)}</ol>`;
 }
 
-function Told({ step: { name, why, request, act }, able }) {
+function Told({ step: { name, why, request: [as, method, path, body], shown }, able }) {
   const [told, setTold] = useState(/** @type {any} */ (null));
-  const tell = () => { setTold("One moment."); act().then(setTold, error => setTold(error.message)); };
+  const tell = async () => {
+    setTold("One moment.");
+    await cast();
+    const { data } = await call(as, method, path, { body, ...(method === "POST" && { key: newKey() }) });
+    setTold(await shown(data));
+  };
   return html`
     <li class="card stack">
-      <button type="button" disabled=${!able} onClick=${tell}>${name}</button>
+      <button type="button" disabled=${!able} onClick=${() => tell().catch(error => setTold(error.message))}>${name}</button>
       <p class="soft">${why}</p>
-      <${Command} line=${curl(...request)} />
+      <${Command} line=${curl(as, method, path, body)} />
       <div class="told" aria-live="off">${told}</div>
     </li>`;
 }
 
-/** Bob's post goes to every follower; Nova's waits for them. */
 function Picture() {
   const rows = [20, 44, 68, 92, 116];
   return html`
-    <svg class="picture" viewBox="0 0 302 136" role="img" aria-label="Lines from Bob to five timelines; lines from five readers to Nova's one post">
-      ${rows.map(y => html`<path class="push" d=${`M34 68C70 68 70 ${y} 104 ${y}`} /><rect class="push" x="104" y=${y - 7} width="26" height="14" rx="4" />`)}
-      ${rows.map(y => html`<path class="pull" d=${`M266 68C230 68 230 ${y} 196 ${y}`} /><circle class="pull" cx="188" cy=${y} r="8" />`)}
+    <svg class="picture" viewBox="0 0 302 136" role="img" aria-label="Lines from Bob to five timelines, and from five readers to Nova">
+      ${rows.map(y => html`
+        <path class="push" d=${`M34 68C70 68 70 ${y} 104 ${y}`} /><rect class="push" x="104" y=${y - 7} width="26" height="14" rx="4" />
+        <path class="pull" d=${`M266 68C230 68 230 ${y} 196 ${y}`} /><circle class="pull" cx="188" cy=${y} r="8" />`)}
       <circle class="push" cx="20" cy="68" r="17" /><text x="20" y="72">Bob</text>
       <circle class="pull" cx="280" cy="68" r="19" /><text x="280" y="72">Nova</text>
     </svg>`;

@@ -10,7 +10,6 @@ let show = () => {};
 /** Say what has happened, after what was said a moment ago. */
 export const say = text => show(text);
 
-/** Say why something failed. */
 export const sayWhy = error => say(error instanceof Error ? error.message : String(error));
 
 export function Status() {

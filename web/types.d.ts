@@ -19,9 +19,14 @@ type Fanout = {
   started_at: string | null, first_slice_at: string | null, finished_at: string | null,
 };
 /** The posts of one feed as the page knows them, and which of them the stream keeps level. */
-type Timeline = { items: Map<string, Item>, live: Set<string> };
+type Timeline = { items: Map<string, Item>, live: Set<string>, level: boolean };
 type Pages = { order: string[], cursor: string | null, missing: string, read: boolean };
 /** The parts of a hash route after its view's name, and its query. */
-type Route = { path: string[], query: URLSearchParams };
-type View = { title: string, view: (route: Route) => any, at?: () => string };
-type Step = { name: string, why: string, request: [as: string, method: string, path: string, body?: object], act: () => Promise<any> };
+/** `viewer`: the user as whom the page is read. */
+type Route = { path: string[], query: URLSearchParams, viewer: string };
+/** `users`: those that a route acts as. Views with `at`, their address, are in the navigation. */
+type View = { title: string, view: (route: Route) => any, users: (route: Route) => string[], at?: () => string };
+type Kept = { people: string[], tokens: Record<string, string> };
+type Step = { name: string, why: string, request: [as: string, method: string, path: string, body?: object], shown: (answer: any) => any };
+/** The latest answer of a route of operators, and why there is no later one. */
+type Known = { data: any, why: string, status: number };

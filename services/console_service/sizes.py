@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fanfold.core.clock import Clock
@@ -29,7 +31,10 @@ class Sizes:
         self._one_at_a_time = asyncio.Lock()
 
     async def graph(self) -> dict[str, Any]:
-        """Numbers of users by decade of followers, and the largest of them. Raises `Unavailable`."""
+        """Numbers of users by bars of followers, and the largest of them. Raises `Unavailable`.
+
+        The bars are whole: from that of 0 to that of the threshold or, if that is higher, of the largest author.
+        """
         async with self._one_at_a_time:
             now_s = self._clock.monotonic_s()
             if self._kept is None or now_s - self._kept[0] >= KEPT_S:
@@ -49,12 +54,14 @@ class Sizes:
             _keep(largest, user)
             if looked_at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        lows = lows_up_to(max([self._threshold, *bars]))
         return {
             "threshold": self._threshold,
             "pushed_again_below": self._threshold * self._hysteresis,
             "users": looked_at,
             "all_users": whole,
-            "bars": [{**bar, "from": lowest} for lowest, bar in sorted(bars.items())],
+            "threshold_at": place_of(self._threshold, lows),
+            "bars": [{"push": 0, "pull": 0, **bars.get(low, {}), "from": low} for low in lows],
             "largest": [
                 {"user_id": user_id, "followers": followers, "delivery": delivery}
                 for followers, user_id, delivery in sorted(largest, reverse=True)
@@ -62,12 +69,24 @@ class Sizes:
         }
 
 
+def lows_up_to(highest: int) -> list[int]:
+    """The lowest numbers of bars: 0, 1, 2, 5, 10, 20, 50, 100 and so on, up to the bar of `highest`."""
+    lows = [0, 1, 2, 5]
+    while lows[-1] <= highest:
+        lows += [10 * low for low in lows[-3:]]
+    return [low for low in lows if low <= highest]
+
+
 def lowest_of(followers: int) -> int:
-    """The lowest number in the same bar; bars begin at 0, 1, 2, 5, 10, 20, 50, 100 and so on."""
-    if followers < 1:
-        return 0
-    decade: int = 10 ** (len(str(followers)) - 1)
-    return max(step for step in (decade, 2 * decade, 5 * decade) if step <= followers)
+    """The lowest number in the same bar."""
+    return lows_up_to(followers)[-1]
+
+
+def place_of(threshold: int, lows: Sequence[int]) -> float:
+    """Where the threshold, of 1 or more, lies among these bars, as a share of their width; within its bar on a logarithmic scale."""
+    below = bisect_right(lows, threshold) - 1
+    low, following = lows_up_to(10 * threshold)[below : below + 2]
+    return (below + math.log(threshold / low) / math.log(following / low)) / len(lows)
 
 
 def _count(bars: dict[int, dict[str, int]], user: User) -> None:

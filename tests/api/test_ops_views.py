@@ -16,7 +16,14 @@ from console_service import ops_routes
 from console_service.console import Console, open_console
 from console_service.explain.explanations import Explanations
 from console_service.records import LONGEST_TEXT
-from console_service.sizes import LARGEST, MOST_USERS, Sizes, lowest_of
+from console_service.sizes import (
+    LARGEST,
+    MOST_USERS,
+    Sizes,
+    lowest_of,
+    lows_up_to,
+    place_of,
+)
 from fanfold.adapters.sqlite.log_view import SqliteLogView
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import GRAPH, POSTS, DeliverSlice
@@ -80,12 +87,8 @@ async def test_an_empty_console_has_empty_pages(ops: httpx2.AsyncClient) -> None
     events = (await ops.get("/ops/events?topic=posts.v1")).json()
     assert events == {"topics": list(load_topics()), **empty}
     sizes = (await ops.get("/ops/sizes")).json()
-    assert (sizes["users"], sizes["all_users"], sizes["bars"], sizes["largest"]) == (
-        0,
-        True,
-        [],
-        [],
-    )
+    assert (sizes["users"], sizes["all_users"], sizes["largest"]) == (0, True, [])
+    assert all(bar["push"] == bar["pull"] == 0 for bar in sizes["bars"])
     overview = (await ops.get("/ops/overview")).json()
     assert (overview["healthy"], overview["processes"]) == (True, [])
 
@@ -240,7 +243,10 @@ async def test_the_graph_of_sizes_counts_authors_by_followers_and_lists_the_larg
     graph = await sizes_of(ManyUsers(1_500), ManualClock()).graph()
     assert (graph["threshold"], graph["pushed_again_below"]) == (1000, 800)
     assert (graph["users"], graph["all_users"]) == (1_500, True)
+    assert [bar["from"] for bar in graph["bars"]] == [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     assert sum(bar["push"] + bar["pull"] for bar in graph["bars"]) == 1_500
+    # At the beginning of the last of eleven bars.
+    assert graph["threshold_at"] == pytest.approx(10 / 11)
     assert graph["bars"][0] == {"from": 0, "push": 1, "pull": 0}
     assert graph["bars"][-1] == {"from": 1000, "push": 0, "pull": 500}
     assert len(graph["largest"]) == LARGEST
@@ -277,6 +283,13 @@ async def test_the_graph_of_sizes_reads_a_bounded_number_of_users_and_not_for_ea
 )
 def test_a_bar_begins_at_1_2_or_5_of_its_decade(followers: int, lowest: int) -> None:
     assert lowest_of(followers) == lowest
+
+
+def test_the_threshold_lies_within_its_bar_on_a_logarithmic_scale() -> None:
+    assert place_of(1, lows_up_to(1)) == pytest.approx(1 / 2)
+    assert place_of(100_000, lows_up_to(5_000_000)) == pytest.approx(16 / 22)
+    middle = place_of(1_414, lows_up_to(1_414))
+    assert middle == pytest.approx(10.5 / 11, abs=0.001)
 
 
 async def test_it_is_explained_why_a_post_is_or_is_not_in_a_feed(
@@ -320,7 +333,16 @@ async def test_it_is_explained_why_a_post_is_or_is_not_in_a_feed(
 async def test_what_names_no_user_or_no_post_is_not_explained(
     ops: httpx2.AsyncClient, query: str
 ) -> None:
-    assert (await ops.get(f"/ops/explain?{query}")).status_code == 422
+    answer = await ops.get(f"/ops/explain?{query}")
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 1)
+
+
+async def test_a_text_that_is_no_post_id_is_told_what_would_be_one(
+    ops: httpx2.AsyncClient,
+) -> None:
+    (error,) = (await ops.get("/ops/explain?user=alice&post=1")).json()["errors"]
+    assert error["pointer"] == "post"
+    assert error["detail"] == "Send a post id: a UUIDv7 in its canonical form."
 
 
 async def test_one_explanation_is_made_at_a_time(api: WriteSide) -> None:

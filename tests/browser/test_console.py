@@ -15,7 +15,7 @@ from tests.support.browser import Server, axe_findings, served_by_dev, watched
 
 pytestmark = pytest.mark.slow
 
-VIEWS = ("", "fan-outs", "dead-letters", "events", "sizes")
+VIEWS = ("", "fan-outs", "dead-letters", "explain", "events", "sizes")
 
 
 # Other tests look at the feeds of the demo's users.
@@ -89,6 +89,33 @@ def test_events_are_chosen_by_topic_key_and_type_and_typing_is_left_alone(
     expect(rows.first).to_contain_text("UserRegistered")
     page.go_back()
     expect(page.get_by_label("Topic")).to_have_value("posts.v1")
+
+
+def test_a_feed_is_explained_from_the_page_of_a_post(page: Page, context: BrowserContext) -> None:
+    publish(context, "explained")
+    posts = context.request.get(f"/users/{AUTHOR}/posts", headers={"X-User-Id": AUTHOR}).json()
+    post_id = posts["items"][0]["post_id"]
+    page.goto(f"/#/post/{post_id}?as={AUTHOR}")
+    page.get_by_role("link", name="Why it is, or is not, in a feed").click()
+    expect(page.get_by_role("note")).to_have_text(f"In the feed of {AUTHOR}.")
+    reasons = page.get_by_role("region", name="Reasons").locator("tbody tr")
+    expect(reasons).to_have_count(1)
+    expect(reasons).to_contain_text("ownit is the viewer's own")
+    rows = page.get_by_role("region", name="The rows that decide")
+    expect(rows.get_by_role("row", name="strategy push")).to_be_visible()
+    assert axe_findings(page) == []
+
+    user = page.get_by_label("The feed of")
+    expect(user).to_have_value(AUTHOR)
+    user.fill("alice")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("note")).to_have_text("Not in the feed of alice.")
+    expect(reasons).to_contain_text(f"never-followedalice has never followed {AUTHOR}")
+    # The form is the same, so the focus is where it was.
+    expect(page.get_by_role("button", name="Show")).to_be_focused()
+    page.get_by_role("textbox", name="Post").fill("no-id")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("Send a post id: a UUIDv7 in its canonical form.")).to_be_visible()
 
 
 def test_sizes_show_both_sides_of_the_threshold(page: Page) -> None:

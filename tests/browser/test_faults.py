@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from fanfold.http.identity.credentials import READ, WRITE
+from fanfold.http.identity.credentials import ADMIN, READ, WRITE
 from fanfold.http.identity.development import KEY_FILE, DevelopmentIssuer
-from tests.support.browser import Server, served_by_dev, watched
+from tests.support.browser import Server, axe_findings, served_by_dev, watched
 from tests.support.page_actions import Api, feed, item, level, publish
 
 pytestmark = pytest.mark.slow
@@ -103,13 +103,33 @@ def test_where_users_are_named_by_tokens_a_token_is_asked_for(
         expect(item(feed(page, "alice"), "with a token")).to_be_visible()
         assert seen.complaints == []
 
+        shown_to_operators(browser, server, issuer)
+
         expired = {"detail": "The token has expired."}
         page.route("**/feed/stream?*", lambda route: route.fulfill(status=401, json=expired))
         page.reload()
         expect(page.get_by_role("heading", name="A token for alice")).to_be_visible()
 
 
-def token_of(issuer: DevelopmentIssuer, user_id: str) -> str:
-    return issuer.token(
-        user_id, scopes=(READ, WRITE), audience="fanfold", now_s=int(time.time()), lifetime_s=600
-    )
+def shown_to_operators(browser: Browser, server: Server, issuer: DevelopmentIssuer) -> None:
+    """From another machine the console asks for a token, and shows what it may once it has the scope."""
+    elsewhere = {"X-Forwarded-For": "10.0.0.7"}
+    with browser.new_context(base_url=server.url, extra_http_headers=elsewhere) as context:
+        page = context.new_page()
+        page.goto("/#/console/")
+        main = page.get_by_role("main")
+        expect(page.get_by_role("heading", name="A token for an operator")).to_be_visible()
+        expect(main).to_contain_text(".venv/bin/fanfold token operator --scope fanfold:admin")
+        assert axe_findings(page) == []
+        for scopes in ((READ, WRITE), (ADMIN,)):
+            page.get_by_label("Token").fill(token_of(issuer, "olga", *scopes))
+            with page.expect_response("**/ops/overview"):
+                page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_text("Healthy: the embedded log")).to_be_visible()
+        expect(page.get_by_label("Token")).to_have_count(0)
+
+
+def token_of(issuer: DevelopmentIssuer, user_id: str, *scopes: str) -> str:
+    chosen = scopes or (READ, WRITE)
+    now_s = int(time.time())
+    return issuer.token(user_id, scopes=chosen, audience="fanfold", now_s=now_s, lifetime_s=600)

@@ -21,8 +21,7 @@ HOSTILE = (
 SHOWN = """
 globalThis.sessionStorage = { getItem: () => null, setItem: () => {} };
 globalThis.location = { origin: "http://localhost:8080" };
-const { curl, tokenCommand } = await import(process.argv[1] + "/session.js");
-const { settings } = await import(process.argv[1] + "/settings.js");
+const { curl, settings, tokenCommand } = await import(process.argv[1] + "/session.js");
 settings.auth = process.argv[3];
 const shown = JSON.parse(process.argv[2]).map(id => [
   curl(id, "GET", `/posts/${encodeURIComponent(id)}/fanout`), curl(id, "POST", "/posts", { content: id }), tokenCommand(id),
