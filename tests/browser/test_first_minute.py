@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import ROOT
+from tests.support.fan_out_animation import animation, steps_of
 from tests.support.page_actions import item, level, publish
 
 pytestmark = pytest.mark.slow
 
 PICTURES = ROOT / "docs" / "pictures"
+ANIMATION = PICTURES / "fan-out.svg"
 MOST_BYTES = 100_000
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -35,6 +39,16 @@ def keep(page: Page, name: str) -> None:
         if directory:
             directory.mkdir(exist_ok=True)
             page.screenshot(path=directory / f"{name}-{scheme}.png", animations="disabled")
+
+
+def the_fan_out(page: Page) -> str:
+    """The fan-out that the page shows, as an animation with its times."""
+    found = re.search(r"#/post/([^?]+)", page.url)
+    assert found
+    path, headers = f"/posts/{found[1]}", {"X-User-Id": "bob"}
+    post = page.request.get(path, headers=headers).json()
+    fanout = page.request.get(f"{path}/fanout", headers=headers).json()
+    return animation("Bob", fanout["planned"], steps_of(post["created_at"], fanout))
 
 
 def a_minute_of_work(page: Page) -> None:
@@ -71,6 +85,9 @@ def test_the_first_minute_is_as_the_readme_shows_it(page: Page) -> None:
     bob.get_by_role("link", name="See its fan-out").click()
     expect(page.get_by_role("region", name="Progress")).to_contain_text("1,000 of 1,000")
     keep(page, "fan-out")
+    drawn = the_fan_out(page)
+    if os.getenv("PICTURES"):
+        ANIMATION.write_text(drawn)
 
     page.set_viewport_size({"width": 1000, "height": 640})
     page.get_by_role("link", name="Console").click()
@@ -87,3 +104,21 @@ def test_the_kept_pictures_are_small(name: str, scheme: Scheme) -> None:
     picture: Path = PICTURES / f"{name}-{scheme}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size < MOST_BYTES
+
+
+def test_the_kept_animation_is_small_and_stands_still_for_who_asks_for_that(page: Page) -> None:
+    drawn = ANIMATION.read_text()
+    assert len(drawn) < MOST_BYTES
+    assert drawn == animation("Bob", 1_000, _steps(drawn))
+    page.goto(f"data:image/svg+xml;charset=utf-8,{quote(drawn)}")
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate("document.getAnimations().length") == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate("document.getAnimations().length") == 24
+
+
+def _steps(drawn: str) -> list[tuple[str, int]]:
+    """Those that are written in it."""
+    names = re.findall(r">([a-z ]+)</text><circle", drawn)
+    times = re.findall(r">\+?([0-9,]+) ms</text></g>", drawn)
+    return [(name, int(at.replace(",", ""))) for name, at in zip(names, times, strict=True)]
