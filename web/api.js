@@ -34,8 +34,9 @@ export function waitMs(tries, answer) {
 
 /** @returns {Promise<void>} */
 export const pause = (ms, /** @type {AbortSignal | void} */ signal) => new Promise(done => {
-  const timer = setTimeout(done, ms);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
+  const end = () => { clearTimeout(timer); signal?.removeEventListener("abort", end); done(); };
+  const timer = setTimeout(end, ms);
+  signal?.addEventListener("abort", end);
 });
 
 /**

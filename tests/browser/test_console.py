@@ -87,6 +87,11 @@ def test_events_are_chosen_by_topic_key_and_type_and_typing_is_left_alone(
     page.get_by_label("Key").fill("")
     page.get_by_role("button", name="Show").click()
     expect(rows.first).to_contain_text("UserRegistered")
+    page.get_by_label("Until").fill("2020-01-02T03:04:05")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("Events: none.")).to_be_visible()
+    expect(page.get_by_label("Until")).to_have_value("2020-01-02T03:04:05")
+    page.go_back()
     page.go_back()
     expect(page.get_by_label("Topic")).to_have_value("posts.v1")
 

@@ -65,6 +65,15 @@ def test_after_a_restart_the_feed_is_level_again_and_no_post_is_there_twice(
         for content in ("before 1", "before 2"):
             gone = api.posted("pit", content)
         page = context.new_page()
+        went_on_from: list[str | None] = []
+        page.on(
+            "request",
+            lambda request: (
+                went_on_from.append(request.headers.get("last-event-id"))
+                if "/feed/stream" in request.url
+                else None
+            ),
+        )
         page.goto("/#/feed/pia")
         pia = level(page, "pia")
         expect(item(pia, "before 2")).to_be_visible()
@@ -78,6 +87,8 @@ def test_after_a_restart_the_feed_is_level_again_and_no_post_is_there_twice(
         expect(item(pia, "before 2")).to_have_count(0)
         level(page, "pia")
         assert pia.locator(".content").all_text_contents() == ["after", "before 1"]
+        assert went_on_from[0] is None
+        assert went_on_from[1]
 
 
 def test_where_users_are_named_by_tokens_a_token_is_asked_for(
