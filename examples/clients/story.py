@@ -1,4 +1,4 @@
-"""The demo's story with a generated client: `python story.py http://127.0.0.1:8080`."""
+"""The demo's story with a generated client: `python story.py http://127.0.0.1:8080`, or with a token of ann and one of ben after it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def live(client: Client, user: str) -> Iterator[LevelEvent | PostShownEvent]:
             event = {}
 
 
-def main(url: str) -> None:
+def main(url: str, *tokens: str) -> None:
+    shown_by = [{"Authorization": f"Bearer {token}"} for token in tokens]
     ann, ben = (
-        Client(base_url=url, headers={"X-User-Id": user}, timeout=10) for user in ("ann", "ben")
+        Client(base_url=url, headers=headers, timeout=10)
+        for headers in shown_by or ({"X-User-Id": "ann"}, {"X-User-Id": "ben"})
     )
     for user, client, name in (("ann", ann, "Ann"), ("ben", ben, "Ben")):
         profile = register_user.sync(user, client=client, body=ProfileGiven(display_name=name))

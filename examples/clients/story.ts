@@ -1,4 +1,4 @@
-// The demo's story with a generated client: node story.js http://127.0.0.1:8080
+// The demo's story with a generated client: node story.js http://127.0.0.1:8080, or with a token of ann and one of ben after it
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 import type { paths } from "./api.js";
@@ -6,7 +6,9 @@ import { liveFeed } from "./live_feed.js";
 
 const url = process.argv[2] ?? "http://127.0.0.1:8080";
 const names = { ann: "Ann", ben: "Ben" };
-const as = (user: keyof typeof names) => createClient<paths>({ baseUrl: url, headers: { "X-User-Id": user } });
+const tokens = { ann: process.argv[3], ben: process.argv[4] };
+const shownBy = (user: keyof typeof names): Record<string, string> => (tokens[user] ? { Authorization: `Bearer ${tokens[user]}` } : { "X-User-Id": user });
+const as = (user: keyof typeof names) => createClient<paths>({ baseUrl: url, headers: shownBy(user) });
 const [ann, ben] = [as("ann"), as("ben")];
 
 for (const [user, display_name] of Object.entries(names)) {
@@ -17,7 +19,7 @@ const followed = await ann.PUT("/users/{user_id}/following/{target_id}", { param
 let after = followed.response.headers.get("Fanfold-Position");
 
 const stop = new AbortController();
-const live = liveFeed(`${url}/users/ann/feed/stream`, { "X-User-Id": "ann" }, stop.signal);
+const live = liveFeed(`${url}/users/ann/feed/stream`, shownBy("ann"), stop.signal);
 assert.equal((await live.next()).value?.event, "level"); // the stream is open
 
 const texts = ["one", "two", "three"];

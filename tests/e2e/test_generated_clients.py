@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
@@ -18,10 +17,9 @@ from starlette.routing import Route
 from all_in_one.system import all_in_one
 from fanfold.core.clock import SystemClock
 from fanfold.core.settings import Settings
+from fanfold.http.identity.development import DevelopmentIssuer, create_key
+from tests.support.generated_clients import GENERATE, PYTHON, ROOT, generate, story_tokens, told
 from tests.support.served import listening
-
-ROOT = Path(__file__).parents[2]
-GENERATE = ROOT / "scripts" / "generate_clients"
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,43 +30,35 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of both clients; redocly has found nothing in the document, and tsc nothing in the types."""
-    directory = tmp_path_factory.mktemp("clients")
-    done = subprocess.run([GENERATE, directory], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # Lines of JSON are read as they are: the one answer that the generator of Python has no form for.
-    assert done.stderr.count("WARNING") == 1
-    assert "GET /users/{user_id}/export" in done.stderr
-    return directory
+    """The directory of both clients."""
+    return generate(tmp_path_factory.mktemp("clients"))
 
 
-@pytest.fixture
-async def url(tmp_path: Path) -> AsyncIterator[str]:
+@pytest.fixture(params=["header", "jwt"])
+async def where(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[str]]:
+    """A fresh system's address, and the users' tokens where it verifies tokens."""
+    key, tokens = tmp_path / "key.pem", list[str]()
     settings = Settings(cache="memory")
+    if request.param == "jwt":
+        create_key(key)
+        tokens = story_tokens(DevelopmentIssuer(key))
+        settings = Settings(cache="memory", auth="jwt", jwt_development_key=key)
     async with (
         all_in_one(settings, clock=SystemClock(), path=tmp_path / "log.sqlite") as system,
         listening(system.app) as port,
     ):
-        yield f"http://127.0.0.1:{port}"
+        yield [f"http://127.0.0.1:{port}", *tokens]
 
 
-async def told(*command: str | Path) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    async with asyncio.timeout(60):
-        output, _ = await process.communicate()
-    return output.decode()
-
-
-async def test_a_generated_python_client_tells_the_story(clients: Path, url: str) -> None:
-    python = ROOT / ".cache" / "clients" / "python" / "bin" / "python"
-    story = await told(python, clients / "python" / "story.py", url)
+async def test_a_generated_python_client_tells_the_story(clients: Path, where: list[str]) -> None:
+    story = await told(PYTHON, clients / "python" / "story.py", *where)
     assert story == "the story is told\n"
 
 
-async def test_a_generated_typescript_client_tells_the_story(clients: Path, url: str) -> None:
-    story = await told("node", clients / "typescript" / "story.js", url)
+async def test_a_generated_typescript_client_tells_the_story(
+    clients: Path, where: list[str]
+) -> None:
+    story = await told("node", clients / "typescript" / "story.js", *where)
     assert story == "the story is told\n"
 
 

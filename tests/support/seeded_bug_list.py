@@ -329,6 +329,28 @@ BUGS: tuple[SeededBug, ...] = (
         "most_others = 1",
         "tests/unit/test_feed_read.py",
     ),
+    # --- who may do what ---
+    SeededBug(
+        "let users without a profile write",
+        "fanfold/http/guards.py",
+        "    if not actor.registered:\n",
+        "    if not actor.registered and actor.left:\n",
+        "tests/api/test_unregistered_actors.py",
+    ),
+    SeededBug(
+        "let a ticket open its route again",
+        f"{_MEMORY}/tickets.py",
+        "self._kept.pop(digest, (0.0, None))",
+        "self._kept.get(digest, (0.0, None))",
+        "tests/api/test_tickets.py",
+    ),
+    SeededBug(
+        "let a ticket outlive its token",
+        "fanfold/http/identity/tickets.py",
+        "        identity.refuse_ended(credential)\n",
+        "",
+        "tests/api/test_tickets.py",
+    ),
     # --- the shared cache, and the tables ---
     SeededBug(
         "trust an old epoch",
