@@ -30,12 +30,7 @@ NOT_OWN: Responses = {403: {"description": "Not your user id."}}
 NOT_OWN_OR_LEFT: Responses = {403: {"description": "Not your user id, or you have left."}}
 """The same where a user who has left is refused too."""
 
-NOT_OWN_OR_UNREGISTERED: Responses = {
-    403: {"description": "Not your user id, or you are not registered."}
-}
-"""The same of a router of writes."""
-
-UNREGISTERED: Responses = {403: {"description": "You are not registered."}}
+LEFT: Responses = {403: {"description": "You have left."}}
 """`responses` of a router of other writes."""
 
 # The rules of `fanfold.core.text`, as nearly as regular expressions without Unicode properties can state them.

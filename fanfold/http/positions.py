@@ -106,7 +106,7 @@ def named_writes(
         Header(
             alias=AFTER_HEADER,
             description=f"Positions that writes have answered (`{POSITION_HEADER}`), separated by commas, {MOST_AWAITED} at most. "
-            "This request sees those writes. If one is not visible within a second, a feed reports `behind`, and any other request "
+            "This read sees those writes. If one is not visible within a second, a feed reports `behind`, and any other read "
             "answers 503.",
         ),
     ] = None,

@@ -29,15 +29,14 @@ def suited(settings: Settings) -> Settings:
 
 
 def graph(now_ms: int) -> list[Event]:
-    """All users register. Bob gets 1,000 followers and Nova 1,500; Alice is among both."""
+    """Bob gets 1,000 followers and Nova 1,500; Alice is among both."""
     at = _datetime(now_ms)
     fans = [f"fan-{number:04}" for number in range(1, NOVA_FOLLOWERS)]
     follows = [("nova", fan) for fan in ("alice", *fans[: NOVA_FOLLOWERS - 1])]
     follows += [("bob", fan) for fan in ("alice", *fans[: BOB_FOLLOWERS - 1])]
-    names = NAMES | {fan: fan.replace("fan-", "Fan ") for fan in fans}
     registered: list[Event] = [
         UserRegistered(user_id=user_id, display_name=name, registered_at=at)
-        for user_id, name in names.items()
+        for user_id, name in NAMES.items()
     ]
     return registered + [
         UserFollowed(follower_id=follower, followee_id=followee, followed_at=at)

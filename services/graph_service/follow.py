@@ -6,12 +6,12 @@ import asyncio
 
 from fanfold.core.clock import Clock
 from fanfold.core.events import UserFollowed, UserUnfollowed, from_ms
-from fanfold.core.ports import Ties, Users
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
 from fanfold.http.blocks import refuse_active
+from fanfold.http.known_users import known_user, refuse_unknown
 from fanfold.http.positions import Written, append
 from fanfold.http.problems import Invalid
-from graph_service.profile import refuse_unregistered, registered
 from graph_service.tie_limit import TieLimit
 
 
@@ -25,22 +25,21 @@ async def follow(
     followee_id: str,
     *,
     log: EventLog,
-    users: Users,
-    ties: Ties,
+    stores: Stores,
     limit: TieLimit,
     clock: Clock,
 ) -> Written | None:
-    """Follow a registered user, across no block. Idempotent: a second follow leaves `since` as it was.
+    """Follow a user, across no block. Idempotent: a second follow leaves `since` as it was.
 
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
     """
     _refuse_oneself(follower_id, followee_id)
     followee, blocks, counted = await asyncio.gather(
-        users.get(followee_id),
-        ties.blocks_between(follower_id, followee_id),
+        stores.users.get(followee_id),
+        stores.ties.blocks_between(follower_id, followee_id),
         limit.count(follower_id, followee_id),
     )
-    refuse_unregistered(followee)
+    await refuse_unknown(followee, stores=stores)
     refuse_active(blocks)
     limit.refuse_too_many(counted)
     written = await append(
@@ -54,11 +53,11 @@ async def follow(
 
 
 async def unfollow(
-    follower_id: str, followee_id: str, *, log: EventLog, users: Users, clock: Clock
+    follower_id: str, followee_id: str, *, log: EventLog, stores: Stores, clock: Clock
 ) -> Written | None:
-    """Stop following a registered user. Idempotent."""
+    """Stop following a user. Idempotent."""
     _refuse_oneself(follower_id, followee_id)
-    await registered(followee_id, users=users)
+    await known_user(followee_id, stores=stores)
     return await append(
         log,
         UserUnfollowed(

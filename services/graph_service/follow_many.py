@@ -13,6 +13,7 @@ from fanfold.core.events import UserFollowed, from_ms
 from fanfold.core.ids import UserId
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
+from fanfold.http.known_users import known_users
 from fanfold.http.params import MOST_AT_ONCE
 from fanfold.http.positions import Written, append
 from graph_service.follow import FollowsOneself
@@ -70,11 +71,12 @@ class FollowMany:
             self.stores.ties.blocks_with(follower_id, targets),
             self.limit.count_without(follower_id, targets),
         )
+        known = await known_users(users.values(), stores=self.stores)
         apart = {block.other_id for block in blocks if block.active}
         refused: list[NotFollowed] = []
         followed: list[str] = []
         for user_id in targets:
-            if not users[user_id].registered:
+            if user_id not in known:
                 refused.append(NotFollowed(user_id=user_id, reason="user-not-found"))
             elif user_id in apart:
                 refused.append(NotFollowed(user_id=user_id, reason="blocked"))

@@ -15,7 +15,8 @@ from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import refuse_active
 from fanfold.http.guards import OWN, write_guards
-from fanfold.http.openapi import NOT_OWN_OR_LEFT, NOT_OWN_OR_UNREGISTERED, WRITTEN, Responses
+from fanfold.http.known_users import refuse_unknown
+from fanfold.http.openapi import NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
 from fanfold.http.problems import UserNotFound
@@ -31,7 +32,6 @@ from graph_service.profile import (
     Profile,
     ProfileGiven,
     read_profile,
-    refuse_unregistered,
     register,
 )
 from graph_service.shown_writes import ShownWrites
@@ -69,8 +69,7 @@ class GraphRoutes:
             user_id,
             target_id,
             log=self.engines.log,
-            users=self.engines.stores.users,
-            ties=self.engines.stores.ties,
+            stores=self.engines.stores,
             limit=self.limit,
             clock=self.clock,
         )
@@ -84,7 +83,7 @@ class GraphRoutes:
             user_id,
             target_id,
             log=self.engines.log,
-            users=self.engines.stores.users,
+            stores=self.engines.stores,
             clock=self.clock,
         )
         set_position(response, position)
@@ -110,7 +109,7 @@ class GraphRoutes:
     async def _visible(self, user_id: str, actor: str) -> User:
         """The row of a user whose lists the actor may see.
 
-        404 for an unregistered user, except the actor, whose lists are then empty; 403 across a block.
+        404 for a user who has never written anything, except the actor; 403 across a block.
         """
         stores = self.engines.stores
         if user_id == actor:
@@ -119,10 +118,10 @@ class GraphRoutes:
             user, blocks = await asyncio.gather(
                 stores.users.get(user_id), stores.ties.blocks_between(actor, user_id)
             )
-            refuse_unregistered(user)
+            await refuse_unknown(user, stores=stores)
             refuse_active(blocks)
         if user.left:
-            raise UserNotFound("There is no registered user with this id.")
+            raise UserNotFound("There is no user with this id.")
         return user
 
 
@@ -150,23 +149,21 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     do = GraphRoutes(engines, clock, limit)
     many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)
     after = reads_after(ShownWrites(engines.log, engines.stores, clock))
-    guards = write_guards(engines, clock=clock, settings=settings)
-    registers = APIRouter(
-        tags=["graph"], dependencies=[*OWN, *guards.registering()], responses=NOT_OWN_OR_LEFT
-    )
     writes = APIRouter(
-        tags=["graph"], dependencies=[*OWN, *guards.all()], responses=NOT_OWN_OR_UNREGISTERED
+        tags=["graph"],
+        dependencies=[*OWN, *write_guards(engines, settings).all()],
+        responses=NOT_OWN_OR_LEFT,
     )
     user, target = "/users/{user_id}", "/users/{user_id}/following/{target_id}"
     ended: Responses = {204: WRITTEN}
     followed: Responses = {
         204: WRITTEN,
         403: {
-            "description": "Not your user id, you are not registered, or there is a block between the two."
+            "description": "Not your user id, you have left, or there is a block between the two."
         },
         409: too_many("follow", most),
     }
-    registers.add_api_route(user, do.register_user, methods=["PUT"], responses={200: WRITTEN})
+    writes.add_api_route(user, do.register_user, methods=["PUT"], responses={200: WRITTEN})
     writes.add_api_route(
         target, do.follow_user, methods=["PUT"], status_code=204, responses=followed
     )
@@ -174,7 +171,6 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         target, do.unfollow_user, methods=["DELETE"], status_code=204, responses=ended
     )
     return [
-        registers,
         writes,
         _reads(do, after),
         *many_users_http.routers(engines, many, settings=settings, after=after),

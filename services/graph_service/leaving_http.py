@@ -83,7 +83,7 @@ def routers(
     # Leaving is idempotent, so it is not refused to a user who has left.
     writes = APIRouter(
         tags=["graph"],
-        dependencies=[*OWN, *write_guards(engines, clock=clock, settings=settings).clock_only()],
+        dependencies=[*OWN, *write_guards(engines, settings).clock_only()],
         responses=NOT_OWN,
     )
     left: Responses = {204: WRITTEN}

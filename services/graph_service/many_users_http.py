@@ -14,7 +14,8 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.guards import OWN, write_guards
-from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_UNREGISTERED, Responses
+from fanfold.http.known_users import known_users
+from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, Responses
 from fanfold.http.params import UserIdPath, UserIds, user_ids_of
 from fanfold.http.positions import set_position
 from graph_service.follow_many import FollowedMany, FollowedUsers, FollowMany
@@ -57,10 +58,11 @@ class ManyUsersRoutes:
             self.stores.users.get_many(user_ids),
             viewer_states(actor, user_ids, stores=self.stores),
         )
+        known = await known_users(users.values(), stores=self.stores)
         items = [
             UserResource.of(users[user_id], states[user_id])
             for user_id in user_ids
-            if users[user_id].registered
+            if user_id in known
         ]
         return Users(items=items)
 
@@ -91,8 +93,8 @@ def routers(
     own = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
-        dependencies=[*OWN, *write_guards(engines, clock=follow.clock, settings=settings).all()],
-        responses=NOT_OWN_OR_UNREGISTERED,
+        dependencies=[*OWN, *write_guards(engines, settings).all()],
+        responses=NOT_OWN_OR_LEFT,
     )
     followed: Responses = {200: ALL_WRITTEN, 409: too_many("follow", settings.max_following)}
     public.add_api_route("/users", do.read_users_by_id, methods=["GET"])

@@ -12,7 +12,7 @@ from fanfold.core.avatar_url import AVATAR_URL_MAX_CHARS, AVATAR_URL_PATTERN, av
 from fanfold.core.clock import Clock, rfc3339
 from fanfold.core.delivery import Delivery
 from fanfold.core.events import UserRegistered, from_ms
-from fanfold.core.ports import Follow, Stores, User, Users
+from fanfold.core.ports import Follow, Stores, User
 from fanfold.core.ports.log import EventLog
 from fanfold.core.text import (
     BIO_MAX_BYTES,
@@ -22,14 +22,15 @@ from fanfold.core.text import (
     display_name_error,
 )
 from fanfold.http.best_effort import best_effort
+from fanfold.http.known_users import refuse_unknown
 from fanfold.http.openapi import BIO_PATTERN, NAME_PATTERN, Rfc3339
 from fanfold.http.positions import Written, append
-from fanfold.http.problems import Invalid, UserNotFound
+from fanfold.http.problems import Invalid
 from graph_service.viewer_state import ViewerState, viewer_states
 
 
 class UserResource(BaseModel):
-    """A registered user, as the acting user sees them."""
+    """A user, as the acting user sees them."""
 
     user_id: str
     display_name: str
@@ -38,7 +39,7 @@ class UserResource(BaseModel):
         description="The address of a picture, as the user gave it; null if there is none. Fanfold never fetches it."
     )
     created_at: Rfc3339 | None = Field(
-        description="When the user registered first; null where a version before 0.1 handled it."
+        description="When the user registered first; null for a user who has written something else only, or where a version before 0.1 handled it."
     )
     follower_count: int
     post_count: int = Field(description="Posts that are not deleted.")
@@ -64,7 +65,7 @@ class UserResource(BaseModel):
 
 
 class Profile(UserResource):
-    """One registered user. Only here is the number of users that they follow: it is counted in their whole list."""
+    """One user. Only here is the number of users that they follow: it is counted in their whole list."""
 
     following_count: int
 
@@ -110,27 +111,14 @@ class ProfileGiven(BaseModel):
         return (getattr(self, name) or "") if name in self.model_fields_set else None
 
 
-async def registered(user_id: str, *, users: Users) -> User:
-    """The user's row. Answers 404 for a user who never registered, or has left."""
-    user = await users.get(user_id)
-    refuse_unregistered(user)
-    return user
-
-
-def refuse_unregistered(user: User) -> None:
-    """Answer 404 for a user who never registered, or has left."""
-    if not user.registered:
-        raise UserNotFound("There is no registered user with this id.")
-
-
 async def read_profile(user_id: str, *, viewer: str, stores: Stores) -> Profile:
-    """The profile of a registered user."""
+    """The profile of a user. Answers 404 for one who has never written anything, or has left."""
     user, followed, states = await asyncio.gather(
         stores.users.get(user_id),
         stores.follows.following(user_id),
         viewer_states(viewer, [user_id], stores=stores),
     )
-    refuse_unregistered(user)
+    await refuse_unknown(user, stores=stores)
     return _profile(user, followed, states[user_id])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from fanfold.core import ports
 from fanfold.core.clock import Clock
 from fanfold.core.events import (
     UserBlocked,
@@ -15,11 +14,11 @@ from fanfold.core.events import (
     UserUnmuted,
     from_ms,
 )
-from fanfold.core.ports import Users
+from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
+from fanfold.http.known_users import known_user
 from fanfold.http.positions import Written, append
 from fanfold.http.problems import Invalid
-from graph_service.profile import registered
 from graph_service.tie_limit import TieLimit
 
 
@@ -38,12 +37,11 @@ class Ties:
     """Mutes and blocks, made and ended, within the limits of each.
 
     Every method is idempotent, and appends its event even if the tables show the tie already: its opposite may be on its way
-    to them. A target who isn't registered is 404; a tie that exists can be ended in any case.
+    to them. A target who has never written anything is 404; a tie that exists can be ended in any case.
     """
 
     log: EventLog
-    users: Users
-    ties: ports.Ties
+    stores: Stores
     clock: Clock
     mutes_limit: TieLimit
     blocks_limit: TieLimit
@@ -51,7 +49,7 @@ class Ties:
     async def mute(self, user_id: str, target_id: str) -> Written | None:
         """Hide the target's posts from the user. A second mute leaves `since` as it was."""
         _refuse_oneself(MutesOneself, user_id, target_id)
-        await registered(target_id, users=self.users)
+        await known_user(target_id, stores=self.stores)
         limit = self.mutes_limit
         limit.refuse_too_many(await limit.count(user_id, target_id))
         written = await append(
@@ -63,7 +61,7 @@ class Ties:
     async def unmute(self, user_id: str, target_id: str) -> Written | None:
         """Show the target's posts again."""
         _refuse_oneself(MutesOneself, user_id, target_id)
-        exists = await self.ties.mute_of(user_id, target_id) is not None
+        exists = await self.stores.ties.mute_of(user_id, target_id) is not None
         await self._refuse_end(user_id, target_id, exists=exists, limit=self.mutes_limit)
         return await append(
             self.log, UserUnmuted(user_id=user_id, target_id=target_id, unmuted_at=self._now())
@@ -75,7 +73,7 @@ class Ties:
         A block that fails half-way has ended follows and made no block; repeated, it does all of it.
         """
         _refuse_oneself(BlocksOneself, user_id, target_id)
-        await registered(target_id, users=self.users)
+        await known_user(target_id, stores=self.stores)
         limit = self.blocks_limit
         limit.refuse_too_many(await limit.count(user_id, target_id))
         now = self._now()
@@ -92,7 +90,7 @@ class Ties:
     async def unblock(self, user_id: str, target_id: str) -> Written | None:
         """End the user's own block. A block by the target stays, and no follow comes back."""
         _refuse_oneself(BlocksOneself, user_id, target_id)
-        blocks = await self.ties.blocks_between(user_id, target_id)
+        blocks = await self.stores.ties.blocks_between(user_id, target_id)
         exists = any(block.mine for block in blocks)
         await self._refuse_end(user_id, target_id, exists=exists, limit=self.blocks_limit)
         return await append(
@@ -105,7 +103,7 @@ class Ties:
         # A target who has left can still be taken off a list.
         if exists:
             return
-        await registered(target_id, users=self.users)
+        await known_user(target_id, stores=self.stores)
         # The beginning may be on its way to the tables. If there is none, the end leaves a row of its own.
         limit.refuse_too_many_rows(await limit.count(user_id, target_id))
         limit.made(user_id)

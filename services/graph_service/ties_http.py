@@ -12,7 +12,7 @@ from fanfold.core.ports import Stores
 from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.guards import OWN, write_guards
-from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_UNREGISTERED, WRITTEN, Responses
+from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
 from graph_service.connections import Connections, show_connections
@@ -75,8 +75,7 @@ def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
     )
     return Ties(
         log=engines.log,
-        users=engines.stores.users,
-        ties=ties,
+        stores=engines.stores,
         clock=clock,
         mutes_limit=mutes,
         blocks_limit=blocks,
@@ -92,8 +91,8 @@ def routers(
     reads = APIRouter(tags=["graph"], dependencies=[*OWN, *after], responses=NOT_OWN)
     writes = APIRouter(
         tags=["graph"],
-        dependencies=[*OWN, *write_guards(engines, clock=clock, settings=settings).all()],
-        responses=NOT_OWN_OR_UNREGISTERED,
+        dependencies=[*OWN, *write_guards(engines, settings).all()],
+        responses=NOT_OWN_OR_LEFT,
     )
     mutes: Responses = {204: WRITTEN, 409: too_many("mute", settings.max_muted)}
     blocks: Responses = {204: ALL_WRITTEN, 409: too_many("block", settings.max_blocked)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -17,13 +16,11 @@ from fanfold.core.ids import created_at_ms, new_post_id
 from fanfold.core.ports import IdempotencyKeys, KeyReservation, Post, Posts, User, Users
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
-from fanfold.http.after_writes import AfterWrites
 from fanfold.http.best_effort import best_effort
-from fanfold.http.guards import refuse_unregistered_actor
-from fanfold.http.positions import Written, append
+from fanfold.http.guards import refuse_left
+from fanfold.http.positions import append
 from fanfold.http.post_resource import Author, PostResource
 from fanfold.http.problems import Conflict, EngineAway, Invalid
-from fanfold.http.read_after import refuse_behind
 
 _RESOURCE = TypeAdapter(PostResource)
 
@@ -56,13 +53,12 @@ class CreatePost:
     keys: IdempotencyKeys
     clock: Clock
     settings: Settings
-    after_writes: AfterWrites
 
-    async def __call__(
-        self, author_id: str, content: str, *, key: str | None, after: Sequence[Written] = ()
-    ) -> Created:
-        """Publish a post, once for each key. Answers 403 to an author who is not registered; `after` may hold the registration."""
-        author = await self._author(author_id, after)
+    async def __call__(self, author_id: str, content: str, *, key: str | None) -> Created:
+        """Publish a post, once for each key."""
+        # Posts are accepted without the tables: reads hide the posts of an author who has left.
+        author = await best_effort(self.users.get(author_id)) or User(author_id)
+        refuse_left(author)
         if key is None:
             return await self._publish(new_post_id(self.clock.now_ms()), author, content)
         try:
@@ -81,17 +77,6 @@ class CreatePost:
             raise
         await best_effort(self.keys.answer(author_id, key, held, _to_json(created)))
         return created
-
-    async def _author(self, author_id: str, after: Sequence[Written]) -> User:
-        """The author's row. Without the tables all authors may post: reads then hide the posts of those who have no profile."""
-        author = await best_effort(self.users.get(author_id))
-        if author is None:
-            return User(author_id)
-        if after and not (author.registered or author.left):
-            refuse_behind(await self.after_writes(author_id, after))
-            author = await self.users.get(author_id)
-        refuse_unregistered_actor(author)
-        return author
 
     async def _hold(self, author_id: str, key: str, content: str) -> KeyReservation:
         """This request's reservation of the key, or an earlier one with its answer."""

@@ -54,17 +54,9 @@ def refuse_deleted(post: Post) -> None:
         raise PostNotFound("There is no post with this id.")
 
 
-def shows_posts_to(author: User, viewer: str) -> bool:
-    """Whether the author's posts can be seen: by all while there is a profile, before that by the author alone, after leaving by none.
-
-    A post was accepted before the registration if the tables were away, and nobody could look for one.
-    """
-    return author.registered or (author.user_id == viewer and not author.left)
-
-
-def refuse_hidden_author(author: User, viewer: str) -> None:
-    """Answer 404 for a post of an author whose posts the viewer can't see."""
-    if not shows_posts_to(author, viewer):
+def refuse_left_author(author: User) -> None:
+    """Answer 404 for a post whose author has left."""
+    if author.left:
         raise PostNotFound("There is no post with this id.")
 
 

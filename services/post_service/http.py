@@ -18,9 +18,9 @@ from fanfold.http.after_writes import AfterWrites
 from fanfold.http.auth import Actor
 from fanfold.http.blocks import blocked_between
 from fanfold.http.guards import write_guards
-from fanfold.http.openapi import POSITION_HEADER, POST_PATTERN, UNREGISTERED, WRITTEN, Responses
+from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
 from fanfold.http.params import PostIdPath, PostIds, post_ids_of
-from fanfold.http.positions import After, set_position
+from fanfold.http.positions import set_position
 from fanfold.http.post_resource import Author, PostResource
 from fanfold.http.problems import Invalid
 from fanfold.http.read_after import reads_after
@@ -34,7 +34,7 @@ from post_service.existing_post import (
     PostNotFound,
     existing_post,
     refuse_deleted,
-    refuse_hidden_author,
+    refuse_left_author,
     refuse_others,
 )
 from post_service.fanout_status import FanoutStatus, read_fanout_status
@@ -65,7 +65,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-NOT_YOURS: Responses = {403: {"description": "Not your post, or you are not registered."}}
+NOT_YOURS: Responses = {403: {"description": "Not your post, or you have left."}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,12 @@ class PostRoutes:
     engines: Engines
     clock: Clock
     settings: Settings
-    after_writes: AfterWrites
 
     async def create_post(
         self,
         actor: Actor,
         body: PostText,
         response: Response,
-        after: After,
         idempotency_key: IdempotencyKey = None,
     ) -> PostResource:
         """Publish a post."""
@@ -95,9 +93,8 @@ class PostRoutes:
             keys=stores.idempotency_keys,
             clock=self.clock,
             settings=self.settings,
-            after_writes=self.after_writes,
         )
-        created = await create(actor, body.content, key=idempotency_key, after=after)
+        created = await create(actor, body.content, key=idempotency_key)
         response.headers["Location"] = f"/posts/{created.post.post_id}"
         if created.position is not None:
             response.headers[POSITION_HEADER] = created.position
@@ -158,14 +155,14 @@ class PostRoutes:
         return await existing_post(post_id, posts=posts, clock=self.clock, settings=self.settings)
 
     async def _visible(self, post_id: PostIdPath, actor: str) -> tuple[Post, User]:
-        """A post and its author's row. Answers 404 for a post that is deleted, of an author without a profile, or across a block."""
+        """A post and its author's row. Answers 404 for a post that is deleted, whose author has left, or across a block."""
         stores = self.engines.stores
         post = await self._existing(post_id)
         refuse_deleted(post)
         author, blocked = await asyncio.gather(
             stores.users.get(post.author_id), self._blocked(actor, post.author_id)
         )
-        refuse_hidden_author(author, actor)
+        refuse_left_author(author)
         if blocked:
             raise PostNotFound("There is no post with this id.")
         return post, author
@@ -186,13 +183,13 @@ class PostRoutes:
 
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
+    do = PostRoutes(engines, clock, settings)
+    guards = write_guards(engines, settings)
     after_writes = AfterWrites(engines.log, engines.stores, clock)
-    do = PostRoutes(engines, clock, settings, after_writes)
-    guards = write_guards(engines, clock=clock, settings=settings)
     reads = APIRouter(tags=["posts"], dependencies=reads_after(after_writes))
     writes = APIRouter(tags=["posts"], dependencies=guards.all(), responses=NOT_YOURS)
     # Posts are accepted without the tables, so publishing looks for the actor's row itself.
-    creates = APIRouter(tags=["posts"], dependencies=guards.clock_only(), responses=UNREGISTERED)
+    creates = APIRouter(tags=["posts"], dependencies=guards.clock_only(), responses=LEFT)
     location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
     created: Responses = {
         201: {"headers": {**WRITTEN["headers"], **location}},
@@ -212,8 +209,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         responses=VALIDATED,
         route_class_override=ValidatedRoute,
     )
-    authors_alone: Responses = {403: {"description": "Not your post."}}
-    reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=authors_alone)
+    reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=NOT_YOURS)
     writes.add_api_route(post, do.edit_post, methods=["PATCH"], responses=edited)
     writes.add_api_route(
         post, do.delete_post, methods=["DELETE"], status_code=204, responses=deleted

@@ -8,7 +8,7 @@ from fanfold.core.ports import Post, Ties, Users
 from fanfold.core.ports.log import EventLog
 from fanfold.http.blocks import refuse_blocked
 from fanfold.http.positions import Written, append
-from post_service.existing_post import refuse_deleted, refuse_hidden_author
+from post_service.existing_post import refuse_deleted, refuse_left_author
 
 
 async def like(
@@ -18,7 +18,7 @@ async def like(
 
     The event is appended even if the tables show the like already: its end may be on its way to them.
     """
-    await _refuse_gone(post, user_id, users=users)
+    await _refuse_gone(post, users=users)
     await refuse_blocked(user_id, post.author_id, ties=ties)
     event = PostLiked(
         post_id=post.post_id,
@@ -33,7 +33,7 @@ async def unlike(
     user_id: str, post: Post, *, log: EventLog, users: Users, clock: Clock
 ) -> Written | None:
     """End a like, if there is one. Idempotent. A block doesn't prevent it: the like is the user's own."""
-    await _refuse_gone(post, user_id, users=users)
+    await _refuse_gone(post, users=users)
     event = PostUnliked(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -43,7 +43,7 @@ async def unlike(
     return await append(log, event)
 
 
-async def _refuse_gone(post: Post, user_id: str, *, users: Users) -> None:
-    """Answer 404 for a post that is deleted, or of an author without a profile."""
+async def _refuse_gone(post: Post, *, users: Users) -> None:
+    """Answer 404 for a post that is deleted, or whose author has left."""
     refuse_deleted(post)
-    refuse_hidden_author(await users.get(post.author_id), user_id)
+    refuse_left_author(await users.get(post.author_id))

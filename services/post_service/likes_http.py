@@ -12,7 +12,7 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.auth import Actor
 from fanfold.http.guards import write_guards
-from fanfold.http.openapi import UNREGISTERED, WRITTEN, Responses
+from fanfold.http.openapi import LEFT, WRITTEN, Responses
 from fanfold.http.params import PostIdPath
 from fanfold.http.positions import set_position
 from post_service.existing_post import existing_post
@@ -51,16 +51,12 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     """The routes over these engines."""
     do = LikeRoutes(engines, clock, settings)
     writes = APIRouter(
-        tags=["posts"],
-        dependencies=write_guards(engines, clock=clock, settings=settings).all(),
-        responses=UNREGISTERED,
+        tags=["posts"], dependencies=write_guards(engines, settings).all(), responses=LEFT
     )
     like_path = "/posts/{post_id}/like"
     liked: Responses = {
         204: WRITTEN,
-        403: {
-            "description": "There is a block between you and the author, or you are not registered."
-        },
+        403: {"description": "There is a block between you and the author, or you have left."},
     }
     unliked: Responses = {204: WRITTEN}
     writes.add_api_route(like_path, do.like_post, methods=["PUT"], status_code=204, responses=liked)

@@ -12,7 +12,7 @@ from fanfold.core.clock import Clock
 from fanfold.core.ports import Stores, User
 from fanfold.core.settings import Settings
 from fanfold.http.post_resource import Author, PostResource
-from post_service.existing_post import may_be_unprojected, shows_posts_to
+from post_service.existing_post import may_be_unprojected
 
 
 class Posts(BaseModel):
@@ -65,5 +65,5 @@ async def _visible_authors(
     return {
         user_id: author
         for user_id, author in authors.items()
-        if shows_posts_to(author, viewer) and user_id not in apart
+        if not author.left and user_id not in apart
     }

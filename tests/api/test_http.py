@@ -20,7 +20,7 @@ from tests.support.app import WriteSide
 
 
 async def test_an_answer_names_the_request_as_the_client_did(api: WriteSide) -> None:
-    for path, status in (("/users/nobody", 404), ("/nothing/here", 404), ("/users", 422)):
+    for path, status in (("/users/alice", 404), ("/nothing/here", 404), ("/users", 422)):
         answer = await api("GET", path, headers={"X-Request-Id": "trace-1.A_b"})
         assert answer.status_code == status
         assert answer.headers["x-request-id"] == answer.json()["request_id"] == "trace-1.A_b"
@@ -31,7 +31,7 @@ async def test_what_is_no_id_is_replaced_by_a_fresh_one(api: WriteSide, sent: st
     headers = {} if sent is None else {"X-Request-Id": sent.encode()}
     found = set()
     for _ in range(2):
-        answer = await api("GET", "/users/nobody", headers=headers)
+        answer = await api("GET", "/users/alice", headers=headers)
         assert answer.headers["x-request-id"] == answer.json()["request_id"]
         found.add(answer.headers["x-request-id"])
     assert len(found) == 2

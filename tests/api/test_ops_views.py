@@ -79,7 +79,6 @@ async def pages(ops: httpx2.AsyncClient, path: str, **query: Any) -> list[dict[s
     return found
 
 
-@pytest.mark.parametrize("api", [()], indirect=True)
 async def test_an_empty_console_has_empty_pages(ops: httpx2.AsyncClient) -> None:
     assert (await ops.get("/ops/fan-outs")).json() == {"items": [], "more": False}
     empty = {"items": [], "looked_at": 0, "next_cursor": None}

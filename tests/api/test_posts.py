@@ -58,6 +58,11 @@ async def test_a_post_can_be_read_before_the_worker_has_seen_it(api: WriteSide) 
     assert read.json()["content"] == "hello"
 
 
+async def test_an_unregistered_author_is_shown_by_the_id(api: WriteSide) -> None:
+    created = await api("POST", "/posts", actor="ghost", json={"content": "boo"})
+    assert created.json()["author"] == "ghost"
+
+
 async def test_a_new_name_shows_on_older_posts(api: WriteSide) -> None:
     post_id = await api.posted()
     await api("PUT", "/users/alice", json={"display_name": "Alice Cooper"})

@@ -85,10 +85,10 @@ async def test_an_unknown_user_is_404(api: WriteSide) -> None:
 
 async def test_without_the_log_registrations_are_503(api: WriteSide) -> None:
     api.log.away = True
-    refused = await api("PUT", "/users/new", actor="new", json={"display_name": "New"})
+    refused = await api("PUT", "/users/alice", json={"display_name": "Alice"})
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert "the log" in refused.json()["detail"]
-    assert (await api("GET", "/users/new")).status_code == 404
+    assert (await api("GET", "/users/alice")).status_code == 404
 
 
 async def test_without_the_tables_users_answer_503_and_nothing_is_appended(api: WriteSide) -> None:

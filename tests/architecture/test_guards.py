@@ -27,10 +27,9 @@ WITHOUT_CREDENTIAL = {
 STREAMS = {
     "GET /users/{user_id}/feed/stream": "a live feed ends with whatever was written, and needs no waiting",
 }
-MAY_BE_UNREGISTERED = {
+MAY_HAVE_LEFT = {
     "POST /posts": "posts are accepted without the tables: publishing looks for the actor's row itself",
-    "PUT /users/{user_id}": "it registers",
-    "DELETE /users/{user_id}": "leaving is idempotent, and for everyone with a token",
+    "DELETE /users/{user_id}": "leaving is idempotent",
 }
 GIVES_TICKETS = {
     "POST /users/{user_id}/feed/stream/ticket": "a ticket is for a read, and no event",
@@ -100,28 +99,11 @@ async def test_every_write_needs_a_writable_clock(served: list[Route]) -> None:
     assert unguarded == []
 
 
-async def test_every_write_is_refused_to_a_user_who_is_not_registered(
-    served: list[Route],
-) -> None:
+async def test_every_write_is_refused_to_a_user_who_has_left(served: list[Route]) -> None:
     unguarded = {
-        route.name
-        for route in served
-        if route.writes and WriteGuards.registered not in route.guards
+        route.name for route in served if route.writes and WriteGuards.not_left not in route.guards
     }
-    assert unguarded <= set(MAY_BE_UNREGISTERED)
-
-
-async def test_every_write_that_needs_a_registration_can_wait_for_it(served: list[Route]) -> None:
-    unguarded = {
-        route.name for route in served if route.writes and named_writes not in route.guards
-    }
-    assert unguarded <= {"PUT /users/{user_id}", "DELETE /users/{user_id}"}
-
-
-async def test_registering_is_refused_to_a_user_who_has_left(served: list[Route]) -> None:
-    for route in served:
-        if route.name == "PUT /users/{user_id}":
-            assert WriteGuards.not_left in route.guards
+    assert unguarded <= set(MAY_HAVE_LEFT)
 
 
 async def test_every_route_under_a_user_id_is_for_that_user_alone(served: list[Route]) -> None:
@@ -148,7 +130,7 @@ async def test_no_exception_is_for_a_route_that_is_gone() -> None:
     assert {
         *WITHOUT_CREDENTIAL,
         *STREAMS,
-        *MAY_BE_UNREGISTERED,
+        *MAY_HAVE_LEFT,
         *GIVES_TICKETS,
         *FOR_OTHERS_TOO,
     } <= names

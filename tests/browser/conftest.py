@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.browser import CHROMIUM, WAITED_MS, Server, chromium, served_by_dev, watched
-from tests.support.page_actions import Api
 
 
 # For this folder, not for the session: while it runs, this thread's event loop is taken, and other tests need it.
@@ -24,10 +23,6 @@ def browser() -> Iterator[Browser]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`make run`, with the demo. Tests share it: each has users and posts of its own."""
     with served_by_dev(tmp_path_factory.mktemp("demo")) as server:
-        # Those who write in a test without registering there.
-        Api(server.url).registered(
-            kim="kim", lea="lea", olga="olga", sam="sam", vera="vera", zoe="zoe"
-        )
         yield server
 
 

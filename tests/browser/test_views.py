@@ -63,7 +63,7 @@ def test_a_profile_says_on_which_side_of_the_threshold_it_is_and_who_follows(pag
     expect(profile.get_by_role("img")).to_have_accessible_name("1,500 followers, threshold 1,500")
     page.get_by_role("link", name="followers").click()
     followers = page.get_by_role("list", name="followers")
-    expect(followers.get_by_role("link", name="Fan 0001")).to_be_visible()
+    expect(followers.get_by_role("link", name="fan-0001")).to_be_visible()
     page.get_by_role("button", name="More").click()
     expect(followers.get_by_role("listitem")).to_have_count(40)
 

@@ -30,8 +30,7 @@ def stack_settings() -> dict[str, float]:
 
 async def a_network(stack: Stack, *users: str, follows: Sequence[tuple[str, str]] = ()) -> None:
     """These users, and who follows whom."""
-    followers = (follower for follower, _ in follows)
-    for user in dict.fromkeys((*users, *followers)):
+    for user in users:
         await call(stack.api, "PUT", f"/users/{user}", user, json={"display_name": user.title()})
     for follower, followee in follows:
         await call(stack.api, "PUT", f"/users/{follower}/following/{followee}", follower)

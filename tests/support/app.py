@@ -173,20 +173,10 @@ def _small_app() -> _App:
     return _App(SMALL)
 
 
-MEMBERS = ("alice", "bob", "carl", "carol", "dave", "eve", "mallory")
-"""Users who may act without more ado: they are registered under their ids, before the log begins."""
-
-
 @asynccontextmanager
-async def a_write_side(
-    settings: Settings = SMALL, *, members: Sequence[str] = MEMBERS
-) -> AsyncIterator[WriteSide]:
+async def a_write_side(settings: Settings = SMALL) -> AsyncIterator[WriteSide]:
     clock = ManualClock(autojump=True)
     async with a_pipeline(settings, clock) as pipeline:
-        for user_id in members:
-            await pipeline.stores.users.register(
-                user_id, user_id, registered_at_ms=clock.now_ms(), offset=-1
-            )
         log, tables = Log(pipeline.log), Tables(pipeline.stores)
         engines = Engines(log, tables.stores)
         app = _small_app() if settings is SMALL else _App(settings)

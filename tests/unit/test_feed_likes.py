@@ -55,7 +55,6 @@ async def like_many(world: World, user: str, count: int) -> None:
 async def test_a_post_shows_its_like_count_and_whether_the_viewer_likes_it(
     world: World, reader: Reader
 ) -> None:
-    await world.happen(world.a_name("bob", "Bob"))
     first, second = await world.post("bob", ago_s=2), await world.post("bob", ago_s=1)
     for user in ("alice", "carol", "dan"):
         await world.happen(a_like(world, user, first))
@@ -93,7 +92,6 @@ async def test_newer_posts_need_no_look_up_of_likes(world: World, reader: Reader
 async def test_without_likes_a_feed_is_incomplete_and_a_list_of_posts_is_refused(
     world: World, reader: Reader
 ) -> None:
-    await world.happen(world.a_name("bob", "Bob"))
     post_id = await world.post("bob")
     await world.happen(a_like(world, "alice", post_id))
     world.likes.away.add("recent")

@@ -39,11 +39,6 @@ class User:
     post_offset: int | None = None
 
     @property
-    def registered(self) -> bool:
-        """Whether the user has registered, and has not left: then there is a profile, and the user may write."""
-        return self.display_name is not None and not self.left
-
-    @property
     def name(self) -> str:
         """The name to show: the display name, or the id of an unregistered user."""
         return self.display_name or self.user_id

@@ -8,6 +8,7 @@ from uuid import UUID
 from fanfold.core.ports import Post, Stores
 from fanfold.http.after_writes import NOTHING_AWAITED, Awaited
 from fanfold.http.blocks import refuse_blocked
+from fanfold.http.known_users import known_user
 from fanfold.http.post_resource import PostResource
 from fanfold.http.problems import UserNotFound
 from feed_service.budget import within
@@ -39,7 +40,8 @@ class ReadPosts:
     ) -> PostPage:
         """A page of the author's posts, as the viewer sees them.
 
-        Answers 404 for an author who has left, 404 for another author who is not registered, and 403 across a block.
+        Answers 404 for an author who has left, 404 for another author who has never written anything, and 403
+        across a block.
         """
         reads = self._reads.past(changed_keys(awaited.changes)) if awaited.changes else self._reads
         scope = f"posts/{author_id}"
@@ -48,11 +50,10 @@ class ReadPosts:
         if author is None:
             raise _not_found()
         if author_id != viewer:
-            # A name that is the id may be no name: this alone costs another read.
-            if author.name == author_id:
-                await self._refuse_unregistered(author_id)
             await within(self._budget_s, refuse_blocked(viewer, author_id, ties=self._stores.ties))
         found, recent_likes = await self._read(reads, author_id, viewer, start, limit + 1)
+        if not found and start is None and author_id != viewer:
+            await self._refuse_unknown(author_id)
         shown = found[:limit]
         liked, unsure = recent_likes.split(shown)
         if unsure:
@@ -100,11 +101,9 @@ class ReadPosts:
             before = pointers[-1].post_id
         return live[:wanted]
 
-    async def _refuse_unregistered(self, author_id: str) -> None:
-        author = await within(self._budget_s, self._stores.users.get(author_id))
-        if not author.registered:
-            raise _not_found()
+    async def _refuse_unknown(self, author_id: str) -> None:
+        await within(self._budget_s, known_user(author_id, stores=self._stores))
 
 
 def _not_found() -> UserNotFound:
-    return UserNotFound("There is no registered user with this id.")
+    return UserNotFound("There is no user with this id.")
