@@ -331,11 +331,11 @@ BUGS: tuple[SeededBug, ...] = (
     ),
     # --- who may do what ---
     SeededBug(
-        "let users without a profile write",
-        "fanfold/http/guards.py",
-        "    if not actor.registered:\n",
-        "    if not actor.registered and actor.left:\n",
-        "tests/api/test_unregistered_actors.py",
+        "look for a profile in the user's row alone",
+        "fanfold/http/known_users.py",
+        "    return named | {other for other, has in zip(others, have_written, strict=True) if has}",
+        "    return named if have_written else named",
+        "tests/api/test_first_writes.py",
     ),
     SeededBug(
         "let a ticket open its route again",
