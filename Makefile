@@ -98,7 +98,7 @@ audit: $(TEST) ## Compare the locked packages with published advisories; look fo
 soak: $(TEST) ## Try new examples of every property for MINUTES (10), and name the seeds of failures
 	@$(PY) -m tests.support.soak --minutes $(MINUTES)
 
-seeded-bugs: $(TEST) ## Put each of forty-two bugs into the code, and check that a test finds it
+seeded-bugs: $(TEST) ## Put each seeded bug into the code, and check that a test finds it
 	@$(PY) -m tests.support.seeded_bugs
 
 static: $(TEST) ## Check formatting, lint, types and import contracts
