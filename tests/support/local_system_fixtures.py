@@ -43,7 +43,8 @@ async def client_of(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
 
     async with httpx2.AsyncClient(
         base_url=system.plan.system().gateway,
-        timeout=15,
+        # Longer than the gateway gives a service, so that its answer is seen also when this process has no core.
+        timeout=30,
         # A frozen process keeps the requests that it has.
         limits=httpx2.Limits(max_connections=1_000),
         event_hooks={"request": [with_token]},

@@ -35,5 +35,9 @@ def cluster() -> Iterator[LocalSystem]:
 
 @pytest.fixture
 async def gateway(cluster: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
+    """For a test that may stop processes: those that it leaves stopped when it fails are started again."""
     async with client_of(cluster) as client:
-        yield client
+        try:
+            yield client
+        finally:
+            cluster.start(*cluster.plan.names)
