@@ -10,7 +10,7 @@ from typing import Any
 from console_service.page import WEB
 
 RUN = """
-const { LIVE, afterEvent, newestFirst, nothing, withChange, withPage } = await import(process.argv[1] + "/timeline.js");
+const { afterEvent, newestFirst, nothing, withChange, withPage } = await import(process.argv[1] + "/timeline.js");
 const kinds = { page: withPage, change: withChange, event: (known, { name, ...data }) => afterEvent(known, name, data) };
 const cases = JSON.parse(process.argv[2]);
 console.log(JSON.stringify(cases.map(steps => newestFirst(steps.reduce((known, [kind, data]) => kinds[kind](known, data), nothing())))));
