@@ -6,13 +6,16 @@ import asyncio
 import json
 import re
 import shlex
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from console_service.page import CONTENT_SECURITY_POLICY
+from fanfold.http.identity.development import DevelopmentIssuer
 from tests.e2e.test_readme import BIN, README, SHOWN_PORT, as_one_script, normalised, transcript
 from tests.support.eventually import eventually
+from tests.support.generated_clients import PYTHON, generate, story_tokens, told
 from tests.support.local_follower import Follower
 from tests.support.local_system import LocalSystem
 
@@ -36,6 +39,16 @@ async def test_the_commands_of_the_readme_with_tokens_run_here(system: LocalSyst
 def _without_request_ids(output: str) -> str:
     # The gateway gives each request an id of its own.
     return re.sub(r'"request_id":"[^"]*"', '"request_id":<request>', normalised(output))
+
+
+async def test_a_generated_client_tells_the_story_with_tokens(
+    system: LocalSystem, tmp_path: Path
+) -> None:
+    """Through Envoy, which verifies them too."""
+    script = generate(tmp_path) / "python" / "story.py"
+    tokens = story_tokens(DevelopmentIssuer(system.plan.development_key))
+    url = f"http://127.0.0.1:{system.plan.gateway_port}"
+    assert await told(PYTHON, script, url, *tokens) == "the story is told\n"
 
 
 async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
