@@ -18,6 +18,7 @@ from feed_service.caches.pulled_set import PAGE, READ_AGAIN_S, PulledSet
 from tests.support.clock import START_MS, ManualClock
 from tests.support.feed import FaultyStore
 from tests.support.longest_step import longest_step_s
+from tests.support.virtual_loop import run_on_virtual_time
 
 LATER_MS = START_MS + 30 * MS_PER_DAY
 
@@ -189,19 +190,22 @@ async def test_an_author_seen_while_the_set_is_read_again_stays_in_it(
     assert await pulled.get() == {"star"}
 
 
-async def test_a_whole_read_that_takes_longer_than_a_request_waits_serves_a_later_request(
+def test_a_whole_read_that_takes_longer_than_a_request_waits_serves_a_later_request(
     authors: FaultyStore, clock: ManualClock
 ) -> None:
-    await comes(authors, clock, "star")
-    opened = a_set(authors, clock, budget_s=0.05)
-    release = authors.pause_before("page")
-    for _ in range(2):
-        with pytest.raises(Unavailable):
-            await opened.get()
-    release()
-    assert await opened.get() == {"star"}
-    assert authors.calls["page"] == 1
-    await opened.close()
+    async def read() -> None:
+        await comes(authors, clock, "star")
+        opened = a_set(authors, clock, budget_s=0.05)
+        release = authors.pause_before("page")
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await opened.get()
+        release()
+        assert await opened.get() == {"star"}
+        assert authors.calls["page"] == 1
+        await opened.close()
+
+    run_on_virtual_time(read())
 
 
 async def test_a_process_that_begins_reads_the_set_and_gives_up_waiting_while_the_tables_are_away(
