@@ -29,7 +29,7 @@ for (const content of texts) {
   after = [after, response.headers.get("Fanfold-Position")].join(", ");
 }
 
-// Reads that hold the writes above, page by page.
+// Reads that hold the writes above, page by page. Older posts come after them: the story may be told again.
 const read: string[] = [];
 let cursor: string | null | undefined;
 do {
@@ -40,7 +40,7 @@ do {
   read.push(...data.items.map((item) => item.content));
   cursor = data.next_cursor;
 } while (cursor);
-assert.deepEqual(read, texts.toReversed());
+assert.deepEqual(read.slice(0, texts.length), texts.toReversed());
 
 const shown = new Set<string>();
 for await (const event of live) {

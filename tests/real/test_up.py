@@ -41,14 +41,15 @@ def _without_request_ids(output: str) -> str:
     return re.sub(r'"request_id":"[^"]*"', '"request_id":<request>', normalised(output))
 
 
-async def test_a_generated_client_tells_the_story_with_tokens(
+async def test_the_generated_clients_tell_the_story_with_tokens(
     system: LocalSystem, tmp_path: Path
 ) -> None:
     """Through Envoy, which verifies them too."""
-    script = generate(tmp_path) / "python" / "story.py"
+    clients = generate(tmp_path)
     tokens = story_tokens(DevelopmentIssuer(system.plan.development_key))
     url = f"http://127.0.0.1:{system.plan.gateway_port}"
-    assert await told(PYTHON, script, url, *tokens) == "the story is told\n"
+    for command in (PYTHON, clients / "python/story.py"), ("node", clients / "typescript/story.js"):
+        assert await told(*command, url, *tokens) == "the story is told\n"
 
 
 async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
