@@ -39,6 +39,11 @@ async def test_any_program_reads_the_embedded_log_while_it_is_written(tmp_path: 
         assert followers(await everything(log, 2)) == ["u0", "u1"]
 
 
+def _heed_ctrl_c() -> None:
+    """A suite that runs in the background of a shell ignores Ctrl-C, and its children would too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.slow
 async def test_it_follows_another_process_until_ctrl_c_which_is_a_clean_end(tmp_path: Path) -> None:
     async with a_log(tmp_path) as log:
@@ -48,6 +53,7 @@ async def test_it_follows_another_process_until_ctrl_c_which_is_a_clean_end(tmp_
             *("--data", str(tmp_path)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_heed_ctrl_c,
         )
         assert process.stdout is not None
         assert b'UserFollowed bob {"follower_id":"u0"' in await process.stdout.readline()
