@@ -27,7 +27,7 @@ IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
 WITH_ENGINES = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
-# Its tests share one cluster, which needs both cores. `make test-faults LONG=1` runs all of them.
+# Its tests share one cluster, which needs both cores for half an hour. `make test-faults LONG=1` runs them too.
 LONG ?=
 FAULTS_OF_A_CLUSTER := tests/faults/cluster
 # The tests start hundreds of Python processes. They start sooner when modules are compiled once.
@@ -78,13 +78,14 @@ test-image: $(TEST) engines ## Build the image, inspect it, and run every servic
 	@echo "==> the image, built when something in it has changed"
 	@$(PY) -m pytest tests/image
 
-test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes, of one system and of a cluster of three; LONG=1 all of them
+test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes, and with LONG=1 those of a cluster of three
 	@echo "==> faults, on real engines"
 	@failed=0; \
 	$(PY) -m pytest tests/faults --ignore=$(FAULTS_OF_A_CLUSTER) $(IN_PARALLEL) --durations=10 --durations-min=2 || failed=$$?; \
 	[ $$failed != 2 ] || exit 2; `# Interrupted` \
+	[ -n "$(LONG)" ] || exit $$failed; \
 	echo "==> faults, on a cluster: three brokers, three nodes of Cassandra"; \
-	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) $(if $(LONG),,-m "not long") --durations=10 --durations-min=2 || failed=$$?; \
+	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) --durations=10 --durations-min=2 || failed=$$?; \
 	exit $$failed
 
 check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half

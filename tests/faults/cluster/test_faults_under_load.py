@@ -45,9 +45,6 @@ FROZEN: dict[str, Sequence[Victims]] = {
     "the controller": [("the controller",)],
     "a node": [("cassandra-1",)],
     "services and a worker": [("post-1", "graph-2", "feed-1", "fanout-2")],
-}
-"""Those that show most; `make test-faults LONG=1` adds the others."""
-FROZEN_TOO: dict[str, Sequence[Victims]] = {
     "the gateway": [("gateway",)],
     "each broker": [("kafka-1",), ("kafka-2",), ("kafka-3",)],
     "the caches": [("cache",), ("cache-replica",)],
@@ -55,7 +52,6 @@ FROZEN_TOO: dict[str, Sequence[Victims]] = {
     "a worker": [("fanout-1",)],
     "a broker and a node": [("kafka-3", "cassandra-2")],
 }
-_ALL_FROZEN = FROZEN | FROZEN_TOO
 
 
 async def under_load(
@@ -104,11 +100,8 @@ async def test_nothing_is_lost_and_no_failure_is_silent_when_processes_are_kille
     await under_load(cluster, gateway, f"killed {victims}", KILLED[victims], killed)
 
 
-@pytest.mark.parametrize(
-    "victims",
-    [*FROZEN, *(pytest.param(victims, marks=pytest.mark.long) for victims in FROZEN_TOO)],
-)
+@pytest.mark.parametrize("victims", FROZEN)
 async def test_nothing_is_lost_and_no_failure_is_silent_when_processes_freeze(
     cluster: LocalSystem, gateway: httpx2.AsyncClient, victims: str
 ) -> None:
-    await under_load(cluster, gateway, f"frozen {victims}", _ALL_FROZEN[victims], frozen)
+    await under_load(cluster, gateway, f"frozen {victims}", FROZEN[victims], frozen)
