@@ -22,9 +22,10 @@ HOME_OF_UP = $(or $(DATA),.fanfold)
 
 PY := .venv/bin/python
 FAST_TIERS := $(wildcard tests/unit tests/property tests/contract tests/api)
-# A process per core, and one more in `make test`, where many wait for engines; the tests on one pair of engines stay in one process.
+# A process per core, and one more, because many tests wait; the tests on one pair of engines stay in one process. Those of faults kill and restart whole
+# engines, and have a process per core.
 IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
-WITH_ENGINES = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
+ONE_MORE = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
 # Its tests share one cluster, which needs both cores for half an hour. `make test-faults LONG=1` runs them too.
@@ -67,7 +68,7 @@ test: static engines manifests $(LOCAL) ## Run every check and test but the thre
 	@scripts/install_browser
 	@scripts/audit || [ $$? = 3 ]
 	@echo "==> tests, on every core"
-	@$(PY) -m pytest $(WITH_ENGINES) -m "not alone" --durations=10 --durations-min=2
+	@$(PY) -m pytest $(ONE_MORE) -m "not alone" --durations=10 --durations-min=2
 
 test-alone: $(TEST) engines ## Run the tests that measure time, one after the other
 	@echo "==> tests that measure time"
@@ -88,9 +89,9 @@ test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes
 	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) --durations=10 --durations-min=2 || failed=$$?; \
 	exit $$failed
 
-check: static ## Run the fast part of the tests: no Java, no Docker, a minute and a half
+check: static ## Run the fast part of the tests: no Java, no Docker, about a minute
 	@echo "==> fast tests, on the embedded adapters"
-	@$(PY) -m pytest $(IN_PARALLEL) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow and not alone" $(FAST_TIERS)
+	@$(PY) -m pytest $(ONE_MORE) -p no:schemathesis --hypothesis-profile=check -m "not real and not slow and not alone" $(FAST_TIERS)
 
 audit: $(TEST) ## Compare the locked packages with published advisories; look for secrets, licences and missing hashes
 	@$(PY) -m pytest --quiet tests/unit/test_supply.py tests/unit/test_jars.py tests/api/test_documentation.py

@@ -133,6 +133,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_open() -> None:
         await open_answers(identity, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("service", "path"),
     [(feed_service, "/users/alice/feed/stream"), (graph_service, "/users/alice/export")],

@@ -21,6 +21,7 @@ async def test_a_generated_client_tries_the_explained_item_first() -> None:
     assert [form["$ref"].rsplit("/")[-1] for form in forms] == ["ExplainedItem", "FeedItem"]
 
 
+@pytest.mark.slow
 async def test_fanfold_after_is_one_string_because_generators_leave_out_lists_in_headers() -> None:
     for service in (post_service, graph_service, feed_service):
         async with service() as app:
@@ -37,6 +38,7 @@ async def test_fanfold_after_is_one_string_because_generators_leave_out_lists_in
         assert all(kinds <= {"string", "null"} for kinds in types)
 
 
+@pytest.mark.slow
 async def test_every_summary_is_a_sentence_of_the_description() -> None:
     document = await merged_openapi()
     for path, operations in document["paths"].items():
@@ -81,6 +83,7 @@ def answers_with_a_body(operation: dict[str, Any]) -> Iterator[tuple[str, dict[s
             yield status, media
 
 
+@pytest.mark.slow
 async def test_operations_of_all_services_have_ids_of_their_own() -> None:
     """So that their documents can be merged."""
     ids: list[str] = []

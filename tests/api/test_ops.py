@@ -87,6 +87,7 @@ async def test_this_machine_needs_no_credential(host: str, peer: str) -> None:
     assert forwarded.status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -243,6 +244,7 @@ async def test_a_view_of_a_log_that_was_closed_says_so(tmp_path: Path) -> None:
         await SqliteLogView(log).backlog(most_commands=1)
 
 
+@pytest.mark.slow
 async def test_the_overview_is_what_the_metrics_say(running: str) -> None:
     async with httpx2.AsyncClient(base_url=running) as client:
 

@@ -240,6 +240,7 @@ async def test_a_ticket_ends_with_its_token_when_that_expires(door: Door) -> Non
     assert "expired" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("service", "taking"),
     [(post_service, set()), (graph_service, {f"GET {EXPORT}"}), (feed_service, {f"GET {STREAM}"})],

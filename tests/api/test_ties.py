@@ -387,6 +387,7 @@ def problem(answer: httpx2.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].rsplit("/", 1)[-1].rsplit(":", 1)[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tie", "kind"),
     [
@@ -407,6 +408,7 @@ async def test_one_tie_more_than_the_maximum_is_409_until_one_is_ended(tie: str,
         assert (await api("PUT", f"/users/alice/{tie}/b")).status_code == 204
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tie", ["following", "muted", "blocked"])
 async def test_ties_with_four_times_the_maximum_of_users_in_all_are_the_most(tie: str) -> None:
     """Each leaves a row that a feed reads, whether it is active or not."""

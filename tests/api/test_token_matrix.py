@@ -133,6 +133,7 @@ async def test_every_route_refuses_every_credential_that_is_not_right(served: Se
             assert trailer == 401, f"{method} {path}: trailer"
 
 
+@pytest.mark.slow
 async def test_every_route_needs_the_scope_of_its_method(served: Served) -> None:
     now_s = time.time()
     for method, path in served.routes:
@@ -149,6 +150,7 @@ async def test_every_route_needs_the_scope_of_its_method(served: Served) -> None
             assert f'error="insufficient_scope", scope="{needed}"' in challenge, where
 
 
+@pytest.mark.slow
 async def test_every_route_is_for_its_user_and_an_admin_is_no_other_user(served: Served) -> None:
     now_s = time.time()
     for method, path in served.routes:
@@ -166,6 +168,7 @@ async def test_every_route_is_for_its_user_and_an_admin_is_no_other_user(served:
                 assert answer.status_code < 300, f"{name}: {answer.status_code}"
 
 
+@pytest.mark.slow
 async def test_every_route_serves_its_user(served: Served) -> None:
     now_s = time.time()
     # What ends a thing comes last.

@@ -91,6 +91,7 @@ async def test_a_post_and_the_read_of_it_are_one_trace(
     assert "x-user-id" not in json.dumps([span.to_json() for span in found]).lower()
 
 
+@pytest.mark.slow
 async def test_the_slices_of_a_large_audience_are_traces_linked_to_the_posts(
     stack: EmbeddedStack, spans: InMemorySpanExporter
 ) -> None:

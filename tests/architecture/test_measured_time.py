@@ -64,7 +64,7 @@ def test_a_bound_of_wall_clock_time_is_found() -> None:
 
 def test_tests_with_the_mark_alone_run_in_one_process_when_no_others_do() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert '$(WITH_ENGINES) -m "not alone"' in recipe(makefile, "test")
+    assert '$(ONE_MORE) -m "not alone"' in recipe(makefile, "test")
     assert "-m pytest -m alone $(ALONE)" in recipe(makefile, "test-alone")
     assert ".NOTPARALLEL:" in makefile
 

@@ -78,6 +78,7 @@ def a_later_ms() -> int:
     return now_ms
 
 
+@pytest.mark.slow
 async def test_it_starts_anywhere_and_shows_what_is_chosen(running: Running, tail: Tail) -> None:
     log = running.log
     post = a_post(by="bob", content="Hello 🌍")

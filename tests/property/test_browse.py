@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,7 @@ async def test_the_pages_together_are_what_was_chosen_newest_first(
     assert all(newer.offset > older.offset for newer, older in pairwise(of_one))
 
 
+@pytest.mark.slow
 async def test_a_page_reads_a_bounded_number_of_records_whatever_it_chooses() -> None:
     view = a_view([list(range(0, 20_000, 2)) for _ in range(12)])
     page = await newest(view, "t", limit=100, chosen=lambda record: record.key == b"odd")

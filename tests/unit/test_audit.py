@@ -191,6 +191,7 @@ FAULTS: list[tuple[Seed, set[str], set[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "what", "causes"), FAULTS, ids=[seed.__name__ for seed, _, _ in FAULTS]
 )

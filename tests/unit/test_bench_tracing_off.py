@@ -63,6 +63,7 @@ def test_every_hook_is_known() -> None:
     assert public - classes - {"use"} == HOOKS
 
 
+@pytest.mark.slow
 def test_a_build_without_hooks_is_imported_beside_the_compiled_files_of_the_other() -> None:
     code = """
 from bench import without_hooks

@@ -51,6 +51,7 @@ def rows(path: Path) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
 def test_an_example_keeps_the_contract(consumer: type[Consumer], tmp_path: Path) -> None:
     def make(path: Path) -> Handle:

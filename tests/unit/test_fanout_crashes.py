@@ -107,6 +107,7 @@ def mutes_and_blocks_made_and_ended() -> tuple[list[Event], list[Event]]:
     return [a_follow("bob"), a_mute("bob"), a_block("carl")], [*blocked, *again, *ended]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("story", "settings"),
     [

@@ -364,6 +364,7 @@ async def tables(pipeline: Pipeline, posts: Sequence[PostCreated]) -> dict[str, 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("story", "settings"),
     [

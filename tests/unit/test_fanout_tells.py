@@ -238,6 +238,7 @@ async def full_cache(pipeline: Pipeline, events: Sequence[Event], **fails: Any) 
     return cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("story", "settings"), STORIES)
 @pytest.mark.parametrize("trouble", [Killed(), Unavailable("the cache is away")])
 async def test_no_cached_value_stays_old_wherever_the_worker_dies_or_finds_the_cache_away(

@@ -61,6 +61,7 @@ def cluster(path: str) -> str | None:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "service"),
     [("post", post_service), ("graph", graph_service), ("feed", feed_service)],

@@ -126,6 +126,7 @@ async def longest_append(pipeline: Pipeline, event: Event) -> int:
     return longest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "take_events", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5)), 200]
 )

@@ -49,6 +49,7 @@ def words(command: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auth", ["header", "jwt"])
 def test_a_copied_command_is_one_request_whatever_the_link_says(auth: str) -> None:
     for hostile, (read, write, token) in zip(HOSTILE, commands(auth, *HOSTILE), strict=True):

@@ -85,6 +85,7 @@ def test_an_axis_is_short() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_plan_can_be_drawn() -> None:
     workload, costs, prices = a_workload(), some_costs(), Prices()
     planned = a_plan(workload)

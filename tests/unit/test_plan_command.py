@@ -88,6 +88,7 @@ def test_pictures_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_written_say_so(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     error = run("--plots", str(tmp_path / "taken")).exception
@@ -95,6 +96,7 @@ def test_pictures_that_cannot_be_written_say_so(tmp_path: Path) -> None:
     assert "name another directory" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

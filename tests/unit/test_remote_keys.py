@@ -263,6 +263,7 @@ async def test_a_document_is_fetched(
         assert await fetched(url, authority.ca) == OLD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

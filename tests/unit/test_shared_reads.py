@@ -152,6 +152,7 @@ async def read(world: World) -> FeedPage:
     return page
 
 
+@pytest.mark.slow
 async def test_no_value_of_a_wrong_form_changes_a_feed(world: World, read: FeedPage) -> None:
     kept = world.cache_server.snapshot()
     values = {key: orjson.loads(held.payload) for key, held in kept.items() if held.payload}

@@ -161,6 +161,7 @@ def files(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 async def test_it_goes_on_from_the_one_before_and_its_files_are_those_of_the_newest(
     tmp_path: Path,
 ) -> None:
