@@ -52,7 +52,8 @@ def main(url: str, *tokens: str) -> None:
     after = [followed.headers["Fanfold-Position"]]
 
     stream = live(ann, "ann")
-    assert isinstance(next(stream), LevelEvent)  # the stream is open
+    while not isinstance(next(stream), LevelEvent):  # it shows what is there, and is open then
+        pass
     for text in TEXTS:
         published = create_post.sync_detailed(client=ben, body=PostText(content=text))
         assert published.parsed.content == text
