@@ -13,7 +13,7 @@ from fanfold.http.problems import UserNotFound
 
 
 async def known_users(users: Iterable[User], *, stores: Stores) -> set[str]:
-    """Those of these users who exist and have not left. Up to four reads for each who has neither a name nor ever published."""
+    """Those of these users who exist and have not left. Four reads of one row for each who has neither a name nor ever published."""
     present = [user for user in users if not user.left]
     named = {user.user_id for user in present if _in_its_row(user)}
     others = [user.user_id for user in present if user.user_id not in named]
@@ -41,9 +41,8 @@ def _in_its_row(user: User) -> bool:
 async def _has_written(user_id: str, *, stores: Stores) -> bool:
     """Whether the user has ever followed, muted or blocked someone, or likes a post."""
     found = await asyncio.gather(
-        stores.follows.following(user_id),
+        stores.follows.has_followed(user_id),
         stores.likes.recent(user_id, limit=1),
-        stores.ties.mutes(user_id),
-        stores.ties.blocks_made(user_id),
+        stores.ties.has_tied(user_id),
     )
     return any(found)

@@ -75,3 +75,18 @@ async def test_a_user_who_has_left_has_no_profile_whatever_was_written(api: Writ
     await api.project()
     assert (await api("GET", f"/users/{NEW}", actor="carl")).status_code == 404
     assert (await api("PUT", f"/users/carl/following/{NEW}", actor="carl")).status_code == 404
+
+
+async def test_who_exists_is_asked_without_reading_the_lists_of_those_who_do(
+    api: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user without a name may follow thousands, and a hundred of them can be asked for at once."""
+    await api.registered("bob")
+    await api("PUT", f"/users/{NEW}/following/bob", actor=NEW)
+    await api.project()
+    whole = api.pipeline.stores.follows, api.pipeline.stores.ties
+    for port, methods in zip(whole, (["following"], ["mutes", "blocks_made"]), strict=True):
+        for method in methods:
+            monkeypatch.delattr(type(port), method, raising=True)
+    many = await api("GET", "/users", actor="carl", params={"ids": NEW})
+    assert [user["user_id"] for user in many.json()["items"]] == [NEW]

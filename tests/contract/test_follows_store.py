@@ -94,6 +94,15 @@ async def test_a_repeated_follow_keeps_its_follow_offset_and_its_mark(stores: St
     assert (follow.follow_offset, follow.offset, follow.materialised) == (1, 5, True)
 
 
+async def test_a_user_has_followed_who_has_a_follow_though_it_has_ended(stores: Stores) -> None:
+    alice, bob, carl = fresh("alice"), fresh("bob"), fresh("carl")
+    await write_edges(
+        stores, carl, [an_edge(alice, offset=1), an_edge(bob, offset=2, active=False)]
+    )
+    assert [await stores.follows.has_followed(user) for user in (alice, bob)] == [True, True]
+    assert not await stores.follows.has_followed(carl), "a follower is no follow"
+
+
 async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores) -> None:
     alice, carol, bob = fresh("alice"), fresh("carol"), fresh("bob")
     edges = [an_edge(alice, offset=1), an_edge(carol, offset=2)]

@@ -193,3 +193,12 @@ async def test_the_mutes_of_some_users_are_read_without_all_the_rest(stores: Sto
         bob: a_tie(bob, offset=1),
         carl: a_tie(carl, offset=2, active=False),
     }
+
+
+async def test_a_user_has_tied_who_has_made_a_tie_though_it_has_ended(stores: Stores) -> None:
+    alice, bob, carl, dora = (fresh(name) for name in ("alice", "bob", "carl", "dora"))
+    await mute(stores, alice, dora, offset=1)
+    await block(stores, bob, dora, offset=2)
+    await mute(stores, carl, dora, offset=3, active=False)
+    assert [await stores.ties.has_tied(user) for user in (alice, bob, carl)] == [True] * 3
+    assert not await stores.ties.has_tied(dora), "a block that is suffered is not the user's"

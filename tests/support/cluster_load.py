@@ -106,7 +106,7 @@ class ClusterLoad:
         return self.star, self.authors[self.readers.index(reader) % len(self.authors)]
 
     def _passing(self, reader: str) -> str:
-        """The author whom this reader follows now and then."""
+        """The author that this reader follows and unfollows in turn."""
         return self.authors[(self.readers.index(reader) + 1) % len(self.authors)]
 
     @asynccontextmanager

@@ -36,6 +36,7 @@ FOLLOWING = """
 SELECT followee_id, active, since_ms, follow_offset, offset, materialised_follow
 FROM following_by_user WHERE user_id = ?
 """
+ANY_FOLLOW = "SELECT followee_id FROM following_by_user WHERE user_id = ? LIMIT 1"
 FOLLOWS_OF = FOLLOWING + " AND followee_id IN ?"
 FOLLOWED_BY = """
 SELECT user_id, followee_id, active, since_ms, follow_offset, offset, materialised_follow
@@ -95,6 +96,7 @@ class CassandraFollows:
             routing_key=_bucket_key,
         )
         self._following = session.statement(FOLLOWING)
+        self._any_follow = session.statement(ANY_FOLLOW)
         self._follows_of = session.statement(FOLLOWS_OF)
         self._followed_by: MultiGet[str] = MultiGet(
             session,
@@ -215,6 +217,9 @@ class CassandraFollows:
         async for page in self._session.pages(self._following, user_id):
             follows.update((follow.followee_id, follow) for follow in _follows(page))
         return follows
+
+    async def has_followed(self, user_id: str) -> bool:
+        return await self._session.row(self._any_follow, user_id) is not None
 
     async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
         ids = list(dict.fromkeys(followee_ids))

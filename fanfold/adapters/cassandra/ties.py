@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from fanfold.adapters.cassandra.batches import BatchWriter
@@ -16,6 +17,7 @@ WRITE_MUTE = """
 INSERT INTO mutes_by_user (user_id, target_id, active, since_ms, offset) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 MUTES = "SELECT target_id, active, since_ms, offset FROM mutes_by_user WHERE user_id = ?"
+ANY_MUTE = MUTES + " LIMIT 1"
 MUTE_OF = MUTES + " AND target_id = ?"
 MUTES_OF = MUTES + " AND target_id IN ?"
 WRITE_BLOCK = """
@@ -24,6 +26,7 @@ VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?
 """
 BLOCKS = "SELECT target_id, active, since_ms, offset, mine FROM blocks_by_user WHERE user_id = ?"
 BLOCKS_MADE = BLOCKS + " AND mine = true"
+ANY_BLOCK_MADE = BLOCKS_MADE + " LIMIT 1"
 BLOCKS_BETWEEN = """
 SELECT user_id, target_id, active, since_ms, offset, mine FROM blocks_by_user
 WHERE user_id IN ? AND target_id IN ? AND mine IN (false, true)
@@ -40,6 +43,8 @@ class CassandraTies:
         self._batches = batches
         self._write_mute = session.statement(WRITE_MUTE)
         self._mutes = session.statement(MUTES)
+        self._any_mute = session.statement(ANY_MUTE)
+        self._any_block_made = session.statement(ANY_BLOCK_MADE)
         self._mute_of = session.statement(MUTE_OF)
         self._mutes_of = session.statement(MUTES_OF)
         self._write_block = session.statement(WRITE_BLOCK)
@@ -61,6 +66,13 @@ class CassandraTies:
 
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         return await self._by_target(self._mutes, user_id)
+
+    async def has_tied(self, user_id: str) -> bool:
+        found = await asyncio.gather(
+            self._session.row(self._any_mute, user_id),
+            self._session.row(self._any_block_made, user_id),
+        )
+        return any(row is not None for row in found)
 
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         rows = await self._session.rows(self._mute_of, user_id, target_id)

@@ -100,6 +100,9 @@ class MemoryFollows:
             for follow in _follows(page)
         }
 
+    async def has_followed(self, user_id: str) -> bool:
+        return any(True for _ in self._following.rows(user_id))
+
     async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
         rows = ((other_id, self._following.row(user_id, other_id)) for other_id in followee_ids)
         found = [(other_id, row) for other_id, row in rows if row is not None]

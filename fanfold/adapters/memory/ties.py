@@ -30,6 +30,10 @@ class MemoryTies:
             for target_id, row in page
         }
 
+    async def has_tied(self, user_id: str) -> bool:
+        made = self._mutes.rows(user_id), self._blocks.rows(user_id, above=(True, ""))
+        return any(True for rows in made for _ in rows)
+
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         row = self._mutes.row(user_id, target_id)
         return None if row is None else _tie(target_id, row)

@@ -70,6 +70,7 @@ class TellingFollows:
         self.followers = follows.followers
         self.audience = follows.audience
         self.following = follows.following
+        self.has_followed = follows.has_followed
         self.follows_of = follows.follows_of
         self.followed_by = follows.followed_by
         self.all_follower_ids = follows.all_follower_ids
@@ -101,6 +102,7 @@ class TellingTies:
         self._ties = ties
         self._writer = writer
         self.mutes = ties.mutes
+        self.has_tied = ties.has_tied
         self.mute_of = ties.mute_of
         self.mutes_of = ties.mutes_of
         self.blocks_made = ties.blocks_made

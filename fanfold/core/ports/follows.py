@@ -90,6 +90,9 @@ class Follows(Protocol):
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
 
+    async def has_followed(self, user_id: str) -> bool:
+        """Whether a user has ever followed someone; one row is read."""
+
     async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
         """A user's follows of these others by followee id, active or not. Users who were never followed are absent."""
 

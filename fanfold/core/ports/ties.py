@@ -32,6 +32,9 @@ class Ties(Protocol):
     async def mutes(self, user_id: str) -> dict[str, Tie]:
         """A user's mutes by target, active or not, in order of target id."""
 
+    async def has_tied(self, user_id: str) -> bool:
+        """Whether a user has ever muted or blocked someone; two rows are read."""
+
     async def mute_of(self, user_id: str, target_id: str) -> Tie | None:
         """A user's mute of one target, active or not; None if there never was one."""
 
