@@ -22,6 +22,10 @@ _SLOWER = 0.05
 """How much of a longer time becomes the usual one in each interval, so that an overload does not become what is usual."""
 
 
+_RISE = 0.1
+"""Of the limit in each interval in which the process had core time left: an overload that pauses is no reason to take all that comes."""
+
+
 class InFlight:
     """Counts, and adapts the limit to what requests cost.
 
@@ -31,6 +35,7 @@ class InFlight:
 
     __slots__ = (
         "_gauge",
+        "_has_refused",
         "_most",
         "_refused",
         "_refused_for_cpu",
@@ -46,6 +51,7 @@ class InFlight:
         self.answered, self.spent_s = 0, 0.0
         self.limit = self._most = most
         self._usual_s: float | None = None
+        self._has_refused = False
         self._refused = REFUSED.labels(kind, "in_flight")
         self._refused_for_cpu = REFUSED.labels(kind, "cpu")
         self._gauge = LIMIT.labels(kind)
@@ -56,6 +62,7 @@ class InFlight:
         if self.count < self.limit:
             self.count += 1
             return True
+        self._has_refused = True
         (self._refused_for_cpu if self.limit < self._most else self._refused).inc()
         return False
 
@@ -66,13 +73,15 @@ class InFlight:
         self.spent_s += took_s
 
     def adapt(self, request_s: float | None, *, wait_s: float) -> None:
-        """The limit after an interval; `request_s` is None while there is core time left."""
-        limit = self._most
+        """The limit after an interval; `request_s` is None while there is core time left. It falls at once, and rises slowly."""
         if request_s is not None:
-            limit = min(limit, max(_LEAST, int(((self._usual_s or 0) + wait_s) / request_s)))
-        elif self.answered:
-            self._note_usual(self.spent_s / self.answered)
-        self.answered, self.spent_s = 0, 0.0
+            limit = max(_LEAST, int(((self._usual_s or 0) + wait_s) / request_s))
+        else:
+            limit = self.limit + max(1, int(_RISE * self.limit))
+            if self.answered and not self._has_refused:
+                self._note_usual(self.spent_s / self.answered)
+        limit = min(limit, self._most)
+        self.answered, self.spent_s, self._has_refused = 0, 0.0, False
         if limit != self.limit:
             self.limit = limit
             self._gauge.set(limit)

@@ -244,6 +244,10 @@ class BoundedProtocol(HttpToolsProtocol):
             # The server does not read, so the client is not late: requests are queued before this one.
             self._expect(within_s, what)
             return
+        if self._in_head and not self._head_bytes:
+            # A connection made in advance. An answer to no request would be taken for that of the first one, which may be under way.
+            self.transport.close()
+            return
         detail = f"Send {what} within {within_s:g} s."
         self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail))
 

@@ -185,14 +185,13 @@ async def test_a_head_within_the_bounds_is_served(server: Served) -> None:
 @pytest.mark.parametrize(
     "pieces",
     [
-        (),
         (b"GET / HT",),
         (b"GET / HTTP/1.1\r\n", *[b"A: b\r\n"] * 30),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc",),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", *[b"a"] * 30),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",),
     ],
-    ids=["nothing", "half a head", "a dripped head", "half a body", "a dripped body", "no end"],
+    ids=["half a head", "a dripped head", "half a body", "a dripped body", "no end"],
 )
 async def test_a_slow_client_is_answered_408_and_let_go(
     server: Served, pieces: tuple[bytes, ...]
@@ -203,6 +202,12 @@ async def test_a_slow_client_is_answered_408_and_let_go(
     assert status_of(answer) == 408
     assert own_s() - began < 1.5
     assert not any("body" in request for request in server.seen)
+
+
+async def test_a_connection_on_which_nothing_came_is_closed_without_a_word(server: Served) -> None:
+    began = own_s()
+    assert await server.talk() == b""
+    assert own_s() - began < 1.5
 
 
 async def test_an_answer_that_nobody_reads_ends(server: Served) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.overload import SHARE_OF_A_CORE, overload_of_the_whole_api
 
 SECONDS = 8
+RUNS = 8
 
 
 @pytest.mark.slow
@@ -17,9 +18,10 @@ SECONDS = 8
 async def test_at_three_times_what_its_core_can_do_a_process_keeps_the_time_of_the_requests_that_it_admits() -> (
     None
 ):
-    # Another process that takes the cores for a while makes anything late: one undisturbed run of four is what counts.
-    for _ in range(3):
-        if not (await overload_of_the_whole_api(SECONDS)).broken_promises(share=SHARE_OF_A_CORE):
-            return
-    seen = await overload_of_the_whole_api(SECONDS)
-    assert seen.broken_promises(share=SHARE_OF_A_CORE) == []
+    # Another process, or the host of this machine, may take the cores for a while: one undisturbed run is what counts.
+    broken: list[str] = []
+    for _ in range(RUNS):
+        seen = await overload_of_the_whole_api(SECONDS)
+        if not (broken := seen.broken_promises(share=SHARE_OF_A_CORE)):
+            break
+    assert broken == []

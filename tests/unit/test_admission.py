@@ -16,7 +16,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from fanfold.http.admission import Admission
-from fanfold.http.cpu_share import CpuShare, waited_for_a_core_s
+from fanfold.http.cpu_share import Cores, CpuShare, waited_for_a_core_s
 from fanfold.http.in_flight import LIMIT, REFUSED, InFlight
 from tests.support.open_loop import a_request
 from tests.support.overload import Overload, overload
@@ -24,6 +24,7 @@ from tests.support.served import listening
 
 MOST = 8
 WAIT_S = 0.02
+RUNS = 8
 SERVICE_S = 0.005
 ALWAYS_ADMITTED = ("/livez", "/readyz", "/metrics")
 
@@ -180,20 +181,27 @@ async def test_admission_costs_less_than_5_microseconds_a_request() -> None:
 
 
 class Core:
-    """Clocks of a process: how much time has passed, how much of it it ran, and how long it waited for a core."""
+    """Clocks of a process: how much time has passed, how much of it it ran, and how long it waited for a core.
+
+    Another process runs as much, and the host takes as much from each.
+    """
 
     def __init__(self) -> None:
-        self.now_s, self.cpu_s, self.waited_s = 100.0, 7.0, 3.0
+        self.now_s, self.cpu_s, self.waited_s, self.stolen_s = 100.0, 7.0, 3.0, 2.0
         self.share = CpuShare(
-            now_s=lambda: self.now_s, cpu_s=lambda: self.cpu_s, waited_s=lambda: self.waited_s
+            now_s=lambda: self.now_s,
+            cpu_s=lambda: self.cpu_s,
+            waited_s=lambda: self.waited_s,
+            cores=lambda: Cores(2 * self.cpu_s, 2 * self.stolen_s),
         )
         self.share.look(0)
 
-    def passes(self, seconds: float, *, ran: float, waited: float = 0) -> None:
-        """So many seconds, and the shares of them in which the process ran and waited."""
+    def passes(self, seconds: float, *, ran: float, waited: float = 0, stolen: float = 0) -> None:
+        """So many seconds, and the shares of them in which the process ran and waited, and the host had its core."""
         self.now_s += seconds
         self.cpu_s += seconds * ran
         self.waited_s += seconds * waited
+        self.stolen_s += seconds * stolen
 
 
 def limit_of(kind: str) -> float:
@@ -220,7 +228,7 @@ async def test_without_core_time_left_so_many_are_admitted_that_they_wait_20_ms_
     assert REFUSED.labels("read", "cpu")._value.get() == before + 4
     held.go_on.set()
     await asyncio.gather(*(request.task for request in requests))
-    for limit in (20, 64):
+    for limit in (22, 24, 26):
         core.passes(0.1, ran=0.6)
         await answered(app, times=1)
         assert limit_of("read") == limit
@@ -260,6 +268,28 @@ def test_what_is_slow_during_an_overload_is_not_what_is_usual() -> None:
     assert reads.limit == 25
 
 
+def test_the_limit_rises_slowly_so_that_a_pause_of_an_overload_lets_no_crowd_in() -> None:
+    reads = InFlight("read", most=64)
+    reads.adapt(0.001, wait_s=WAIT_S)
+    limits = [reads.limit]
+    while reads.limit < 64:
+        reads.adapt(None, wait_s=WAIT_S)
+        limits.append(reads.limit)
+    assert limits == [20, 22, 24, 26, 28, 30, 33, 36, 39, 42, 46, 50, 55, 60, 64]
+
+
+def test_what_was_refused_in_an_interval_says_nothing_about_what_is_usual() -> None:
+    reads = InFlight("read", most=64)
+    for _ in range(64):
+        assert reads.enter()
+    assert not reads.enter()
+    for _ in range(64):
+        reads.leave(5)
+    reads.adapt(None, wait_s=WAIT_S)
+    reads.adapt(0.001, wait_s=WAIT_S)
+    assert reads.limit == 20
+
+
 def test_a_few_are_admitted_however_much_one_costs() -> None:
     reads = InFlight("read", most=64)
     reads.adapt(0.5, wait_s=WAIT_S)
@@ -283,12 +313,30 @@ def test_a_process_that_others_keep_from_the_cores_has_time_left() -> None:
     assert core.share.request_s is None
 
 
-def test_a_process_has_time_left_when_it_had_some_twice_in_a_row() -> None:
+def test_an_overload_that_pauses_goes_on() -> None:
     core = Core()
-    for ran, expected_s in ((1, 0.002), (0.5, 0.002), (1, 0.002), (0.5, 0.002), (0.5, None)):
+    for ran, expected_s in ((0.8, None), (1, 0.002), (0.8, 0.002), (0.6, None), (0.8, None)):
         core.passes(0.1, ran=ran)
-        core.share.look(50)
+        core.share.look(int(50 * ran))
         assert core.share.request_s == (expected_s and pytest.approx(expected_s))
+
+
+def test_a_process_whose_machine_lends_its_core_to_others_is_found_to_be_overloaded() -> None:
+    core = Core()
+    core.passes(0.1, ran=0.7, stolen=0.3)
+    core.share.look(35)
+    assert core.share.request_s == pytest.approx(0.002)
+    core.passes(0.1, ran=0.4, stolen=0.1)
+    core.share.look(20)
+    assert core.share.request_s is None
+
+
+def test_what_the_host_takes_is_read_from_the_kernel() -> None:
+    before = Cores.read()
+    sum(range(1_000_000))
+    after = Cores.read()
+    assert after.ran_s >= before.ran_s > 0
+    assert after.stolen_s >= before.stolen_s >= 0
 
 
 def test_a_process_with_too_much_to_do_is_found_though_others_have_the_cores_too() -> None:
@@ -467,11 +515,12 @@ async def a_busy_server(most: int) -> AsyncIterator[int]:
 async def test_at_three_times_the_capacity_admitted_requests_keep_their_p99_and_the_rest_are_refused_at_once() -> (
     None
 ):
-    # Another process that takes the cores for a while makes anything late: one undisturbed run of four is what counts.
-    for _ in range(3):
-        if not (await an_overload()).broken_promises(share=0.8):
-            return
-    assert (await an_overload()).broken_promises(share=0.8) == []
+    # Another process, or the host of this machine, may take the cores for a while: one undisturbed run is what counts.
+    broken: list[str] = []
+    for _ in range(RUNS):
+        if not (broken := (await an_overload()).broken_promises(share=0.8)):
+            break
+    assert broken == []
 
 
 async def an_overload() -> Overload:
