@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.cpu_share import CpuShare
 from fanfold.http.in_flight import InFlight
-from fanfold.http.problems import MEDIA_TYPE, RETRY_AFTER_S, problem_fields
+from fanfold.http.problems import KEPT_BY_NOBODY, MEDIA_TYPE, RETRY_AFTER_S, problem_fields
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 # A probe that is refused would have a busy process restarted, or hide why it is busy.
@@ -61,8 +61,7 @@ def _overloaded() -> Refusal:
     headers = (
         (b"content-type", MEDIA_TYPE.encode()),
         (b"retry-after", b"%d" % RETRY_AFTER_S),
-        (b"cache-control", b"private, no-store"),
-        (b"x-content-type-options", b"nosniff"),
+        *((name.lower().encode(), value.encode()) for name, value in KEPT_BY_NOBODY.items()),
     )
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, headers, before_id, after_id)
 

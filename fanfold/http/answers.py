@@ -12,13 +12,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanfold.http.identity.credentials import USER_ID_HEADER
-from fanfold.http.problems import BadRequest, Misdirected, problem_response
+from fanfold.http.problems import KEPT_BY_NOBODY, Misdirected, NotHttp, Problem, problem_response
 
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9_-]+", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*$")
 
 ANY_HOST = "*"
+PRIVATE = KEPT_BY_NOBODY["Cache-Control"]
 
 
 def host_name(sent: str) -> str:
@@ -69,7 +70,9 @@ class Private:
         async def kept_private(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("Cache-Control", "private, no-store")
+                headers.setdefault("Cache-Control", PRIVATE)
+                if headers.get("Content-Type", "").startswith("text/event-stream"):
+                    headers["Cache-Control"] = PRIVATE  # FastAPI's own lets a cache keep it
                 if message["status"] == HTTPStatus.NO_CONTENT:
                     del headers["Content-Type"]
                 headers.add_vary_header(f"{USER_ID_HEADER}, Authorization")
@@ -98,9 +101,8 @@ class KnownHosts:
         sent = Headers(scope=scope).getlist("host")
         # HTTP/1.0 knows no hosts; and of two, a proxy may have checked the other one.
         if len(sent) > 1 or (not sent and scope["http_version"] != "1.0"):
-            await problem_response(BadRequest("Send exactly one Host header."))(
-                scope, receive, send
-            )
+            problem: Problem = NotHttp("Send exactly one Host header.")
+            await problem_response(problem)(scope, receive, send)
         elif sent and not self._knows(sent[0]):
             problem = Misdirected(
                 "Ask by a name of this server, such as 127.0.0.1 or localhost; its operator adds names by FANFOLD_ALLOWED_HOSTS."

@@ -30,6 +30,7 @@ from fanfold.http.documentation import add_documentation
 from fanfold.http.event_loop_lag import event_loop_watched
 from fanfold.http.identity.identity import HeaderIdentity, Identity
 from fanfold.http.identity.sessions import EndsWithCredential
+from fanfold.http.invalid_requests import invalid_request
 from fanfold.http.limits import BodyLimits
 from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics, exposition, start_requests_at_zero
@@ -39,7 +40,6 @@ from fanfold.http.problems import (
     BadRequest,
     Problem,
     engine_away,
-    invalid_request,
     problem_document,
     problem_response,
 )

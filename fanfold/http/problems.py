@@ -1,7 +1,7 @@
 """Every refusal and failure, as RFC 9457 problem documents.
 
     Problem
-    ├── BadRequest 400            the body isn't JSON
+    ├── BadRequest, NotHttp 400   the body isn't JSON; the request isn't one
     ├── Unauthenticated 401       no credential, or a malformed one
     ├── Forbidden 403             the actor may not do this
     ├── NotFound 404              absent
@@ -20,19 +20,18 @@ for the client and never repeats what the client sent: that may be long, secret,
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from fanfold.core.errors import Transient, Unavailable
-from fanfold.core.ids import USER_ID_PATTERN
 from fanfold.core.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
+KEPT_BY_NOBODY = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+"""What every problem has, also those that no middleware sees."""
 RETRY_AFTER_S = 1
 
 
@@ -79,6 +78,12 @@ class BadRequest(Problem):
     status = 400
     kind = "not-json"
     title = "The body is not JSON"
+
+
+class NotHttp(Problem):
+    status = 400
+    kind = "not-http"
+    title = "Malformed request"
 
 
 class Unauthenticated(Problem):
@@ -227,7 +232,7 @@ def problem_document(
         # The standard encoder writes ASCII, so no text in a detail can make it fail.
         json.dumps(document),
         status,
-        headers=dict(headers or {}),
+        headers={**KEPT_BY_NOBODY, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
 
@@ -243,58 +248,3 @@ def problem_fields(*, status: int, kind: str, title: str, detail: str) -> dict[s
     if (request_id := current_request_id.get()) is not None:
         document["request_id"] = request_id
     return document
-
-
-_BY_PATTERN = {USER_ID_PATTERN: "Use 1-64 of A-Z a-z 0-9 . _ - but not '.' or '..'."}
-_BY_TYPE = {
-    "missing": "Add it: it is required.",
-    "extra_forbidden": "Remove it: no such field is known here.",
-    "model_attributes_type": "Send a JSON object.",
-    "dict_type": "Send a JSON object.",
-    "list_type": "Send a list.",
-    "string_unicode": "Send text without lone surrogates.",
-    "string_type": "Send text, in quotes.",
-    "string_too_short": "Write something: it is empty.",
-    "bool_parsing": "Send true or false.",
-}
-_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-def invalid_request(error: RequestValidationError) -> Invalid:
-    """The errors that FastAPI and pydantic found, in our words and without what the client sent."""
-    errors: list[WhatToChange] = []
-    for found in error.errors()[:20]:
-        change = _what_to_change(found)
-        # A parameter that a guard reads too is validated twice.
-        if change not in errors:
-            errors.append(change)
-    return Invalid("Change what `errors` lists.", errors=errors)
-
-
-def _bounds(found: Mapping[str, Any]) -> str | None:
-    """For a parameter of which only some words are known, and for a list of bounded length."""
-    match found["type"]:
-        case "literal_error":
-            return f"Send {found['ctx']['expected']}."
-        case "too_long":
-            return f"Send at most {found['ctx']['max_length']}."
-        case "too_short":
-            return f"Send at least {found['ctx']['min_length']}."
-    return None
-
-
-def _what_to_change(found: Mapping[str, Any]) -> WhatToChange:
-    where, *path = found["loc"]
-    kind = found["type"]
-    detail = (
-        _bounds(found)
-        or _BY_PATTERN.get(str(found.get("ctx", {}).get("pattern")))
-        or _BY_TYPE.get(kind)
-        or str(found["msg"]).removeprefix("Value error, ")
-    )
-    if kind == "missing" and not path:
-        detail = "Send a JSON object."
-    # The name of an unknown field is text that the client sent.
-    names = [str(part) if _PRINTABLE_NAME.fullmatch(str(part)) else "?" for part in path]
-    pointer = "".join(f"/{name}" for name in names) if where == "body" else ".".join(names)
-    return WhatToChange(where=str(where), pointer=pointer, detail=detail)

@@ -1,7 +1,8 @@
 """HTTP/1.1 on one connection, with bounds: what a client may send, and how long it may take.
 
-uvicorn's protocol on httptools has none of these. It also appends trailer fields to the headers of the request, and
-treats the body of a request that offers an upgrade as the next request of the connection.
+uvicorn's protocol on httptools has none of these. It also appends trailer fields to the headers of the request, treats
+the body of a request that offers an upgrade as the next request of the connection, and reads ever more requests of a
+client that does not wait for answers.
 
 A gateway has bounds of its own; these hold without one.
 """
@@ -9,25 +10,26 @@ A gateway has bounds of its own; these hold without one.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fanfold.core.request_id import HEADER as REQUEST_ID
-from fanfold.core.request_id import new_request_id
-from fanfold.http.problems import MEDIA_TYPE, problem_fields
+from fanfold.http.http_1_0 import until_close
+from fanfold.http.refusal import Refusal, not_http
+from fanfold.http.request_head import check_framing, split_target, without_upgrade
 
 _SLICE_BYTES = 16 * 1024
 """The parser copies a field again for each piece of it, so large input is fed in slices, and checked in between."""
 
 _LINGER_S = 1.0
 
-_UPGRADE_FIELDS = {b"upgrade", b"http2-settings"}
+_PAID_BY_A_BYTE = 8
+"""A chunk of one byte has five more around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class Bounds:
     body_s: float = 20.0
     """From the end of the head to the end of the body."""
 
+    unwanted_bytes: int = 256 * 1024
+    """Of a body whose request has been answered: so much is read for the next request of the connection."""
+
     unread_s: float = 30.0
     """How long an answer may wait for a client that reads nothing of it."""
 
@@ -51,32 +56,21 @@ class Bounds:
     """In this process. Each costs some 20 KB while it is idle."""
 
 
-class Refusal(Exception):
-    """The request can't be taken. The connection is closed after the answer."""
-
-    def __init__(self, status: HTTPStatus, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.detail = status, kind, detail
-
-    def answer(self) -> bytes:
-        """The whole response, as a problem document."""
-        document = problem_fields(
-            status=self.status, kind=self.kind, title=self.status.phrase, detail=self.detail
-        )
-        document["request_id"] = request_id = new_request_id()
-        body = json.dumps(document).encode()
-        head = (
-            f"HTTP/1.1 {self.status} {self.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n{REQUEST_ID}: {request_id}\r\n"
-        )
-        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            head += "retry-after: 1\r\n"
-        return f"{head}\r\n".encode() + body
-
-
 def _too_large(bounds: Bounds) -> Refusal:
     detail = f"Send at most {bounds.head_bytes} bytes in the request line and {bounds.fields} header fields."
     return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+
+
+class _Flow(FlowControl):
+    """Reads nothing while requests wait for their turn. uvicorn's reads on after each answer, so they become ever more."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -88,12 +82,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._in_head = True
+        # Bytes of the present body that are none of it: heads of chunks with their extensions, and trailer fields.
+        self._around_body = 0
+        self._unwanted = 0
+        self._answering: RequestResponseCycle | None = None
         self._refusal: Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         if len(self.connections) > self.bounds.connections:
             detail = "This server has as many connections as it takes. Retry."
             self._refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", detail))
@@ -130,14 +129,15 @@ class BoundedProtocol(HttpToolsProtocol):
                 if self._deadline is None:
                     self._expect(self.bounds.head_s, "the head of a request")
                 self._head_bytes += len(data)
+            else:
+                self._around_body += len(data)
             self.parser.feed_data(data)
-            if self._in_head and self._head_bytes > self.bounds.head_bytes:
+            if max(self._head_bytes, self._around_body) > self.bounds.head_bytes:
                 raise _too_large(self.bounds)
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            detail = "The request is not HTTP/1.1."
-            self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "not-http", detail))
+            self._refuse(self._refusal or not_http())
         except Refusal as refusal:
             self._refuse(refusal)
 
@@ -152,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         version = self.parser.get_http_version().encode()
         fields = b"".join(
-            b"%s: %s\r\n" % (name, value) for name, value in _without_upgrade(self.headers)
+            b"%s: %s\r\n" % (name, value) for name, value in without_upgrade(self.headers)
         )
         self.parser = httptools.HttpRequestParser(self)
         self._in_head, self._head_bytes = True, 0
@@ -175,27 +175,43 @@ class BoundedProtocol(HttpToolsProtocol):
             self._abandon(_too_large(self.bounds))
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.bounds.head_bytes:
             self._abandon(_too_large(self.bounds))
         if self.parser.should_upgrade():
             return  # it comes again, without the offer
+        version = self.parser.get_http_version()
+        try:
+            check_framing(self.headers, version=version)
+            self.url, self.headers[:] = split_target(self.url, self.headers)
+        except Refusal as refusal:
+            self._abandon(refusal)
         self._expect(self.bounds.body_s, "the body of a request")
         super().on_headers_complete()
-        if self.parser.get_http_version() == "1.0":
-            self.cycle.send = _until_close(self.cycle)  # type: ignore[method-assign, assignment]
+        self._in_head, self._head_bytes, self._unwanted = False, 0, 0
+        if version == "1.0":
+            self.cycle.send = until_close(self.cycle)  # type: ignore[method-assign, assignment]
 
     def on_body(self, body: bytes) -> None:
-        if not self.parser.should_upgrade():
-            super().on_body(body)
+        if self.parser.should_upgrade():
+            return
+        self._around_body = max(0, self._around_body - _PAID_BY_A_BYTE * len(body))
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._unwanted += len(body)
+            if self._unwanted > self.bounds.unwanted_bytes:
+                self._abandon(_too_large(self.bounds))
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._around_body = True, 0, 0
         self._expect(None)
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _abandon(self, refusal: Refusal) -> None:
         """Refuse from within a callback of the parser, which can only be left by an exception."""
@@ -203,31 +219,35 @@ class BoundedProtocol(HttpToolsProtocol):
         raise refusal
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer and close, or close alone where an answer is under way."""
+        """Answer and close, or close alone where the request has its answer, or another one's is under way."""
         self._refusal = refusal
         self._expect(None)
-        if self.cycle is None or self.cycle.response_complete:
-            self._answer_and_close(refusal)
-        elif self.cycle.more_body and not self.cycle.response_started:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._answer_and_close(refusal)
+        answering, in_body = self._answering, not self._in_head
+        if answering is None or answering.response_complete:
+            self._end(
+                None if in_body else refusal, linger_s=self.bounds.body_s if in_body else _LINGER_S
+            )
+        elif in_body and answering is self.cycle and not answering.response_started:
+            answering.disconnected = True
+            answering.message_event.set()
+            self._end(refusal)
         else:
-            # Pipelined behind an answer that is under way: that one is finished first.
+            # Pipelined behind an answer that is under way: that one is finished first, and is the last one.
             self.pipeline.clear()
-            self.cycle.keep_alive = False
+            answering.keep_alive = False
 
-    def _answer_and_close(self, refusal: Refusal) -> None:
+    def _end(self, refusal: Refusal | None, *, linger_s: float = _LINGER_S) -> None:
         """The end of the connection, once the client has read the answer: closing while it still sends would lose that.
 
         RFC 9112, 9.6: stop sending, then read and drop for a while.
         """
-        self.transport.write(refusal.answer())
-        if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self.transport.close()  # the connection slot is needed now, and this client has sent nothing yet
-            return
+        if refusal is not None:
+            self.transport.write(refusal.answer())
+            if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                self.transport.close()  # the connection slot is needed now, and this client has sent nothing yet
+                return
         self.transport.write_eof()
-        self.loop.call_later(_LINGER_S, self.transport.close)
+        self.loop.call_later(linger_s, self.transport.close)
 
     def _expect(self, within_s: float | None, what: str = "") -> None:
         """From now on wait that long, or (None) as long as it takes."""
@@ -250,38 +270,3 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         detail = f"Send {what} within {within_s:g} s."
         self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail))
-
-
-def _without_upgrade(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    for name, value in fields:
-        if name in _UPGRADE_FIELDS:
-            continue
-        if name == b"connection":
-            options = (option.strip() for option in value.split(b","))
-            value = b", ".join(  # noqa: PLW2901
-                option
-                for option in options
-                if option.lower() != b"upgrade" and option.lower() not in _UPGRADE_FIELDS
-            )
-        if value:
-            yield name, value
-
-
-def _until_close(cycle: RequestResponseCycle) -> Callable[[Any], Awaitable[None]]:
-    """The sending of an answer to HTTP/1.0 that has no length: its end is that of the connection (RFC 9112, 6.1)."""
-    send = cycle.send
-    unknown_length = False
-
-    async def unchunked(message: Any) -> None:
-        nonlocal unknown_length
-        if message["type"] == "http.response.start":
-            fields = {name.lower() for name, _ in message.get("headers", ())}
-            unknown_length = b"content-length" not in fields
-            if unknown_length:
-                cycle.chunked_encoding = False
-        elif unknown_length:
-            # What uvicorn counts down, so that neither too much nor too little is found.
-            cycle.expected_content_length = len(message.get("body", b""))
-        await send(message)
-
-    return unchunked

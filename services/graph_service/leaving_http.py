@@ -53,10 +53,7 @@ class LeavingRoutes:
             async for page in export.rest(user):
                 yield page
 
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="fanfold-export.ndjson"',
-        }
+        headers = {"Content-Disposition": 'attachment; filename="fanfold-export.ndjson"'}
         return StreamingResponse(lines(), media_type=NDJSON, headers=headers)
 
 

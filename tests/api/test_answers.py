@@ -55,6 +55,13 @@ async def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type() -> Non
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_no_cache_keeps_a_stream_whose_type_of_answer_would_let_it() -> None:
+    stream = PlainTextResponse(
+        "", headers={"Cache-Control": "no-cache"}, media_type="text/event-stream"
+    )
+    assert (await ask(Private(stream))).headers["cache-control"] == "private, no-store"
+
+
 async def test_a_route_may_say_otherwise() -> None:
     app = Private(
         PlainTextResponse("hello", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
@@ -86,6 +93,9 @@ async def test_a_route_may_say_otherwise() -> None:
 async def test_only_known_hosts_are_served(host: str, status: int) -> None:
     answer = await ask(KnownHosts(PlainTextResponse("hello"), ["feeds.example"]), host=host)
     assert answer.status_code == status
+    if status == 421:
+        assert answer.headers["cache-control"] == "private, no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_any_host_is_served_where_a_gateway_checks() -> None:

@@ -177,6 +177,37 @@ async def test_an_unknown_field_is_refused_and_named_only_when_its_name_is_plain
     assert "secret" not in json.dumps(document)
 
 
+async def test_a_field_that_is_sent_twice_is_refused(
+    api: WriteSide, text_route: tuple[str, str, str]
+) -> None:
+    method, path, field = text_route
+    for first in ('"x"', "1", "null", '{"a": 1, "a": 2}'):
+        body = f'{{"{field}": {first}, "{field}": "x"}}'
+        document = await refused(api, method, path, 422, content=body, headers=JSON)
+        assert document["detail"] == "Send each field once."
+    # The same name, written in another way.
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in field)
+    body = f'{{"{escaped}": "x", "{field}": "x"}}'
+    await refused(api, method, path, 422, content=body, headers=JSON)
+
+
+MANY = {
+    "fields": "{" + ",".join(f'"{n:x}":1' for n in range(7_000)) + "}",
+    "objects": '{"content":[' + ",".join(["{}"] * 21_000) + "]}",
+    "integers": '{"content":[' + ",".join("1" * 30_000) + "]}",
+}
+
+
+@pytest.mark.parametrize("body", MANY.values(), ids=MANY)
+async def test_a_body_of_very_many_values_is_refused_before_each_is_looked_at(
+    api: WriteSide, text_route: tuple[str, str, str], body: str
+) -> None:
+    method, path, _ = text_route
+    document = await refused(api, method, path, 422, content=body, headers=JSON)
+    assert document["detail"].startswith("Send at most ")
+    assert "errors" not in document
+
+
 NOT_JSON = {
     "words": b"hello",
     "cut off": b'{"content": "x"',

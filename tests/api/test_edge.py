@@ -41,6 +41,8 @@ async def test_a_bug_is_a_500_problem_that_gives_nothing_away() -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:fanfold:problem:internal"
     assert "secret" not in answer.text
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", ["/away", "/readyz"])

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fanfold.http.protocol import Bounds
+from fanfold.http.protocol import BoundedProtocol, Bounds
 from tests.support.own_time import own_s
 from tests.support.served import listening
 
 QUICK = Bounds(head_s=0.3, body_s=0.3, unread_s=0.3, connections=20)
+PATIENT = Bounds(unwanted_bytes=QUICK.head_bytes)
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Served:
 
     port: int
     seen: list[dict[str, Any]]
+    release: asyncio.Event
+    """Until it is set, `/slow` has no answer."""
 
     async def talk(self, *pieces: bytes, pause_s: float = 0.02) -> bytes:
         """Send pieces with a pause between them; what comes back until the server closes, or 2 s."""
@@ -48,11 +52,14 @@ class Served:
 @asynccontextmanager
 async def a_server(bounds: Bounds) -> AsyncIterator[Served]:
     seen: list[dict[str, Any]] = []
+    release = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body, more = b"", True
+        if scope["path"] == "/slow":
+            await release.wait()
+        body, more = b"", scope["path"] != "/early"
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -68,7 +75,13 @@ async def a_server(bounds: Bounds) -> AsyncIterator[Served]:
         await send({"type": "http.response.body", "body": b"ok " + body})
 
     async with listening(app, bounds) as port:
-        yield Served(port, seen)
+        yield Served(port, seen, release)
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[Served]:
+    async with a_server(PATIENT) as served:
+        yield served
 
 
 @pytest.fixture
@@ -84,22 +97,147 @@ def status_of(answer: bytes) -> int:
 def problem_of(answer: bytes) -> dict[str, Any]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
+    assert b"Cache-Control: private, no-store\r\nX-Content-Type-Options: nosniff" in head
     document: dict[str, Any] = json.loads(body)
     assert document["status"] == status_of(answer)
     return document
 
 
 CLOSE = b"Connection: close\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-async def test_a_trailer_field_never_becomes_a_header(server: Served) -> None:
-    answer = await server.talk(
-        b"POST / HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
-        b"2\r\nhi\r\n0\r\nX-User-Id: bob\r\n\r\n"
-    )
+@pytest.mark.parametrize(
+    "name",
+    [b"X-User-Id", b"Authorization", b"Host", b"Idempotency-Key", b"Content-Type", b"Expect"],
+)
+async def test_a_trailer_field_never_becomes_a_header(server: Served, name: bytes) -> None:
+    answer = await server.talk(CHUNKED + b"2\r\nhi\r\n0\r\n%s: bob\r\n\r\n" % name)
     assert status_of(answer) == 200
     assert server.seen[0]["body"] == b"hi"
-    assert b"x-user-id" not in server.seen[0]["headers"]
+    assert b"bob" not in server.seen[0]["headers"].values()
+
+
+LONG = b"a" * 300_000
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"2\r\nhi\r\n0\r\nX: " + LONG + b"\r\n\r\n",
+        b"2\r\nhi\r\n0\r\n" + LONG + b": b\r\n\r\n",
+        b"2\r\nhi\r\n0\r\n" + b"a: b\r\n" * 50_000 + b"\r\n",
+        b"2;" + LONG + b"\r\nhi\r\n0\r\n\r\n",
+        b'2;a="' + LONG + b'"\r\nhi\r\n0\r\n\r\n',
+        b"0" * 300_000 + b"2\r\nhi\r\n0\r\n\r\n",
+        b"1;" + b"a" * 50 + b"\r\nh\r\n",
+    ],
+    ids=["a value", "a name", "fields", "an extension", "quoted", "zeros", "each chunk"],
+)
+async def test_what_surrounds_a_body_is_bounded_as_a_head_is(
+    patient: Served, around: bytes
+) -> None:
+    answer = await patient.talk(CHUNKED + around * (1 if len(around) > 100 else 2_000))
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:head-too-large"
+    assert not any("body" in request for request in patient.seen)
+
+
+async def test_a_body_of_chunks_of_one_byte_is_a_body(patient: Served) -> None:
+    answer = await patient.talk(CHUNKED + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n")
+    assert status_of(answer) == 200
+    assert patient.seen[0]["body"] == b"a" * 20_000
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        b"gzip, chunked",
+        b"identity, chunked",
+        b"chunked, chunked",
+        b"chunked, gzip",
+        b"gzip",
+        b"identity",
+        b"xchunked",
+        b"chunked;a=b",
+        b"",
+    ],
+)
+async def test_a_body_has_no_coding_but_chunks(server: Served, coding: bytes) -> None:
+    body = b"2\r\nhi\r\n0\r\n\r\n"
+    answer = await server.talk(CHUNKED.replace(b"chunked", coding) + body)
+    assert problem_of(answer)["status"] in {400, 501}
+    assert server.seen == []
+    assert status_of(await server.talk(CHUNKED.replace(b"chunked", b"Chunked") + body)) == 200
+
+
+async def test_chunks_in_http_1_0_are_refused(server: Served) -> None:
+    head = CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0")
+    answer = await server.talk(head + b"2\r\nhi\r\n0\r\n\r\n")
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
+    assert server.seen == []
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head_and_body",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 0\r\nContent-Length: 40\r\n\r\n",
+        b"Content-Length: +0\r\n\r\n",
+        b"Content-Length: 0, 0\r\n\r\n",
+        b"Content-Length: 18446744073709551616\r\n\r\n",
+        b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0\n\n",
+        b"Transfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n",
+        b"A: b\rc\r\n\r\n",
+        b"A: b\0c\r\n\r\n",
+        b"A: b\n\n",
+    ],
+)
+async def test_a_request_with_two_readings_is_refused_with_what_follows_it(
+    server: Served, head_and_body: bytes
+) -> None:
+    answer = await server.talk(b"POST / HTTP/1.1\r\nHost: x\r\n" + head_and_body + SMUGGLED)
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
+    assert not any("body" in request for request in server.seen)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "path"),
+    [
+        (b"http://evil.example/a", b"evil.example", "/a"),
+        (b"HTTP://evil.example:8080/a?b=http://c/", b"evil.example:8080", "/a"),
+        (b"https://[::1]:1/a", b"[::1]:1", "/a"),
+        (b"http://evil.example", b"evil.example", "/"),
+        (b"http://evil.example?b", b"evil.example", "/"),
+        (b"//evil.example/a", b"x", "//evil.example/a"),
+        (b"/http://evil.example/", b"x", "/http://evil.example/"),
+        (b"*", b"x", "*"),
+    ],
+)
+async def test_the_host_of_a_request_for_a_whole_url_is_that_of_the_url(
+    server: Served, target: bytes, host: bytes, path: str
+) -> None:
+    await server.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
+    assert server.seen[0]["path"] == path
+    assert server.seen[0]["headers"][b"host"] == host
+
+
+@pytest.mark.parametrize(
+    "target", [b"ftp://a/", b"http://", b"http:///a", b"http://me@x/", b"a/b", b"mailto:a@b"]
+)
+async def test_another_target_than_a_path_or_a_url_is_refused(
+    server: Served, target: bytes
+) -> None:
+    answer = await server.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
+    assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
+    assert server.seen == []
 
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -268,3 +406,61 @@ async def test_a_client_that_is_still_sending_gets_the_refusal(server: Served) -
     async with asyncio.timeout(3):
         assert status_of(await reader.read()) == 431
     writer.close()
+
+
+async def test_a_client_that_does_not_wait_for_answers_has_a_bounded_number_of_requests(
+    patient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+
+    def waiting(self: BoundedProtocol, cycle: RequestResponseCycle, app: Any) -> None:
+        nonlocal most
+        most = max(most, len(self.pipeline))
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
+    monkeypatch.setattr(BoundedProtocol, "_start_asgi_task", waiting)
+    requests = b"GET / HTTP/1.1\r\nA: %s\r\n\r\n" % (b"b" * 480) * 3_000
+    reader, writer = await asyncio.open_connection("127.0.0.1", patient.port)
+    writer.write(requests + b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+    answered = 0
+    while piece := await reader.read(1 << 20):
+        answered += piece.count(b"ok ")
+    writer.close()
+    assert answered == 3_001
+    # What one read of the socket holds, at most a quarter of a megabyte.
+    assert most < 1_000
+
+
+@pytest.mark.parametrize(
+    "second",
+    [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naX", b"nonsense\r\n\r\n"],
+    ids=["in its body", "in its head"],
+)
+async def test_a_refusal_is_no_answer_to_a_request_before_it(
+    patient: Served, second: bytes
+) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    talking = asyncio.create_task(patient.talk(slow, slow + second))
+    await asyncio.sleep(0.1)
+    patient.release.set()
+    answer = await talking
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 4" not in answer
+    assert answer.endswith(b"0\r\n\r\n")
+
+
+EARLY = b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_request_has_one_answer_whatever_comes_of_its_body(patient: Served) -> None:
+    answer = await patient.talk(EARLY, b"1\r\naXX")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_body_that_nobody_wants_ends_the_connection(patient: Served) -> None:
+    small, large = (b"%x\r\n%s\r\n" % (size, b"a" * size) for size in (1_000, 40_000))
+    last = b"0\r\n\r\nGET /last HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"\r\n"
+    assert (await patient.talk(EARLY, small, last)).count(b"HTTP/1.1 200") == 2
+    assert (await patient.talk(EARLY, large, last)).count(b"HTTP/1.1 200") == 1
+    assert [request["path"] for request in patient.seen] == ["/early", "/last", "/early"]

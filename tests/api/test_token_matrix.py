@@ -180,3 +180,7 @@ async def test_every_route_serves_its_user(served: Served) -> None:
             token = a_token(now_s=now_s, scope=scope)
             answer = await served.ask(method, path, [("Authorization", f"Bearer {token}")])
             assert answer.status_code < 300, f"{method} {path}: {answer.status_code}"
+            # A client may keep an answer with a validator, and must ask before each use.
+            kept = "private, no-cache" if "etag" in answer.headers else "private, no-store"
+            assert answer.headers["cache-control"] == kept, f"{method} {path}"
+            assert "Authorization" in answer.headers["vary"], f"{method} {path}"
