@@ -16,7 +16,7 @@ from bench.processes import Costs, memory_bytes
 from bench.redis import OwnRedis, own_redis
 from bench.report import Section
 from bench.stack import Bench, System, running
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.adapters.telling_stores import telling
 from fanfold.core.cache_keys import authored_key, post_key
 from fanfold.core.clock import SystemClock

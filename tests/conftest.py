@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import examples, tiers
 from tests.support.engines import RealEngines, running_engines
+from tests.support.redis_cluster import running_cluster
 from tests.support.redis_node import running_redis
 
 examples.register_profiles()
@@ -34,6 +35,13 @@ def redis_url() -> Iterator[str]:
     """A real Redis or Valkey, empty at first."""
     with running_redis() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    """A real cluster of three servers, empty at first."""
+    with running_cluster() as cluster:
+        yield cluster.url
 
 
 @pytest.fixture(autouse=True)

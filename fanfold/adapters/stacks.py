@@ -52,7 +52,7 @@ async def real_tables(settings: Settings, *, clock: Clock) -> AsyncIterator[Tabl
         raise Fault("FANFOLD_CACHE: memory is only for `make run`; use redis://host:port or none")
     from fanfold.adapters.cassandra.connect import client_tls
     from fanfold.adapters.cassandra.stores import cassandra_stores
-    from fanfold.adapters.redis.shared_cache import redis_shared_cache
+    from fanfold.adapters.redis.opened import redis_shared_cache
 
     # A wrong path is a mistake in the configuration: it must fail now, while an outage would be waited for.
     client_tls(settings)

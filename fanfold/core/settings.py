@@ -21,8 +21,13 @@ MS_PER_DAY = 24 * 3600 * 1000
 # A port of five digits may still be too high; the client says so.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_SERVER = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_DATABASE = r"(?:/[0-9]{1,4})?"
 _CACHE = re.compile(
-    r"none|memory|(?:rediss?|valkeys?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[0-9]{1,4})?"
+    "none|memory|(?:rediss?|valkeys?)(?:"
+    rf"://{_SERVER}{_DATABASE}"
+    rf"|\+sentinel://{_SERVER}(?:,{_SERVER})*/[A-Za-z0-9._-]+{_DATABASE}"
+    rf"|\+cluster://{_SERVER}(?:,{_SERVER})*)"
 )
 
 
@@ -205,7 +210,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
     cache: str = Field(
         "none",
-        description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise), `memory`, which only `make run` can use and uses by default, or `none`.",
+        description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise); `redis+sentinel://host:port,host:port/master` and `redis+cluster://host:port,host:port`, where any of several addresses says which server to use; `memory`, which only `make run` can use and uses by default; or `none`.",
     )
     cache_ca: Path | None = Field(
         None,
@@ -245,16 +250,19 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     @classmethod
     def _cache(cls, given: str) -> str:
         if _CACHE.fullmatch(given) is None:
-            raise ValueError("use none, memory or redis://host:port, without user and password")
+            raise ValueError(
+                "use none, memory, redis://host:port, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port, without user and password"
+            )
         # Raises `ValueError` for an address or a port that the form allows and that can't be.
-        _ = urlsplit(given).port
+        for address in urlsplit(given).netloc.split(","):
+            _ = urlsplit(f"//{address}").port
         return given
 
     @model_validator(mode="after")
     def _cache_credentials_are_whole(self) -> Self:
         if self.cache_user is not None and self.cache_password is None:
             raise ValueError("set both FANFOLD_CACHE_USER and FANFOLD_CACHE_PASSWORD, or neither")
-        over_tls = self.cache.startswith(("rediss:", "valkeys:"))
+        over_tls = self.cache.startswith(("rediss", "valkeys"))
         if not over_tls and (self.cache_ca, self.cache_password) != (None, None):
             raise ValueError("use rediss:// in FANFOLD_CACHE: credentials are only sent over TLS")
         return self

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from fanfold.adapters.redis.link import checked
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Unavailable
 from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from fanfold.adapters.redis.link import checked
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.core import cache_keys
 from fanfold.core.clock import SystemClock
 from fanfold.core.ids import first_post_id_at

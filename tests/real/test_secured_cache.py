@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.core.cache_keys import feed_entry, name_key
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import Unavailable

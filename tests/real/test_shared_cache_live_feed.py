@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.adapters.stacks import embedded
 from fanfold.adapters.telling_stores import telling
 from fanfold.core.clock import SystemClock

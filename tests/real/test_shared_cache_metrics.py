@@ -83,7 +83,10 @@ def failures(call: str, cause: str) -> float:
 
 
 async def test_time_off_is_counted_by_cause_and_each_new_epoch_once() -> None:
-    async with server_in_redis(SETTINGS, url=None) as server:
+    async with (
+        a_redis_of_its_own(SETTINGS) as (settings, node),
+        server_in_redis(SETTINGS, url=settings.cache) as server,
+    ):
         epoch = Epoch()
         cache = await server.client(epoch)
         key = fresh("name:a")
@@ -96,8 +99,7 @@ async def test_time_off_is_counted_by_cause_and_each_new_epoch_once() -> None:
         await cache.look_up([key])
         assert counted("epochs") == epochs + 1
 
-        assert server.node is not None
-        await asyncio.to_thread(server.node.kill)
+        await asyncio.to_thread(node.kill)
         await off_longer("away")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fanfold.adapters.memory import memory_stores
-from fanfold.adapters.redis.shared_cache import redis_shared_cache
+from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.adapters.telling_stores import telling
 from fanfold.core.clock import SystemClock
 from fanfold.core.ports import Pointer

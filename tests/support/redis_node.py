@@ -37,6 +37,12 @@ class RedisFromPath(JarNode):
         own = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.home)]
         return [found, *own, *NOT_PERSISTENT, *NOT_WAITING, *self.options]
 
+    def restart(self) -> None:
+        """End it at once, and start it with what it has saved."""
+        self.kill()
+        self.launch()
+        self.wait()
+
     def answers(self) -> bool:
         return redis_answers("127.0.0.1", self.port)
 

@@ -30,7 +30,7 @@ GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
     (r"tests/image/", "image"),
     # These need the cache alone.
-    (r"tests/contract/.*\[(.*-)?redis(-.*)?\]", "cache"),
+    (r"tests/contract/.*\[(.*-)?(redis|cluster)(-.*)?\]", "cache"),
     (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
     (r"tests/(real|faults)/test_up\w*\.py", "local-system"),
     # One process fetches the generators.

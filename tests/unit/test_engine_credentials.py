@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from fanfold.adapters.kafka.security import client_security
+from fanfold.adapters.redis.address import Address, CacheUrl
 from fanfold.adapters.redis.address import client_tls as cache_tls
 from fanfold.adapters.stacks import real
 from fanfold.adapters.tls import client_context
@@ -42,6 +43,11 @@ def test_credentials_that_are_not_whole_or_would_go_in_the_clear_are_refused(
         ({"cache": "http://cache:6379"}, "redis://host:port"),
         ({"cache": "redis://cache:99999"}, "Port out of range"),
         ({"cache": "redis://[:]"}, "IPv6 address"),
+        ({"cache": "redis://one,two"}, r"redis\+cluster://host:port"),
+        ({"cache": "redis+cluster://one,two:99999"}, "Port out of range"),
+        ({"cache": "redis+cluster://one/1"}, r"redis\+cluster://host:port"),
+        ({"cache": "redis+sentinel://one,two"}, "host:port/master"),
+        ({"cache": "redis+sentinel://one,two/cache", "cache_password": "s"}, "only sent over TLS"),
         ({"cache": "redis://alice:s@cache:6379"}, "without user and password"),
         ({"cache": "rediss://cache", "cache_user": "alice"}, "_USER and FANFOLD_CACHE_PASSWORD"),
         ({"cache": "redis://cache", "cache_password": "s"}, "only sent over TLS"),
@@ -54,10 +60,26 @@ def test_a_cache_that_cannot_be_used_as_given_is_refused(given: dict[str, str], 
 
 
 @pytest.mark.parametrize(
-    "cache", ["none", "memory", "redis://cache", "valkey://[::1]:6379/2", "rediss://a.b:6379"]
+    "cache",
+    [
+        *("none", "memory", "redis://cache", "valkey://[::1]:6379/2", "rediss://a.b:6379"),
+        *("valkey+cluster://a:1,[::1],b", "rediss+sentinel://a,b:2,c/my.cache/3"),
+    ],
 )
 def test_a_cache_by_its_address(cache: str) -> None:
     assert Settings(cache=cache).cache == cache
+
+
+def test_several_addresses_say_which_server_to_use() -> None:
+    cluster = CacheUrl.of(Settings(cache="valkeys+cluster://a:1,[::1],b"))
+    assert cluster == CacheUrl(
+        "cluster", (Address("a", 1), Address("::1", 6379), Address("b", 6379)), "", 0
+    )
+    watched = CacheUrl.of(Settings(cache="redis+sentinel://a,b:2/my.cache/3"))
+    assert watched == CacheUrl("sentinel", (Address("a", 26379), Address("b", 2)), "my.cache", 3)
+    assert CacheUrl.of(Settings(cache="redis://a/4")) == CacheUrl(
+        "", (Address("a", 6379, 4),), "", 4
+    )
 
 
 async def test_the_memory_of_one_process_is_no_cache_for_several() -> None:

@@ -6,47 +6,27 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread
 
 import pytest
 
+from fanfold.adapters.redis.address import Address, CacheUrl
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.greeting import greet, identity
 from fanfold.adapters.redis.link import Link, ServerError, checked
+from fanfold.adapters.redis.master import OneServer
 from fanfold.adapters.redis.scripts import ALL
 from fanfold.core.clock import SystemClock
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.own_time import own_s
+from tests.support.redis_servers import Serve, served
 
 TIMEOUT_S = 0.2
 LOADED = "$3\r\nsha\r\n" * len(ALL)
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def served(serve: Serve) -> AsyncIterator[int]:
-    ended: list[asyncio.Event] = []
-
-    async def until_done(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        end = asyncio.Event()
-        ended.append(end)
-        try:
-            await serve(reader, writer)
-            await reader.read()
-        except ConnectionError:
-            pass  # A client that gives up resets its connection.
-        finally:
-            writer.close()
-            end.set()
-
-    server = await asyncio.start_server(until_done, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        for end in ended:
-            await end.wait()
 
 
 @asynccontextmanager
@@ -57,6 +37,11 @@ async def a_link(serve: Serve) -> AsyncIterator[Link]:
         )
         yield link
         link.close()
+
+
+def address_of(settings: Settings) -> Address:
+    (address,) = CacheUrl.of(settings).addresses
+    return address
 
 
 def answering(*answers: bytes, after_s: float = 0) -> Serve:
@@ -204,7 +189,7 @@ async def greeted(answer: bytes) -> bytes:
     scripts, infos = answer[: len(LOADED)], answer[len(LOADED) :]
     async with served(answering(scripts, infos)) as port:
         settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
-        link = await greet(settings, within_s=2)
+        link = await greet(settings, address_of(settings), within_s=2)
         try:
             return await identity(link)
         finally:
@@ -238,14 +223,15 @@ async def test_a_server_that_does_not_answer_a_greeting_is_said_to_be_late() -> 
     async with served(answering()) as port:
         settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=TIMEOUT_S)
         with pytest.raises(CacheUnavailable, match="no answer"):
-            await greet(settings, within_s=TIMEOUT_S)
+            await greet(settings, address_of(settings), within_s=TIMEOUT_S)
 
 
 async def test_an_address_where_nobody_listens_is_named() -> None:
     async with served(answering()) as port:
         pass
+    settings = Settings(cache=f"redis://127.0.0.1:{port}")
     with pytest.raises(CacheUnavailable, match=f"127.0.0.1:{port}"):
-        await greet(Settings(cache=f"redis://127.0.0.1:{port}"), within_s=2)
+        await greet(settings, address_of(settings), within_s=2)
 
 
 def answer_one_client(listener: socket.socket, scripts: bytes, infos: bytes) -> None:
@@ -276,7 +262,9 @@ async def test_a_process_whose_loop_is_busy_connects_all_the_same() -> None:
         server.start()
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
         settings = Settings(cache=url, cache_timeout_s=timeout_s)
-        async with Connection(settings, clock=SystemClock()) as connection:
+        async with Connection(
+            settings, OneServer(address_of(settings)), clock=SystemClock()
+        ) as connection:
             busy = asyncio.create_task(be_busy())
             with pytest.raises(CacheUnavailable):
                 await connection.opened()
@@ -288,10 +276,77 @@ async def test_a_process_whose_loop_is_busy_connects_all_the_same() -> None:
 async def test_a_server_that_accepts_and_says_nothing_costs_one_caller_the_timeout() -> None:
     async with served(answering()) as port:
         settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=TIMEOUT_S)
-        async with Connection(settings, clock=SystemClock()) as connection:
+        async with Connection(
+            settings, OneServer(address_of(settings)), clock=SystemClock()
+        ) as connection:
             asked_s, began_s = time.monotonic(), own_s()
             for _ in range(5):
                 with pytest.raises(CacheUnavailable):
                     await connection.opened()
             assert time.monotonic() - asked_s >= TIMEOUT_S
             assert own_s() - began_s < 2 * TIMEOUT_S
+
+
+class Elsewhere:
+    """A `Master` that may move, or be unknown."""
+
+    settles_s = 0.4
+
+    def __init__(self, address: Address) -> None:
+        self.now: Address | None = address
+
+    async def address(self) -> Address:
+        if self.now is None:
+            raise CacheUnavailable("nobody knows")
+        return self.now
+
+    def close(self) -> None:
+        pass
+
+
+def a_master(scripts: bytes, infos: bytes) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = scripts
+        while await reader.read(100_000):
+            writer.write(answer)
+            answer = infos
+
+    return serve
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[tuple[Connection, Elsewhere]]:
+    told = telling()
+    async with served(a_master(told[: len(LOADED)], told[len(LOADED) :])) as port:
+        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
+        master = Elsewhere(address_of(settings))
+        async with Connection(settings, master, clock=SystemClock()) as connection:
+            yield connection, master
+
+
+async def known(connection: Connection) -> bool:
+    return connection.known is not None
+
+
+async def test_readers_use_a_server_that_may_have_taken_over_only_after_a_while() -> None:
+    async with watched() as (connection, master):
+        met_at_s = time.monotonic()
+        link = (await connection.opened()).link
+        connection.check_still_told(link)
+        await eventually(lambda: known(connection), within_s=10, what="it is used", every_s=0.01)
+        assert time.monotonic() - met_at_s >= master.settles_s
+
+
+@pytest.mark.parametrize("now", [None, Address("10.0.0.1", 6379)])
+async def test_a_server_that_is_not_known_to_be_the_master_is_used_by_nobody(
+    now: Address | None,
+) -> None:
+    async with watched() as (connection, master):
+        link = (await connection.opened()).link
+        await eventually(lambda: known(connection), within_s=10, what="it is used", every_s=0.01)
+        master.now = now
+        async with asyncio.timeout(10):
+            await link.closed.wait()
+        assert connection.known is None
+        with pytest.raises(CacheUnavailable, match="another server may be the master"):
+            connection.check_still_told(link)

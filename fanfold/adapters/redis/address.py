@@ -12,6 +12,7 @@ from fanfold.adapters.tls import client_context
 from fanfold.core.settings import Settings
 
 _PORT = 6379
+_SENTINEL_PORT = 26379
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +21,48 @@ class Address:
 
     host: str
     port: int
-    database: int
-    over_tls: bool
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        url = urlsplit(settings.cache)
-        return cls(
-            host=url.hostname or "",
-            port=url.port or _PORT,
-            database=int(url.path.lstrip("/") or 0),
-            over_tls=url.scheme in ("rediss", "valkeys"),
-        )
+    database: int = 0
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class CacheUrl:
+    """`FANFOLD_CACHE`, taken apart. `kind`: "" is one server at the only address, "sentinel" and "cluster" are asked at these addresses who serves.
+
+    `master` is the name by which sentinels know the server, and `database` its database.
+    """
+
+    kind: str
+    addresses: tuple[Address, ...]
+    master: str
+    database: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        url = urlsplit(settings.cache)
+        _, _, kind = url.scheme.partition("+")
+        path = url.path.strip("/").split("/")
+        master = path.pop(0) if kind == "sentinel" else ""
+        database = int("".join(path) or 0)
+        port = _SENTINEL_PORT if kind == "sentinel" else _PORT
+        parts = [urlsplit(f"//{part}") for part in url.netloc.split(",")]
+        addresses = tuple(
+            Address(part.hostname or "", part.port or port, 0 if kind else database)
+            for part in parts
+        )
+        return cls(kind, addresses, master, database)
+
+
+def over_tls(settings: Settings) -> bool:
+    """Whether the cache is spoken to over TLS, and its sentinels too."""
+    return urlsplit(settings.cache).scheme.startswith(("rediss", "valkeys"))
+
+
 def client_tls(settings: Settings) -> ssl.SSLContext | None:
     """A context for a connection over TLS, with the certificates as they are now; None without TLS. Raises `Fault`."""
-    if not Address.of(settings).over_tls:
+    if not over_tls(settings):
         return None
     if settings.cache_ca is None:
         return _system_tls()

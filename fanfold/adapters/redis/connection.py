@@ -9,9 +9,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from fanfold.adapters.redis.address import client_tls
+from fanfold.adapters.redis.address import Address, client_tls
 from fanfold.adapters.redis.greeting import greet, identity
 from fanfold.adapters.redis.link import Link
+from fanfold.adapters.redis.master import Master
 from fanfold.core.clock import Clock
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.settings import Settings
@@ -31,6 +32,7 @@ class Server(NamedTuple):
     """An open connection, and what identifies the server at its other end."""
 
     link: Link
+    address: Address
     identity: bytes
 
 
@@ -41,12 +43,18 @@ class Connection:
     the engines uses the cache, so opening connects to nothing.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, master: Master, *, clock: Clock, of_cluster: bool = False
+    ) -> None:
         self.ticked: Callable[[float], None] = lambda _: None
         self._settings = settings
+        self._master = master
+        self._of_cluster = of_cluster
         self._clock = clock
         self._server: Server | None = None
         self._identified_at_s = float("-inf")
+        self._met = b""
+        self._met_at_s = float("-inf")
         self._try_again_at_s = float("-inf")
         self._opening: asyncio.Task[None] | None = None
         self._opening_since_s = float("-inf")
@@ -55,12 +63,22 @@ class Connection:
 
     @property
     def known(self) -> Server | None:
-        """The open connection, if it is known which server it leads to now."""
+        """The open connection, for readers: if it is known which server it leads to now, and that no writer still tells another one."""
         self._start()
-        server = self._open
-        if server is None or self._clock.monotonic_s() - self._identified_at_s > _TRUSTED_S:
+        server, now_s = self._open, self._clock.monotonic_s()
+        if server is None or now_s - self._identified_at_s > _TRUSTED_S:
             return None
-        return server
+        return server if now_s - self._met_at_s >= self._master.settles_s else None
+
+    def check_still_told(self, link: Link) -> None:
+        """For writers, after an answer: raises `CacheUnavailable` unless the link has lately led to the master."""
+        relied_on_s = self._master.settles_s / 2
+        if relied_on_s == 0:
+            return
+        server = self._open
+        known_s = self._clock.monotonic_s() - self._identified_at_s
+        if server is None or server.link is not link or known_s > relied_on_s:
+            raise CacheUnavailable("another server may be the master now")
 
     @property
     def _open(self) -> Server | None:
@@ -86,8 +104,9 @@ class Connection:
 
     async def _connect(self) -> None:
         try:
-            link = await greet(self._settings, within_s=_CONNECT_WITHIN_S)
-            await self._identify(link)
+            address = await self._master.address()
+            link = await greet(self._settings, address, within_s=_CONNECT_WITHIN_S)
+            await self._identify(link, address)
         except CacheUnavailable as error:
             self._try_again_at_s = self._clock.monotonic_s() + _TRY_AGAIN_AFTER_S
             if not self._why_away:
@@ -100,14 +119,19 @@ class Connection:
             _log.warning("the shared cache answers again")
         self._why_away = ""
 
-    async def _identify(self, link: Link) -> None:
+    async def _identify(self, link: Link, address: Address) -> None:
         asked_at_s = self._clock.monotonic_s()
         try:
-            self._server = Server(link, await identity(link))
+            if (now := await self._master.address()) != address:
+                raise CacheUnavailable(f"the master is at {now} now")
+            met = await identity(link, of_cluster=self._of_cluster)
         except (CacheUnavailable, asyncio.CancelledError) as error:
             link.close(str(error))
             raise
+        self._server = Server(link, address, met)
         self._identified_at_s = asked_at_s
+        if met != self._met:
+            self._met, self._met_at_s = met, asked_at_s
 
     def _start(self) -> None:
         if self._keeping is None:
@@ -118,8 +142,8 @@ class Connection:
         while True:
             link: Link | None = None
             with contextlib.suppress(CacheUnavailable):
-                link = (await self.opened()).link
-                await self._identify(link)
+                link, address, _ = await self.opened()
+                await self._identify(link, address)
             # From the question on: in a busy process the answer takes long, and with a pause after it the last one would grow too old.
             await self._pause(link, max(0.0, at_s + _ASK_EVERY_S - self._clock.monotonic_s()))
             then_s, at_s = at_s, self._clock.monotonic_s()
@@ -145,9 +169,14 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End it, and what it does in the background."""
         for task in (self._keeping, self._opening):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
         if self._server is not None:
             self._server.link.close()
+        self._master.close()

@@ -55,9 +55,14 @@ def mark(key: str, answers: Iterator[Any], stamp: bytes) -> bytes:
     return header[STAMP.stop : TOKEN.stop] + length.to_bytes(4)
 
 
+def is_foreign(answer: Any) -> bool:
+    """Whether a command found a value of another type, from somebody else."""
+    return isinstance(answer, ServerError) and answer.code == "WRONGTYPE"
+
+
 def _unless_foreign(answer: Any) -> Any:
-    if isinstance(answer, ServerError):
-        if answer.code != "WRONGTYPE":
-            raise answer
+    if is_foreign(answer):
         return None
+    if isinstance(answer, ServerError):
+        raise answer
     return answer

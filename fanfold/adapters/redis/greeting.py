@@ -14,9 +14,26 @@ ASK_IDENTITY: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication")
 _USABLE_FROM = (6, 2)
 
 
-async def greet(settings: Settings, *, within_s: float) -> Link:
+async def greet(settings: Settings, address: Address, *, within_s: float) -> Link:
     """Connect, authenticate, load the scripts. Raises `CacheUnavailable`."""
-    address = Address.of(settings)
+    select: list[Command] = [("SELECT", address.database)] if address.database else []
+    load: list[Command] = [("SCRIPT", "LOAD", script.text) for script in ALL]
+    commands = [*_authenticate(settings), *select, *load]
+    return await _connected(settings, address, commands, within_s=within_s)
+
+
+async def greet_sentinel(settings: Settings, address: Address, *, within_s: float) -> Link:
+    """Connect to a sentinel, with the credentials of the servers. Raises `CacheUnavailable`."""
+    link = await _connected(settings, address, [], within_s=within_s)
+    for command in _authenticate(settings):
+        # A sentinel that needs no password refuses one; one that needs another refuses what it is asked next.
+        link.say(command)
+    return link
+
+
+async def _connected(
+    settings: Settings, address: Address, commands: list[Command], *, within_s: float
+) -> Link:
     loop = asyncio.get_running_loop()
     link: Link | None = None
     try:
@@ -27,8 +44,8 @@ async def greet(settings: Settings, *, within_s: float) -> Link:
                 address.port,
                 ssl=client_tls(settings),
             )
-            load = (("SCRIPT", "LOAD", script.text) for script in ALL)
-            checked(await link.ask(*_first_commands(settings, address), *load))
+            if commands:
+                checked(await link.ask(*commands))
             return link
     except (OSError, TimeoutError, CacheUnavailable, Fault) as error:
         if link is not None:
@@ -36,18 +53,15 @@ async def greet(settings: Settings, *, within_s: float) -> Link:
         raise CacheUnavailable(f"{address}: {str(error) or 'no answer in time'}") from error
 
 
-def _first_commands(settings: Settings, address: Address) -> list[Command]:
-    commands: list[Command] = []
-    if settings.cache_password is not None:
-        password = settings.cache_password.get_secret_value()
-        user = () if settings.cache_user is None else (settings.cache_user,)
-        commands.append(("AUTH", *user, password))
-    if address.database:
-        commands.append(("SELECT", address.database))
-    return commands
+def _authenticate(settings: Settings) -> list[Command]:
+    if settings.cache_password is None:
+        return []
+    password = settings.cache_password.get_secret_value()
+    user = () if settings.cache_user is None else (settings.cache_user,)
+    return [("AUTH", *user, password)]
 
 
-async def identity(link: Link) -> bytes:
+async def identity(link: Link, *, of_cluster: bool = False) -> bytes:
     """What changes when the server may hold other things than it was told.
 
     A process that starts, even from a snapshot, has a new run id. A replica that becomes the master has a new replication id, also one that was the
@@ -62,8 +76,12 @@ async def identity(link: Link) -> bytes:
         raise CacheUnavailable("this server does not tell which process it is") from error
     if told.get("role") != "master":
         raise CacheUnavailable("this server is a replica: its master is elsewhere")
-    if told.get("redis_mode") == "cluster":
-        raise CacheUnavailable("this server is part of a cluster, which Fanfold doesn't support")
+    if (told.get("redis_mode") == "cluster") != of_cluster:
+        raise CacheUnavailable(
+            "this server is not part of a cluster: use redis://"
+            if of_cluster
+            else "this server is part of a cluster: use redis+cluster://"
+        )
     if version < _USABLE_FROM:
         raise CacheUnavailable(f"this server is too old: {told['redis_version']}")
     return identity

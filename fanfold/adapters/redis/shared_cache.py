@@ -1,31 +1,27 @@
-"""`SharedCache` in Redis or Valkey."""
+"""`SharedCache` in one server of Redis or Valkey."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from fanfold.adapters import metrics
 from fanfold.adapters.redis import form, scripts
 from fanfold.adapters.redis.connection import Connection
-from fanfold.adapters.redis.link import Command, Link, ServerError, cause_of, checked
+from fanfold.adapters.redis.link import Link, ServerError, cause_of, checked
+from fanfold.adapters.redis.tell import STEP, Tell, close_if_useless, steps
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.clock import Clock
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.ports.shared_cache import FeedList, Lease
 from fanfold.core.settings import Settings
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
-# Keys in one step of the server, which answers nobody else meanwhile: half a millisecond.
-_STEP = 500
-_STEPS_IN_FLIGHT = 8
 # Some 3 ms of this process and 2 ms of the server, after which others have their turn.
 _MARKS_AT_ONCE = 2000
 # Longer than a request that had to forget a key goes on reading.
@@ -52,10 +48,14 @@ class RedisSharedCache:
         *,
         clock: Clock,
         epoch: Callable[[], bytes | None],
+        of_cluster: bool = False,
     ) -> None:
         self._ttl_ms = settings.shared_cache_ttl_s * 1000
         self._longest_list = 2 * settings.feed_depth
+        # In a cluster the keys of one command must have one slot.
+        self._step = 1 if of_cluster else STEP
         self._connection = connection
+        self._tell = Tell(connection, longest_list=self._longest_list, of_cluster=of_cluster)
         self._clock = clock
         self._passed_by_until_s = float("-inf")
         self._epoch = epoch
@@ -71,8 +71,8 @@ class RedisSharedCache:
             return [None] * len(keys)
         found: list[bytes | Lease | None] = [None] * len(keys)
         try:
-            steps = [("MGET", *step) for step in _steps(keys)]
-            all_kept = _joined(checked(await usable.link.ask(*steps)))
+            asked = [("MGET", *step) for step in steps(keys, self._step)]
+            all_kept = _joined(checked(await usable.link.ask(*asked)))
             begins = form.VALUE + usable.stamp
             # Short, because it runs for every candidate of every page.
             found = [
@@ -105,7 +105,7 @@ class RedisSharedCache:
         token = usable.a_token()
         calls = [
             scripts.LEASE.call(step, usable.stamp, form.LEASE + token, LEASE_MS)
-            for step in _steps([keys[index] for index in missing])
+            for step in steps([keys[index] for index in missing], self._step)
         ]
         answers = checked(await usable.link.ask(*calls))
         for index, answer in zip(missing, _joined(answers), strict=True):
@@ -127,7 +127,7 @@ class RedisSharedCache:
                 *(form.LEASE + lease.token for lease, _ in step),
                 *(form.VALUE + lease.token[form.VALUE_TOKEN] + value for lease, value in step),
             )
-            for step in _steps(values)
+            for step in steps(values, self._step)
         ]
         try:
             kept = _joined(checked(await usable.link.ask(*calls)))
@@ -197,7 +197,7 @@ class RedisSharedCache:
             return None
         marks: list[bytes] = []
         try:
-            for some in _steps(keys, _MARKS_AT_ONCE):
+            for some in steps(keys, _MARKS_AT_ONCE):
                 answers = iter(await usable.link.ask(*form.ask_marks(some), patient=True))
                 marks += [form.mark(key, answers, usable.stamp) for key in some]
         except CacheUnavailable as error:
@@ -207,55 +207,39 @@ class RedisSharedCache:
 
     async def forget(self, keys: Sequence[str]) -> None:
         try:
-            await self._tell("forget", [("UNLINK", *step) for step in _steps(keys)])
+            await self._tell.forget(keys)
         except CacheUnavailable:
-            self._passed_by_until_s = self._clock.monotonic_s() + _PASSED_BY_S
+            self.pass_by()
             raise
 
+    def pass_by(self) -> None:
+        """Find nothing for as long as the request reads that had to forget a key."""
+        self._passed_by_until_s = self._clock.monotonic_s() + _PASSED_BY_S
+
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
-        keys = [*map(feed_key, user_ids)]
-        calls = [
-            scripts.PUSH.call(users, self._longest_list, *some)
-            for some in _steps(entries)
-            for users in _steps(keys, _STEP // len(some))
-        ]
-        await self._tell("push", calls)
+        await self.push_onto([*map(feed_key, user_ids)], entries)
 
-    async def _tell(self, call: str, commands: Sequence[Command]) -> None:
-        for some in _steps(commands, _STEPS_IN_FLIGHT):
-            try:
-                await self._told(some)
-            except CacheUnavailable as error:
-                metrics.FAILURES.labels(call, cause_of(error)).inc()
-                raise
-
-    async def _told(self, commands: Sequence[Command]) -> None:
-        """Tell once more over a new connection if this one is lost: all that is told may be told twice."""
-        link = (await self._connection.opened()).link
-        try:
-            checked(await link.ask(*commands, patient=True))
-        except CacheUnavailable as error:
-            _close_if_useless(link, error)
-            if not link.closed.is_set():
-                raise
-            link = (await self._connection.opened()).link
-            checked(await link.ask(*commands, patient=True))
+    async def push_onto(self, keys: Sequence[str], entries: Sequence[bytes]) -> None:
+        """The same, by the lists' keys."""
+        await self._tell.push(entries, keys)
 
     async def ping(self) -> None:
-        link = (await self._connection.opened()).link
-        checked(await link.ask(("PING",)))
+        await self._tell.ping()
 
     def off_for(self, seconds: float) -> None:
         """Count time in which readers got nothing."""
-        known = self._connection.known
-        if known is None:
-            metrics.OFF.labels("away").inc(seconds)
-        elif self._stamped[0] and self._epoch() is None:
-            metrics.OFF.labels("outage").inc(seconds)
+        if cause := self.off_because():
+            metrics.OFF.labels(cause).inc(seconds)
+
+    def off_because(self) -> str:
+        """The reason why readers get nothing now, as a label of a metric; empty if they do."""
+        if self._connection.known is None:
+            return "away"
+        return "outage" if self._stamped[0] and self._epoch() is None else ""
 
     def _failed(self, call: str, link: Link, error: CacheUnavailable) -> None:
         metrics.FAILURES.labels(call, cause_of(error)).inc()
-        _close_if_useless(link, error)
+        close_if_useless(link, error)
         # The connection says by itself that it is lost.
         if isinstance(error, ServerError) and error.code not in self._refusals:
             self._refusals.add(error.code)
@@ -274,27 +258,5 @@ class RedisSharedCache:
         return _Usable(known.link, self._stamped[1])
 
 
-@asynccontextmanager
-async def redis_shared_cache(
-    settings: Settings, *, clock: Clock, epoch: Callable[[], bytes | None]
-) -> AsyncIterator[RedisSharedCache]:
-    """The cache of the settings. Opening waits for nothing; raises `Fault` if a certificate can't be used."""
-    async with Connection(settings, clock=clock) as connection:
-        cache = RedisSharedCache(settings, connection, clock=clock, epoch=epoch)
-        connection.ticked = cache.off_for
-        yield cache
-
-
-def _steps(items: Sequence[T], size: int = _STEP) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
 def _joined(answers: Sequence[Sequence[Any]]) -> list[Any]:
     return [answer for step in answers for answer in step] if len(answers) > 1 else [*answers[0]]
-
-
-def _close_if_useless(link: Link, error: CacheUnavailable) -> None:
-    # A new connection loads the scripts that somebody has flushed, and finds out that a server has become a replica.
-    if isinstance(error, ServerError) and error.code in ("NOSCRIPT", "READONLY"):
-        link.close(str(error))

@@ -49,7 +49,7 @@ def limits(
         (
             "the one server of the shared cache: its core",
             (feeds.cache_reads + feeds.cache_writes) / workload.utilisation,
-            "a cache of several servers, which the adapter refuses",
+            "a cluster: `redis+cluster://`",
         ),
         (
             "the one server of the shared cache: its memory",

@@ -1,0 +1,110 @@
+"""A writer's side of one server: what it forgets, and what is pushed onto its lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from fanfold.adapters import metrics
+from fanfold.adapters.redis import form, scripts
+from fanfold.adapters.redis.connection import Connection
+from fanfold.adapters.redis.link import Command, Link, ServerError, cause_of, checked
+from fanfold.core.errors import CacheUnavailable
+
+T = TypeVar("T")
+
+STEP = 500
+"""Keys in one step of the server, which answers nobody else meanwhile: half a millisecond."""
+
+_STEPS_IN_FLIGHT = 8
+_KEYS_IN_FLIGHT = STEP * _STEPS_IN_FLIGHT
+_ENTRIES = 500
+
+
+class Tell:
+    """Raises `CacheUnavailable` where it is unknown what the server was told.
+
+    `of_cluster`: the keys of one command must have one slot, so each key has a command.
+    """
+
+    def __init__(self, connection: Connection, *, longest_list: int, of_cluster: bool) -> None:
+        self._connection = connection
+        self._longest_list = longest_list
+        self._of_cluster = of_cluster
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        step = 1 if self._of_cluster else STEP
+        await self._tell("forget", [("UNLINK", *some) for some in steps(keys, step)])
+
+    async def push(self, entries: Sequence[bytes], keys: Sequence[str]) -> None:
+        """Push every entry in front of each of these lists that exists."""
+        if self._of_cluster:
+            await self._push_each(entries, keys)
+            return
+        calls = [
+            scripts.PUSH.call(some_keys, self._longest_list, *some)
+            for some in steps(entries, _ENTRIES)
+            for some_keys in steps(keys, STEP // len(some))
+        ]
+        await self._tell("push", calls)
+
+    async def _push_each(self, entries: Sequence[bytes], keys: Sequence[str]) -> None:
+        """As the script does it, in two steps. What is pushed in between is forgotten with the list: that is never wrong."""
+        for some in steps(entries, _ENTRIES):
+            for some_keys in steps(keys, _KEYS_IN_FLIGHT):
+                pushed = await self._told("push", [("LPUSHX", key, *some) for key in some_keys])
+                too_long = [
+                    key
+                    for key, length in zip(some_keys, pushed, strict=True)
+                    if isinstance(length, ServerError) or length > self._longest_list
+                ]
+                if too_long:
+                    await self._told("push", [("UNLINK", key) for key in too_long])
+
+    async def _tell(self, call: str, commands: Sequence[Command]) -> None:
+        in_flight = _KEYS_IN_FLIGHT if self._of_cluster else _STEPS_IN_FLIGHT
+        for some in steps(commands, in_flight):
+            await self._told(call, some)
+
+    async def _told(self, call: str, commands: Sequence[Command]) -> Sequence[Any]:
+        try:
+            return await self._told_twice(commands)
+        except CacheUnavailable as error:
+            metrics.FAILURES.labels(call, cause_of(error)).inc()
+            raise
+
+    async def _told_twice(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Tell once more over a new connection if this one is lost: all that is told may be told twice."""
+        link = (await self._connection.opened()).link
+        try:
+            return await self._answers(link, commands)
+        except CacheUnavailable as error:
+            close_if_useless(link, error)
+            if not link.closed.is_set():
+                raise
+            link = (await self._connection.opened()).link
+            return await self._answers(link, commands)
+
+    async def _answers(self, link: Link, commands: Sequence[Command]) -> Sequence[Any]:
+        answers = await link.ask(*commands, patient=True)
+        # A list whose key holds something else is forgotten, as the script does it.
+        foreign_too = self._of_cluster and commands[0][0] == "LPUSHX"
+        checked([a for a in answers if not form.is_foreign(a)] if foreign_too else answers)
+        self._connection.check_still_told(link)
+        return answers
+
+    async def ping(self) -> None:
+        link = (await self._connection.opened()).link
+        checked(await link.ask(("PING",)))
+
+
+def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
+    """The items in portions."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def close_if_useless(link: Link, error: CacheUnavailable) -> None:
+    """A new connection loads the scripts that somebody has flushed, and finds out that a server has become a replica."""
+    if isinstance(error, ServerError) and error.code in ("NOSCRIPT", "READONLY"):
+        link.close(str(error))
