@@ -38,6 +38,7 @@ VARIANTS = (
     "external-secrets",
     "kafka-cruise-control",
     "openshift",
+    "audit",
     "snapshots",
     "traces",
 )
@@ -113,7 +114,7 @@ def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path:
     assert {
         manifest["kind"]: errors for manifest in objects if (errors := errors_of(manifest))
     } == {}
-    assert len(of_kind(objects, "Deployment")) == 3 + ("cassandra" in components)
+    assert len(of_kind(objects, "Deployment")) == 3 + len({"cassandra", "audit"} & {*components})
 
 
 def chosen(components: tuple[str, ...], directory: Path) -> tuple[Object, ...]:
