@@ -107,7 +107,7 @@ static: $(TEST) ## Check formatting, lint, types and import contracts
 	@echo "==> formatting"; $(PY) -m ruff format --quiet --check . \
 	  || { echo "make fmt fixes this"; exit 1; }
 	@echo "==> lint"; $(PY) -m ruff check --quiet .
-	@echo "==> types"; $(PY) -m mypy --no-error-summary
+	@echo "==> types"; $(PY) -m mypy --num-workers auto --no-error-summary
 	@echo "==> import contracts"; .venv/bin/lint-imports --no-logo > .venv/imports.log 2>&1 \
 	  || { cat .venv/imports.log; exit 1; }
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import examples, tiers
 from tests.support.engines import RealEngines, running_engines
+from tests.support.first_imports import FirstImports
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_node import running_redis
 
@@ -74,7 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, _interrupt_all)
     config.pluginmanager.register(tiers.Order(), "tier-order")
     # With several processes, only the one that starts the others reports.
-    if not hasattr(config, "workerinput"):
+    if (given := getattr(config, "workerinput", None)) is not None:
+        config.pluginmanager.register(FirstImports(given), "first-imports")
+    else:
         config.pluginmanager.register(tiers.Report(config), "tier-report")
 
 
