@@ -1,4 +1,4 @@
-"""What stands in for the official Python image where no registry of images answers: this machine's own Python.
+"""Builds a base from this machine's own Python, for use where no image registry answers with the official Python image.
 
 Laid out as in that image (`/usr/local`), with a shell, pip, and what dpkg knows of the libraries, and nothing else.
 `python -m deploy.docker.python_of_this_machine DIRECTORY` fills `DIRECTORY/base`, and writes `DIRECTORY/pip.conf`: from which index
@@ -21,7 +21,7 @@ SHELL = Path("/bin/sh")
 OS_RELEASE = Path("/etc/os-release")
 DPKG = Path("/var/lib/dpkg")
 NOT_NEEDED = ("test", "idlelib", "site-packages", "dist-packages", "config-*")
-# They may be built against what is not installed.
+# They may need libraries that are not installed.
 UNUSED_EXTENSIONS = ("_tkinter*", "_*dbm*", "_curses*", "readline*", "nis*", "_test*")
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert")
 
@@ -36,7 +36,7 @@ def lay_out(root: Path) -> None:
     programs.mkdir(parents=True)
     shutil.copy2(python, programs / VERSION)
     (programs / "python").symlink_to(VERSION)
-    # Also what wheels count on finding in any system.
+    # Also the libraries that wheels expect on any system.
     installed = Path(sysconfig.get_path("platlib"))
     extensions = [*modules_in(home / "lib-dynload"), *modules_in(installed)]
     libraries = shared_libraries([python, SHELL, *extensions])

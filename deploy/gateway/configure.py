@@ -13,7 +13,7 @@ TEMPLATE = Path(__file__).parent / "envoy.yaml"
 GUARDED = ("/posts", "/users")
 """Paths whose routes need a token."""
 BY_TICKET = ("/users/[^/]+/feed/stream", "/users/[^/]+/export")
-"""Those that are read with a ticket too (decision 58). Which tickets open them is for the services to decide."""
+"""Those that also accept a ticket (decision 58). The services decide which tickets are valid."""
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _ALLOWED_HEADERS = (
@@ -28,7 +28,7 @@ _SHOWN_HEADERS = (
 
 
 def configuration(values: Mapping[str, object]) -> dict[str, Any]:
-    """The template with these values in place of its words in capitals. Without tokens and without other origins."""
+    """The template with its words in capitals replaced by these values, without tokens and without other origins."""
     text = TEMPLATE.read_text()
     for placeholder, value in values.items():
         text = text.replace(placeholder, str(value))
@@ -54,12 +54,12 @@ def add_tokens(manager: dict[str, Any], *, issuer: str, audience: str, key_set: 
         "audiences": [audience],
         "forward": True,
         "local_jwks": {"inline_string": key_set},
-        # Without this a token in the query would do too, and be in every log on the way.
+        # Without this, a token in the query would be accepted too, and every log on the way would hold it.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}],
     }
     token = {"provider_name": "issuer"}
-    # The first rule that matches decides. A wrong token is refused beside a ticket too.
+    # The first rule that matches decides. A wrong token is refused even if the request also has a ticket.
     token_or_none = {"requires_any": {"requirements": [token, {"allow_missing": {}}]}}
     rules = [
         *({"match": _with_ticket(path), "requires": token_or_none} for path in BY_TICKET),
@@ -84,7 +84,7 @@ def _with_ticket(path: str) -> dict[str, Any]:
 
 
 def ignore_user_ids(manager: dict[str, Any]) -> None:
-    """Remove `X-User-Id` from requests: the client's own would have rate limits of its choice."""
+    """Remove `X-User-Id` from requests: with its own, a client would choose which rate limits count it."""
     (early,) = manager["early_header_mutation_extensions"]
     early["typed_config"]["mutations"].append({"remove": "x-user-id"})
 
@@ -118,7 +118,8 @@ def add_copies(
 ) -> None:
     """Serve each service from copies of it on several hosts, at the port that the template has. A copy that isn't ready gets no requests.
 
-    Those of `one_at_a_time` are asked at the first host that is ready: what they keep in memory must not change from one request to the next.
+    Requests to the services in `one_at_a_time` go to the first host that is ready: what these services keep in memory must not change from
+    one request to the next.
     """
     for cluster in configured["static_resources"]["clusters"]:
         service = "feed" if cluster["name"] == "live" else cluster["name"]

@@ -78,7 +78,7 @@ def _kafka_config(plan: Plan, name: str) -> Path:
         CONTROLLER_PORT=plan.port("controller"),
         COPIES=plan.nodes,
         MIN_IN_SYNC=1 if alone else 2,
-        # Others take over: a broker that only had no core for a while is not to be taken for dead.
+        # Others take over. A broker that only got no core for a while must not be treated as dead.
         SESSION_MS=3000 if alone else 6000,
         DATA=plan.data_of(name),
     )
@@ -143,7 +143,10 @@ def _cassandra_config(plan: Plan, name: str) -> Path:
 
 
 def _gossip(*, alone: bool) -> dict[str, int]:
-    """A node that is alone has nobody to wait for. One of three answers no client before it knows which others are up: it would refuse quorums."""
+    """A single node waits for no other.
+
+    One of three answers clients only once it knows which others are up: before that it would refuse quorums.
+    """
     if alone:
         return {"cassandra.skip_wait_for_gossip_to_settle": 0}
     # The defaults are for large rings: 5 s, then three looks in 3 s.

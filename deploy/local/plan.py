@@ -92,16 +92,16 @@ class Plan:
 
     @property
     def engines_by_turn(self) -> tuple[tuple[str, ...], ...]:
-        """The engines in the order of starting: those of a turn start when those of the turn before are ready.
+        """The engines in the order of starting: each turn starts when the turn before it is ready.
 
-        A ring of Cassandra nodes comes about around its first one, and each start of an engine keeps a core busy for seconds.
+        A ring of Cassandra nodes forms around its first node, and starting an engine keeps a core busy for seconds.
         """
         first, *others = self.cassandras
         return tuple(filter(None, ((*self.brokers, first, *self.caches), tuple(others))))
 
     @property
     def apis(self) -> tuple[str, ...]:
-        """The services that answer requests: of a cluster, two of each."""
+        """The services that answer requests; in a cluster, two of each."""
         if self.nodes == 1:
             return APIS
         return tuple(name for kind in APIS for name in _numbered(kind, 2))

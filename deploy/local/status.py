@@ -117,7 +117,7 @@ async def _process(process: Process, state: ProcessState | None) -> ProcessStatu
 
 
 def print_local_status(status: LocalStatus, console: Console) -> None:
-    """Print it; the last line is the verdict. For a system that is down that is all."""
+    """Print it. The last line is the verdict; for a system that is down it is the only line."""
     if not status.up:
         console.print("Fanfold is not up: `make up` starts it.")
         return

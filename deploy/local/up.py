@@ -269,13 +269,13 @@ def _arguments() -> argparse.Namespace:
         type=int,
         choices=range(1, MOST_WORKERS + 1),
         metavar=f"1-{MOST_WORKERS}",
-        help="fan-out workers; default: as many as the last time, at first 1, of a cluster 2",
+        help="fan-out workers; default: as many as the last time; the first time 1, or 2 in a cluster",
     )
     parser.add_argument(
         "--nodes",
         type=int,
         choices=NODES,
-        help="brokers, and Cassandra nodes; default: as many as the data was made for, at first 1",
+        help="brokers, and Cassandra nodes; default: as many as the data was made for; the first time 1",
     )
     return parser.parse_args()
 

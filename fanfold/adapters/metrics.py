@@ -21,29 +21,29 @@ STATEMENTS = Gauge(
 
 LOOKUPS = Counter(
     "fanfold_shared_cache_lookups",
-    "Keys asked of the shared cache: hit, miss (with a lease), or refused (another process has the lease).",
+    "Keys looked up in the shared cache: hit, miss (with a lease), or refused (another process has the lease).",
     ["kind", "result"],
 )
 FILLS_REFUSED = Counter(
     "fanfold_shared_cache_fills_refused",
-    "Values read from the tables whose lease had ended, most of them because of a write meanwhile.",
+    "Values read from the tables and not cached, because their lease had ended; most often because of a write meanwhile.",
     ["kind"],
 )
 FAILURES = Counter(
     "fanfold_shared_cache_failures",
-    "Calls that the shared cache did not answer in time (unavailable), refused for want of memory (out_of_memory), or refused (refused).",
+    "Calls that the shared cache did not answer in time (unavailable), refused because it has no memory left (out_of_memory), or refused for another reason (refused).",
     ["call", "cause"],
 )
 FAILURE_CAUSES = ("unavailable", "out_of_memory", "refused")
 CALLS = ("look_up", "fill", "feed", "fill_feed", "extend_feed", "marks", "forget", "push")
 OFF = Counter(
     "fanfold_shared_cache_off_seconds",
-    "Time that this process passed the shared cache by: it is away, or its epoch is unknown (outage).",
+    "Time during which this process bypassed the shared cache, because it is away or its epoch is unknown (outage).",
     ["cause"],
 )
 EPOCHS = Counter(
     "fanfold_shared_cache_epochs",
-    "Times that all that is cached became void: an outage that a writer announced, or another server process.",
+    "How often everything cached became invalid: a writer announced an outage, or the server process is another one.",
 )
 start_at_zero(LOOKUPS, KINDS, ("hit", "miss", "refused"))
 start_at_zero(FILLS_REFUSED, KINDS)
@@ -68,7 +68,7 @@ def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList 
 
 
 def _by_kind(keys: Sequence[str]) -> Tally[str]:
-    # A look at each key would cost more than parsing its value.
+    # Looking at each key would cost more than parsing its value.
     joined = "\n".join(["", *keys])
     tally = Tally({kind: count for kind in _known if (count := joined.count(f"\n{kind}:"))})
     if tally.total() != len(keys):

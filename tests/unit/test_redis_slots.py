@@ -1,4 +1,4 @@
-"""Who has which slot of a cluster, from what its nodes answer."""
+"""Which node of a cluster has which slot, from the answers of its nodes."""
 
 from __future__ import annotations
 

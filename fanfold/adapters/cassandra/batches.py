@@ -72,7 +72,7 @@ class BatchWriter:
         self._open: dict[Hashable, _Batch] = {}
         self._open_rows = 0
         self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
-        # Batches that may not, while there is no room for them. A caller adds no row while there are any.
+        # Batches that may not grow, and wait for room. A caller adds no row while there are any.
         self._full: deque[_Batch] = deque()
         self._drained = asyncio.Event()
         self._gathering = Gathering(self._send_what_fits)

@@ -64,7 +64,7 @@ class CassandraSession:
         self._connecting = asyncio.create_task(self._stay_connected(tried_once))
         # Usually Cassandra is there, and then a caller may start with a store that answers.
         await tried_once.wait()
-        # Asked at a scrape, because a statement costs too little to count each twice.
+        # Read only at each scrape: updating a gauge twice for each statement would cost too much.
         STATEMENTS.set_function(lambda: self._unanswered)
         return self
 

@@ -52,7 +52,7 @@ class MemoryCacheServer:
 
 
 class MemorySharedCache:
-    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be passed by."""
+    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be bypassed."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""The shared cache in Redis or Valkey: what is used of the protocol works from Redis 6.2 on."""
+"""The shared cache in Redis or Valkey. The commands that are used work from Redis 6.2 on."""

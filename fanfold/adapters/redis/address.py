@@ -29,8 +29,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class CacheUrl:
-    """`FANFOLD_CACHE`, taken apart. `kind`: "" is one server at the only address, "sentinel" and "cluster" are asked at these addresses who serves.
+    """`FANFOLD_CACHE`, taken apart.
 
+    `kind`: "" is one server at the only address; for "sentinel" and "cluster", the addresses say which servers to use.
     `master` is the name by which sentinels know the server, and `database` its database.
     """
 
@@ -71,5 +72,5 @@ def client_tls(settings: Settings) -> ssl.SSLContext | None:
 
 @cache
 def _system_tls() -> ssl.SSLContext:
-    """Made once: reading all certificates of the system takes some 80 ms, in which the process does nothing else."""
+    """Made once: reading all certificates of the system takes some 80 ms and blocks the process."""
     return ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""The servers of a cluster, as one process knows them: who has which slot, and a cache for each of them."""
+"""The servers of a cluster as one process knows them: which server has which slot, and a cache for each server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fanfold.core.settings import Settings
 
 _LOOK_EVERY_S = 0.5
 _TRUSTED_S = 1.0
-# So many nodes are asked at a time. One alone may have been stopped while a replica took over, and not know it yet.
+# The number of nodes asked at a time. A single node may have been paused while a replica took over, and not know it yet.
 _ASKED = 3
 _WHO_HAS_WHAT: Command = ("CLUSTER", "NODES")
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Cluster:
-    """A context. From its first use on it looks twice a second who has which slot."""
+    """A context manager. From its first use on it asks twice a second which server has which slot."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Cluster:
         return [node.cache for node in self._nodes.values()]
 
     def cache_of(self, key: str) -> RedisSharedCache | None:
-        """The cache of the master that has the key's slot; None while nobody is known to have it."""
+        """The cache of the master that has the key's slot; None while no master is known to have it."""
         self._start()
         owner = self._slots.owners[slot_of(key)]
         return None if owner is None else self._nodes[owner].cache
@@ -71,7 +71,10 @@ class Cluster:
         return self._clock.monotonic_s() - self._looked_at_s <= _TRUSTED_S
 
     async def look(self) -> bool:
-        """Ask who has which slot: whether that has changed. Callers of the same moment share one look. Raises `CacheUnavailable`."""
+        """Ask which server has which slot, and return whether that has changed.
+
+        Concurrent callers share one look. Raises `CacheUnavailable`.
+        """
         self._start()
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="looks at the cache's slots")
@@ -83,7 +86,9 @@ class Cluster:
             answers = await self._answers()
             views = [view_of(answer, asked=address) for address, answer in answers.items()]
         except (TypeError, ValueError, AttributeError) as error:
-            raise CacheUnavailable(f"a node does not say who has which slot: {error}") from error
+            raise CacheUnavailable(
+                f"a node does not say which server has which slot: {error}"
+            ) from error
         finally:
             self._looking = None
         changed = self._slots.take(views)
@@ -94,7 +99,10 @@ class Cluster:
         return changed
 
     async def _answers(self) -> dict[Address, bytes]:
-        """Of some of all that are known, others each time; of the addresses of the settings while they are too few, or none of them answers."""
+        """The answers of some known nodes, different ones each time.
+
+        Of the addresses in the settings while too few nodes are known, or none of them answers.
+        """
         known = sorted(self._slots.masters, key=str)
         asked = known if len(known) >= _ASKED else [*dict.fromkeys([*known, *self._seeds])]
         self._turn = (self._turn + 1) % len(asked)
@@ -177,8 +185,8 @@ class _KnownMaster:
 
     async def address(self) -> Address:
         if not self._cluster.known_lately:
-            raise CacheUnavailable("it is not known who has which slot")
+            raise CacheUnavailable("it is not known which server has which slot")
         return self._address
 
     def close(self) -> None:
-        """The cluster keeps the connections by which it looks."""
+        """Nothing to close: the cluster keeps the connections that it asks over."""

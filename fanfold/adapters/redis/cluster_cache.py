@@ -21,8 +21,9 @@ Groups = dict[RedisSharedCache, list[int]]
 class ClusterSharedCache:
     """See `fanfold.core.ports.shared_cache.SharedCache`.
 
-    Each server stamps what it holds with its own identity. So when a replica takes over, what it brought is void, and the other servers' values stay.
-    A key whose server is away, or whose slot is moving, is as one that nobody may fill.
+    Each server stamps what it holds with its own identity. So when a replica takes over, its values are invalid, and the other servers'
+    values stay valid.
+    A key whose server is away, or whose slot is moving, counts as one that no process may fill.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -103,7 +104,7 @@ class ClusterSharedCache:
         keys: Sequence[str],
         tell: Callable[[RedisSharedCache, Sequence[str]], Awaitable[None]],
     ) -> None:
-        """Tell once more if a slot has another owner now: all that is told may be told twice."""
+        """Tell once more if a slot has another owner now. Repeating is harmless: everything told may be told twice."""
         try:
             await self._tell_once(call, keys, tell)
         except CacheUnavailable:
@@ -126,7 +127,7 @@ class ClusterSharedCache:
         )
 
     def off_for(self, seconds: float) -> None:
-        """Count time in which readers got nothing from one server at least."""
+        """Count the time in which readers got nothing from at least one server."""
         caches = self._cluster.caches
         causes = {cache.off_because() for cache in caches} if caches else {"away"}
         for cause in ("away", "outage"):
@@ -144,7 +145,7 @@ class ClusterSharedCache:
 
 
 async def _each(calls: Iterable[Awaitable[None]]) -> None:
-    """Await all, side by side, to their end; then raise what the first that failed has raised."""
+    """Await all of them concurrently; once all have ended, raise the error of the first that failed."""
     waited = [*calls]
     if len(waited) == 1:
         await waited[0]

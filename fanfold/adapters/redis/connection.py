@@ -18,11 +18,11 @@ from fanfold.core.errors import CacheUnavailable
 from fanfold.core.settings import Settings
 
 _ASK_EVERY_S = 0.5
-# A replica may become the master without ending a connection. As with an outage, a reader may trust what it knows for a second.
+# A replica may become the master without closing a connection. As with an outage, a reader may trust its knowledge for a second.
 _TRUSTED_S = 1.0
 # In a process whose event loop is busy, the round trips of a connection take longer than one answer may. Callers don't wait for them all.
 _CONNECT_WITHIN_S = 1.0
-# An absent server is tried this often, and costs its callers no time in between.
+# An absent server is tried this often; between tries, callers lose no time.
 _TRY_AGAIN_AFTER_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Server(NamedTuple):
 
 
 class Connection:
-    """A context. From its first use on it connects, asks the server twice a second who it is, and connects again when the connection is lost.
+    """A context manager. From its first use on it connects, asks the server twice a second who it is, and connects again when the connection is lost.
 
     `ticked` is called twice a second with the time that has passed since the last call. Not every process that opens
     the engines uses the cache, so opening connects to nothing.
@@ -63,7 +63,10 @@ class Connection:
 
     @property
     def known(self) -> Server | None:
-        """The open connection, for readers: if it is known which server it leads to now, and that no writer still tells another one."""
+        """The open connection, for readers.
+
+        None unless it is known which server it leads to now, and that no writer still tells another server.
+        """
         self._start()
         server, now_s = self._open, self._clock.monotonic_s()
         if server is None or now_s - self._identified_at_s > _TRUSTED_S:
@@ -95,7 +98,7 @@ class Connection:
                 self._opening = asyncio.create_task(self._connect(), name="connects to the cache")
             left_s = self._opening_since_s + self._settings.cache_timeout_s - now_s
             if left_s > 0:
-                # Others wait for the same try, which goes on when they give up.
+                # Other callers wait for the same attempt, which continues when they give up.
                 await asyncio.wait([self._opening], timeout=left_s)
         server = self._open
         if server is None:
@@ -144,13 +147,14 @@ class Connection:
             with contextlib.suppress(CacheUnavailable):
                 link, address, _ = await self.opened()
                 await self._identify(link, address)
-            # From the question on: in a busy process the answer takes long, and with a pause after it the last one would grow too old.
+            # Counted from the question: in a busy process the answer takes long, and after a further pause the last answer would be too
+            # old.
             await self._pause(link, max(0.0, at_s + _ASK_EVERY_S - self._clock.monotonic_s()))
             then_s, at_s = at_s, self._clock.monotonic_s()
             self.ticked(at_s - then_s)
 
     async def _pause(self, link: Link | None, seconds: float) -> None:
-        """So long, or until the connection is lost."""
+        """Pause for that long, or until the connection is lost."""
         if link is None:
             await self._clock.sleep(_ASK_EVERY_S)
             return
@@ -159,7 +163,7 @@ class Connection:
                 await link.closed.wait()
 
     async def __aenter__(self) -> Self:
-        # A wrong path is a mistake in the configuration: it must fail now, while an outage would be waited for.
+        # A wrong path is a configuration error, so it must fail now; an outage would only be waited for.
         client_tls(self._settings)
         return self
 
@@ -172,7 +176,7 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """End it, and what it does in the background."""
+        """Close it, and end its background work."""
         for task in (self._keeping, self._opening):
             if task is not None:
                 task.cancel()

@@ -1,7 +1,7 @@
-"""The form of what the server keeps under a key, and the marks that are made of it.
+"""The form of the values that the server keeps, and the marks that are derived from them.
 
 A string is `V`, a token without its last bytes, and the payload; or `L` and the token of a lease. A list's last element is `E`, token and end, or `L` and
-token. A token is the stamp and then random bytes, others for each lease: so two fills of one key never look alike.
+token. A token is the stamp followed by random bytes, which differ for each lease: so two fills of one key always differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fanfold.core.ports.shared_cache import FeedList
 VALUE, LEASE, END = b"V", b"L", b"E"
 STAMP_BYTES = 8
 NONCE_BYTES = 8
-# Every value pays for them: with four, one change in four billion is taken for none.
+# Each value stores these bytes. With four of them, one change in four billion goes unnoticed.
 _FILL_BYTES = 4
 
 STAMP = slice(1, 1 + STAMP_BYTES)
@@ -44,7 +44,10 @@ def ask_marks(keys: Sequence[str]) -> list[Command]:
 
 
 def mark(key: str, answers: Iterator[Any], stamp: bytes) -> bytes:
-    """See `SharedCache.marks`. Takes the answers for this key. Raises `ServerError`, but not for a foreign value: that is nothing."""
+    """See `SharedCache.marks`.
+
+    Takes the answers for this key. Raises `ServerError`, but not for a value of another program, which counts as no value.
+    """
     header: bytes = _unless_foreign(next(answers)) or b""
     if not names_a_feed(key):
         return header[STAMP.stop :] if header.startswith(VALUE + stamp) else b""
@@ -56,7 +59,7 @@ def mark(key: str, answers: Iterator[Any], stamp: bytes) -> bytes:
 
 
 def is_foreign(answer: Any) -> bool:
-    """Whether a command found a value of another type, from somebody else."""
+    """Whether a command found a value of another type, written by another program."""
     return isinstance(answer, ServerError) and answer.code == "WRONGTYPE"
 
 

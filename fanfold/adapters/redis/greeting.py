@@ -1,4 +1,4 @@
-"""What a new connection says first, and which server it has met."""
+"""The first commands of a new connection, and the identity of the server that answers them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def greet_sentinel(settings: Settings, address: Address, *, within_s: floa
     """Connect to a sentinel, with the credentials of the servers. Raises `CacheUnavailable`."""
     link = await _connected(settings, address, [], within_s=within_s)
     for command in _authenticate(settings):
-        # A sentinel that needs no password refuses one; one that needs another refuses what it is asked next.
+        # A sentinel without a password refuses this command; a sentinel with another password refuses the next one.
         link.say(command)
     return link
 
@@ -62,10 +62,10 @@ def _authenticate(settings: Settings) -> list[Command]:
 
 
 async def identity(link: Link, *, of_cluster: bool = False) -> bytes:
-    """What changes when the server may hold other things than it was told.
+    """An identity that changes whenever the server may hold other values than it was told.
 
-    A process that starts, even from a snapshot, has a new run id. A replica that becomes the master has a new replication id, also one that was the
-    master before. Raises `CacheUnavailable` for a server that is not one to write to.
+    A process that starts, even from a snapshot, has a new run id. A replica that becomes the master has a new replication id, even if it
+    was the master before. Raises `CacheUnavailable` for a server that takes no writes.
     """
     answers = checked(await link.ask(*ASK_IDENTITY, patient=True))
     try:

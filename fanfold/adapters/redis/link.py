@@ -16,7 +16,7 @@ Answers: TypeAlias = "asyncio.Future[list[Any]]"
 
 # Its declared type has one part; it takes any number.
 _pack = cast(Callable[[Command], bytes], hiredis.pack_command)
-# After a pause of this whole process, the timer comes before what has arrived meanwhile: give that the time to be read.
+# After a pause of the whole process, the timer runs before answers that arrived meanwhile are read: leave time for them.
 _SECOND_LOOK_S = 0.002
 
 
@@ -31,19 +31,20 @@ class ServerError(CacheUnavailable):
     """The server has refused a command."""
 
     def __init__(self, said: str) -> None:
-        # To a command that it doesn't know a server says the arguments too: of AUTH, a password.
+        # A server that doesn't know a command repeats its arguments: for AUTH, a password.
         super().__init__(said.partition(", with args beginning with")[0])
 
     @property
     def code(self) -> str:
-        """The first word of what the server says."""
+        """The first word of the server's message."""
         return str(self).partition(" ")[0]
 
 
 class Link(asyncio.Protocol):
     """Speaks RESP 2. It closes itself when a question is unanswered for `timeout_s`.
 
-    A *patient* question may wait longer, as long as the server goes on answering others: a writer asks much at a time, and several writers more.
+    A *patient* question may wait longer while the server keeps answering others: a writer sends many commands at a time, and several
+    writers send more.
 
     One timer watches over all questions: a timer for each, and a task to cancel, would cost more than the question.
     """
@@ -52,7 +53,7 @@ class Link(asyncio.Protocol):
         self.closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
-        # An error is an answer: the questions before and after it have theirs.
+        # An error is one answer: the questions before and after it still get theirs.
         self._reader = hiredis.Reader(replyError=ServerError)
         self._asked: deque[_Question] = deque()
         self._answers: list[Any] = []
@@ -72,7 +73,7 @@ class Link(asyncio.Protocol):
         return answers
 
     def say(self, command: Command) -> None:
-        """Send a command; its answer is of no interest."""
+        """Send a command and ignore its answer."""
         self._send(_pack(command))
         self._expect(None, 1, patient=False)
 
@@ -91,7 +92,7 @@ class Link(asyncio.Protocol):
         self._timer = None
         if not self._asked:
             return
-        # The oldest question; one behind a patient one is looked at when it is the oldest.
+        # Only the oldest question is checked: a question behind a patient one is checked once it is the oldest.
         oldest = self._asked[0]
         waiting_since_s = oldest.asked_at_s
         if oldest.patient:
@@ -107,7 +108,7 @@ class Link(asyncio.Protocol):
         self._timer = self._loop.call_at(due_s, self._look)
 
     def close(self, reason: str = "closed") -> None:
-        """End the connection; what is unanswered fails. Idempotent."""
+        """Close the connection; unanswered questions fail. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Where the server is that takes writes."""
+"""The address of the server that takes writes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fanfold.adapters.redis.address import Address
 
 
 class Master(Protocol):
-    """`settles_s`: a server that a process meets is used for reads only after so long, so that no writer still tells another one.
+    """`settles_s`: a newly found server is used for reads only after this time, so that no writer still tells another server.
 
-    A writer relies on having told a server for half that time, since it was last confirmed; what is left is for sentinels and nodes, which tell
-    one another of a failover within two seconds.
+    A writer trusts its server for half of that time after the server was last confirmed. The other half allows for sentinels and
+    nodes, which tell one another of a failover within two seconds.
     """
 
     settles_s: float

@@ -1,10 +1,10 @@
-"""What the server does in one step. A script sees no write of others between its commands.
+"""Scripts, each of which the server runs as one step: no write of another client comes between its commands.
 
 `form.py` has the form of what is kept: it begins with a letter and a stamp, in a list the last element does. The client loads the scripts on each
 new connection.
 
-A key may hold a value of another type, from somebody else: asking for it is then an error, with which a script goes on (`pcall`). It is nothing to
-find, and is replaced.
+A key may hold a value of another type, written by another program. Reading it is then an error, after which a script goes on (`pcall`): the
+value counts as absent, and is replaced.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from fanfold.core.settings import Settings
 
 
 class Sentinels:
-    """Implements `Master`. Most of the sentinels must answer, and the newest configuration among their answers counts.
+    """Implements `Master`. A majority of the sentinels must answer, and the newest configuration among their answers counts.
 
-    They tell one another of a failover within two seconds; one alone may not have heard of it yet.
+    Sentinels tell one another of a failover within two seconds, so a single one may not know of it yet.
     """
 
     def __init__(self, settings: Settings, url: CacheUrl, *, settles_s: float) -> None:

@@ -22,14 +22,14 @@ from fanfold.core.settings import Settings
 _log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
-# Some 3 ms of this process and 2 ms of the server, after which others have their turn.
+# One portion takes some 3 ms of this process and 2 ms of the server; then other work gets its turn.
 _MARKS_AT_ONCE = 2000
-# Longer than a request that had to forget a key goes on reading.
+# Longer than any request reads on after it had to forget a key.
 _PASSED_BY_S = 2.0
 
 
 class _Usable(NamedTuple):
-    """An open connection, and the stamp of what is kept and found over it."""
+    """An open connection, and the stamp of the values that are kept and found over it."""
 
     link: Link
     stamp: bytes
@@ -39,7 +39,7 @@ class _Usable(NamedTuple):
 
 
 class RedisSharedCache:
-    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be passed by."""
+    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be bypassed."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class RedisSharedCache:
         found: FeedList | Lease | None = None
         try:
             (elements,) = await usable.link.ask(("LRANGE", key, 0, -1))
-            # An error tells of another type: the script replaces it, or has the error too.
+            # An error means a value of another type: the script replaces it, or gets the error too.
             last = elements[-1] if elements and isinstance(elements, list) else b""
             if last[form.STAMP] != usable.stamp:
                 found = await self._lease_feed(usable, key)
@@ -174,7 +174,7 @@ class RedisSharedCache:
     ) -> None:
         if len(known.entries) + len(older) > self._longest_list:
             return
-        # The lease's token stays in the list: a list that was filled again since is another one, even with the same end.
+        # The lease's token stays in the list, so a list that was filled again since differs, even with the same end.
         last = form.END + known.stamp + known.end
         last_then = form.END + known.stamp + end
         await self._append("extend_feed", feed_key(user_id), last, older, last_then)
@@ -213,7 +213,7 @@ class RedisSharedCache:
             raise
 
     def pass_by(self) -> None:
-        """Find nothing for as long as the request reads that had to forget a key."""
+        """Find nothing for as long as a request reads that had to forget a key."""
         self._passed_by_until_s = self._clock.monotonic_s() + _PASSED_BY_S
 
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:
@@ -240,10 +240,10 @@ class RedisSharedCache:
     def _failed(self, call: str, link: Link, error: CacheUnavailable) -> None:
         metrics.FAILURES.labels(call, cause_of(error)).inc()
         close_if_useless(link, error)
-        # The connection says by itself that it is lost.
+        # The connection itself notices when it is lost.
         if isinstance(error, ServerError) and error.code not in self._refusals:
             self._refusals.add(error.code)
-            _log.warning("the shared cache refuses what it is asked: %s", error)
+            _log.warning("the shared cache refuses commands: %s", error)
 
     def _usable(self) -> _Usable | None:
         known, epoch = self._connection.known, self._epoch()

@@ -46,7 +46,7 @@ def view_of(nodes: bytes, *, asked: Address) -> View:
 
 
 def _address(where: str, asked: Address) -> Address:
-    """Of `ip:port@bus,hostname`. A node that nobody has met doesn't know its own ip."""
+    """The address in `ip:port@bus,hostname`. A node that has met no other doesn't know its own ip."""
     endpoint, _, names = where.partition(",")
     host, _, port = endpoint.partition("@")[0].rpartition(":")
     return Address(names.partition(",")[0] or host or asked.host, int(port))
@@ -62,7 +62,7 @@ class SlotMap:
         self._claims: frozenset[Range] = frozenset()
 
     def take(self, views: Iterable[View]) -> bool:
-        """Take what several nodes answered. Returns whether a slot has another owner than before."""
+        """Take the answers of several nodes. Returns whether a slot has another owner than before."""
         claims = frozenset(claim for view in views for claim in view)
         if claims == self._claims:
             return False

@@ -1,4 +1,4 @@
-"""A writer's side of one server: what it forgets, and what is pushed onto its lists."""
+"""A writer's calls to one server: forget keys, and push entries onto lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fanfold.core.errors import CacheUnavailable
 T = TypeVar("T")
 
 STEP = 500
-"""Keys in one step of the server, which answers nobody else meanwhile: half a millisecond."""
+"""Keys in one step of the server: half a millisecond, in which it answers no other client."""
 
 _STEPS_IN_FLIGHT = 8
 _KEYS_IN_FLIGHT = STEP * _STEPS_IN_FLIGHT
@@ -22,7 +22,7 @@ _ENTRIES = 500
 
 
 class Tell:
-    """Raises `CacheUnavailable` where it is unknown what the server was told.
+    """Raises `CacheUnavailable` when it is unknown whether the server took all of it.
 
     `of_cluster`: the keys of one command must have one slot, so each key has a command.
     """
@@ -49,7 +49,7 @@ class Tell:
         await self._tell("push", calls)
 
     async def _push_each(self, entries: Sequence[bytes], keys: Sequence[str]) -> None:
-        """As the script does it, in two steps. What is pushed in between is forgotten with the list: that is never wrong."""
+        """The same as the script, in two steps. An entry pushed between them is forgotten with the list, which is never wrong."""
         for some in steps(entries, _ENTRIES):
             for some_keys in steps(keys, _KEYS_IN_FLIGHT):
                 pushed = await self._told("push", [("LPUSHX", key, *some) for key in some_keys])
@@ -74,7 +74,7 @@ class Tell:
             raise
 
     async def _told_twice(self, commands: Sequence[Command]) -> Sequence[Any]:
-        """Tell once more over a new connection if this one is lost: all that is told may be told twice."""
+        """Tell once more over a new connection if this one is lost. Repeating is harmless: everything told may be told twice."""
         link = (await self._connection.opened()).link
         try:
             return await self._answers(link, commands)
@@ -87,7 +87,7 @@ class Tell:
 
     async def _answers(self, link: Link, commands: Sequence[Command]) -> Sequence[Any]:
         answers = await link.ask(*commands, patient=True)
-        # A list whose key holds something else is forgotten, as the script does it.
+        # A key that holds something else than a list is forgotten, as by the script.
         foreign_too = self._of_cluster and commands[0][0] == "LPUSHX"
         checked([a for a in answers if not form.is_foreign(a)] if foreign_too else answers)
         self._connection.check_still_told(link)
@@ -105,6 +105,6 @@ def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
 
 
 def close_if_useless(link: Link, error: CacheUnavailable) -> None:
-    """A new connection loads the scripts that somebody has flushed, and finds out that a server has become a replica."""
+    """A new connection loads the scripts again if they were flushed, and notices a server that has become a replica."""
     if isinstance(error, ServerError) and error.code in ("NOSCRIPT", "READONLY"):
         link.close(str(error))

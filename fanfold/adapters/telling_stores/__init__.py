@@ -29,7 +29,8 @@ __all__ = ["keep_outage", "stores_of_worker", "telling"]
 def stores_of_worker(engines: Engines, *, name: str | None, clock: Clock) -> Stores:
     """The stores for a worker: without a shared cache, those of the engines (see `keep_outage`); else they tell the cache.
 
-    The worker's name is for people: each process is another writer, because two that live at the same time must not end each other's outages.
+    The worker's name is only for people. Each process is a writer of its own, because two processes that run at the same time must not end
+    each other's outages.
     """
     if engines.cache_epoch is None:
         return engines.stores

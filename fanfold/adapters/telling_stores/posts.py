@@ -39,7 +39,7 @@ class TellingPosts:
 
     async def note_offset(self, post_id: UUID, *, offset: int) -> None:
         await self._posts.note_offset(post_id, offset=offset)
-        # A reader that waits for this offset must find it.
+        # A reader may be waiting for this offset.
         await self._writer.forget(post_key(post_id))
 
     async def delete(self, post_id: UUID, *, offset: int) -> None:
@@ -65,7 +65,7 @@ class TellingTimelines:
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         rows = await self._timelines.push(pointers, user_ids)
         if pointers and user_ids:
-            # Expired ones too, of which no row was written: a read leaves them out by their time.
+            # Expired pointers too, for which no row was written: reads leave them out by their time.
             entries = [feed_entry(pointer.post_id, pointer.author_id) for pointer in pointers]
             await self._writer.push(entries, user_ids)
         return rows

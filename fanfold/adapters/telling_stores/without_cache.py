@@ -24,11 +24,12 @@ async def keep_outage(
 ) -> None:
     """Tell an outage that lasts until this is cancelled, and a minute longer.
 
-    `told` is set once it is told for the first time: the worker must write nothing before. The writer id may be that of a process before: it never ends an outage.
+    `told` is set once it is told for the first time: the worker must write nothing before. The writer id may be one that an earlier process
+    used, because this never ends an outage.
     """
     while True:
         try:
-            # Another epoch each time: it doesn't matter whether the last one has ended by itself meanwhile.
+            # A new epoch each time, so it doesn't matter whether the last outage has ended by itself meanwhile.
             await switch.begin(writer_id, uuid4())
         except Unavailable as error:
             _log.info("the outage of a worker without a cache was not told: %s", error)

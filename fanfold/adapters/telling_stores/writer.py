@@ -14,12 +14,12 @@ So the order of four things matters:
   could fill a value between that and a write that still relies on the outage.
 * *An outage of which `begin` has failed is never relied on, nor told again.* It may take effect at any time, and end by itself unseen. The next failure
   begins another one. The writes that waited for it raise, and are repeated.
-* *An outage is told again before it ends by itself.* If that was missed, because nothing was written for a while, readers may have filled values
-  since: then the next failure begins another outage, whose epoch drops them.
+* *An outage is told again before it ends by itself.* If nothing was written for a while and that did not happen, readers may have filled
+values since. Then the next failure begins another outage, whose epoch drops these values.
 * *A failure after an outage's end begins another outage.* `CacheSwitch` keeps the calls of this process in order, so that the end
   of one, however late it arrives, doesn't end the next.
 
-If `end` fails, the outage ends by itself within a minute: until then readers pass the cache by, and nothing else happens. The same holds
+If `end` fails, the outage ends by itself within a minute: until then readers bypass the cache, and nothing else happens. The same holds
 for the outage of a process that died.
 """
 
@@ -59,7 +59,7 @@ class CacheWriter:
         self._outage: _Outage | None = None
 
     async def forget(self, *keys: str) -> None:
-        """After a write to the tables: forget what it may have made old."""
+        """After a write to the tables: forget the values that the write may have outdated."""
         if keys:
             await self._tell(lambda: self._cache.forget(keys))
 
@@ -81,7 +81,7 @@ class CacheWriter:
             _log.info("the shared cache was not told: %s", error)
             await self._rely_on_outage()
             return
-        # Only what was asked during the outage shows that it is over.
+        # Only a question that was asked during the outage shows that the outage is over.
         if outage is not None and outage is self._outage:
             self._outage = None
             await self._end(outage)
@@ -91,7 +91,7 @@ class CacheWriter:
         now_s = self._clock.monotonic_s()
         outage = self._outage
         if outage is None or outage.told_before(now_s - RELIED_ON_S):
-            _log.warning("the shared cache is away: readers pass it by")
+            _log.warning("the shared cache is away: readers bypass it")
             outage = self._outage = _Outage(uuid4(), tried_s=now_s)
         if outage.telling is None and (
             outage.told_s is None or outage.told_before(now_s - TELL_AGAIN_S)
@@ -121,7 +121,7 @@ class CacheWriter:
         try:
             await self._switch.end(self._writer_id, outage.epoch)
         except Unavailable as error:
-            _log.warning("readers pass the shared cache by for up to %d s: %s", OFF_S, error)
+            _log.warning("readers bypass the shared cache for up to %d s: %s", OFF_S, error)
 
 
 class _Outage:
