@@ -28,16 +28,13 @@ _SLICE_BYTES = 16 * 1024
 
 _LINGER_S = 1.0
 
-_PAID_BY_A_BYTE = 8
-"""A chunk of one byte has five more around it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What one connection, and all of them together, may cost this process."""
 
     head_bytes: int = 32 * 1024
-    """The request line and all fields. A relevance cursor of a hundred posts is 1.8 KB."""
+    """The request line and all fields; as many again around a chunked body, so that it has no more than 6,000 chunks."""
 
     fields: int = 100
     head_s: float = 10.0
@@ -195,7 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self.parser.should_upgrade():
             return
-        self._around_body = max(0, self._around_body - _PAID_BY_A_BYTE * len(body))
+        self._around_body = max(0, self._around_body - len(body))
         super().on_body(body)
         if self.cycle.response_complete:
             self._unwanted += len(body)
