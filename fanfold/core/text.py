@@ -18,8 +18,8 @@ _CONTROL = regex.compile(r"[^\P{Cc}\t\n\r]")
 _LINE_BREAKING = regex.compile(r"[\p{Cc}\u2028\u2029]")
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 # Letters and symbols that Unicode gives no ink though none of its properties says so: Braille blank, a null notehead,
-# and the blanks of Egyptian hieroglyphs.
-_INKLESS = "\u2800\U0001d159\U00013441\U00013442"
+# the blanks of Egyptian hieroglyphs, and the filler of the Khitan small script.
+_INKLESS = "\u2800\U0001d159\U00013441\U00013442\U00016fe4"
 # A character that shows: not a space, not a control or format character, and not one that fonts draw as nothing.
 _VISIBLE = regex.compile(
     rf"[^\s\p{{Cc}}\p{{Cf}}\p{{Z}}\p{{Default_Ignorable_Code_Point}}{_INKLESS}]"

@@ -17,7 +17,7 @@ POST_ID_PATTERN = (
     r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
 )
 POST_ID = re.compile(POST_ID_PATTERN)
-_DECIMAL = re.compile(r"-?[0-9]{1,9}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}")
 
 
 def canonical_uuid7(text: str) -> str:

@@ -16,7 +16,7 @@ from console_service.operators import Operators
 from fanfold.core.ids import UserId
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
-from fanfold.http.params import canonical_uuid7
+from fanfold.http.params import Limit, canonical_uuid7, whole_number
 
 
 def router(settings: Settings, console: Console) -> APIRouter:
@@ -35,10 +35,9 @@ def router(settings: Settings, console: Console) -> APIRouter:
     return ops
 
 
-Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(pattern=CURSOR_PATTERN, max_length=LONGEST_CURSOR)]
 Topic = Annotated[str, Query(pattern=f"^({'|'.join(map(re.escape, load_topics()))})$")]
-Time = Annotated[int | None, Query(ge=0, le=253_402_300_799_999)]
+Time = Annotated[int | None, Query(), whole_number(0, 253_402_300_799_999)]
 """Milliseconds since the Unix epoch, until the year 9999."""
 Text = Annotated[str | None, Query(max_length=256)]
 

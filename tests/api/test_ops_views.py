@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx2
@@ -135,6 +136,15 @@ async def test_what_would_have_no_bound_or_no_meaning_is_422(
     ops: httpx2.AsyncClient, query: str
 ) -> None:
     assert (await ops.get(f"/ops/events?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize("number", ["1e1", "+5", "5.0", " 5", "1_0", "0x5", "\u0665", ""])
+async def test_only_plain_digits_are_a_number(ops: httpx2.AsyncClient, number: str) -> None:
+    for path in ("fan-outs?", "dead-letters?", f"events?topic={POSTS}&"):
+        answer = await ops.get(f"/ops/{path}limit={quote(number)}")
+        assert answer.status_code == 422
+    until = {"topic": POSTS, "until_ms": number}
+    assert (await ops.get("/ops/events", params=until)).status_code == 422
 
 
 async def test_a_long_value_is_cut(ops: httpx2.AsyncClient, api: WriteSide) -> None:

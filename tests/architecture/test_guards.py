@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BeforeValidator
 
 from fanfold.http.auth import acting_user
 from fanfold.http.guards import OwnUserId, WriteGuards
@@ -50,6 +51,8 @@ class Route:
     name: str
     writes: bool
     guards: set[Callable[..., Any]]
+    loose_numbers: list[str]
+    """Its parameters that are numbers, and are not read by `whole_number`."""
 
 
 def routes(app: FastAPI) -> Iterator[Route]:
@@ -59,7 +62,7 @@ def routes(app: FastAPI) -> Iterator[Route]:
             for method in context.methods or ():
                 name = f"{method} {context.path}"
                 writes = method not in ("GET", "HEAD") and name not in GIVES_TICKETS
-                yield Route(name, writes, guards_of(context))
+                yield Route(name, writes, guards_of(context), loose_numbers(context.dependant))
 
 
 def guards_of(context: RouteContext) -> set[Callable[..., Any]]:
@@ -70,6 +73,24 @@ def dependencies(dependant: Dependant) -> Iterator[Dependant]:
     for dependency in dependant.dependencies:
         yield dependency
         yield from dependencies(dependency)
+
+
+def loose_numbers(dependant: Dependant) -> list[str]:
+    parameters = [
+        parameter
+        for part in (dependant, *dependencies(dependant))
+        for parameter in (*part.query_params, *part.path_params, *part.header_params)
+    ]
+    return [
+        parameter.name
+        for parameter in parameters
+        if {int, float}
+        & {parameter.field_info.annotation, *get_args(parameter.field_info.annotation)}
+        and not any(
+            isinstance(rule, BeforeValidator) and rule.func.__qualname__.startswith("whole_number.")
+            for rule in parameter.field_info.metadata
+        )
+    ]
 
 
 def function(dependant: Dependant) -> Callable[..., Any]:
@@ -113,6 +134,10 @@ async def test_every_route_under_a_user_id_is_for_that_user_alone(served: list[R
         if " /users/{user_id}" in route.name and OwnUserId.own_user_id not in route.guards
     }
     assert unguarded <= set(FOR_OTHERS_TOO)
+
+
+async def test_every_number_is_read_by_one_parser(served: list[Route]) -> None:
+    assert [(route.name, route.loose_numbers) for route in served if route.loose_numbers] == []
 
 
 async def test_every_read_shows_the_writes_that_a_request_names(served: list[Route]) -> None:

@@ -53,6 +53,18 @@ def test_bytes_are_bounded_even_when_characters_are_few() -> None:
         "\U0001d159",
         "\u115f",
         "\U00013441",
+        "\U00016fe4",
+        "\uffa0",
+        "\u1160",
+        "\u17b4",
+        "\u180e",
+        "\ufe0f\U000e0100",
+        "\U000e0001\U000e0041\U000e007f",
+        "\u00ad",
+        "\u034f",
+        "\ufff9\ufffb",
+        "\u202e",
+        "\u0600",
     ],
 )
 def test_invisible_text_is_blank(blank: str) -> None:
