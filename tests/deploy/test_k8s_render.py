@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ VARIANTS = (
 )
 """Components that change what others bring, or replace a script."""
 CLUSTER_SCOPED = {"Namespace"}
+
+
+def test_a_digest_in_the_overlay_reaches_every_container_of_ours(tmp_path: Path) -> None:
+    manifests = shutil.copytree(MANIFESTS, tmp_path / "k8s")
+    overlay = manifests / "overlays" / "prod" / "kustomization.yaml"
+    name, digest = "  newName: registry.example.com/fanfold/fanfold\n", f"sha256:{'a' * 64}"
+    assert name in overlay.read_text()
+    overlay.write_text(overlay.read_text().replace(name, f"{name}  digest: {digest}\n"))
+    images = re.findall("image: (.*fanfold/fanfold.*)", yaml.safe_dump_all(build(overlay.parent)))
+    assert len(images) > 5
+    assert set(images) == {f"registry.example.com/fanfold/fanfold@{digest}"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
