@@ -76,7 +76,7 @@ async def open_answers(identity: Identity, count: int) -> None:
     async def as_many() -> bool:
         return identity.open_answers.count == count
 
-    await eventually(as_many, within_s=10, every_s=0.01, what=f"{count} open answers")
+    await eventually(as_many, within_s=30, every_s=0.01, what=f"{count} open answers")
 
 
 async def test_a_long_answer_ends_when_its_token_expires_and_not_before() -> None:

@@ -254,7 +254,7 @@ async def test_the_overview_is_what_the_metrics_say(running: str) -> None:
             metrics = read_metrics((await client.get("/metrics")).text)
             return overview["totals"] == totals({"all in one": metrics}) and bool(metrics.ages)
 
-        await eventually(equal, within_s=10, what="an overview of what was counted last")
+        await eventually(equal, within_s=30, what="an overview of what was counted last")
         overview = (await client.get("/ops/overview")).json()
     assert overview["healthy"]
     assert overview["processes"] == [{"name": "all in one", "readiness": "ready", "healthy": True}]

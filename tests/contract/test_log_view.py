@@ -72,7 +72,7 @@ async def test_the_backlog_counts_what_no_worker_has_acknowledged(under_test: Lo
         async def acknowledged() -> bool:
             return GRAPH not in waiting(await view.backlog(most_commands=0))
 
-        await eventually(acknowledged, within_s=20, what="the acknowledgement of the follows")
+        await eventually(acknowledged, within_s=30, what="the acknowledgement of the follows")
 
 
 def waiting(backlog: Backlog) -> dict[str, int]:

@@ -45,7 +45,7 @@ async def test_alice_reads_bob_by_push_and_the_celebrity_by_pull(
     bob = await post(stack, "bob", "Hello world!", headers=TRACED)
     nova = await post(stack, "nova", "New movie announcement!")
 
-    await eventually(lambda: shown(stack, [nova, bob]), within_s=10, what="both posts in the feed")
+    await eventually(lambda: shown(stack, [nova, bob]), within_s=30, what="both posts in the feed")
     feed = await get(stack, "/users/alice/feed", "alice", headers=TRACED)
     assert [(i["author"], i["content"], i["source"]) for i in feed["items"]] == [
         ("Nova Star", "New movie announcement!", "pull"),
@@ -108,7 +108,7 @@ async def has_one_trace(stack: Stack, collector: Collector) -> None:
 
     await eventually(
         arrived,
-        within_s=10,
+        within_s=30,
         what=f"{expected}, not {collector.depths(TRACE, parent_id=CLIENTS_SPAN)}",
     )
 

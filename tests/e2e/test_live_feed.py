@@ -118,7 +118,7 @@ async def shows(client: Client, contents: list[str], *, first: int = 2) -> None:
     async def holds() -> bool:
         return client.shown()[:first] == contents
 
-    await eventually(holds, within_s=15, what=f"{contents}, not {client.shown()}")
+    await eventually(holds, within_s=30, what=f"{contents}, not {client.shown()}")
 
 
 async def test_a_live_feed_follows_a_server_through_its_restart_and_ends_with_it(

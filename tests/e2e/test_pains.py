@@ -62,7 +62,7 @@ async def shows(stack: Stack, reader: str, expected: list[str], *, limit: int = 
     async def holds() -> bool:
         return await ids(stack, reader, limit=limit) == expected
 
-    await eventually(holds, within_s=5, what=f"the feed of {reader}, {limit} a page")
+    await eventually(holds, within_s=30, what=f"the feed of {reader}, {limit} a page")
 
 
 @embedded
@@ -197,7 +197,7 @@ async def test_a_mute_and_a_block_are_felt_in_every_view_of_a_feed(stack: Stack,
         async def holds() -> bool:
             return {item["post_id"] for item in client.items()} == expected
 
-        await eventually(holds, within_s=10, what="the live feed")
+        await eventually(holds, within_s=30, what="the live feed")
 
     try:
         await shows(stack, "alice", posts[::-1])

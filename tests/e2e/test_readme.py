@@ -132,7 +132,7 @@ async def test_the_transcript_of_the_readme_is_real(tmp_path: Path) -> None:
     assert len(steps) >= 3, "a transcript of nothing proves nothing"
     async with started_server(tmp_path) as server:
         await eventually(
-            lambda: prints(server, run.output), within_s=10, what="make run prints what is shown"
+            lambda: prints(server, run.output), within_s=30, what="make run prints what is shown"
         )
         server.learn(run.output, server.printed.read_text())
         for step in steps:
@@ -171,7 +171,7 @@ async def shown_output(server: Server, step: Step) -> str:
 
     if step.only_reads() and normalised(output, server.port) != normalised(step.output):
         try:
-            await eventually(as_shown, within_s=5, what=step.command)
+            await eventually(as_shown, within_s=30, what=step.command)
         except AssertionError:
             return output  # the comparison says it better
     return output

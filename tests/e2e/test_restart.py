@@ -32,7 +32,7 @@ async def test_after_a_restart_from_the_log_alone_the_api_shows_the_same(
         await stack.quiet()
         # A pulled post is seen after the next refresh of the pulled authors.
         await eventually(
-            lambda: shows(stack, ["post 3", "edited", "post 0"]), within_s=5, what="all of it"
+            lambda: shows(stack, ["post 3", "edited", "post 0"]), within_s=30, what="all of it"
         )
         before = await seen(stack, post_ids)
 

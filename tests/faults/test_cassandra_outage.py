@@ -67,7 +67,7 @@ async def test_writes_under_way_when_cassandra_dies_fail_and_are_repeated(
     async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
         pushing = asyncio.create_task(stores.timelines.push([pointer], readers))
         await eventually(
-            lambda: has_a_timeline(stores, readers[0]), within_s=10, what="the push has begun"
+            lambda: has_a_timeline(stores, readers[0]), within_s=30, what="the push has begun"
         )
         await asyncio.to_thread(engines.kill_cassandra)
         try:

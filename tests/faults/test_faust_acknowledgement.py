@@ -174,7 +174,7 @@ async def test_lag_falls_to_nothing_once_all_is_acknowledged(settings: Settings)
             lag = consumer.lag()
             return sum(at.committed for at in lag) == 100 and not any(at.records for at in lag)
 
-        await eventually(none, within_s=10, what="no lag")
+        await eventually(none, within_s=30, what="no lag")
     assert consumer.lag() == []
 
 

@@ -206,7 +206,7 @@ async def posts_and_reads(ports: dict[str, int]) -> None:
             found = (await ask("graph", "GET", "/users/bob/followers", "bob")).json()
             return [follower["user_id"] for follower in found["items"]] == ["alice"]
 
-        await eventually(follows, within_s=20, what="alice follows bob")
+        await eventually(follows, within_s=30, what="alice follows bob")
         posted = await ask("post", "POST", "/posts", "bob", content="from a container")
         assert posted.status_code == 201, posted.text
 
@@ -214,13 +214,13 @@ async def posts_and_reads(ports: dict[str, int]) -> None:
             page = (await ask("feed", "GET", "/users/alice/feed", "alice")).json()
             return [item["content"] for item in page["items"]] == ["from a container"]
 
-        await eventually(shown, within_s=20, what="the post is in the follower's feed")
+        await eventually(shown, within_s=30, what="the post is in the follower's feed")
 
         async def delivered() -> bool:
             path = f"/posts/{posted.json()['post_id']}/fanout"
             return bool((await ask("post", "GET", path, "bob")).json()["delivered"] == 1)
 
-        await eventually(delivered, within_s=20, what="the worker has pushed it")
+        await eventually(delivered, within_s=30, what="the worker has pushed it")
 
 
 @pytest.mark.parametrize("command", [("serve", "fanout"), ("topics", "apply")])

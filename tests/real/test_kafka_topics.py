@@ -76,7 +76,7 @@ async def test_applying_restores_a_changed_configuration(
     async def changed() -> bool:
         return (await config(admin, topic))["retention.ms"] == "1000"
 
-    await eventually(changed, within_s=10, what="the broker has the change")
+    await eventually(changed, within_s=30, what="the broker has the change")
 
     async def restored() -> bool:
         return (await config(admin, topic))["retention.ms"] == "-1"
@@ -84,7 +84,7 @@ async def test_applying_restores_a_changed_configuration(
     (said,) = await apply_topics(settings)
 
     assert "retention.ms 1000 -> -1" in said
-    await eventually(restored, within_s=10, what="the broker has it back")
+    await eventually(restored, within_s=30, what="the broker has it back")
 
 
 async def test_compression_and_retention_are_settings_of_the_kept_topics(
@@ -108,7 +108,7 @@ async def test_compression_and_retention_are_settings_of_the_kept_topics(
             and commands["retention.ms"] == str(load_topics()["fanout.commands.v1"].retention_ms)
         )
 
-    await eventually(applied, within_s=10, what="the broker has the change")
+    await eventually(applied, within_s=30, what="the broker has the change")
 
 
 async def test_tiered_storage_is_refused_by_brokers_that_have_none(settings: Settings) -> None:
@@ -136,7 +136,7 @@ async def test_another_partition_count_is_refused_before_anything_is_created(
     async def exists() -> bool:
         return "posts.v1" in await partition_counts(settings)
 
-    await eventually(exists, within_s=10, what="the topic exists")
+    await eventually(exists, within_s=30, what="the topic exists")
 
     with pytest.raises(Fault, match=r"posts\.v1 has 3 partitions, .* 12\. .*fixed for life"):
         await apply_topics(settings)

@@ -52,6 +52,7 @@ async def worked_off(settings: Settings, path: Path) -> None:
         refused = await fanfold(settings, "topics", "replay", "--from-start")
         assert refused.returncode != 0
         assert "stop all of them first" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1, "nothing of the client's own log"
 
 
 async def followers(settings: Settings) -> int:

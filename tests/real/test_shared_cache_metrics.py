@@ -109,4 +109,4 @@ async def off_longer(cause: str) -> None:
     async def longer() -> bool:
         return counted("off_seconds", cause=cause) > before + 0.5
 
-    await eventually(longer, within_s=10, what=f"time off because of {cause}")
+    await eventually(longer, within_s=30, what=f"time off because of {cause}")

@@ -75,7 +75,7 @@ async def test_the_gateway_routes_by_path_and_answers_the_rest_with_problems(
         ]
         return [response.status_code for response in found] == [200] * 5
 
-    await eventually(routed, within_s=10, what="every path has its service")
+    await eventually(routed, within_s=30, what="every path has its service")
     described = (await gateway.get("/openapi.json")).json()["paths"]
     assert {"/posts", "/users/{user_id}/following", "/users/{user_id}/feed"} <= described.keys()
     assert (await gateway.get("/docs")).headers["content-type"] == "text/html; charset=utf-8"
@@ -151,6 +151,6 @@ async def test_down_leaves_nothing_behind_and_the_next_up_finds_the_data(
     assert "not up" in system.down()
     system.up()
 
-    await eventually(dora.has_everything_once, within_s=20, what="yesterday's post")
+    await eventually(dora.has_everything_once, within_s=30, what="yesterday's post")
     await dora.post(2)
-    await eventually(dora.has_everything_once, within_s=20, what="today's post")
+    await eventually(dora.has_everything_once, within_s=30, what="today's post")

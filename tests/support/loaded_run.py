@@ -170,7 +170,7 @@ async def _seen(stack: Stack, readers: Sequence[str]) -> None:
         held = [oracle.feed(reader) for reader in readers]
         return [[shown_by(item) for item in feed] for feed in feeds] == held
 
-    await eventually(seen, within_s=20, what="readers see what was posted before the storm")
+    await eventually(seen, within_s=30, what="readers see what was posted before the storm")
 
 
 async def _storm(storm: Storm, load: Load, clients: list[LiveClient]) -> None:

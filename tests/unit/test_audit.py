@@ -509,7 +509,7 @@ async def test_an_audit_that_runs_on_serves_its_rates_as_metrics(
                     return False
                 return 'fanfold_audit_wrong_ratio{what="missing"} 0.3' in text
 
-            await eventually(served_rates, within_s=20, what="the rates are served")
+            await eventually(served_rates, within_s=30, what="the rates are served")
         assert not running.done(), "it runs on, though feeds are wrong"
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

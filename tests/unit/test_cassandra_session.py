@@ -62,7 +62,7 @@ async def soon(holds: Callable[[], bool], *, what: str) -> None:
         return holds()
 
     # The session connects in a thread.
-    await eventually(asked, within_s=5, what=what, every_s=0.01)
+    await eventually(asked, within_s=30, what=what, every_s=0.01)
 
 
 def prepared_by(session: CassandraSession, statement: Statement) -> str:

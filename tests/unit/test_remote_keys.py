@@ -330,7 +330,7 @@ async def test_the_settings_make_an_identity_that_becomes_ready(
                 return True
 
             assert not await ready()
-            await eventually(ready, within_s=5, what="the keys are known")
+            await eventually(ready, within_s=30, what="the keys are known")
 
 
 def test_a_ca_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from fanfold.core.errors import Fault
 from fanfold.core.settings import Settings
 from fanfold.core.topics import load_topics
 
+_COORDINATOR = logging.getLogger("aiokafka.consumer.group_coordinator")
 _WITHIN_S = 30.0
 _GROUP_IN_USE = (
     CommitFailedError,
@@ -73,6 +75,8 @@ async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> 
                     for partition in partitions
                 }
                 if not dry_run:
+                    # The client logs a refusal once for each partition. The Fault below says it, with what to do.
+                    _COORDINATOR.setLevel(logging.CRITICAL)
                     await consumer.commit(after)
         except _GROUP_IN_USE as error:
             raise Fault(
