@@ -1,4 +1,7 @@
-"""Faust's consumer without the four tasks that it makes for each record, which cost as much as the projection of a like."""
+"""Faust's consumer without the four tasks that it makes for each record, which cost as much as the projection of a like.
+
+And without two ways in which it waits for ever, or for minutes, after a broker or the process itself was frozen.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from types import coroutine
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from mode.services import WaitResults
 
@@ -20,6 +24,36 @@ class _Thread(AIOKafkaConsumerThread):
         # aiokafka takes it when the consumer starts; Faust has no setting for it.
         consumer._partition_assignment_strategy = [RoundRobin(app.partitions)]  # noqa: SLF001
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        consumer: Any = self._ensure_consumer()
+        ask_leaders_again(consumer._fetcher, consumer._client)  # noqa: SLF001
+
+    async def _fetch_records(self, consumer: Any, *arguments: Any, **options: Any) -> Any:
+        # When the group can't go on, aiokafka waits until somebody asks for the error; Faust never does, and the worker
+        # would have no partitions for ever. Raised here, it ends the process, and the next one joins anew.
+        consumer._coordinator.check_errors()  # noqa: SLF001
+        return await super()._fetch_records(consumer, *arguments, **options)
+
+
+def ask_leaders_again(fetcher: Any, client: Any) -> None:
+    """Look for a partition's new leader when the old one refuses to name the first offset.
+
+    aiokafka asks the same broker again, ten times a second, until the next scheduled look, five minutes later; meanwhile it fetches nothing
+    else from that broker. After a rebalance each partition without an acknowledged record asks for its first offset.
+    """
+    ask = fetcher._proc_offset_request  # noqa: SLF001
+
+    async def asking(node_id: Any, partitions: Any) -> Any:
+        try:
+            return await ask(node_id, partitions)
+        except KafkaError as error:
+            if error.invalid_metadata:
+                client.force_metadata_update()
+            raise
+
+    fetcher._proc_offset_request = asking  # noqa: SLF001
 
 
 class QuickConsumer(Consumer):

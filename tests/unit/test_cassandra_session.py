@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from cassandra.cluster import NoHostAvailable
 from prometheus_client import REGISTRY
 
 from fanfold.adapters.cassandra import session as module
+from fanfold.adapters.cassandra.second_node import SecondNode
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.statement import Statement
 from fanfold.core.errors import Fault, Unavailable
@@ -113,29 +114,120 @@ async def test_it_goes_on_trying_while_no_address_answers(driver: Driver, error:
         await soon(lambda: prepared_by(session, statement) == "127.0.0.2", what="found again")
 
 
-async def test_statements_in_flight_are_those_that_are_not_answered(driver: Driver) -> None:
-    answers: list[Callable[[], None]] = []
+@dataclass
+class Asked:
+    """Statements that were sent, and the driver's callbacks of each: it calls one as often as nodes answer."""
 
-    def execute_async(_query: Any) -> Any:
+    pages: list[bytes | None] = field(default_factory=list)
+    answers: list[Callable[..., None]] = field(default_factory=list)
+
+    async def has_begun(self, number: int) -> None:
+        await soon(lambda: len(self.answers) == number, what=f"statement {number} was sent")
+
+    def execute_async(self, _query: Any, *, paging_state: bytes | None) -> Any:
+        response = SimpleNamespace(_timer=None, _paging_state=None)
+
+        def answered(rows: Sequence[Any] = (), *, next_page: bytes | None = None) -> None:
+            response._paging_state = next_page
+            succeeded(rows)
+
+        def succeeded(rows: Sequence[Any]) -> None:
+            callback, arguments = callbacks[0]
+            callback(list(rows), *arguments)
+
         def add_callbacks(*, callback: Any, callback_args: Any, **_: Any) -> None:
-            answers.append(lambda: callback([], *callback_args))
+            callbacks.append((callback, callback_args))
 
-        return SimpleNamespace(add_callbacks=add_callbacks, _timer=None, has_more_pages=False)
+        callbacks: list[Any] = []
+        self.pages.append(paging_state)
+        self.answers.append(answered)
+        response.add_callbacks = add_callbacks
+        return response
 
-    session = CassandraSession(Settings())
+
+@pytest.fixture
+async def asked(driver: Driver) -> AsyncIterator[tuple[Asked, CassandraSession]]:
+    asked, session = Asked(), CassandraSession(Settings())
     async with session:
-        driver.sessions[0].execute_async = execute_async
-        batch: Any = object()
-        sent = [session.send(batch) for _ in range(3)]
-        assert in_flight() == 3
-        answers[0]()
-        await sent[0]
-        assert in_flight() == 2
-        for answer in answers[1:]:
-            answer()
-        await asyncio.gather(*sent)
+        driver.sessions[0].execute_async = asked.execute_async
+        yield asked, session
     assert in_flight() == 0
+
+
+async def test_statements_in_flight_are_those_that_are_not_answered(
+    asked: tuple[Asked, CassandraSession],
+) -> None:
+    sent, session = asked
+    batch: Any = object()
+    calls = [session.send(batch) for _ in range(3)]
+    assert in_flight() == 3
+    sent.answers[0]()
+    await calls[0]
+    assert in_flight() == 2
+    for answer in sent.answers[1:]:
+        answer()
+    await asyncio.gather(*calls)
+
+
+async def test_of_two_nodes_that_answer_the_first_one_counts(
+    asked: tuple[Asked, CassandraSession],
+) -> None:
+    sent, session = asked
+    bound: Any = object()
+    reading = asyncio.create_task(session.rows_of(bound))
+    await sent.has_begun(1)
+    sent.answers[0]([("first",)])
+    sent.answers[0]([("second",)], next_page=b"more")
+    assert await reading == [("first",)]
+    sent.answers[0]([("third",)])
+    await asyncio.sleep(0)
+    assert in_flight() == 0
+
+
+async def test_a_late_answer_is_none_to_the_next_page(
+    asked: tuple[Asked, CassandraSession],
+) -> None:
+    sent, session = asked
+    bound: Any = object()
+    reading = asyncio.create_task(session.rows_of(bound))
+    await sent.has_begun(1)
+    sent.answers[0]([("a",)], next_page=b"2")
+    await sent.has_begun(2)
+    sent.answers[0]([("a",)], next_page=b"2")
+    await asyncio.sleep(0)
+    sent.answers[1]([("b",)])
+    assert await reading == [("a",), ("b",)]
+    assert sent.pages == [None, b"2"]
 
 
 def in_flight() -> float | None:
     return REGISTRY.get_sample_value("fanfold_cassandra_statements_in_flight")
+
+
+# --- the second node -----------------------------------------------------------------------------------
+
+
+def sent_again_after_s(policy: SecondNode, *, slow: bool) -> list[float]:
+    """What the driver is told of one statement: before the first sending, and if nobody answers in that time, after the second."""
+    plan = policy.new_plan(None, object())
+    told = [plan.next_execution("first")]
+    if slow and told[0] >= 0:
+        told.append(plan.next_execution("second"))
+    return told
+
+
+def test_a_statement_is_sent_to_one_more_node_and_no_further() -> None:
+    policy = SecondNode(0.5)
+    assert sent_again_after_s(policy, slow=False) == [0.5]
+    assert sent_again_after_s(policy, slow=True) == [0.5, -1]
+
+
+def test_nodes_that_are_all_slow_are_not_all_asked_twice() -> None:
+    policy = SecondNode(0.5, share=0.125, reserve=10)
+    told = [sent_again_after_s(policy, slow=True) for _ in range(161)]
+    assert told[:10] == [[0.5, -1]] * 10
+    # The first statement adds nothing to a full reserve.
+    assert [len(after_s) for after_s in told].count(2) == 10 + 160 // 8
+    for _ in range(80):
+        sent_again_after_s(policy, slow=False)
+    assert [sent_again_after_s(policy, slow=True) for _ in range(10)] == [[0.5, -1]] * 10

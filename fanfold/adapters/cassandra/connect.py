@@ -20,11 +20,13 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from cassandra.query import tuple_factory
 
 from fanfold.adapters.cassandra.packed import PROTOCOL_VERSION, PackingProtocolHandler
+from fanfold.adapters.cassandra.second_node import SecondNode
 from fanfold.adapters.tls import client_context
 from fanfold.core.settings import Settings
 
 RECONNECT_S = 1.0
-HEARTBEAT_S = 10
+HEARTBEAT_S = 1.0
+"""A connection on which nothing arrived for so long is asked for a sign of life."""
 
 # These warn of accidental batches; ours are large and span partitions on purpose (see `batches`).
 EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")
@@ -54,7 +56,8 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         connect_timeout=settings.cassandra_timeout_s,
         control_connection_timeout=settings.cassandra_timeout_s,
         idle_heartbeat_interval=HEARTBEAT_S,
-        idle_heartbeat_timeout=HEARTBEAT_S,
+        # A frozen node keeps its connections: it is asked until one of these fails.
+        idle_heartbeat_timeout=settings.cassandra_timeout_s,
         auth_provider=_password(settings),
         ssl_context=client_tls(settings),
         ssl_options=_certified_name(settings),
@@ -81,6 +84,8 @@ def _profile(settings: Settings) -> ExecutionProfile:
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
         request_timeout=settings.cassandra_timeout_s,
         row_factory=tuple_factory,
+        # Early enough that the second node's answer is in time.
+        speculative_execution_policy=SecondNode(settings.cassandra_timeout_s / 4),
     )
 
 

@@ -10,10 +10,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from cassandra.cluster import ResponseFuture, Session
+from cassandra.cluster import Session
 from cassandra.policies import FallthroughRetryPolicy
 from cassandra.query import BoundStatement, PreparedStatement
 
+from fanfold.adapters.cassandra.call import Call
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, one_line, translated
 from fanfold.adapters.cassandra.packed import PackedBatch, Packing
@@ -48,7 +49,7 @@ class CassandraSession:
         self._why_not = "not connected yet"
         self._in_flight = asyncio.Semaphore(STATEMENTS_IN_FLIGHT)
         self._unanswered = 0
-        self._answered: deque[tuple[_Call, Any, BaseException | None]] = deque()
+        self._answered: deque[tuple[Call, Any, BaseException | None]] = deque()
         self._wake_up_sent = False
         self._ping = self.statement(PING)
 
@@ -89,16 +90,19 @@ class CassandraSession:
         """The same of a statement with its values."""
         call = await self._started(bound)
         rows: list[Row] = await call.answer or []
-        while call.more:
-            rows.extend(await self._next_page(call))
+        while call.next_page is not None:
+            call = await self._started(bound, call.next_page)
+            rows.extend(await call.answer or [])
         return rows
 
     async def pages(self, statement: Statement, *values: Any) -> AsyncIterator[list[Row]]:
         """Run a statement and read its result page by page: for a whole table."""
-        call = await self._started(self.prepared(statement).bind(values))
+        bound = self.prepared(statement).bind(values)
+        call = await self._started(bound)
         yield await call.answer or []
-        while call.more:
-            yield await self._next_page(call)
+        while call.next_page is not None:
+            call = await self._started(bound, call.next_page)
+            yield await call.answer or []
 
     async def row(self, statement: Statement, *values: Any) -> Row | None:
         """Run a statement whose result is at most one row."""
@@ -115,7 +119,7 @@ class CassandraSession:
 
     def send(self, batch: PackedBatch) -> asyncio.Future[Any]:
         """Send a batch at once. The caller bounds the number in flight. Errors are in the future."""
-        call = _Call(self._loop.create_future(), counted=False)
+        call = Call(self._loop.create_future(), counted=False)
         self._start(call, batch)
         return call.answer
 
@@ -136,17 +140,11 @@ class CassandraSession:
             raise TablesUnavailable(f"Cassandra: {self._why_not}")
         return self._session.cluster.metadata
 
-    async def _next_page(self, call: _Call) -> list[Row]:
-        call.answer = self._loop.create_future()
+    async def _started(self, bound: BoundStatement, page: bytes | None = None) -> Call:
         await self._enter()
-        self._unanswered += 1
-        call.response.start_fetching_next_page()
-        return await call.answer or []
-
-    async def _started(self, bound: BoundStatement) -> _Call:
-        await self._enter()
-        call = _Call(self._loop.create_future(), counted=True)
-        self._start(call, bound)
+        # Each page is a statement of its own: an answer that comes late belongs to the page that it was asked for.
+        call = Call(self._loop.create_future(), counted=True)
+        self._start(call, bound, page)
         return call
 
     async def _enter(self) -> None:
@@ -161,13 +159,13 @@ class CassandraSession:
                 f"Cassandra: {STATEMENTS_IN_FLIGHT} statements in flight"
             ) from None
 
-    def _start(self, call: _Call, query: Any) -> None:
+    def _start(self, call: Call, query: Any, page: bytes | None = None) -> None:
         self._unanswered += 1
         if self._session is None:
             self._finish(call, None, TablesUnavailable(f"Cassandra: {self._why_not}"))
             return
         try:
-            call.response = self._session.execute_async(query)
+            call.response = self._session.execute_async(query, paging_state=page)
         except DRIVER_ERRORS as error:
             self._finish(call, None, error)
             return
@@ -181,13 +179,15 @@ class CassandraSession:
     # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn. One wake-up serves
     # them all, because a wake-up costs a system call and the interpreter's lock.
 
-    def _succeeded(self, rows: Any, call: _Call) -> None:
-        self._answered.append((call, rows, None))
-        self._wake_up()
+    def _succeeded(self, rows: Any, call: Call) -> None:
+        if call.is_first_answer():
+            self._answered.append((call, rows, None))
+            self._wake_up()
 
-    def _failed(self, error: BaseException, call: _Call) -> None:
-        self._answered.append((call, None, error))
-        self._wake_up()
+    def _failed(self, error: BaseException, call: Call) -> None:
+        if call.is_first_answer():
+            self._answered.append((call, None, error))
+            self._wake_up()
 
     def _wake_up(self) -> None:
         if self._wake_up_sent:
@@ -204,7 +204,7 @@ class CassandraSession:
         while self._answered:
             self._finish(*self._answered.popleft())
 
-    def _finish(self, call: _Call, rows: Any, error: BaseException | None) -> None:
+    def _finish(self, call: Call, rows: Any, error: BaseException | None) -> None:
         self._unanswered -= 1
         # Here and not where it is awaited: the statement of a cancelled caller is still in flight.
         if call.counted:
@@ -269,30 +269,3 @@ class CassandraSession:
             session.cluster.shutdown()
             raise
         return session
-
-
-class _Call:
-    """One statement in flight. Paging gives it a new future for each page while there is `more`."""
-
-    __slots__ = ("answer", "counted", "more", "response")
-
-    def __init__(self, answer: asyncio.Future[Any], *, counted: bool) -> None:
-        self.answer = answer
-        self.counted = counted
-        self.response: ResponseFuture = None
-        self.more = False
-
-    def release(self) -> None:
-        """Release the memory of an answered statement.
-
-        The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
-        statement: at full speed these are the batches and audiences of seconds. The two also refer to each other.
-        """
-        response = self.response
-        if response is None:
-            return
-        if (timer := response._timer) is not None:  # noqa: SLF001 - the driver offers no other access
-            timer.callback = None
-        self.more = response.has_more_pages
-        if not self.more:
-            self.response = None
