@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,31 @@ def test_a_value_is_packed_as_the_driver_serialises_it(column_type: Any, value: 
     routing_key, wire = packing.row(value)
     assert routing_key == serialised
     assert wire == packing.row_start + packing.values(0, value)
+
+
+MIXED = (VarcharType, Int32Type, UUIDType, VarcharType, BooleanType, LongType, LongType)
+A_ROW = ("alice", 7, POST, "Zoë", True, -1, 2**40)
+
+
+@pytest.mark.parametrize("unset", [None, *range(len(A_ROW))])
+def test_a_whole_row_is_its_values_one_after_the_other(unset: int | None) -> None:
+    packing = a_packing(*MIXED, key=(3, 2) if unset in (0, 1) else (0, 1))
+    row = [UNSET_VALUE if index == unset else value for index, value in enumerate(A_ROW)]
+    assert packing.row(*row)[1] == packing.row_start + packing.values(0, *row)
+
+
+def test_a_row_routes_by_text_id_and_number() -> None:
+    key, _ = a_packing(*MIXED, key=(0, 2, 1)).row(*A_ROW)
+    number = (7).to_bytes(4)
+    assert key == b"\0\5alice\0" + b"\0\x10" + POST.bytes + b"\0" + b"\0\4" + number + b"\0"
+
+
+def test_a_row_with_a_value_too_few_or_of_another_type_is_refused() -> None:
+    packing = a_packing(*MIXED)
+    with pytest.raises(TypeError):
+        packing.row(*A_ROW[:-1])
+    with pytest.raises(struct.error):
+        packing.row(*A_ROW[:-1], "late")
 
 
 def test_a_value_that_is_not_set_leaves_its_column_alone() -> None:

@@ -47,13 +47,15 @@ class _Call:
 
 
 class _Batch:
-    __slots__ = ("calls", "last_call", "routing_key", "size", "wires")
+    __slots__ = ("alone", "calls", "last_call", "routing_key", "size", "wires")
 
     def __init__(self, routing_key: bytes) -> None:
         self.routing_key = routing_key
         self.wires: list[bytes] = []
         self.size = 0
         self.calls: list[_Call] = []
+        # Callers with a single row.
+        self.alone: list[asyncio.Future[None]] = []
         self.last_call: _Call | None = None
 
 
@@ -79,7 +81,16 @@ class BatchWriter:
 
     async def write_row(self, statement: Statement, *values: Any) -> None:
         """Write one row: the values of a statement. Raises `Unavailable`."""
-        await self.write([self._session.packing(statement).row(*values)])
+        row = self._session.packing(statement).row(*values)
+        group_of = self._replica_sets.group_of()
+        # As `write`, which costs twice as much, for what is most of what a worker writes.
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch = self._add(row, group_of(row[0]) if group_of else None)
+        batch.alone.append(answered)
+        if len(batch.wires) >= self._rows or self._open_rows >= self._most_open_rows:
+            self._close(max(self._open, key=self._rows_of))
+        self._gathering.join()
+        await answered
 
     async def write(self, rows: Iterable[PackedRow]) -> int:
         """Write all rows, and take them from `rows` only as fast as they are written. Returns their number.
@@ -90,6 +101,7 @@ class BatchWriter:
         open_batches = self._open
         try:
             group_of = self._replica_sets.group_of()
+            # `_add` written out, because a large audience has many rows.
             for routing_key, wire in rows:
                 group = group_of(routing_key) if group_of else None
                 batch = open_batches.get(group)
@@ -115,6 +127,16 @@ class BatchWriter:
         if call.error is not None:
             raise call.error
         return count
+
+    def _add(self, row: PackedRow, group: Hashable) -> _Batch:
+        routing_key, wire = row
+        batch = self._open.get(group)
+        if batch is None or batch.size + len(wire) > MAX_BATCH_BYTES:
+            batch = self._new_batch(group, routing_key)
+        batch.wires.append(wire)
+        batch.size += len(wire)
+        self._open_rows += 1
+        return batch
 
     def _new_batch(self, group: Hashable, routing_key: bytes) -> _Batch:
         if group in self._open:
@@ -161,4 +183,11 @@ class BatchWriter:
         self._window.leave(answered=error is None)
         for call in batch.calls:
             call.answered(error)
+        for answered in batch.alone:
+            if answered.done():
+                continue
+            if error is None:
+                answered.set_result(None)
+            else:
+                answered.set_exception(error)
         self._send_what_fits()

@@ -6,8 +6,10 @@ re-preparing are still the driver's.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from struct import Struct
 from typing import Any
 
@@ -51,6 +53,15 @@ _PACKED: dict[type, Callable[[Any], bytes]] = {
 }
 
 
+# The fixed sizes, and their formats.
+_FIXED: dict[type, tuple[int, str]] = {
+    UUIDType: (16, "16s"),
+    LongType: (8, "q"),
+    Int32Type: (4, "i"),
+    BooleanType: (1, "b"),  # "?" takes anything, also what marks a value as unset
+}
+
+
 class Packing:
     """Packs rows of one prepared statement, which binds the whole partition key."""
 
@@ -64,6 +75,8 @@ class Packing:
             prepared_kind + len(query_id).to_bytes(2) + query_id + len(self._packed).to_bytes(2)
         )
         """The bytes before the values of every row."""
+        types = [column.type for column in prepared.column_metadata]
+        self._quick_row = _row_function(types, self._key_indexes, self.row_start)
 
     def values(self, first: int, *bound: Any) -> bytes:
         """The values of the markers from number `first` on, serialised."""
@@ -71,6 +84,13 @@ class Packing:
 
     def row(self, *bound: Any) -> PackedRow:
         """A whole row."""
+        try:
+            return self._quick_row(*bound)
+        except (AttributeError, struct.error):
+            # A value is unset, or wrong.
+            return self._row(bound)
+
+    def _row(self, bound: Sequence[Any]) -> PackedRow:
         values = _values(self._packed, bound)
         key = [values[index][_LENGTH_BYTES:] for index in self._key_indexes]
         return routing_key(*key), self.row_start + b"".join(values)
@@ -88,6 +108,48 @@ def routing_key(*columns: bytes) -> bytes:
     if len(columns) == 1:
         return columns[0]
     return b"".join([len(column).to_bytes(2) + column + b"\x00" for column in columns])
+
+
+def _row_function(
+    types: Sequence[type], key_indexes: Sequence[int], row_start: bytes
+) -> Callable[..., PackedRow]:
+    """`Packing.row` for values that are all set, written out for these columns: a third of the time of a loop over them.
+
+    Raises `AttributeError` or `struct.error` for a value that is unset or of another type. Only types and numbers are in its source.
+    """
+    known: dict[str, Any] = {"length": length, "join": b"".join, "routing_key": routing_key}
+    lines, parts = [], [repr(row_start)]
+    for is_text, run in groupby(range(len(types)), key=lambda index: types[index] is VarcharType):
+        columns = list(run)
+        if is_text:
+            lines += [f"raw{index} = value{index}.encode()" for index in columns]
+            parts += [f"length(len(raw{index})), raw{index}" for index in columns]
+            continue
+        sizes_and_formats = [_FIXED[types[index]] for index in columns]
+        known[f"pack{columns[0]}"] = Struct(
+            ">" + "".join(f"i{letters}" for _, letters in sizes_and_formats)
+        ).pack
+        uuids = {index for index in columns if types[index] is UUIDType}
+        lines += [f"raw{index} = value{index}.bytes" for index in sorted(uuids)]
+        packed = ", ".join(
+            f"{size}, {'raw' if index in uuids else 'value'}{index}"
+            for index, (size, _) in zip(columns, sizes_and_formats, strict=True)
+        )
+        parts.append(f"pack{columns[0]}({packed})")
+    key = ", ".join(_raw(types[index], index, known) for index in key_indexes)
+    names = ", ".join(f"value{index}" for index in range(len(types)))
+    body = "\n    ".join([*lines, f"return routing_key({key}), join(({', '.join(parts)},))"])
+    exec(f"def row({names}):\n    {body}", known)  # noqa: S102 - as the standard library makes named tuples
+    row: Callable[..., PackedRow] = known["row"]
+    return row
+
+
+def _raw(column: type, index: int, known: dict[str, Any]) -> str:
+    """The source of a key column's bytes without their length."""
+    if column in (VarcharType, UUIDType):
+        return f"raw{index}"
+    known[f"key{index}"] = Struct(">" + _FIXED[column][1]).pack
+    return f"key{index}(value{index})"
 
 
 class PackedRows:
