@@ -30,7 +30,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given, then the environment, unless it has nothing of ours: to look for each setting takes milliseconds."""
+        """The given values, then the environment, unless it has no variable of ours: looking up each setting takes milliseconds."""
         environment = cast("EnvSettingsSource", env_settings).env_vars
         if any(name.startswith(_PREFIX.lower()) for name in environment):
             return init_settings, env_settings

@@ -45,7 +45,7 @@ class IdentitySettings(EnvironmentSettings):
     jwt_jwks_max_age_s: float = Field(
         86_400,
         gt=0,
-        description="Keys that could not be fetched again for so long are used no more: requests are then answered 503.",
+        description="Keys that could not be fetched again for this long are no longer used: requests are then answered 503.",
     )
     jwt_types: str = Field(
         "at+jwt",

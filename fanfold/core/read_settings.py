@@ -1,4 +1,4 @@
-"""Reads the settings of the environment. What is wrong with one is a `Fault` in one line."""
+"""Reads the settings of the environment. A wrong one raises a `Fault` with a message of one line."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def new_request_id() -> str:
 def request_id_of(fields: Iterable[tuple[bytes, bytes]]) -> str:
     """The id that a client or a gateway has given a request; a fresh one where there is none, two, or one that is no id.
 
-    What is no id is not kept: it goes into logs.
+    A text that is no id is dropped, because ids go into logs.
     """
     sent = [value for name, value in fields if name == _FIELD]
     if len(sent) == 1 and _KEPT.fullmatch(sent[0]):

@@ -42,7 +42,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
         0.8,
         gt=0,
         le=1,
-        description="Back to push below this share of the threshold, so that authors near the threshold don't flap.",
+        description="An author returns to push below this share of the threshold, so that authors near it don't flap.",
     )
     overlap_s: float = Field(
         60,
@@ -59,13 +59,15 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
     max_following: PositiveInt = Field(
         5000,
-        description="Most accounts one user may follow. Ended follows stay as rows: four times as many followees in all.",
+        description="Most accounts one user may follow at a time; over all time four times as many, because ended follows stay as rows.",
     )
     max_muted: PositiveInt = Field(
-        5000, description="Most accounts one user may mute; four times as many in all, likewise."
+        5000,
+        description="Most accounts one user may mute at a time; over all time four times as many.",
     )
     max_blocked: PositiveInt = Field(
-        5000, description="Most accounts one user may block; four times as many in all, likewise."
+        5000,
+        description="Most accounts one user may block at a time; over all time four times as many.",
     )
 
     # Fan-out.
@@ -76,7 +78,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
     slices_in_flight: PositiveInt = Field(
         4,
-        description="Slices one worker delivers at a time, or as many followers of smaller ones; bounds its memory.",
+        description="Full slices that one worker delivers at a time, or more small ones with as many followers together; bounds its memory.",
     )
     write_batch_rows: PositiveInt = Field(
         100,
@@ -150,7 +152,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
     max_cpu_wait_s: PositiveFloat = Field(
         0.02,
-        description="How long reads may wait for one another's CPU time, and writes, while a process has no core time left; further ones are answered 503 at once.",
+        description="While a process has no core time left: how long reads may wait for the CPU time of other reads, and writes for that of other writes; further ones are answered 503 at once.",
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     metrics_port: int = Field(
@@ -220,7 +222,9 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     cache_password: SecretStr | None = Field(None, description="Password of that user.")
     cache_timeout_s: float = Field(0.1, gt=0, description="Longest wait for the shared cache.")
     shared_cache_ttl_s: PositiveInt = Field(
-        3600, le=86_400, description="A value is kept so long; a feed, so long after its last read."
+        3600,
+        le=86_400,
+        description="How long a value is kept; a feed is kept this long after its last read.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -14,7 +14,7 @@ _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class TopicSettings(EnvironmentSettings):
-    """A part of `Settings`. All processes have the prefix. Of the rest they ask Kafka, once a topic exists."""
+    """A part of `Settings`. All processes use the prefix. Once a topic exists, they ask Kafka for the rest."""
 
     topic_prefix: str = Field(
         "fanfold", description="Prefix of every topic and group name: `fanfold.posts.v1`."
@@ -29,8 +29,8 @@ class TopicSettings(EnvironmentSettings):
     )
     compression: Literal["uncompressed", "lz4", "zstd"] = Field(
         "uncompressed",
-        description="How Kafka keeps records; `zstd` in production. The brokers compress, every client must be able to read it. `topics apply` changes it "
-        "for records to come.",
+        description="How Kafka's brokers compress records; `zstd` in production. Every client must be able to read it. `topics apply` changes it for later "
+        "records.",
     )
     log_days: int | None = Field(
         None,

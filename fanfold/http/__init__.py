@@ -1,1 +1,1 @@
-"""The HTTP edge that every service shares: one app shape, one way to say no, one kind of cursor."""
+"""The HTTP edge that every service shares: one form of application, one form of refusal, one kind of cursor."""

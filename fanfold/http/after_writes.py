@@ -141,7 +141,7 @@ class AfterWrites:
         return shown is not None and shown >= offset
 
     async def _like_offset(self, post_id: UUID, liker: str | None) -> int | None:
-        """The offset of a like; without its user, of the last like that the post counts: whose it is is private."""
+        """The offset of a like; without its user, that of the last like that the post counts, because who liked a post is private."""
         if liker is not None:
             # The like is written last, so the count and the liker's list hold it too.
             like = (await self.stores.likes.of_post(post_id, [liker])).get(liker)

@@ -54,7 +54,7 @@ class Head:
             await send({"type": "http.response.body", "body": b""})
 
         async def gone_once_answered() -> Message:
-            # A stream would go on for ever: to it the client is gone.
+            # Tell a stream that its client is gone: it would go on for ever.
             return {"type": "http.disconnect"} if ended else await receive()
 
         await self.app({**scope, "method": "GET"}, gone_once_answered, without_body)
@@ -72,7 +72,7 @@ class Private:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", PRIVATE)
                 if headers.get("Content-Type", "").startswith("text/event-stream"):
-                    headers["Cache-Control"] = PRIVATE  # FastAPI's own lets a cache keep it
+                    headers["Cache-Control"] = PRIVATE  # FastAPI's own header lets a cache keep it
                 if message["status"] == HTTPStatus.NO_CONTENT:
                     del headers["Content-Type"]
                 headers.add_vary_header(f"{USER_ID_HEADER}, Authorization")
@@ -99,7 +99,7 @@ class KnownHosts:
             await self.app(scope, receive, send)
             return
         sent = Headers(scope=scope).getlist("host")
-        # HTTP/1.0 knows no hosts; and of two, a proxy may have checked the other one.
+        # HTTP/1.0 has no Host header; and if there are two, a proxy may have checked the other one.
         if len(sent) > 1 or (not sent and scope["http_version"] != "1.0"):
             problem: Problem = NotHttp("Send exactly one Host header.")
             await problem_response(problem)(scope, receive, send)

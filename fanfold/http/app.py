@@ -249,7 +249,7 @@ class _Server(uvicorn.Server):
 
 
 def _spare_the_collector_what_stays() -> None:
-    """Keep the collector of garbage from going through all modules, routes and models, once a second under load: it held the event loop for 60 ms."""
+    """Keep the garbage collector from traversing all modules, routes and models: under load, once a second, for 60 ms."""
     gc.collect()
     gc.freeze()
 

@@ -49,7 +49,7 @@ async def _reads(request: HTTPConnection) -> None:
 
 
 READS: list[Any] = [Depends(_reads)]
-"""The first dependencies of a route that changes nothing of a user's, although its method is that of a write: it needs the scope of reads."""
+"""The first dependencies of a route that has the method of a write and changes nothing of a user's: it needs the scope of reads."""
 
 
 async def _acting(request: HTTPConnection, _actor: Actor) -> Credential:

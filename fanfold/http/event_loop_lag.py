@@ -1,4 +1,4 @@
-"""How late the event loop is. Whatever is ready to run waits as long for its turn."""
+"""How late the event loop is. Everything that is ready to run waits that long for its turn."""
 
 from __future__ import annotations
 

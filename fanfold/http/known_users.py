@@ -1,4 +1,4 @@
-"""Which ids are users: those who have registered, and those who have written anything else. A first write registers its user, under the id.
+"""Which ids are users: the ids that have registered, or have written anything else. A first write registers its user, under the id.
 
 Nothing is stored for that: the rows of the write show it. So it is exact, and a registration on its way is never overtaken.
 """

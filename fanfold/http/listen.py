@@ -1,4 +1,4 @@
-"""The sockets that a server listens on. What is wrong with its address is a `Fault` in one line."""
+"""The sockets that a server listens on. A wrong address raises a `Fault` with a message of one line."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ LONGEST_TRACE_STATE = 512
 class _OurSampler(Sampler):
     """The environment's sampler, but for two things: what is linked to a recorded span is recorded, and trace states are bounded.
 
-    By itself a sampler that takes one trace in a hundred would take one slice in a hundred of a post that it has taken.
+    Otherwise a sampler that records one trace in a hundred would record one slice in a hundred of a recorded post.
     """
 
     def __init__(self, usual: Sampler) -> None:
@@ -86,7 +86,7 @@ class OpenTelemetrySpans:
 
     def current(self) -> TraceParent | None:
         span = trace.get_current_span()
-        # A task that outlives the request that began it has its span, which has ended.
+        # A task that outlives its request still has the request's span, which has ended.
         if not span.is_recording():
             return None
         found = span.get_span_context()
@@ -146,13 +146,13 @@ class OpenTelemetrySpans:
 
 @contextmanager
 def exported(settings: TracingSettings, *, service: str) -> Iterator[OpenTelemetrySpans]:
-    """Spans that go where the environment says; the last ones when the block ends, if they are taken in time."""
+    """Spans that go where the environment says. The last ones are sent at the end of the block, if the collector takes them in time."""
     provider = provider_of(settings, service=service)
     provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
     try:
         yield OpenTelemetrySpans(provider)
     finally:
-        # By itself it would wait for half a minute.
+        # Its default is to wait for half a minute.
         stopping = Thread(target=provider.shutdown, daemon=True)
         stopping.start()
         stopping.join(STOP_S)
@@ -179,7 +179,7 @@ def _resource(settings: TracingSettings, service: str) -> Resource:
     ours = Resource(
         {"service.name": settings.service_name or service, "service.namespace": "fanfold"}
     )
-    # What OTEL_RESOURCE_ATTRIBUTES says wins.
+    # OTEL_RESOURCE_ATTRIBUTES takes precedence.
     return ours.merge(OTELResourceDetector().detect())
 
 

@@ -142,7 +142,7 @@ def _document(operation: dict[str, Any]) -> None:
 
 
 def _describe_streams(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Make components of the forms that a route of a stream brings along, and drop what OpenAPI 3.1 does not have."""
+    """Move the schemas that a stream's route brings along into components, and drop keywords that OpenAPI 3.1 does not have."""
     for media in operation["responses"].get("200", {}).get("content", {}).values():
         media.pop("itemSchema", None)
         for name, form in media.pop("$defs", {}).items():

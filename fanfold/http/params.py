@@ -28,7 +28,7 @@ def canonical_uuid7(text: str) -> str:
 
 
 def whole_number(least: int, most: int) -> BeforeValidator:
-    """What each parameter that is a number has: plain decimal digits, and one answer for all else."""
+    """What every integer parameter accepts: plain decimal digits. All else gets one and the same answer."""
 
     def check(text: str | int) -> int:
         # A default that a route gives is an integer already.

@@ -79,7 +79,7 @@ async def append(log: EventLog, event: Event) -> Written | None:
 def set_position(response: Response, *written: Written | None) -> None:
     """Name all events of a write; none of them if the log could not tell the position of one.
 
-    With a part of them, a client would wait for half a write and take it for the whole.
+    With only some of them, a client would wait for half of a write and take it for all of it.
     """
     known = [str(one) for one in written if one is not None]
     if known and len(known) == len(written):

@@ -60,7 +60,7 @@ def traced(service: str) -> Iterator[None]:
     if settings.exporter is None:
         yield
         return
-    # Not imported without need: it takes a tenth of a second and 15 MB.
+    # Imported only if needed: it takes a tenth of a second and 15 MB.
     from fanfold.http.open_telemetry import exported
 
     with exported(settings, service=service) as spans:
@@ -74,7 +74,7 @@ def traced(service: str) -> Iterator[None]:
 async def _cancelled_by_sigterm(serving: Coroutine[None, None, None]) -> None:
     """While it serves, `serve` handles the signal; before and after that it cancels what is under way.
 
-    The default would not do: the first process of a container has none, and would be deaf until it is killed.
+    The default handler is not enough: the first process of a container has none, and would ignore the signal until it is killed.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(serving)

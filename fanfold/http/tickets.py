@@ -53,7 +53,7 @@ def accepts_tickets(desk: TicketDesk) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class GivesTickets:
-    """What the route does that gives out tickets for one path."""
+    """What the ticket route of one path does."""
 
     desk: TicketDesk
     path: str

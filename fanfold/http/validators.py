@@ -25,7 +25,7 @@ VALIDATED: Responses = {
             }
         }
     },
-    304: {"description": "What the client has is what it would be sent."},
+    304: {"description": "The client has the current answer already."},
 }
 """`responses` of such a route."""
 

@@ -50,8 +50,9 @@ def sweep(
 ) -> None:
     """Put users to sleep who have read no feed for FANFOLD_ACTIVE_DAYS: they receive no deliveries until they read again.
 
-    Once a day is enough; more often does no harm. It waits while the workers have sleepers before them, so users who wake don't. It goes on
-    behind the users that an interrupted sweep has looked at. Uses the Kafka that the environment names, else the system in --data.
+    Once a day is enough; more often does no harm. It pauses while users who fall asleep wait for the workers, so that users who wake don't
+    have to. It continues after the users that an interrupted sweep has looked at. Uses the Kafka that the environment names, else the
+    system in --data.
     Exits with 0 when all users were looked at, 75 when an engine stayed away, 130 on Ctrl-C.
     """
     if dry_run and every is not None:

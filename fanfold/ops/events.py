@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="The events of the log.")
 app.command()(snapshot)
 
 _NEVER_MS = 2**62
-"""No record is so late: what starts there starts at the end."""
+"""Later than any record: a tail that starts there starts at the end."""
 _ROUNDED_S = 0.005
 """More than the difference of two clocks of which one has whole milliseconds."""
 
@@ -96,7 +96,7 @@ def tail(  # noqa: PLR0917 - typer calls it by name
     ] = False,
     data: DataOfEither = DEFAULT_DATA,
 ) -> None:
-    """Show events as they are in the log, until Ctrl-C, with those to come. Changes nothing, and joins no group.
+    """Show events as they are in the log, then new ones as they come, until Ctrl-C. Changes nothing, and joins no group.
 
     Reads the log of `make run DATA=` in that directory, or else the Kafka that the other commands use. Exits with 0, by Ctrl-C too,
     or with 75 when Kafka stayed away.

@@ -96,7 +96,7 @@ def show(facts: Facts, explanation: Explanation, console: Console) -> None:
     if explanation.wrong:
         console.print("[red]wrong[/red]")
     elif explanation.late:
-        console.print("[yellow]late[/yellow]: the workers have it before them")
+        console.print("[yellow]late[/yellow]: it still waits for the workers")
     else:
         console.print("[green]right[/green]")
 

@@ -18,7 +18,7 @@ from fanfold.http.readiness import readiness
 
 
 async def serving(settings: Settings) -> None:
-    # What operators see is not for web pages of other names, whatever a gateway in front of the API checks.
+    # Web pages of other host names must not read the routes for operators, whatever a gateway in front of the API checks.
     hosts = ",".join(sorted(settings.known_hosts - {ANY_HOST}))
     settings = settings.model_copy(update={"allowed_hosts": hosts})
     clock = SystemClock()

@@ -1,4 +1,4 @@
-"""Who may see what operators see: this machine, or a token with the admin scope."""
+"""Who may use the routes for operators: requests of this machine, or with a token that has the admin scope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from fanfold.http.identity.sessions import remember_credential
 from fanfold.http.problems import Forbidden, MissingScope
 
 _ASKED_FROM = ("x-fanfold-address", "x-forwarded-for", "x-real-ip", "forwarded")
-"""Where proxies say from which address they were asked: ours the first, others any of these. The last one's form is never taken for loopback."""
+"""The headers in which proxies name the client's address: ours uses the first, others any of these.
+
+The form of the last one never counts as loopback.
+"""
 
 
 class OperatorsOnly(Forbidden):

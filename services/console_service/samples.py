@@ -21,7 +21,7 @@ EVERY_S = 5.0
 KEPT = 180
 """Fifteen minutes."""
 _FRESH_S = 1.0
-"""Several who look share a sample."""
+"""Viewers at the same time share a sample."""
 _MOST_COMMANDS = 500
 """Of the commands that wait; with more of them, the number of fan-outs is a lower bound."""
 

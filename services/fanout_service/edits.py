@@ -22,8 +22,8 @@ class Edits:
         """Write the new text. An edit to the same text leaves no trace."""
         post = await self._own_post(event)
         if post.offset is not None and post.offset >= record.offset:
-            # Applied before. Later edits may have followed, and their text must not be compared with this one. Repeated all the same:
-            # the row doesn't show that the write has also returned, and so told the shared cache.
+            # Applied before. Later edits may have followed, and their text must not be compared with this one. It is repeated anyway: the
+            # row doesn't show that the write has also returned, and so told the shared cache.
             await self.posts.note_offset(post.post_id, offset=record.offset)
             return
         if post.deleted or post.content == event.content:

@@ -15,7 +15,7 @@ from fanfold.core.ports import PulledAuthors
 from fanfold.core.settings import MS_PER_DAY
 
 RENEWED_MS = MS_PER_DAY
-"""A row lives so much longer than the post needs, so that the author's posts of the next day need no write of it."""
+"""A row lives this much longer than the post needs, so that the author's posts of the next day need no write of it."""
 
 ARRIVES_WITHIN_S = 10.0
 """An announcement that took longer is made again, with a newer time. Readers allow for more (`LATE_MS`), because clocks differ."""
@@ -26,7 +26,7 @@ REMEMBERED = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepPulled:
-    """Of a steady celebrity, one row is read and written a day; of a new one, four statements are made."""
+    """A steady celebrity costs one read and one write of a row a day; a new one costs four statements."""
 
     authors: PulledAuthors
     clock: Clock

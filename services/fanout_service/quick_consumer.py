@@ -63,7 +63,7 @@ class QuickConsumer(Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def wait_first(self, *waited: Any, timeout: Any = None) -> WaitResults:
-        """As Faust's, which only hands over a record by two coroutines: the handing over, and the wait for a rebalance."""
+        """Does what Faust's method does, which always needs two coroutines for a record: the handing over, and the wait for a rebalance."""
         if len(waited) != 2 or timeout is not None or not self.app.flow_control.is_active():
             return await super().wait_first(*waited, timeout=timeout)
         handing_over, rebalance = waited
@@ -79,7 +79,7 @@ class QuickConsumer(Consumer):
 
 
 async def rest_of(started: Coroutine[Any, Any, Any], yielded: Any) -> Any:
-    """What is left of a coroutine that was started by hand, and waits for what it yielded."""
+    """The rest of a coroutine that was started by hand, and waits for the future that it yielded."""
     return await _stepped(started, yielded)
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class Room:
-    """Room for `most` of something, first come, first served. What is larger than all of it takes all of it."""
+    """Room for `most` of something, first come, first served. An amount larger than all of it takes all of it."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -1,6 +1,7 @@
 """Users who read nothing: no post is delivered to them, and when they come back, their timeline is filled again.
 
-While a user sleeps, the feed pulls every followee, so the timeline may lack posts. Why does it lack none once it is used again?
+While a user sleeps, the feed pulls every followee, so the timeline may lack posts. The order of steps is why it lacks none once it is used
+again.
 A fan-out writes its post's pointer first and reads the marks second. An awakening clears the marks first and reads the posts
 second. So of a post and an awakening that race, either the delivery finds no mark, or the copy finds the post. Rows of ended follows
 take part too: if such a follow began again at that moment, its old mark would keep deliveries away, and nothing would

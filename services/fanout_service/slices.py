@@ -27,7 +27,7 @@ from fanout_service.room import Room
 from fanout_service.run_concurrently import run_concurrently
 
 SLICES_AT_ONCE = 1024
-"""More than all workers deliver of one post at a time. While more are missing, nobody delivers the last one."""
+"""More slices of one post than all workers deliver at a time. While more are missing, no worker delivers the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

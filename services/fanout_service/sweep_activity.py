@@ -115,7 +115,7 @@ class SweepActivity:
     async def _sweep(self, batch: Sequence[str], swept: Swept, *, dry_run: bool) -> None:
         since_ms = self.clock.now_ms() - self.active_ms
         reads = await self.stores.activity.last_reads(batch)
-        # Most have read, and most of the others sleep: each further read is about fewer users.
+        # Most have read, and most of the others sleep, so each further read asks for fewer users.
         silent = [user_id for user_id in batch if reads.get(user_id, 0) < since_ms]
         users = await self.stores.users.get_many(silent)
         awake = [user_id for user_id in silent if _delivered_to(users[user_id])]

@@ -86,7 +86,7 @@ class Ties:
         between = await self.stores.ties.blocks_between(user_id, target_id)
         # The maker's own row decides, because it is written last: a change that it holds is in the target's row, too.
         own = next((tie for tie in between if tie.mine), None)
-        # Written again, and ended again, where both are stored: a worker may have died after either.
+        # Written and ended again even if both are stored: a worker may have died after either.
         tie = fold_tie(target_id, own, changes) or own
         if tie is None:
             return

@@ -12,7 +12,7 @@ from fanfold.core.delivery import Delivery
 class Candidate(NamedTuple):
     """A post that may be in the feed. `order` is the negated integer of its id: ascending is newest first.
 
-    Of a hundred candidates ten are shown, and integers are made and compared several times faster than UUIDs.
+    Ten of a hundred candidates are shown, and integers are made and compared several times faster than UUIDs.
     """
 
     order: int

@@ -1,4 +1,4 @@
-"""The parameter `since`: after which post others of one's own feed are new."""
+"""The parameter `since`: the post of one's own feed after which posts count as new."""
 
 from __future__ import annotations
 

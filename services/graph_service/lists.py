@@ -1,11 +1,12 @@
 """Pages of followed, muted and blocked users and of followers.
 
-Lists of one's own choices have the newest first: they are read whole, and they are bounded. So have the followers of a user who has few.
-A celebrity has millions in thousands of buckets: they come in the order of their buckets, which is stable and says nothing. Each page says
+Lists of one's own choices have the newest first: they are read whole, and they are bounded. The same holds for the followers of a user who
+has few. A celebrity has millions of followers in thousands of buckets: they come in the order of their buckets, which is stable and has no
+meaning. Each page says
 which of the two it is, and its cursor keeps it.
 
-A page is full unless the list ends with it; but one request passes a bounded number of ended follows. Where they are many, a
-page of followers is short, even empty, and its cursor goes on.
+A page is full unless the list ends with it. The exception: one request skips a bounded number of ended follows, so where they are many, a
+page of followers is short, or empty, and still has a cursor.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fanfold.http.problems import Conflict
 COUNT_TTL_S = 10.0
 COUNTED_USERS = 10_000
 MARGIN = 0.1
-"""The share of a maximum below it within which rows are counted at every change."""
+"""Within this share of a maximum, rows are counted at every change."""
 
 ROWS_PER_TIE = 4
 """Rows of ties, ended ones too, for each that may be active. A row stays when its tie ends, and a feed reads them all."""
@@ -72,9 +72,8 @@ class TieLimit:
 
     A user's rows are counted in the tables and the counts are kept for ten seconds; each tie made by this process raises them.
     An end doesn't lower them, since it may have ended nothing: the kept counts are rather too high, and then the rows are counted
-    again. Within a tenth of a maximum no kept count is used, so the limit is as exact as the tables are. What other processes do
-    is missed for up to ten seconds: a user passes the limit only by making more than a tenth of it in ties through them within
-    that time.
+    again. Within a tenth of a maximum no kept count is used, so the limit is as exact as the tables are. Ties made through other processes
+    are missed for up to ten seconds: a user exceeds the limit only by making more than a tenth of it through them within that time.
     """
 
     def __init__(

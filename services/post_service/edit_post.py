@@ -20,7 +20,7 @@ _POLLS = 5
 class EditPost:
     """Edits posts.
 
-    The row is not written through: only in the log's order is it known whether an edit changes the text, and so `edited_at`.
+    The row is not written through: only the log's order shows whether an edit changes the text, and so `edited_at`.
     """
 
     log: EventLog

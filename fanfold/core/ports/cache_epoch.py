@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 
 class CacheEpoch:
-    """Call it for the epoch. It is None while the cache must be passed by: an outage is off, or the outages were last read more than a second ago.
+    """Call it for the epoch.
 
-    Only processes that read through the cache need it; they run `watch`. `tables` names what the cache holds values of: readers of other
-    tables use none of them.
+    It is None while the cache must be bypassed: an outage lasts, or the outages were last read more than a second ago. Only processes that read through the cache need it; they run `watch`. `tables` names the tables whose values the cache holds: readers of
+    other tables use none of these values.
     """
 
     def __init__(self, switch: CacheSwitch, *, clock: Clock, tables: str = "") -> None:
@@ -52,5 +52,5 @@ class CacheEpoch:
                 await self.read()
             except Unavailable as error:
                 _log.info("the cache's outages can't be read: %s", error)
-            # From its beginning: in a busy process an answer takes long, and with a pause after it the last one would grow too old.
+            # Counted from the question: in a busy process an answer takes long, and after a further pause the last answer would be too old.
             await self._clock.sleep(max(0.0, began_s + _READ_EVERY_S - self._clock.monotonic_s()))

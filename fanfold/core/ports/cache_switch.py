@@ -1,4 +1,4 @@
-"""Whether the shared cache may be used, told in the tables, where writers and readers look in any case."""
+"""Whether the shared cache may be used. This is told in the tables, which writers and readers use in any case."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CacheSwitch(Protocol):
     """Outages of the shared cache, as its writers saw them.
 
     A writer that could not tell the cache of a write tells an outage, with an epoch of its own, before it acknowledges
-    the write. While any outage is off, readers pass the cache by; the epochs of all outages together are the cache's epoch, so that nothing
+    the write. While any outage lasts, readers bypass the cache; the epochs of all outages together are the cache's epoch, so that nothing
     cached before an outage is used after it.
 
     A writer id belongs to one running process: two processes would end each other's outages. Each outage has an epoch that was never

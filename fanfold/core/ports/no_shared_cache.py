@@ -40,4 +40,4 @@ class NoSharedCache:
         """There is no list."""
 
     async def ping(self) -> None:
-        """What is never asked is never away."""
+        """There is no server that could be away."""

@@ -1,4 +1,4 @@
-"""What may no longer act although its token has not expired: single tokens, and users with all tokens that they have."""
+"""Revocations of tokens that have not expired: of single tokens, and of users with all tokens that they have."""
 
 from __future__ import annotations
 

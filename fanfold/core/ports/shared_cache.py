@@ -46,7 +46,7 @@ class SharedCache(Protocol):
     """
 
     def usable(self) -> bool:
-        """For readers: whether anything could be found or kept now. Without it there is no reason to make keys."""
+        """For readers: whether anything could be found or kept now. If not, there is no reason to make keys."""
 
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
         """For each key its value, a lease to fill it, or None: it must be read from the tables and not be filled."""
@@ -66,16 +66,16 @@ class SharedCache(Protocol):
         """Add the entries that follow `known.end`, newest first, unless the list has changed its end since, or would be longer than twice `feed_depth`."""
 
     async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
-        """For each key a few bytes, other ones after each fill and each push, and none while nothing is kept. None if the cache can't be asked now.
+        """For each key its mark: a few bytes, which differ after each fill and each push; none while nothing is kept.
 
-        So a process sees cheaply what others change. Nothing is leased, and nothing lives longer. Many keys may take longer than
+        None if the cache can't be asked now. So a process notices cheaply what others change. Nothing is leased, and nothing lives longer. Many keys may take longer than
         `cache_timeout_s`, as long as the cache goes on answering.
         """
 
     async def forget(self, keys: Sequence[str]) -> None:
         """For writers: forget these keys, their leases too. Call it after the write to the tables has returned.
 
-        Readers call it too, for what they have to see new. Where it raises, this process finds nothing for two seconds.
+        Readers call it too, for keys whose newest value they have to see. Where it raises, this process finds nothing for two seconds.
         """
 
     async def push(self, entries: Sequence[bytes], user_ids: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Tickets: credentials for one request that can send no header, of a user who has shown another credential."""
+"""Tickets: each is a credential for one request that can send no header. Its user has shown another credential before."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Keys(Protocol):
     """An issuer's keys."""
 
     generation: int
-    """Another number after each change: what was verified before may have been signed with a key that is gone."""
+    """A number that changes with the keys: a token that was verified before may have been signed with a key that is gone."""
 
     def refuse_outdated(self) -> None:
         """Answer 503 while the keys are unknown, or too old to be trusted."""

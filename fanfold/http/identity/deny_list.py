@@ -17,7 +17,7 @@ from fanfold.http.identity.identity import Identity
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""A revoked token is accepted for so long at most, while the tables answer."""
+"""The longest time that a revoked token is still accepted, while the tables answer."""
 
 
 class DenyList:

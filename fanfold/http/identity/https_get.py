@@ -13,7 +13,7 @@ _PIECE = 16 * 1024
 
 
 class FetchFailed(Exception):
-    """There is no such document now."""
+    """The document can't be had now."""
 
 
 class _Answer:
@@ -60,7 +60,7 @@ async def _get(url: str, tls: ssl.SSLContext, most_bytes: int) -> bytes:
         )
         return await _read(reader, most_bytes)
     finally:
-        # Without waiting: the answer is read, and what the other side still sends is of no interest.
+        # Without waiting: the answer has been read, and whatever the other side still sends doesn't matter.
         writer.transport.abort()
 
 

@@ -41,7 +41,7 @@ def parse_key_set(document: bytes) -> Mapping[str, VerificationKey]:
     if not isinstance(listed, list) or len(listed) > MOST_KEYS:
         raise UnusableKeySet(f"it has no list of at most {MOST_KEYS} keys")
     described = [key for key in listed if isinstance(key, dict) and _usable(key)]
-    # Of two keys with one name nobody can tell which is meant.
+    # If two keys have one name, it is unknown which is meant.
     names = Counter(key["kid"] for key in described)
     found: dict[str, VerificationKey] = {}
     for key in described:

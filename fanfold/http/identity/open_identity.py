@@ -1,4 +1,4 @@
-"""Chooses how requests are identified, by the settings. What is wrong with them is a `Fault` in one line."""
+"""Chooses how requests are identified, by the settings. Wrong settings raise a `Fault` with a message of one line."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _PRESENTED = "fanfold.presented"
 
 
 class InvalidTicket(Unauthenticated):
-    """A ticket that opens nothing (any more). Which rule it breaks is not said."""
+    """A ticket that opens nothing, or nothing any more. The answer doesn't say which rule it breaks."""
 
     kind = "invalid-ticket"
     title = "The ticket is not valid"

@@ -14,7 +14,7 @@ from fanfold.http.identity.key_set import LONGEST_KEY_ID, VerificationKey
 from fanfold.http.identity.user_ids import LONGEST_SUBJECT, derived_user_id, subject_user_id
 from fanfold.http.problems import Unauthenticated
 
-# Each would have the token say how it is to be checked, or with which key.
+# With each of these, the token itself would choose how it is checked, or with which key.
 _REFUSED_FIELDS = {"crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc", "cty"}
 _ALGORITHMS = {"RS256", "ES256", "EdDSA"}
 _REQUIRED = ["iss", "sub", "aud", "exp", "iat"]

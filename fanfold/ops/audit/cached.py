@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class CachedValues:
-    """Compares what the cache holds. A value that can't be read is no difference: readers pass it by."""
+    """Compares what the cache holds. A value that can't be read is no difference: readers ignore it."""
 
     def __init__(self, engines: Engines, reads: SharedReads) -> None:
         self._engines = engines

@@ -50,7 +50,9 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     user: Annotated[
         list[str] | None, typer.Option(help="Audit this user; repeatable. Otherwise a sample.")
     ] = None,
-    users: Annotated[int, typer.Option(min=1, help="So many users, from a random one on.")] = 1000,
+    users: Annotated[
+        int, typer.Option(min=1, help="This many users, from a random one on.")
+    ] = 1000,
     everyone: Annotated[
         bool, typer.Option("--all", help="Every user who follows someone.")
     ] = False,
@@ -58,7 +60,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     every: Annotated[
         str | None,
         typer.Option(
-            help="Run on: a new sample so long after each, as 30s, 10m or 2h. Serves fanfold_audit_* at FANFOLD_METRICS_PORT."
+            help="Keep running: a new sample this long after each, as 30s, 10m or 2h. Serves fanfold_audit_* at FANFOLD_METRICS_PORT."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -115,7 +117,7 @@ async def _audit(data: Path, chosen: Chosen, every_s: float | None) -> None:
 
 
 async def _round(engines: Engines, settings: Settings, chosen: Chosen, clock: Clock) -> None:
-    """One round of an audit that runs on: an engine that stays away ends the round, not the audit."""
+    """One round of an audit that keeps running: an engine that stays away ends the round, not the audit."""
     from fanfold.core.errors import Unavailable
     from fanfold.ops.audit.metrics import ROUNDS, export
 

@@ -8,8 +8,8 @@ from fanfold.core.metric_labels import start_at_zero
 from fanfold.ops.audit.report import WHAT, Report
 
 USERS = Gauge("fanfold_audit_users", "Users audited in the last round.")
-POSTS = Gauge("fanfold_audit_posts", "Posts of their feeds, by pull.")
-LATE = Gauge("fanfold_audit_late_posts", "Posts that the workers had before them.")
+POSTS = Gauge("fanfold_audit_posts", "Posts in the feeds of these users, computed by pull.")
+LATE = Gauge("fanfold_audit_late_posts", "Posts that still waited for the workers.")
 WRONG = Gauge(
     "fanfold_audit_wrong_ratio",
     "The share of posts, or of cached values, that were wrong in the last round.",
@@ -17,7 +17,7 @@ WRONG = Gauge(
 )
 ROUNDS = Counter("fanfold_audit_rounds", "Rounds that ended.", ["result"])
 start_at_zero(ROUNDS, ("right", "wrong", "unavailable"))
-REPAIRS = Counter("fanfold_audit_repairs", "What rounds have mended.")
+REPAIRS = Counter("fanfold_audit_repairs", "Repairs made, in all rounds.")
 
 
 def export(report: Report) -> None:

@@ -24,7 +24,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """The counts of an audit. `posts` are those that the feeds by pull hold, `late` those that the workers have before them."""
+    """The counts of an audit. `posts` are those that the feeds by pull hold, `late` those that still wait for the workers."""
 
     total: int | None = None
     users: int = 0

@@ -21,7 +21,7 @@ async def everyone(follows: Follows) -> AsyncIterator[str]:
 
 
 async def sample(follows: Follows, count: int) -> AsyncIterator[str]:
-    """So many of them, from a random one on: the tables keep users in the order of a hash, so neighbours have nothing in common."""
+    """This many of them, from a random one on: the tables keep users in the order of a hash, so neighbours have nothing in common."""
     found = 0
     first: str | None = None
     async for user_id in follows.all_follower_ids(after=secrets.token_hex(8)):

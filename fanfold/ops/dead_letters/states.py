@@ -84,7 +84,7 @@ async def read_letters(log: EventLog, clock: Clock) -> list[Judged]:
 
 def subject(event: Event) -> Cell | None:
     """What a later event can set again; None for an event that has the same effect whenever it is handled."""
-    # The first cell is enough: the same events set the others: the same events set the others.
+    # The first cell is enough: the same events set the others.
     return next((change.cell for change in event.changes() if change.cell), None)
 
 

@@ -26,8 +26,8 @@ def snapshot(
 ) -> None:
     """Keep the public topics in files, without the records that later ones have overtaken: a new view starts from them.
 
-    Reads the snapshot in the directory and the log since; changes nothing else, and joins no group. An interrupted run leaves the
-    snapshot before. Reads the log of `make run DATA=` in `--data`, or else the Kafka that the other commands use. Exits with 75 when
+    Reads the snapshot in the directory and the log since; changes nothing else, and joins no group. An interrupted run leaves the earlier
+    snapshot as it was. Reads the log of `make run DATA=` in `--data`, or else the Kafka that the other commands use. Exits with 75 when
     Kafka stayed away.
     """
     clock = SystemClock()

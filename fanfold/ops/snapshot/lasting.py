@@ -1,13 +1,14 @@
-"""Which records of the public topics last, and which a later one has overtaken.
+"""Which records of the public topics *last*: a snapshot keeps these, and leaves out those that a later one has overtaken.
 
 A view that follows the rules of `schemas/README.md` is the same, whether it is made from all records or from those that last:
 
-* Of what is set again, such as a post's text, the last record lasts.
-* Of what begins and ends, such as a follow, the first and the last record since it began last; what has ended leaves nothing.
-* Of a user's profile, the first record and the last one, and the last one that sets each optional field: null leaves a field as it was.
-* Of a post, the first record; of a deleted one, only its deletion.
-* A user who left leaves no profile, post or like. Follows end by events of their own.
-* An event that this version doesn't know lasts.
+* Of a value that is set again, such as a post's text: the last record.
+* Of a state that begins and ends, such as a follow: the first and the last record since its latest beginning; after its end, nothing.
+* Of a user's profile: the first record, the last one, and the last one that sets each optional field, because null leaves a field as it
+was.
+* Of a post: the first record; of a deleted post, only the deletion.
+* Of a user who left: no profile, post or like. Their follows end by events of their own.
+* Of types that this version doesn't know: every event.
 
 The records are in a SQLite file, so that memory is bounded whatever their number.
 """
@@ -70,7 +71,7 @@ ORDER BY number
 class Lasting:
     """The records of one topic that last. Records of a partition are added in order; those of `graph.v1` before the other topics'.
 
-    A cell of the table is what one record may overtake another in. A record that several cells need is in the table as often.
+    A cell of the table is what one record may overtake another in. A record that several cells need is in the table once for each.
     """
 
     def __init__(self, file: Path) -> None:
@@ -183,7 +184,7 @@ def _add_of_posts(added: _Added, event: PostEvent) -> None:
     deleted = added.has(f"deleted {post}")
     match event:
         case PostCreated():
-            # The same one is appended again after a lost acknowledgement. Later than an edit, it would take the edit back.
+            # The same one is appended again after a lost acknowledgement. If it came after an edit, it would undo the edit.
             if not (deleted or added.has(f"post {post}")):
                 added.set(f"post {post}", author)
         case PostEdited():

@@ -79,7 +79,7 @@ async def make_snapshot(
             run = _Run(log, lasting, directory=directory, before=before, counts=counts, show=show)
             topics = {topic: await run.topic(topic, spans[topic]) for topic in _TOPICS}
             counts.left_out = lasting.left_out
-        # What the log forgot before it was read was left out without a word.
+        # Records that the log deleted before they were read would be missing without notice.
         for topic in _TOPICS:
             for partition, span in (await log.spans(topic)).items():
                 refuse_gap(topic, partition, spans[topic][partition].first, span, directory)

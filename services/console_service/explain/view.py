@@ -1,4 +1,7 @@
-"""What a feed goes by: the tables, or what the shared cache holds of them. And which sources show a post by that."""
+"""The values that a feed is read from: the tables, or what the shared cache holds of them.
+
+And the sources that show a post by these values.
+"""
 
 from __future__ import annotations
 

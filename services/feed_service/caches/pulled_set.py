@@ -21,7 +21,7 @@ from feed_service.caches.cache import Cache
 
 _LOG = logging.getLogger(__name__)
 
-_MAX_AGE_S = 1.0  # of the last look for new ones; the overlap of push and pull covers it
+_MAX_AGE_S = 1.0  # of the last look for new authors; the overlap of push and pull covers this delay
 
 PAGE = 1000
 """Authors read at a time, so that a step of the event loop takes about a millisecond."""
@@ -70,7 +70,7 @@ class PulledSet:
         return (await self._current.get((None,)))[None]
 
     async def refresh_forever(self, every_s: float) -> None:
-        """Look for new authors for ever, so that no request has to. While the store is away, this tries on."""
+        """Look for new authors for ever, so that no request has to. While the store is away, this keeps trying."""
         while True:
             try:
                 await self._current.refresh(None)

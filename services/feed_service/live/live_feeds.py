@@ -57,7 +57,7 @@ AT_LEAST_EVERY_S = 10.0
 UNMARKED_LOOKS = 100
 """Looks a second, of all streams of a process together, because something is not in the shared cache."""
 LOOKS_AT_ONCE = 32
-"""A post of a celebrity makes a thousand streams look. So many at a time leave the process answering others."""
+"""A celebrity's post makes a thousand streams look. With this many looks at a time the process still answers other requests."""
 
 # Its multiples, without the whole part, lie evenly between 0 and 1, however many there are.
 _GOLDEN = 0.618034
@@ -201,7 +201,7 @@ class LiveFeeds:
         self._plan(found.feeds, 0.0, "change")
         for feed in found.counting:
             feed.plan(feed.looked_at_s + COUNTS_S, "counts")
-        # What has changed is looked at at once; only what stays without a mark is waited for.
+        # A feed with a change looks at once; only those whose keys merely stay without a mark wait.
         self._plan_unmarked(found.unmarked - found.feeds)
 
     def _plan_unmarked(self, feeds: Collection[LiveFeed]) -> None:

@@ -32,7 +32,7 @@ class ExplainedItem(FeedItem):
 class FeedPage:
     """A page of a feed."""
 
-    # The one with a field more comes first: generated clients take the first form that fits.
+    # The form with one field more comes first: generated clients take the first form that fits.
     items: list[ExplainedItem | FeedItem]
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
     complete: Annotated[bool, Field(description="False when a source could not be asked.")]
