@@ -11,10 +11,13 @@ from fanfold.core.ports.log import EventLog
 
 async def end_follows(follows: Iterable[tuple[str, str]], *, log: EventLog, clock: Clock) -> None:
     """Append an unfollow for each (follower, followee). Raises `Unavailable`: some may have been appended."""
+    ended = list(follows)
+    if not ended:
+        return
     now = from_ms(clock.now_ms())
-    unfollows = [
-        UserUnfollowed(follower_id=follower_id, followee_id=followee_id, unfollowed_at=now)
-        for follower_id, followee_id in follows
-    ]
-    if unfollows:
-        await log.append_many(unfollows)
+    await log.append_many(
+        [
+            UserUnfollowed(follower_id=follower_id, followee_id=followee_id, unfollowed_at=now)
+            for follower_id, followee_id in ended
+        ]
+    )

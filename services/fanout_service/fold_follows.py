@@ -80,7 +80,8 @@ def fold_follows(
     for follower_id in touched.keys() - edges.keys():
         # The newest generation after all changes, as the row will say: a retry then puts a new edge into the same generation,
         # wherever the first attempt was cut off.
-        current[follower_id] = replace(current[follower_id], generation=followee.generation)
+        if followee.generation:
+            current[follower_id] = replace(current[follower_id], generation=followee.generation)
     to_backfill = [
         NewFollow(follower_id, current[follower_id].follow_offset)
         for follower_id in touched
@@ -136,7 +137,7 @@ def _edge_after(follower_id: str, edge: FollowerEdge | None, change: FollowChang
     if edge is None:
         return FollowerEdge(
             follower_id=follower_id,
-            generation=0,  # replaced at the end of the fold
+            generation=0,  # replaced at the end of the fold, where it is another
             active=change.active,
             since_ms=change.happened_at_ms,
             follow_offset=change.offset,

@@ -107,7 +107,9 @@ class Follows:
         await self.stores.follows.write_followers(
             followee_id,
             [
-                replace(edge, generation=copy.generation)
+                edge
+                if copy.generation == edge.generation
+                else replace(edge, generation=copy.generation)
                 for edge in folded.edges
                 for copy in copies.get(edge.follower_id, [edge])
             ],
