@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.support.stacks import Stack, embedded_stack
 async def stack(
     request: pytest.FixtureRequest, tmp_path: Path, stack_settings: dict[str, float]
 ) -> AsyncIterator[Stack]:
-    """The whole system on each stack; a test module overrides `stack_settings`. A test may also ask for "embedded, cached".
+    """The whole system on each stack; a test module overrides `stack_settings`. A test may also ask for "embedded, cached" or "real, without a cache".
 
     The real stack has a cache server of its own.
     """
@@ -28,8 +29,9 @@ async def stack(
     from tests.support.real_stack import real_stack
 
     engines: RealEngines = request.getfixturevalue("engines")
-    with running_node() as node:
-        settings = settings_for(engines, cache=url_of(node), **stack_settings)
+    with nullcontext() if "without" in request.param else running_node() as node:
+        cache = "none" if node is None else url_of(node)
+        settings = settings_for(engines, cache=cache, **stack_settings)
         await prepared(settings)
         async with real_stack(settings, tmp_path) as real:
             real.cache = node
