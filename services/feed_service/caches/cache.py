@@ -93,10 +93,13 @@ class Cache(Generic[K, V]):
 
     async def _loaded(self, keys: Collection[K]) -> dict[K, V]:
         now_s = self._clock.monotonic_s()
-        unshared = [
-            key for key in keys if (load := self._loading.get(key)) is None or load[0] <= now_s
-        ]
-        waited_for = {self._loading[key][1] for key in keys if key not in unshared}
+        unshared: list[K] = []
+        waited_for: set[asyncio.Task[Mapping[K, V]]] = set()
+        for key in keys:
+            if (load := self._loading.get(key)) is None or load[0] <= now_s:
+                unshared.append(key)
+            else:
+                waited_for.add(load[1])
         if unshared:
             # A task of its own, because the first caller may be cancelled while others still wait.
             until_s = now_s + self._ttl_s

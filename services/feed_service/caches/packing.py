@@ -6,10 +6,10 @@ of `UNREADABLE` for what they can't read.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import iter_unpack
 from typing import Any, Final
 from uuid import UUID
@@ -50,8 +50,13 @@ def pack_counted(counted: Counted) -> bytes:
 
 
 def unpack_counted(_: int, packed: bytes) -> Counted:
+    return _counted(packed)
+
+
+# It runs for every candidate of every page, and most posts have one of a few counts.
+@lru_cache(maxsize=4096)
+def _counted(packed: bytes) -> Counted:
     like_count, deleted = orjson.loads(packed)
-    # In one expression, because it runs for every candidate of every page.
     if type(like_count) is not int or like_count < 0 or type(deleted) is not bool:
         raise TypeError("not counted")
     return Counted(like_count, deleted)
@@ -86,9 +91,8 @@ def pack_graph(graph: ViewerGraph) -> bytes:
 def unpack_graph(_: str, packed: bytes) -> ViewerGraph:
     visible, unmaterialised, asleep, asleep_offset, woke_offset, left = orjson.loads(packed)
     return ViewerGraph(
-        # Interned, because the same popular authors are in thousands of sets.
-        visible=frozenset(map(sys.intern, _one_of(visible, list))),
-        unmaterialised=tuple(map(sys.intern, _one_of(unmaterialised, list))),
+        visible=frozenset(_strings(visible)),
+        unmaterialised=tuple(_strings(unmaterialised)),
         asleep=_one_of(asleep, bool),
         asleep_offset=_one_of(asleep_offset, *_INTEGER_OR_NONE),
         woke_offset=_one_of(woke_offset, *_INTEGER_OR_NONE),
@@ -113,11 +117,18 @@ def unpack_recent_likes(_: str, packed: bytes) -> RecentLikes:
     if len(upper_halves) != len(lower_halves):
         raise ValueError("not as many upper halves as lower ones")
     return RecentLikes(
-        {sys.intern(author_id): _one_of(share, float) for author_id, share in shares.items()},
+        {author_id: _one_of(share, float) for author_id, share in shares.items()},
         _one_of(complete_since_ms, *_INTEGER_OR_NONE),
         _unpacked(_one_of(upper_halves, str)),
         _unpacked(_one_of(lower_halves, str)),
     )
+
+
+def _strings(given: Any) -> list[str]:
+    # Not one by one, because a graph may hold thousands.
+    if type(given) is not list or not set(map(type, given)) <= {str}:
+        raise TypeError("not a list of strings")
+    return given
 
 
 def _packed(halves: array[int]) -> str:

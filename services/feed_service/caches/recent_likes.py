@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -42,7 +41,7 @@ class RecentLikes:
     def of(cls, likes: Sequence[RecentLike], *, listed: int = LISTED) -> Self:
         """From a viewer's newest likes, newest first; they are all of them if fewer than `listed`."""
         judged = likes[:JUDGED]
-        authors = Counter(sys.intern(like.author_id) for like in judged)
+        authors = Counter(like.author_id for like in judged)
         numbers = sorted(like.post_id.int for like in likes)
         return cls(
             {author_id: count / len(judged) for author_id, count in authors.items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass
 
 from fanfold.core.ports import Stores
@@ -45,14 +44,9 @@ async def read_viewer_graph(user_id: str, *, stores: Stores) -> ViewerGraph:
     blocks = await stores.ties.blocks_with(user_id, candidates)
     blocked = {tie.other_id for tie in blocks if tie.active}
     followed = [follow for follow in candidates.values() if follow.followee_id not in blocked]
-    # Interned, because the same popular authors are in thousands of sets.
-    missing = [
-        sys.intern(follow.followee_id)
-        for follow in followed
-        if user.asleep or not follow.materialised
-    ]
+    missing = [follow.followee_id for follow in followed if user.asleep or not follow.materialised]
     return ViewerGraph(
-        visible=frozenset([user_id, *(sys.intern(follow.followee_id) for follow in followed)]),
+        visible=frozenset([user_id, *(follow.followee_id for follow in followed)]),
         unmaterialised=tuple(missing),
         asleep=user.asleep,
         asleep_offset=user.asleep_offset if user.asleep else None,
