@@ -226,7 +226,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
-async def test_what_is_not_json_is_400(
+async def test_a_body_that_is_not_json_is_400(
     api: WriteSide, text_route: tuple[str, str, str], body: bytes
 ) -> None:
     method, path, _ = text_route

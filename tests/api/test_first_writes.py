@@ -77,7 +77,7 @@ async def test_a_user_who_has_left_has_no_profile_whatever_was_written(api: Writ
     assert (await api("PUT", f"/users/carl/following/{NEW}", actor="carl")).status_code == 404
 
 
-async def test_who_exists_is_asked_without_reading_the_lists_of_those_who_do(
+async def test_whether_users_exist_is_found_without_reading_their_lists(
     api: WriteSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user without a name may follow thousands, and a hundred of them can be asked for at once."""

@@ -27,7 +27,9 @@ async def test_an_answer_names_the_request_as_the_client_did(api: WriteSide) -> 
 
 
 @pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", 'a"b', "ä", "a\tb"])
-async def test_what_is_no_id_is_replaced_by_a_fresh_one(api: WriteSide, sent: str | None) -> None:
+async def test_a_text_that_is_no_id_is_replaced_by_a_fresh_one(
+    api: WriteSide, sent: str | None
+) -> None:
     headers = {} if sent is None else {"X-Request-Id": sent.encode()}
     found = set()
     for _ in range(2):

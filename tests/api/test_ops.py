@@ -225,7 +225,7 @@ def test_where_make_up_is_down_the_status_is_that_of_make_run(
     assert json.loads(capsys.readouterr().out)["log"] == f"the embedded log at {running}"
 
 
-def test_what_is_asked_in_vain_is_said_in_one_line(running: str) -> None:
+def test_a_question_without_an_answer_is_reported_in_one_line(running: str) -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         ask(f"http://127.0.0.1:{free_port()}", "/ops/work")
     with pytest.raises(Fault, match=r"use one as http://127\.0\.0\.1:8080"):

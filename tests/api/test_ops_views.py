@@ -346,7 +346,7 @@ async def test_what_names_no_user_or_no_post_is_not_explained(
     assert (answer.status_code, len(answer.json()["errors"])) == (422, 1)
 
 
-async def test_a_text_that_is_no_post_id_is_told_what_would_be_one(
+async def test_a_text_that_is_no_post_id_is_refused_with_the_form_of_one(
     ops: httpx2.AsyncClient,
 ) -> None:
     (error,) = (await ops.get("/ops/explain?user=alice&post=1")).json()["errors"]

@@ -173,7 +173,7 @@ async def test_nobody_gets_a_ticket_for_another_user(door: Door) -> None:
 
 
 @in_both_modes
-async def test_what_was_not_given_out_opens_nothing(door: Door) -> None:
+async def test_a_ticket_that_was_not_given_out_opens_nothing(door: Door) -> None:
     ticket = await door.ticket()
     swapped = ticket[:-1] + ("A" if ticket[-1] != "A" else "B")
     for forged in ("x" * 43, swapped, ticket.swapcase()):

@@ -27,7 +27,7 @@ def test_a_post_arrives_at_two_readers_at_once(page: Page) -> None:
     expect(bob.get_by_role("textbox", name="A post by bob")).to_have_value("")
 
 
-def test_what_is_said_in_one_moment_is_all_there(page: Page) -> None:
+def test_messages_of_one_moment_are_all_shown(page: Page) -> None:
     """A post's answer and its arrival at another reader come in either order."""
     page.goto("/#/feed/bob/alice")
     level(page, "bob")

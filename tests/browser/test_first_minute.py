@@ -106,7 +106,9 @@ def test_the_kept_pictures_are_small(name: str, scheme: Scheme) -> None:
     assert picture.stat().st_size < MOST_BYTES
 
 
-def test_the_kept_animation_is_small_and_stands_still_for_who_asks_for_that(page: Page) -> None:
+def test_the_kept_animation_is_small_and_stands_still_for_readers_who_ask_for_that(
+    page: Page,
+) -> None:
     drawn = ANIMATION.read_text()
     assert len(drawn) < MOST_BYTES
     assert drawn == animation("Bob", 1_000, _steps(drawn))

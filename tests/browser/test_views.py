@@ -136,7 +136,7 @@ def test_all_can_be_done_with_the_keyboard(page: Page) -> None:
     assert reached == ["See its fan-out", "Publish", "kim", "♡ Like", "Edit", "Delete", "Fan-out"]
 
 
-def test_who_asks_for_less_motion_sees_none(page: Page) -> None:
+def test_a_reader_who_asks_for_less_motion_sees_none(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_be_visible()

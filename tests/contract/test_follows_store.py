@@ -94,7 +94,7 @@ async def test_a_repeated_follow_keeps_its_follow_offset_and_its_mark(stores: St
     assert (follow.follow_offset, follow.offset, follow.materialised) == (1, 5, True)
 
 
-async def test_a_user_has_followed_who_has_a_follow_though_it_has_ended(stores: Stores) -> None:
+async def test_a_user_has_followed_also_after_the_follow_has_ended(stores: Stores) -> None:
     alice, bob, carl = fresh("alice"), fresh("bob"), fresh("carl")
     await write_edges(
         stores, carl, [an_edge(alice, offset=1), an_edge(bob, offset=2, active=False)]

@@ -52,7 +52,7 @@ async def test_the_latest_end_stays_in_whatever_order(
     assert await authors.get(taylor) == PulledAuthor(LATER_MS + max(ends), announced=False)
 
 
-async def test_who_would_have_left_the_set_already_does_not_come_into_it(stores: Stores) -> None:
+async def test_an_author_whose_time_is_over_does_not_come_into_the_set(stores: Stores) -> None:
     authors, taylor = stores.pulled_authors, fresh("taylor")
     await authors.keep(taylor, until_ms=START_MS)
     await authors.mark_announced(taylor, until_ms=START_MS)

@@ -36,7 +36,7 @@ async def test_a_ticket_is_taken_once_and_whole(stores: Stores, ticket: Ticket) 
     assert await stores.tickets.take(digest) is None
 
 
-async def test_of_many_who_take_a_ticket_at_once_one_has_it(stores: Stores) -> None:
+async def test_of_many_requests_for_one_ticket_at_once_one_gets_it(stores: Stores) -> None:
     digest = secrets.token_bytes(32)
     await stores.tickets.keep(digest, ALICES)
     taken = await asyncio.gather(*(stores.tickets.take(digest) for _ in range(8)))

@@ -195,7 +195,7 @@ async def test_the_mutes_of_some_users_are_read_without_all_the_rest(stores: Sto
     }
 
 
-async def test_a_user_has_tied_who_has_made_a_tie_though_it_has_ended(stores: Stores) -> None:
+async def test_a_user_has_tied_also_after_the_tie_has_ended(stores: Stores) -> None:
     alice, bob, carl, dora = (fresh(name) for name in ("alice", "bob", "carl", "dora"))
     await mute(stores, alice, dora, offset=1)
     await block(stores, bob, dora, offset=2)

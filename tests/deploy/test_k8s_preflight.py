@@ -140,7 +140,9 @@ def _has_no_default(cluster: Cluster) -> None:
         (lambda cluster: cluster.dns_pods.clear(), "k8s-app=kube-dns"),
     ],
 )  # fmt: skip
-def test_what_a_cluster_lacks_is_said(lacks: Callable[[Cluster], object], says: str) -> None:
+def test_the_status_names_what_a_cluster_lacks(
+    lacks: Callable[[Cluster], object], says: str
+) -> None:
     cluster = Cluster()
     lacks(cluster)
 

@@ -241,7 +241,7 @@ async def answered(app: Admission, *, times: int) -> None:
         assert request.status == 200
 
 
-def test_what_waits_for_an_engine_keeps_no_other_request_out() -> None:
+def test_requests_that_wait_for_an_engine_keep_no_other_out() -> None:
     writes = InFlight("write", most=64)
     ends(writes, times=10, took_s=0.03)
     writes.adapt(None, wait_s=WAIT_S)

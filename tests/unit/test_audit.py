@@ -295,7 +295,7 @@ def test_a_report_of_a_disaster_has_a_bound() -> None:
 
 @pytest.mark.parametrize("user", ["", "bob smith", "b\0b", "x" * 65])
 @pytest.mark.parametrize("command", [["audit", "--user"], ["rebuild"]])
-def test_what_can_be_no_user_is_refused(command: list[str], user: str) -> None:
+def test_a_text_that_can_be_no_user_is_refused(command: list[str], user: str) -> None:
     refused = run(*command, user)
     assert isinstance(refused.exception, Fault)
     assert "for the user" in str(refused.exception)

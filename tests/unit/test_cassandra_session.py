@@ -184,7 +184,7 @@ async def test_of_two_nodes_that_answer_the_first_one_counts(
     assert in_flight() == 0
 
 
-async def test_a_late_answer_is_none_to_the_next_page(
+async def test_a_late_answer_is_not_taken_for_the_next_page(
     asked: tuple[Asked, CassandraSession],
 ) -> None:
     sent, session = asked

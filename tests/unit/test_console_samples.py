@@ -61,7 +61,7 @@ async def test_all_who_look_at_one_moment_share_a_sample() -> None:
     assert process.asked == 1
 
 
-async def test_what_does_not_answer_is_left_out() -> None:
+async def test_sources_that_do_not_answer_are_left_out() -> None:
     process = AProcess()
     process.away = True
     samples = Samples(NoLogView(), [process], ManualClock())

@@ -121,7 +121,7 @@ async def test_a_trusted_header_has_no_list() -> None:
         (("--token", ""), "for the token"),
     ],
 )
-def test_what_names_nothing_to_revoke_is_refused(
+def test_a_revocation_of_nothing_is_refused(
     arguments: tuple[str, ...],
     said: str,
     tmp_path: Path,

@@ -76,7 +76,7 @@ def test_a_reader_ignores_fields_that_a_later_version_added(event: events.Event)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe"])
-def test_what_is_no_event_is_undecodable(value: bytes | None) -> None:
+def test_a_record_that_is_no_event_is_undecodable(value: bytes | None) -> None:
     with pytest.raises(Undecodable):
         events.decode({"ce_type": b"fanfold.PostCreated.v1"}, value)
     with pytest.raises(Undecodable, match="unknown event type"):

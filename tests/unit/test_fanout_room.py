@@ -45,7 +45,7 @@ async def test_many_small_ones_hold_it_together_and_a_large_one_waits_for_all_it
     assert holders.inside == ["other"]
 
 
-async def test_what_is_larger_than_all_of_it_has_it_alone() -> None:
+async def test_an_amount_larger_than_all_room_has_the_room_alone() -> None:
     holders = Holders(Room(10))
     await holders.come("huge", 1000)
     await holders.come("small", 1)

@@ -53,7 +53,7 @@ def test_the_document_has_the_plan_in_the_units_of_its_names() -> None:
     assert shares == sorted(shares, reverse=True)
 
 
-def test_what_is_not_possible_is_null() -> None:
+def test_a_figure_that_is_not_possible_is_null() -> None:
     busy = some_costs(others_like_us=100_000.0)
     document = as_json(a_plan(costs=busy), busy)
     assert document["feed_processes"] is None

@@ -115,7 +115,9 @@ def kept(lasting: Lasting, *events: Event) -> list[int]:
         ((registered(), FOLLOWED, PULLED, LEFT, registered()), [1, 3]),
     ],
 )
-def test_what_lasts(lasting: Lasting, events: tuple[Event, ...], last: list[int]) -> None:
+def test_the_records_that_last(
+    lasting: Lasting, events: tuple[Event, ...], last: list[int]
+) -> None:
     assert kept(lasting, *events) == last
     # An earlier snapshot is read as the log is.
     lines = list(lasting.of(0))
@@ -125,7 +127,7 @@ def test_what_lasts(lasting: Lasting, events: tuple[Event, ...], last: list[int]
     assert list(lasting.of(0)) == lines
 
 
-def test_who_left_has_no_post_and_no_like(lasting: Lasting) -> None:
+def test_a_user_who_left_has_no_post_and_no_like(lasting: Lasting) -> None:
     by_bob = PostLiked(**{**ABOUT, "author_id": "carl"}, user_id="bob", liked_at=AT)
     assert kept(lasting, LIKED, by_bob) == [0, 1]
     assert kept(lasting, LEFT) == [0]

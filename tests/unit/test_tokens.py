@@ -201,7 +201,7 @@ async def test_a_key_is_for_its_own_algorithm_only(signing: str, named: str) -> 
         f"{part({'alg': ['ES256']})}.{part({})}.AAAA",
     ],
 )
-async def test_what_is_no_token_is_refused(token: str) -> None:
+async def test_a_text_that_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(Unauthenticated):
         await credential_of(token)
 

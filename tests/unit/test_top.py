@@ -39,7 +39,7 @@ def test_a_person_sees_each_figure_each_process_and_the_verdict() -> None:
     assert lines[-1] == "healthy"
 
 
-def test_what_is_not_healthy_says_why() -> None:
+def test_a_part_that_is_not_healthy_says_why() -> None:
     away = {"name": "feed", "readiness": "No answer from [the tables].", "healthy": False}
     lines = printed(an_overview(healthy=False, processes=[away], log_unknown="Kafka is away"))
     assert "feed     No answer from [the tables]." in lines
