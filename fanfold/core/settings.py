@@ -5,30 +5,17 @@ Only composition roots read them; everything else gets what it needs as argument
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 
+from fanfold.core.addresses import CacheAddress, HostPorts, Hosts, ServedNames, names_in
 from fanfold.core.console_settings import ConsoleSettings
 from fanfold.core.identity_settings import IdentitySettings
 from fanfold.core.topic_settings import TopicSettings
 
 MS_PER_DAY = 24 * 3600 * 1000
-
-# A port of five digits may still be too high; the client says so.
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
-_SERVER = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-_DATABASE = r"(?:/[0-9]{1,4})?"
-_CACHE = re.compile(
-    "none|memory|(?:rediss?|valkeys?)(?:"
-    rf"://{_SERVER}{_DATABASE}"
-    rf"|\+sentinel://{_SERVER}(?:,{_SERVER})*/[A-Za-z0-9._-]+{_DATABASE}"
-    rf"|\+cluster://{_SERVER}(?:,{_SERVER})*)"
-)
 
 
 class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
@@ -138,7 +125,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
 
     # HTTP.
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    allowed_hosts: str = Field(
+    allowed_hosts: ServedNames = Field(
         "",
         description="Names in the `Host` header that this process serves, as `a.example,b.example`; `*` for all, where a gateway checks them. "
         "Loopback names and names without a dot are always served. Other names are answered 421, so that no web page reaches a local server.",
@@ -171,7 +158,9 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
 
     # Engines.
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka, as `host:port,host:port`.")
+    kafka_bootstrap: HostPorts = Field(
+        "127.0.0.1:9092", description="Kafka, as `host:port,host:port`."
+    )
     kafka_ca: Path | None = Field(
         None, description="Trusted CA certificates (PEM) for Kafka's certificate; turns TLS on."
     )
@@ -183,7 +172,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
         None, description="User name at Kafka (SCRAM-SHA-512, over TLS); needs a password."
     )
     kafka_password: SecretStr | None = Field(None, description="Password of that user.")
-    cassandra_hosts: str = Field("127.0.0.1", description="Contact points, comma-separated.")
+    cassandra_hosts: Hosts = Field("127.0.0.1", description="Contact points, comma-separated.")
     cassandra_port: int = Field(9042, ge=1, le=65535, description="Cassandra's native port.")
     cassandra_datacenter: str = Field(
         "datacenter1", description="The local datacenter; all workers are in it."
@@ -210,7 +199,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
     cassandra_password: SecretStr | None = Field(None, description="Password of that role.")
     cassandra_timeout_s: float = Field(2, gt=0, description="Longest wait for one statement.")
-    cache: str = Field(
+    cache: CacheAddress = Field(
         "none",
         description="The shared cache: `redis://host:port`, `rediss://…` over TLS (`valkey://…`, `valkeys://…` likewise); `redis+sentinel://host:port,host:port/master` and `redis+cluster://host:port,host:port`, where any of several addresses says which server to use; `memory`, which only `make run` can use and uses by default; or `none`.",
     )
@@ -234,33 +223,13 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     @property
     def known_hosts(self) -> frozenset[str]:
         """The names of `allowed_hosts`."""
-        return frozenset(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
+        return names_in(self.allowed_hosts)
 
-    @field_validator("kafka_bootstrap")
-    @classmethod
-    def _addresses(cls, given: str) -> str:
-        if not all(_ADDRESS.fullmatch(address.strip()) for address in given.split(",")):
-            raise ValueError("use host:port,host:port")
-        return given
-
-    @field_validator("cassandra_hosts")
-    @classmethod
-    def _hosts(cls, given: str) -> str:
-        if not all(_HOST.fullmatch(host.strip()) for host in given.split(",")):
-            raise ValueError("use host,host, without ports")
-        return given
-
-    @field_validator("cache")
-    @classmethod
-    def _cache(cls, given: str) -> str:
-        if _CACHE.fullmatch(given) is None:
-            raise ValueError(
-                "use none, memory, redis://host:port, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port, without user and password"
-            )
-        # Raises `ValueError` for an address or a port that the form allows and that can't be.
-        for address in urlsplit(given).netloc.split(","):
-            _ = urlsplit(f"//{address}").port
-        return given
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError("use another FANFOLD_METRICS_PORT than FANFOLD_PORT")
+        return self
 
     @model_validator(mode="after")
     def _cache_credentials_are_whole(self) -> Self:
