@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar, assert_never
 from uuid import UUID
@@ -40,6 +41,9 @@ from fanfold.core.ids import created_at_ms
 from fanfold.core.ports.log import Record
 from fanfold.core.text import POST_MAX_BYTES, bio_error, display_name_error, post_text_error
 
+_MOST = 2**63 - 1
+"""The largest number of a table."""
+
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
@@ -60,8 +64,7 @@ def read_recorded_event(record: Record, *, max_skew_ms: int) -> RecordedEvent[Ev
     if event.topic != record.topic:
         raise Rejected(f"{type(event).__name__} does not belong on {record.topic}")
     _check_fields(event)
-    if _latest_ms(event) > record.appended_at_ms + max_skew_ms:
-        raise Rejected("a time in it is later than its append to the log")
+    _check_values(vars(event).values(), latest_ms=record.appended_at_ms + max_skew_ms)
     # The key decides the partition, and the partition decides the order: every argument about order needs the right key.
     if record.key != event.key.encode():
         raise Rejected("the key is not the event's")
@@ -100,15 +103,21 @@ def _check_text(error: str | None) -> None:
         raise Rejected(f"its text is not allowed: {error}")
 
 
-def _latest_ms(event: Event) -> int:
-    """The latest time that the event states, also inside a post's id."""
-    latest_ms = 0
-    for value in vars(event).values():
+def _check_values(values: Iterable[object], *, latest_ms: int) -> None:
+    """Check times, also those inside ids of posts, and numbers; those inside lists too."""
+    for value in values:
         if isinstance(value, datetime):
-            latest_ms = max(latest_ms, to_ms(value))
+            late = to_ms(value) > latest_ms
         elif isinstance(value, UUID):
-            latest_ms = max(latest_ms, created_at_ms(value))
-    return latest_ms
+            late = created_at_ms(value) > latest_ms
+        else:
+            late = False
+            if isinstance(value, tuple):
+                _check_values(value, latest_ms=latest_ms)
+            elif isinstance(value, int) and not 0 <= value <= _MOST:
+                raise Rejected("a number in it fits into no table")
+        if late:
+            raise Rejected("a time in it is later than its append to the log")
 
 
 def _check_command(command: Command) -> None:

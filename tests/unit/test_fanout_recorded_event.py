@@ -8,15 +8,19 @@ import pytest
 from fanfold.core.errors import Rejected, Undecodable
 from fanfold.core.events import (
     GRAPH,
+    AuthorModeChanged,
     BackfillFollow,
     DeliverSlice,
     Event,
+    MaterialiseTimeline,
     NewFollow,
     PostCreated,
+    UnderWay,
     UserRegistered,
 )
 from fanfold.core.ports.log import Record
 from fanfold.core.text import POST_MAX_BYTES
+from fanfold.ops.event_examples import AT_MS, example_of
 from fanout_service.recorded_event import RecordedEvent, read_recorded_event
 from tests.support.clock import A_DAY_MS, START_MS
 from tests.support.fanout import (
@@ -136,6 +140,14 @@ def test_a_type_that_this_version_does_not_know_is_undecodable(ce_type: bytes | 
         read(replace(record, headers=headers))
 
 
+@pytest.mark.parametrize("ce_type", [b"what a user wrote", b"x" * 101, "ü".encode()])
+def test_the_reason_repeats_no_header_that_is_no_name(ce_type: bytes) -> None:
+    record = a_record(a_follow("bob"))
+    with pytest.raises(Undecodable) as undecodable:
+        read(replace(record, headers={**record.headers, "ce_type": ce_type}))
+    assert str(undecodable.value) == "unknown event type"
+
+
 # --- times and text ------------------------------------------------------------------------------------
 
 SKEW_MS = 2000
@@ -158,6 +170,40 @@ SKEW_MS = 2000
 def test_an_event_that_is_dated_after_its_append_is_rejected(event: Event) -> None:
     with pytest.raises(Rejected, match="later than its append"):
         read(a_record(event))
+
+
+LATER_ID = a_post(ms=YEAR_9999_MS).post_id
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        BackfillFollow(followee_id="alice", follows=(NewFollow("bob", 3),), before=LATER_ID),
+        MaterialiseTimeline(
+            user_id="bob", woke_offset=3, after="b", under_way=(UnderWay("alice", LATER_ID),)
+        ),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_time_inside_a_command_counts_too(event: Event) -> None:
+    with pytest.raises(Rejected, match="later than its append"):
+        read(a_record(event))
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+def test_a_number_that_no_table_holds_is_rejected_and_no_unexpected_error(number: int) -> None:
+    """Unexpected errors of our own programs stop the worker, and anyone can name a source of ours."""
+    backfill = BackfillFollow(followee_id="alice", follows=(NewFollow("bob", number),))
+    events: list[Event] = [
+        backfill,
+        BackfillFollow(followee_id="alice", follows=(NewFollow("bob", 3),), copied=number),
+        MaterialiseTimeline(user_id="bob", woke_offset=number),
+        example_of(AuthorModeChanged).model_copy(update={"follower_count": number}),
+        example_of(AuthorModeChanged).model_copy(update={"caused_by": number}),
+    ]
+    for event in events:
+        with pytest.raises(Rejected, match="fits into no table"):
+            read(a_record(event, appended_at_ms=AT_MS))
 
 
 @pytest.mark.parametrize("ms", [START_MS + SKEW_MS, START_MS, START_MS - 10 * 365 * A_DAY_MS])

@@ -7,6 +7,7 @@ is a compatible change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from fanfold.core.clock import rfc3339
 from fanfold.core.errors import Undecodable
 from fanfold.core.events.catalogue import EVENTS, Event
 
+_NAME = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _BY_TYPE = {event.type_name().encode(): event for event in EVENTS}
 
 
@@ -53,9 +55,12 @@ def encode(
 
 def decode(headers: dict[str, bytes], value: bytes | None) -> Event:
     """The event of a record. Raises `Undecodable` for anything that isn't one this version knows."""
-    model = _BY_TYPE.get(headers.get("ce_type", b""))
+    name = headers.get("ce_type", b"")
+    model = _BY_TYPE.get(name)
     if model is None:
-        raise Undecodable(f"unknown event type {headers.get('ce_type', b'')!r}")
+        # Reasons are logged, and what is no name may be anything.
+        named = f" {name.decode()}" if _NAME.fullmatch(name) else ""
+        raise Undecodable(f"unknown event type{named}")
     try:
         return model.model_validate_json(value or b"")
     except ValidationError as error:
