@@ -41,16 +41,17 @@ class BlockedFollows:
     async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
         """End the follows of one followee that cross a block. `Follows` must have written their edges."""
         followee_id = group[0].event.key
-        follower_ids = dict.fromkeys(
-            event.follower_id
+        followed_ms = {
+            event.follower_id: record.appended_at_ms
             for record, event in group
             if isinstance(event, UserFollowed) and self._is_recent(record.appended_at_ms)
-        )
-        if not follower_ids:
+        }
+        if not followed_ms:
             return
-        blocks = await self.stores.ties.blocks_with(followee_id, follower_ids)
+        blocks = await self.stores.ties.blocks_with(followee_id, followed_ms)
         blocked = dict.fromkeys(tie.other_id for tie in blocks if tie.active)
-        await self._end_active((follower_id, followee_id) for follower_id in blocked)
+        pairs = [(follower_id, followee_id) for follower_id in blocked]
+        await self._end_active(pairs, at_ms=max(followed_ms.values()))
 
     async def end_between(self, user_id: str, other_id: str, *, appended_at_ms: int) -> None:
         """End the follows between two users in both directions. The rows of their block must have been written.
@@ -59,15 +60,16 @@ class BlockedFollows:
         """
         if not self._is_recent(appended_at_ms):
             return
-        await self._end_active([(user_id, other_id), (other_id, user_id)])
+        pairs = [(user_id, other_id), (other_id, user_id)]
+        await self._end_active(pairs, at_ms=appended_at_ms)
 
     def _is_recent(self, appended_at_ms: int) -> bool:
         return appended_at_ms >= max(self.history_until_ms, self.clock.now_ms() - RECENT_MS)
 
-    async def _end_active(self, pairs: Iterable[tuple[str, str]]) -> None:
+    async def _end_active(self, pairs: Iterable[tuple[str, str]], *, at_ms: int) -> None:
         # Only active ones: a redelivery after the unfollow is projected appends nothing.
         active = [pair for pair in pairs if await self._follows(*pair)]
-        await end_follows(active, log=self.log, clock=self.clock)
+        await end_follows(active, log=self.log, at_ms=at_ms)
 
     async def _follows(self, follower_id: str, followee_id: str) -> bool:
         followee = await self.stores.users.get(followee_id)

@@ -11,7 +11,7 @@ pace, by one chain of steps through all buckets: nobody waits for them, because 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -51,21 +51,23 @@ class Leaving:
 
     async def project(self, group: Sequence[RecordedEvent[GraphEvent]]) -> None:
         """Project graph events of one user, after `Follows` has written their edges."""
-        await self._end_late([event for _, event in group if isinstance(event, UserFollowed)])
+        follows = [event for _, event in group if isinstance(event, UserFollowed)]
+        await self._end_late(follows, at_ms=group[-1].record.appended_at_ms)
         for record, event in group:
             if isinstance(event, UserLeft):
                 await self._leave(event.user_id, offset=record.offset)
 
-    async def end_following(self, event: EndFollowing) -> None:
-        """One step. Repeated, it ends the rest of the page, or the same again, which changes nothing."""
+    async def end_following(self, event: EndFollowing, *, at_ms: int) -> None:
+        """One step, which the log took at that time. Repeated, it ends the rest of the page, or the same again, which changes nothing."""
         follows = await self.stores.follows.following(event.user_id)
         rest = (follow for follow in follows.values() if follow.followee_id > (event.after or ""))
         page = list(islice((follow.followee_id for follow in rest if follow.active), self.page))
-        await self._end((event.user_id, followee_id) for followee_id in page)
+        pairs = [(event.user_id, followee_id) for followee_id in page]
+        await end_follows(pairs, log=self.log, at_ms=at_ms)
         if len(page) == self.page:
             await self.log.append(event.model_copy(update={"after": page[-1]}))
 
-    async def end_followers(self, event: EndFollowers) -> None:
+    async def end_followers(self, event: EndFollowers, *, at_ms: int) -> None:
         """One step, likewise: a page of one bucket. It appends the step after it, and passes empty buckets over."""
         user = await self.stores.users.get(event.user_id)
         first = FollowerBucket(event.generation, event.bucket)
@@ -77,7 +79,8 @@ class Leaving:
             )
             after = None
             if page or read == EMPTY_BUCKETS:
-                await self._end((edge.follower_id, event.user_id) for edge in page if edge.active)
+                pairs = [(edge.follower_id, event.user_id) for edge in page if edge.active]
+                await end_follows(pairs, log=self.log, at_ms=at_ms)
                 await self.clock.sleep(self.pause_s)
                 last = page[-1].follower_id if page else None
                 await self.log.append(
@@ -91,7 +94,7 @@ class Leaving:
         await self.log.append(EndFollowing(user_id=user_id))
         await self.log.append(EndFollowers(user_id=user_id, generation=0, bucket=0))
 
-    async def _end_late(self, follows: Sequence[UserFollowed]) -> None:
+    async def _end_late(self, follows: Sequence[UserFollowed], *, at_ms: int) -> None:
         if not follows:
             return
         users = await self.stores.users.get_many(
@@ -99,7 +102,5 @@ class Leaving:
         )
         left = {user_id for user_id, user in users.items() if user.left}
         pairs = ((follow.follower_id, follow.followee_id) for follow in follows)
-        await self._end(dict.fromkeys(pair for pair in pairs if not left.isdisjoint(pair)))
-
-    async def _end(self, follows: Iterable[tuple[str, str]]) -> None:
-        await end_follows(follows, log=self.log, clock=self.clock)
+        late = dict.fromkeys(pair for pair in pairs if not left.isdisjoint(pair))
+        await end_follows(late, log=self.log, at_ms=at_ms)

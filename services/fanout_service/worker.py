@@ -169,9 +169,9 @@ class Worker:
                 case MaterialiseTimeline():
                     await self._sleeping.materialise(event)
                 case EndFollowing():
-                    await self._leaving.end_following(event)
+                    await self._leaving.end_following(event, at_ms=record.appended_at_ms)
                 case EndFollowers():
-                    await self._leaving.end_followers(event)
+                    await self._leaving.end_followers(event, at_ms=record.appended_at_ms)
                 case _:
                     assert_never(event)
         if slices:

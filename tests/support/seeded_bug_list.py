@@ -247,8 +247,8 @@ BUGS: tuple[SeededBug, ...] = (
     SeededBug(
         "end the follows of half of the followers of a user who leaves",
         f"{_FANOUT}/leaving.py",
-        "page if edge.active)",
-        "page[: len(page) // 2] if edge.active)",
+        "in page if edge.active]",
+        "in page[: len(page) // 2] if edge.active]",
         "tests/unit/test_leaving.py",
     ),
     # --- the feed ---

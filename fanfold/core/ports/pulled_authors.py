@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 ANNOUNCED_KEPT_MS = 6 * 3_600_000
 """How long an announcement can be read. A reader that was away for longer reads the whole set."""
 
-LATE_MS = 60_000
-"""How long after its time an announcement may first be seen: it took a while to be written, and clocks differ."""
+LATE_MS = 15 * 60_000
+"""How long after its time an announcement may first be seen: it took a while to be written, and clocks differ, by ten minutes if nobody looks."""
 
 
 class PulledAuthor(NamedTuple):
