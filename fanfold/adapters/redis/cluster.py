@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 from fanfold.adapters.redis.address import Address, CacheUrl, client_tls
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.link import Command
 from fanfold.adapters.redis.shared_cache import RedisSharedCache
-from fanfold.adapters.redis.slots import SlotMap, slot_of, view_of
+from fanfold.adapters.redis.slots import SLOTS, SlotMap, slot_of, view_of
 from fanfold.adapters.redis.witnesses import Witnesses
 from fanfold.core.clock import Clock
 from fanfold.core.errors import CacheUnavailable
@@ -47,6 +48,7 @@ class Cluster:
         self._witnesses = Witnesses(settings)
         self._slots = SlotMap()
         self._nodes: dict[Address, _Node] = {}
+        self._by_slot: list[RedisSharedCache | None] = [None] * SLOTS
         self._turn = 0
         self._looked_at_s = float("-inf")
         self._looking: asyncio.Task[bool] | None = None
@@ -62,8 +64,17 @@ class Cluster:
     def cache_of(self, key: str) -> RedisSharedCache | None:
         """The cache of the master that has the key's slot; None while no master is known to have it."""
         self._start()
-        owner = self._slots.owners[slot_of(key)]
-        return None if owner is None else self._nodes[owner].cache
+        return self._by_slot[slot_of(key)]
+
+    def places(self, keys: Sequence[str]) -> dict[RedisSharedCache, list[int]]:
+        """The places of these keys among them, by cache; without those whose server is not known."""
+        self._start()
+        by_slot = self._by_slot
+        places: dict[RedisSharedCache | None, list[int]] = defaultdict(list)
+        for place, slot in enumerate(map(slot_of, keys)):
+            places[by_slot[slot]].append(place)
+        places.pop(None, None)
+        return cast(dict[RedisSharedCache, list[int]], places)
 
     @property
     def known_lately(self) -> bool:
@@ -116,8 +127,12 @@ class Cluster:
         masters = self._slots.masters
         for address in masters - self._nodes.keys():
             self._nodes[address] = self._a_node(address)
-        for address in self._nodes.keys() - masters:
-            await self._nodes.pop(address).connection.close()
+        gone = [self._nodes.pop(address) for address in self._nodes.keys() - masters]
+        self._by_slot = [
+            None if owner is None else self._nodes[owner].cache for owner in self._slots.owners
+        ]
+        for node in gone:
+            await node.connection.close()
 
     def _a_node(self, address: Address) -> _Node:
         master = _KnownMaster(self, address)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
 
 from fanfold.adapters import metrics
 from fanfold.adapters.redis.cluster import Cluster
@@ -13,9 +11,6 @@ from fanfold.adapters.redis.shared_cache import RedisSharedCache
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.errors import CacheUnavailable
 from fanfold.core.ports.shared_cache import FeedList, Lease
-
-T = TypeVar("T")
-Groups = dict[RedisSharedCache, list[int]]
 
 
 class ClusterSharedCache:
@@ -33,7 +28,7 @@ class ClusterSharedCache:
         return any(cache.usable() for cache in self._cluster.caches)
 
     async def look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
-        groups = self._groups(keys)
+        groups = self._cluster.places(keys)
         found: list[bytes | Lease | None] = [None] * len(keys)
 
         async def of(cache: RedisSharedCache, places: list[int]) -> None:
@@ -45,7 +40,7 @@ class ClusterSharedCache:
         return found
 
     async def fill(self, values: Sequence[tuple[Lease, bytes]]) -> None:
-        groups = self._groups([lease.key for lease, _ in values])
+        groups = self._cluster.places([lease.key for lease, _ in values])
         await _each(
             cache.fill([values[place] for place in places]) for cache, places in groups.items()
         )
@@ -76,7 +71,7 @@ class ClusterSharedCache:
                 for place, mark in zip(places, some, strict=True):
                     marks[place] = mark
 
-        await _each(of(*group) for group in self._groups(keys).items())
+        await _each(of(*group) for group in self._cluster.places(keys).items())
         return marks if asked else None
 
     async def forget(self, keys: Sequence[str]) -> None:
@@ -118,7 +113,7 @@ class ClusterSharedCache:
         keys: Sequence[str],
         tell: Callable[[RedisSharedCache, Sequence[str]], Awaitable[None]],
     ) -> None:
-        groups = self._groups(keys)
+        groups = self._cluster.places(keys)
         if sum(map(len, groups.values())) < len(keys):
             metrics.FAILURES.labels(call, "unavailable").inc()
             raise CacheUnavailable("no server of the cluster is known to have a key's slot")
@@ -134,14 +129,6 @@ class ClusterSharedCache:
             if cause in causes:
                 metrics.OFF.labels(cause).inc(seconds)
                 return
-
-    def _groups(self, keys: Sequence[str]) -> Groups:
-        """The places of the keys by the cache of their server; without those whose server isn't known."""
-        groups: Groups = defaultdict(list)
-        for place, key in enumerate(keys):
-            if (cache := self._cluster.cache_of(key)) is not None:
-                groups[cache].append(place)
-        return groups
 
 
 async def _each(calls: Iterable[Awaitable[None]]) -> None:

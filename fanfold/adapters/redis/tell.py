@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 from fanfold.adapters import metrics
 from fanfold.adapters.redis import form, scripts
 from fanfold.adapters.redis.connection import Connection
-from fanfold.adapters.redis.link import Command, Link, ServerError, cause_of, checked
+from fanfold.adapters.redis.link import (
+    Command,
+    Link,
+    ServerError,
+    cause_of,
+    checked,
+    one_each,
+    pack,
+)
 from fanfold.core.errors import CacheUnavailable
 
 T = TypeVar("T")
@@ -33,8 +41,11 @@ class Tell:
         self._of_cluster = of_cluster
 
     async def forget(self, keys: Sequence[str]) -> None:
-        step = 1 if self._of_cluster else STEP
-        await self._tell("forget", [("UNLINK", *some) for some in steps(keys, step)])
+        if self._of_cluster:
+            for some in steps(keys, _KEYS_IN_FLIGHT):
+                await self._told("forget", one_each(some, b"UNLINK"), len(some))
+            return
+        await self._tell("forget", [("UNLINK", *some) for some in steps(keys)])
 
     async def push(self, entries: Sequence[bytes], keys: Sequence[str]) -> None:
         """Push every entry in front of each of these lists that exists."""
@@ -52,44 +63,49 @@ class Tell:
         """The same as the script, in two steps. An entry pushed between them is forgotten with the list, which is never wrong."""
         for some in steps(entries, _ENTRIES):
             for some_keys in steps(keys, _KEYS_IN_FLIGHT):
-                pushed = await self._told("push", [("LPUSHX", key, *some) for key in some_keys])
-                too_long = [
+                packed = one_each(some_keys, b"LPUSHX", *some)
+                lengths = await self._told("push", packed, len(some_keys), foreign=True)
+                # A number for each key, unless there was an error.
+                if set(map(type, lengths)) == {int} and max(lengths) <= self._longest_list:
+                    continue
+                useless = [
                     key
-                    for key, length in zip(some_keys, pushed, strict=True)
+                    for key, length in zip(some_keys, lengths, strict=True)
                     if isinstance(length, ServerError) or length > self._longest_list
                 ]
-                if too_long:
-                    await self._told("push", [("UNLINK", key) for key in too_long])
+                await self._told("push", one_each(useless, b"UNLINK"), len(useless))
 
     async def _tell(self, call: str, commands: Sequence[Command]) -> None:
-        in_flight = _KEYS_IN_FLIGHT if self._of_cluster else _STEPS_IN_FLIGHT
-        for some in steps(commands, in_flight):
-            await self._told(call, some)
+        for some in steps(commands, _STEPS_IN_FLIGHT):
+            await self._told(call, pack(some), len(some))
 
-    async def _told(self, call: str, commands: Sequence[Command]) -> Sequence[Any]:
+    async def _told(
+        self, call: str, packed: bytes, count: int, *, foreign: bool = False
+    ) -> Sequence[Any]:
+        """The answers. `foreign`: also those of keys that hold something else than a list, which the caller forgets, as the script does."""
         try:
-            return await self._told_twice(commands)
+            return await self._told_twice(packed, count, foreign=foreign)
         except CacheUnavailable as error:
             metrics.FAILURES.labels(call, cause_of(error)).inc()
             raise
 
-    async def _told_twice(self, commands: Sequence[Command]) -> Sequence[Any]:
+    async def _told_twice(self, packed: bytes, count: int, *, foreign: bool) -> Sequence[Any]:
         """Tell once more over a new connection if this one is lost. Repeating is harmless: everything told may be told twice."""
         link = (await self._connection.opened()).link
         try:
-            return await self._answers(link, commands)
+            return await self._answers(link, packed, count, foreign=foreign)
         except CacheUnavailable as error:
             close_if_useless(link, error)
             if not link.closed.is_set():
                 raise
             link = (await self._connection.opened()).link
-            return await self._answers(link, commands)
+            return await self._answers(link, packed, count, foreign=foreign)
 
-    async def _answers(self, link: Link, commands: Sequence[Command]) -> Sequence[Any]:
-        answers = await link.ask(*commands, patient=True)
-        # A key that holds something else than a list is forgotten, as by the script.
-        foreign_too = self._of_cluster and commands[0][0] == "LPUSHX"
-        checked([a for a in answers if not form.is_foreign(a)] if foreign_too else answers)
+    async def _answers(
+        self, link: Link, packed: bytes, count: int, *, foreign: bool
+    ) -> Sequence[Any]:
+        answers = await link.ask_packed(packed, count, patient=True)
+        checked([a for a in answers if not form.is_foreign(a)] if foreign else answers)
         self._connection.check_still_told(link)
         return answers
 
