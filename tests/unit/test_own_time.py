@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from fanfold.http.cpu_share import Cores
 from tests.support.own_time import own_s
 
 
+@pytest.fixture
+def nothing_stolen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cores, "read", lambda: Cores(0.0, 0.0))
+
+
+@pytest.mark.usefixtures("nothing_stolen")
 def test_waiting_and_working_count() -> None:
     began_s = own_s()
     time.sleep(0.05)
@@ -20,6 +27,13 @@ def test_waiting_and_working_count() -> None:
     while time.thread_time() < until_s:
         pass
     assert own_s() - began_s > 0.099
+
+
+def test_what_the_host_takes_away_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cores, "read", lambda: Cores(ran_s=8.0, stolen_s=0.0))
+    began_s = own_s()
+    monkeypatch.setattr(Cores, "read", lambda: Cores(ran_s=8.0, stolen_s=3600.0))
+    assert own_s() - began_s < -3000
 
 
 @pytest.mark.slow

@@ -188,8 +188,8 @@ def telling(*, role: str = "master", mode: str = "standalone", version: str = "7
 async def greeted(answer: bytes) -> bytes:
     scripts, infos = answer[: len(LOADED)], answer[len(LOADED) :]
     async with served(answering(scripts, infos)) as port:
-        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=2)
-        link = await greet(settings, address_of(settings), within_s=2)
+        settings = Settings(cache=f"redis://127.0.0.1:{port}", cache_timeout_s=30)
+        link = await greet(settings, address_of(settings), within_s=30)
         try:
             return await identity(link)
         finally:
@@ -231,7 +231,7 @@ async def test_an_address_where_nobody_listens_is_named() -> None:
         pass
     settings = Settings(cache=f"redis://127.0.0.1:{port}")
     with pytest.raises(CacheUnavailable, match=f"127.0.0.1:{port}"):
-        await greet(settings, address_of(settings), within_s=2)
+        await greet(settings, address_of(settings), within_s=30)
 
 
 def answer_one_client(listener: socket.socket, scripts: bytes, infos: bytes) -> None:
