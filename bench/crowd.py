@@ -1,7 +1,7 @@
 """Authors with followers, written straight into the tables, as 100,000 follows through the log would write them.
 
-The follows themselves are not what is measured here. Edges lie in the generations in which a growing audience
-would have put them, and every follow counts as backfilled.
+The follows themselves are not measured here. Edges lie in the generations in which a growing audience would have put them, and every
+follow counts as backfilled.
 """
 
 from __future__ import annotations

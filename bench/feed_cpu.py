@@ -23,7 +23,7 @@ async def main() -> None:
         from bench import without_hooks
 
         without_hooks.install()
-    # The product's modules only now: what is imported is what is measured.
+    # The product's modules are imported only now, so that the chosen build is measured.
     from all_in_one import demo
     from all_in_one.system import all_in_one
     from fanfold.core.clock import SystemClock

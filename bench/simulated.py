@@ -81,7 +81,7 @@ async def _round(bench: Bench, system: System, number: int, into: Measured) -> N
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """Seconds: a post of each audience when many wait, and a small one alone."""
+    """The seconds that a post of each audience takes when many wait, and that a small one takes alone."""
 
     many: tuple[float, ...]
     alone: float

@@ -32,7 +32,7 @@ async def tracing_off(bench: Bench) -> Section:
             pairs: dict[tuple[str, bool], list[float]] = defaultdict(list)
             for pair in range(bench.pick(PAIRS_OF_A_ROUND, 2)):
                 for what in PATHS:
-                    # In turn, and each of them first as often: this machine changes its pace within a second.
+                    # They take turns, and each is first equally often: this machine changes its pace within a second.
                     for without in (False, True) if pair % 2 else (True, False):
                         answer = await both[without].ask(what=what, feeds=FEEDS)
                         pairs[what, without].append(float(answer["found"]))
@@ -47,7 +47,7 @@ async def tracing_off(bench: Bench) -> Section:
 
 
 async def _counted(process: Child, what: str) -> float:
-    """The least of several: in some of them the process also does what it does every few seconds."""
+    """The least of several counts: in some of them the process also does its periodic work."""
     answers = [await process.ask(what=what, feeds=COUNTED, counted=True) for _ in range(COUNTINGS)]
     return min(float(answer["found"]) for answer in answers)
 

@@ -19,7 +19,7 @@ HOOKS = frozenset({"carried", "current", "describe", "doing", "processing", "sen
 
 
 def install() -> None:
-    """Import the product's modules so from now on. Those that are imported already stay as they are."""
+    """From now on, import the product's modules without hooks. Modules that are imported already stay as they are."""
     sys.meta_path.insert(0, _Finder())
 
 

@@ -37,7 +37,7 @@ class Notifications(Consumer):
     CREATE TABLE IF NOT EXISTS notifications (
         user_id, kind, by, post_id, at, read DEFAULT FALSE, PRIMARY KEY (user_id, kind, by, post_id)
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS by_whom ON notifications (by);
+    CREATE INDEX IF NOT EXISTS by_actor ON notifications (by);
     CREATE TABLE IF NOT EXISTS gone (user_id PRIMARY KEY) WITHOUT ROWID;
     """
 

@@ -11,7 +11,7 @@ from fanfold.core.ports.log_view import LogView, Span
 
 MOST_LOOKED_AT = 2_000
 """Records that a page reads, whatever it chooses from them."""
-_LEAST_EACH = 20
+_LEAST_OF_A_PARTITION = 20
 """Of one partition, however many there are."""
 
 CURSOR_PATTERN = r"^[0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*$"
@@ -44,9 +44,9 @@ async def newest(
             number: Span(span.first, min(span.end, ends.get(number, span.first)))
             for number, span in whole.items()
         }
-    each = max(_LEAST_EACH, MOST_LOOKED_AT // max(1, len(whole)))
+    most = max(_LEAST_OF_A_PARTITION, MOST_LOOKED_AT // max(1, len(whole)))
     looked_at = {
-        number: Span(max(span.first, span.end - each), span.end) for number, span in whole.items()
+        number: Span(max(span.first, span.end - most), span.end) for number, span in whole.items()
     }
     records = await view.records(topic, looked_at)
     return page_of(records, whole, looked_at, limit=limit, chosen=chosen)

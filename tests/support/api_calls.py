@@ -22,7 +22,7 @@ async def call(
     refused: tuple[int, ...] = (404,),
     **kwargs: Any,
 ) -> httpx2.Response:
-    """One request; an answer of "not yet" is asked again. What isn't `refused` as it may be succeeds."""
+    """One request, repeated while the answer is "not yet". It must succeed, unless it is `refused` as allowed."""
     for _ in range(_TRIES):
         answer = await api(method, path, actor=actor, **kwargs)
         if answer.status_code != 503:

@@ -1,6 +1,6 @@
 """Writes what the planner and its page take from the committed sample of `make bench`: `python -m tests.support.capacity_plan`.
 
-That are the costs that the package ships, the tables in "Towards 100 million users" of ARCHITECTURE, and the pictures beside it. Run
+These are the costs that the package ships, the tables in "Towards 100 million users" of ARCHITECTURE, and the pictures beside it. Run
 it after a change of the sample, of `stated.yaml`, of the partition counts, or of the planner.
 """
 

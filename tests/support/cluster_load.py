@@ -163,7 +163,7 @@ class ClusterLoad:
         author, post_id = self._doomed.pop()
         answer = await self._until(204, "DELETE", f"/posts/{post_id}", author, unknown=True)
         self.deleted.add(post_id)
-        # Without a position an earlier request has deleted it, and its answer was lost.
+        # If there is no position, an earlier request deleted the post and its answer was lost.
         if position := answer.headers.get("fanfold-position", ""):
             fans = [reader for reader in self.readers if author in self._lasting(reader)]
             await self._look(self._rng.choice(fans), position, without=post_id)
@@ -250,7 +250,7 @@ class ClusterLoad:
         headers: dict[str, str] | None = None,
         **request: Any,
     ) -> httpx2.Response | None:
-        """One request. None if the connection failed: the client knows that it knows nothing."""
+        """One request. None if the connection failed: the client doesn't know the outcome, and knows that."""
         kind = "read" if method == "GET" else "write"
         began_s = time.monotonic()
         try:

@@ -53,7 +53,7 @@ class Verdict:
         found = asdict(self)
         assert {name: found[name] for name in expected} == expected
         assert self.posts > 20, "an empty run proves nothing"
-        # Of a gateway that is gone nobody can be told anything; through one that lives every request is answered.
+        # A gateway that is gone answers nothing; through one that lives, every request is answered.
         assert gateway_failed or self.unanswered == 0
 
 

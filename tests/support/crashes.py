@@ -149,7 +149,7 @@ _actor: ContextVar[str] = ContextVar("_actor")
 
 @dataclass
 class Turns:
-    """Lets named actors take their store calls in a given order; who has ended gives up the rest of its turns.
+    """Lets named actors take their store calls in a given order. An actor that has ended gives up the rest of its turns.
 
     An actor makes one call at a time: what it would do concurrently takes turns of the same actor.
     """

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 SHOWN = (0.06, 0.24, 0.42, 0.78)
-"""When each step is shown, as a share of the loop: evenly, for the measured times are too short to be seen. They are written."""
+"""When each step is shown, as a share of the loop.
+
+The steps are evenly spaced, because the measured times are too short to be seen; these are written beside the steps.
+"""
 COLUMNS, ROWS = 20, 8
 _STYLE = """
 svg { --card: #fff; --ink: #1d1b22; --soft: #5d5a66; --line: #e4dfd8; --push: #0b655d; }
@@ -23,7 +26,7 @@ text { fill: var(--ink); font: 600 13px system-ui, sans-serif; text-anchor: midd
 def animation(author: str, followers: int, steps: Sequence[tuple[str, int]]) -> str:
     """The picture. `steps` are the four of a fan-out, with the milliseconds since the first: followers get the post between the last two.
 
-    Who asks for less motion sees what is seen at the end.
+    Readers who ask for less motion see the last step.
     """
     if len(steps) != len(SHOWN):
         raise ValueError("a fan-out has four steps")

@@ -117,7 +117,10 @@ async def loaded_run(stack: Stack, load: Load) -> Run:
 
 
 def a_cast(graph: dict[str, list[str]], stack: Stack, load: Load, rng: random.Random) -> Cast:
-    """Those who only read follow some, and few follow them; the star is below where the way back ends."""
+    """Users who only read follow some users, and few users follow them.
+
+    The star begins below the share of the threshold at which authors return to push.
+    """
     below = stack.settings.pull_threshold * stack.settings.pull_hysteresis - 2
     star = max((n for n, f in graph.items() if len(f) < below), key=lambda name: len(graph[name]))
     follows = Counter(follower for followers in graph.values() for follower in followers)
@@ -162,7 +165,7 @@ async def fold(stack: Stack) -> Oracle:
 
 
 async def _seen(stack: Stack, readers: Sequence[str]) -> None:
-    """Return when those who are awake see all: of a new celebrity they learn within a second, and reads come at once."""
+    """Return when all awake readers see everything: they learn of a new celebrity within a second."""
     oracle = await fold(stack)
 
     async def seen() -> bool:

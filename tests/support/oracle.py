@@ -3,7 +3,7 @@
 feed(v) = the 1000 newest posts p with p.author in following(v) + {v}, p not deleted, p.author not gone, p.author
 neither muted by v nor blocked in either direction, and p inside the retention window; newest first.
 
-Who likes a post, on which side an author is, and whose reading has stopped are folded too. Sleep is in no feed.
+Likes of posts, authors' deliveries and users' sleep are folded too. Sleep changes no feed.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Oracle:
                 self.told.append(Crossing(*(event[name] for name in Crossing._fields)))
 
     def _count(self, author: str, change: int, offset: int) -> None:
-        """Pulled from the threshold on, pushed again below the hysteresis' share of it."""
+        """Whether an author is pulled: from the threshold on, until the count is below the hysteresis' share of it."""
         self._followers[author] += change
         count = self._followers[author]
         before = self.sides[author]

@@ -1,4 +1,4 @@
-"""Time that other processes don't lengthen: tests run on every core at once, and wall-clock time is theirs too."""
+"""Time that other processes don't lengthen: tests run on every core at once, so wall-clock time includes the time of others."""
 
 from __future__ import annotations
 

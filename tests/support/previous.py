@@ -72,7 +72,7 @@ def types_known() -> set[str]:
 
 @dataclass(frozen=True)
 class ReadBefore(Record):
-    """A record as a reader meets it that knows only some types, as one of the previous version does."""
+    """A record as seen by a reader that knows only some types, like one of the previous version."""
 
     known: Collection[str] = ()
 

@@ -1,4 +1,4 @@
-"""A small cluster of Redis: three masters, and where a test asks for it a replica of the first."""
+"""A small cluster of Redis: three masters, and a replica of the first if a test asks for it."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class ServerInRedis:
             for key in keys:
                 (left_ms,) = checked(await link.ask(("PTTL", key)))
                 assert left_ms != _NEVER_EXPIRES, f"{key} never expires"
-                # Negative too where it has expired since.
+                # Also negative if the key has expired since.
                 checked(await link.ask(("PEXPIRE", key, max(left_ms - int(seconds * 1000), 0))))
 
     async def evict(self, key: str) -> None:

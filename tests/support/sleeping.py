@@ -21,7 +21,7 @@ def an_awakening(user: str = "bob") -> UserWoke:
 async def found_by(stores: Stores, reader: str) -> set[UUID]:
     """The posts of a viewer's followees, from the sources that a feed has to ask, and in their order.
 
-    First whether the viewer sleeps, and the followees, then the timeline; the other order would be wrong.
+    First the viewer's sleep and followees are read, then the timeline; the other order would be wrong.
     """
     user = (await stores.users.get_many([reader])).get(reader)
     asleep = user is not None and user.asleep

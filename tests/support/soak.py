@@ -1,4 +1,4 @@
-"""`make soak`: every property with new examples, round after round, for as long as asked. Failures are named by seed."""
+"""`make soak`: every property with new examples, round after round, for as long as asked. It names the seeds of failures."""
 
 from __future__ import annotations
 

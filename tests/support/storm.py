@@ -36,7 +36,7 @@ class Cast:
     absent: Sequence[str]
     star: str
     fans: Sequence[str]
-    """Actors who follow the star as the story wants it, and nobody else does."""
+    """Only these actors follow the star, when the story says so."""
 
 
 class Known(NamedTuple):
@@ -313,7 +313,7 @@ class Storm:
         self.reads.append(Read(reader, [item["post_id"] for item in items], known))
 
     async def swing(self, threshold: int, hysteresis: float, clients: int) -> None:
-        """The star's followers rise above the threshold and fall below the way back, again and again."""
+        """The star's followers rise above the threshold and fall below the share of it at which authors return to push, again and again."""
         top = threshold + 2
         fans = self.cast.fans[: top - len(self.graph[self.cast.star])]
         swingers = fans[: top - (int(threshold * hysteresis) - 2)]

@@ -1,4 +1,4 @@
-"""Every route of the API that writes, as `schemas/openapi.json` has them. To give out a ticket is no write: it is for a read."""
+"""Every route of the API that writes, as `schemas/openapi.json` has them. Giving out a ticket is no write: a ticket is for a read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WritingRoute(NamedTuple):
 
     @property
     def is_of_the_authors_post(self) -> bool:
-        """Whether it changes a post of the actor, who has published then."""
+        """Whether it changes a post of the actor; the actor has then published already."""
         return self.path == "/posts/{post_id}"
 
     async def __call__(self, api: Ask, *, actor: str, target: str, post: str) -> Any:

@@ -24,7 +24,7 @@ _FETCH_WAIT_MS = 5
 
 
 class RecordReader:
-    """A consumer without a group that reads one record at a time: those that the tail of the log has not delivered yet.
+    """A consumer without a group that reads one record at a time: those whose positions reads name without their changes.
 
     Connects at the first read, and again when the connection is lost.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from fanfold.core.buckets import FollowerBucket, follower_bucket
@@ -46,16 +47,22 @@ class Relation:
         )
 
 
+class Listed(NamedTuple):
+    """What the viewer's cached list says of a post: the author that it names, None if it lacks the post."""
+
+    author_id: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
     """What the shared cache holds; None where it holds nothing, or nothing about this post.
 
-    `listed`: the author that the viewer's list names for the post, "" if the list lacks the post. `deleted` and `author_id` are of the post's
+    `listed` is None also if the list does not reach back to the post. `deleted` and `author_id` are of the post's
     content, `left` of the author's name.
     """
 
     graph: ViewerGraph | None = None
-    listed: str | None = None
+    listed: Listed | None = None
     authored: bool | None = None
     pulled: bool | None = None
     deleted: bool | None = None

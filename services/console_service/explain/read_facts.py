@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from console_service.explain.facts import Cached, Facts, Relation
+from console_service.explain.facts import Cached, Facts, Listed, Relation
 from fanfold.core.cache_keys import (
     authored_key,
     entry_author,
@@ -184,13 +184,13 @@ async def held_list(cache: SharedCache, viewer_id: str) -> FeedList | None:
     return found if isinstance(found, FeedList) and len(found.end) in (0, 16) else None
 
 
-async def _listed(cache: SharedCache, viewer_id: str, post_id: UUID) -> str | None:
+async def _listed(cache: SharedCache, viewer_id: str, post_id: UUID) -> Listed | None:
     found = await held_list(cache, viewer_id)
     if found is None or post_id.bytes < found.end:
         return None
     authors = [entry_author(e) for e in found.entries if entry_number(e) == post_id.int]
     # Of two entries of one post the merge shows the greater.
-    return max(authors, default="")
+    return Listed(max(authors, default=None) or None)
 
 
 def _unpacked(unpack: Callable[[bytes], V], packed: bytes | None) -> V | None:

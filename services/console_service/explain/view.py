@@ -63,7 +63,7 @@ def as_served(facts: Facts) -> View:
         asleep=tables.asleep if graph is None else graph.asleep,
         visible=tables.visible if graph is None else graph.visible,
         unmaterialised=tables.unmaterialised if graph is None else frozenset(graph.unmaterialised),
-        pointed_at=tables.pointed_at if cached.listed is None else cached.listed or None,
+        pointed_at=tables.pointed_at if cached.listed is None else cached.listed.author_id,
         authored=_or(cached.authored, tables.authored),
         # Which authors are pulled is in no shared cache.
         pulled=_or(cached.pulled, facts.pulled) and facts.pulled_author is not None,
