@@ -303,7 +303,7 @@ async def test_half_of_an_answer_is_no_answer() -> None:
         assert (await process.readiness(), await process.metrics()) == ("no answer", None)
 
 
-async def test_what_is_no_fanfold_is_named_and_no_traceback() -> None:
+async def test_a_server_that_is_not_fanfold_is_named_without_a_traceback() -> None:
     async with answering(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
         with pytest.raises(Fault, match="is not Fanfold"):
             await asyncio.to_thread(ask, url, "/ops/overview")

@@ -339,7 +339,7 @@ async def test_it_is_explained_why_a_post_is_or_is_not_in_a_feed(
         "user=alice&post=019ad2c4-2f40-4a31-8f5e-3d1b0c9e7a55",
     ],
 )
-async def test_what_names_no_user_or_no_post_is_not_explained(
+async def test_a_text_that_names_no_user_or_no_post_is_not_explained(
     ops: httpx2.AsyncClient, query: str
 ) -> None:
     answer = await ops.get(f"/ops/explain?{query}")

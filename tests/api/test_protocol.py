@@ -346,7 +346,7 @@ async def test_a_slow_client_is_answered_408_and_let_go(
     assert not any("body" in request for request in server.seen)
 
 
-async def test_a_connection_on_which_nothing_came_is_closed_without_a_word(server: Served) -> None:
+async def test_a_connection_without_a_request_is_closed_without_an_answer(server: Served) -> None:
     began = own_s()
     assert await server.talk() == b""
     assert own_s() - began < 1.5

@@ -92,7 +92,7 @@ def test_the_script_pins_every_image_of_others_and_only_those(copies: list[Path]
         assert "@" not in image or PINNED.fullmatch(image), image
 
 
-def test_what_is_no_digest_is_never_written(copies: list[Path]) -> None:
+def test_a_text_that_is_no_digest_is_never_written(copies: list[Path]) -> None:
     before = [path.read_text() for path in copies]
     ran = pin(copies, "#!/bin/sh\necho latest\n")
     assert ran.returncode == 1

@@ -80,19 +80,19 @@ async def all_pages(
 @given(
     times=st.lists(st.lists(st.integers(0, 40), max_size=30), min_size=1, max_size=4),
     limit=st.integers(1, 7),
-    each=st.integers(1, 4),
+    most=st.integers(1, 4),
     key=st.sampled_from([None, b"odd"]),
     until_ms=st.none() | st.integers(0, 40),
 )
 async def test_the_pages_together_are_what_was_chosen_newest_first(
-    times: list[list[int]], limit: int, each: int, key: bytes | None, until_ms: int | None
+    times: list[list[int]], limit: int, most: int, key: bytes | None, until_ms: int | None
 ) -> None:
-    before = browse.MOST_LOOKED_AT, browse._LEAST_EACH
-    browse.MOST_LOOKED_AT, browse._LEAST_EACH = each, each
+    before = browse.MOST_LOOKED_AT, browse._LEAST_OF_A_PARTITION
+    browse.MOST_LOOKED_AT, browse._LEAST_OF_A_PARTITION = most, most
     try:
         found = await all_pages(a_view(times), limit=limit, until_ms=until_ms, key=key)
     finally:
-        browse.MOST_LOOKED_AT, browse._LEAST_EACH = before
+        browse.MOST_LOOKED_AT, browse._LEAST_OF_A_PARTITION = before
     wanted = sorted(
         at_ms
         for partition in times

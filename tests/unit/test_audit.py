@@ -267,7 +267,7 @@ async def test_a_post_under_way_is_late_and_not_wrong() -> None:
         assert report.describe().endswith("nothing is wrong, 4 late")
 
 
-async def test_what_cannot_be_mended_is_not_counted_as_mended() -> None:
+async def test_an_error_that_cannot_be_mended_is_not_counted_as_mended() -> None:
     async with a_system() as system:
         # No worker has planned it, long after it was created.
         post = a_post(ms=START_MS - 3_600_000)

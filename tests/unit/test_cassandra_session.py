@@ -169,7 +169,7 @@ async def test_statements_in_flight_are_those_that_are_not_answered(
     await asyncio.gather(*calls)
 
 
-async def test_of_two_nodes_that_answer_the_first_one_counts(
+async def test_the_first_answer_of_two_nodes_counts(
     asked: tuple[Asked, CassandraSession],
 ) -> None:
     sent, session = asked

@@ -14,7 +14,7 @@ def measured(sample: str) -> float:
     return REGISTRY.get_sample_value(f"fanfold_event_loop_lag_seconds_{sample}") or 0
 
 
-async def test_what_holds_the_event_loop_is_lag() -> None:
+async def test_work_that_holds_the_event_loop_is_lag() -> None:
     count, total_s = measured("count"), measured("sum")
     async with event_loop_watched():
         await asyncio.sleep(0)

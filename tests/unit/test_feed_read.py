@@ -316,7 +316,7 @@ async def test_a_ranking_is_the_same_set_in_the_same_order_whatever_happens_betw
     assert shown == whole
 
 
-async def test_of_a_ranking_what_is_gone_is_left_out_and_the_rest_stays(
+async def test_a_ranking_leaves_out_posts_that_are_gone_and_keeps_the_rest(
     world: World, reader: Reader
 ) -> None:
     await world.follow("alice", "bob", "carol", "star")

@@ -108,7 +108,7 @@ def test_each_node_of_the_ring_has_a_rack_and_a_third_of_the_tokens(plan: Plan) 
         assert rack.read_text() == f"dc=datacenter1\nrack=rack{number}\n"
 
 
-def test_of_one_node_the_engines_are_as_they_were(
+def test_a_system_of_one_node_has_the_engines_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_commands, "_java", lambda: "java")

@@ -59,7 +59,7 @@ def test_without_a_stream_a_page_is_all_there_is() -> None:
     assert read == ["post 2", "edited"]
 
 
-def test_a_change_of_a_post_that_is_gone_brings_it_not_back() -> None:
+def test_a_change_of_a_post_that_is_gone_does_not_bring_it_back() -> None:
     liked: Step = ("change", {"post_id": "0001", "like_count": 1})
     gone, still_there = shown(
         [sent(1), LEVEL, ("event", {"name": "removed", "post_id": "0001"}), LEVEL, liked],

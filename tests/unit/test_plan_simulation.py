@@ -87,7 +87,7 @@ def test_other_work_delays_posts_of_the_same_worker_only() -> None:
     assert queues.busy(10) == pytest.approx((1.0 + 0.002 + 0.005) / 2 / 10)
 
 
-def test_what_is_not_done_in_time_is_late_for_ever() -> None:
+def test_a_post_that_is_not_done_in_time_is_late_for_ever() -> None:
     alone = replace(SERVICE, together=1)
     assert ages(*[Arrival(0.0, 1000)] * 3, until_s=0.025, service=alone) == [
         pytest.approx(0.011),

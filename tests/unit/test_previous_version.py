@@ -50,7 +50,7 @@ def test_what_the_previous_version_wrote_is_read_as_it_was_meant(record: dict[st
     [example for example in EXAMPLES if example.type_name() in types_known()],
     ids=lambda example: type(example).__name__,
 )
-def test_what_this_version_writes_fits_the_previous_one(event: Event) -> None:
+def test_records_of_this_version_fit_the_previous_one(event: Event) -> None:
     """Its fields are all there, and of its types; it ignores the others."""
     schema = next(
         declared for declared in SCHEMAS.values() if declared["title"] == type(event).__name__
@@ -92,7 +92,7 @@ def test_a_migration_only_adds(migration: Any) -> None:
         "TRUNCATE posts",
     ],
 )
-def test_what_does_more_than_add_would_be_found(statement: str) -> None:
+def test_a_migration_that_does_more_than_add_would_be_found(statement: str) -> None:
     assert CREATE.match(statement) is None
     assert ADD.fullmatch(statement) is None
 

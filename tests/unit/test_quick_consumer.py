@@ -67,7 +67,7 @@ async def test_after_a_rebalance_a_partition_is_fetched_from_the_leader_that_was
         await fetcher.close()
 
 
-async def test_what_ends_the_groups_coordination_is_raised_by_the_next_fetch() -> None:
+async def test_an_error_that_ends_the_groups_coordination_is_raised_by_the_next_fetch() -> None:
     def check_errors() -> None:
         raise KafkaError("FencedInstanceId")
 

@@ -52,7 +52,9 @@ def test_a_slot_that_moves_belongs_to_its_old_master_until_it_has_moved() -> Non
     )
 
 
-def test_a_node_is_known_by_its_name_and_one_without_an_address_by_that_which_was_asked() -> None:
+def test_a_node_is_known_by_its_name_and_one_without_an_address_by_the_address_that_was_asked() -> (
+    None
+):
     answer = nodes(
         master("10.0.0.1:6379@16379,cache-1.example.com", 1, "0"),
         master(":7000@17000", 2, "1", flags="myself,master"),

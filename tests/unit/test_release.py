@@ -106,7 +106,7 @@ def break_tag(clone: Path) -> None:
         (break_tag, f"v{VERSION} is the tag of another commit; choose the next version"),
     ],
 )
-def test_what_is_not_ready_is_refused_with_what_to_do(
+def test_a_release_that_is_not_ready_is_refused_with_what_to_do(
     first: Path, broken: Callable[[Path], None], reason: str
 ) -> None:
     ready = release(first, "check")

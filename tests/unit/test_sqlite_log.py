@@ -74,7 +74,7 @@ async def test_a_log_is_locked_whatever_it_is_called(path: Path, tmp_path: Path)
                 pass
 
 
-async def test_no_file_that_is_deleted_lets_a_second_writer_in(path: Path) -> None:
+async def test_a_deleted_file_lets_no_second_writer_in(path: Path) -> None:
     async with opened(path) as log:
         await log.append(a_follow(by="u0"))
         for beside in entries(path.parent):

@@ -89,7 +89,7 @@ def test_a_program_sees_the_same() -> None:
     assert Status(None, "away").as_json() == {"work": None, "work_unknown": "away"}
 
 
-def test_what_a_program_sees_is_read_back() -> None:
+def test_a_status_for_programs_is_read_back() -> None:
     lags = (PartitionLag("posts.v1", 0, 1, 2), PartitionLag("graph.v1", 3, 7, 7))
     for status in (
         Status(work_of(a_backlog(*lags, commands=(a_command(BOBS, 1),)))),
