@@ -70,7 +70,7 @@ def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList 
 
 @cache
 def _lookups(kind: str, result: str) -> Counter:
-    """To find it by its labels takes as long as to count."""
+    """Finding it by its labels takes as long as counting."""
     return LOOKUPS.labels(kind, result)
 
 

@@ -60,7 +60,7 @@ async def real_tables(settings: Settings, *, clock: Clock) -> AsyncIterator[Tabl
         if settings.cache == "none":
             yield Tables(stores)
             return
-        # An author's newest posts are read and kept as far back as the retention window of who reads them.
+        # An author's newest posts are read and kept as far back as the retention window of the reading process.
         kept = f"{settings.cassandra_keyspace} {settings.retention_days}"
         epoch = CacheEpoch(stores.cache_switch, clock=clock, tables=kept)
         async with redis_shared_cache(settings, clock=clock, epoch=epoch) as cache:

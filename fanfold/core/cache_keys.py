@@ -29,7 +29,8 @@ def post_key(post_id: UUID) -> str:
 def like_count_key(post_number: int) -> str:
     """A post's like count, and whether it is deleted: what ranking needs of it.
 
-    By the integer in the post's id, as its 32 digits: a page asks for a hundred, and an id as text takes five times as long to make.
+    The key holds the 32 digits of the integer in the post's id: a page asks for a hundred keys, and an id as text takes five times as long
+    to make.
     """
     return f"like_count:{post_number:032x}"
 

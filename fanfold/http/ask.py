@@ -15,7 +15,10 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def get(url: str, *, within_s: float) -> bytes:
-    """The body of a whole answer; each read may take so long. Raises `OSError`, `HTTPError` for a refusal, and `HTTPException` for a body that is cut short or too large."""
+    """The body of a whole answer; each read may take this long.
+
+    Raises `OSError`, `HTTPError` for a refusal, and `HTTPException` for a body that is cut short or too large.
+    """
     with _opener.open(url, timeout=within_s) as answer:
         body: bytes = answer.read(_MOST_BYTES)
         # `read` of a number of bytes doesn't raise when the process ends in the middle of its answer.

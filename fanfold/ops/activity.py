@@ -36,13 +36,14 @@ def sweep(
         float, typer.Option(min=0.1, help="The most users a second that fall asleep.")
     ] = 100.0,
     every: Annotated[
-        float | None, typer.Option(min=0.01, help="Keep running; sweep again every so many hours.")
+        float | None,
+        typer.Option(min=0.01, help="Keep running; sweep again after this many hours."),
     ] = None,
     over: Annotated[
         float,
         typer.Option(
             min=0,
-            help="Spread a sweep over about so many hours; 0: as fast as --rate and the workers allow.",
+            help="Spread a sweep over about this many hours; 0: as fast as --rate and the workers allow.",
         ),
     ] = 0.0,
     as_json: AsJson = False,

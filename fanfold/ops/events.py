@@ -89,7 +89,7 @@ def tail(  # noqa: PLR0917 - typer calls it by name
     type_: Annotated[
         str | None, typer.Option("--type", help="Only this event, as UserFollowed.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many events.", min=1)] = None,
     follow: Annotated[bool, typer.Option(help="Wait for more at the end of the log.")] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON document for each event, on a line of its own.")

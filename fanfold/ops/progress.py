@@ -84,7 +84,7 @@ def _showing(
 
 
 def lines(console: Console, clock: Clock, describe: Callable[[T], str]) -> Callable[[T], None]:
-    """Prints what it is called with, described, at most every few seconds; the first time after as long."""
+    """Prints a description of the counts that it is called with, at most every few seconds; the first one after the same time."""
     next_at_s = clock.monotonic_s() + _LINE_EVERY_S
 
     def show(now: T) -> None:

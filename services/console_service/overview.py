@@ -9,7 +9,7 @@ from console_service.readings import Reading, increase, quantile, total
 from console_service.samples import Sample
 
 WINDOW_S = 60.0
-"""The delivery ages and the share of hits are those of so long a time: in a few seconds there may be one delivery or none."""
+"""The delivery ages and the share of hits cover this much time: in a few seconds there may be one delivery or none."""
 
 Points = Sequence[float | None]
 
@@ -24,7 +24,7 @@ class Moment:
     window: Reading
 
     def rate(self, counted: float | None) -> float | None:
-        """Of what was counted since the sample before."""
+        """A value of what was counted since the sample before."""
         return None if counted is None or self.seconds <= 0 else counted / self.seconds
 
 

@@ -78,8 +78,7 @@ def fold_follows(
         if followee.delivery != announced:
             crossings.append(_crossing(followee, change))
     for follower_id in touched.keys() - edges.keys():
-        # The newest generation after all changes, as the row will say: a retry then puts a new edge into the same generation,
-        # wherever the first attempt was cut off.
+        # The row's generation after all changes: a retry puts a new edge into the same one, wherever the first attempt was cut off.
         if followee.generation:
             current[follower_id] = replace(current[follower_id], generation=followee.generation)
     to_backfill = [

@@ -54,8 +54,7 @@ class SweepActivity:
     """Finds users who follow someone and have read no feed for `active_ms`. Safe to repeat and to interrupt.
 
     For a user who never read a feed, the age of the oldest follow counts instead. At most `rate` users a second fall asleep. `room` returns
-    when the workers have room for a few. With `over_s` a sweep takes about so long, judged by the number of users of the last whole
-    one.
+    when the workers have room for a few. With `over_s` a sweep takes about that long, judged by the number of users of the last whole one.
     """
 
     stores: Stores

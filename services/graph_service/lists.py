@@ -29,10 +29,10 @@ from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from fanfold.http.problems import Invalid
 
 ROWS_A_READ = 100
-"""At least so many: a page of one would otherwise read two rows at a time past all follows that have ended."""
+"""The fewest rows of one read: a page of one would otherwise read two rows at a time past all follows that have ended."""
 
 READS_A_REQUEST = 64
-"""At most so many, several at once: a generation that has just opened has many buckets, and most of them are empty."""
+"""The most reads of one request, several at once: a generation that has just opened has many buckets, and most of them are empty."""
 
 
 MOST_SORTED = 2_000

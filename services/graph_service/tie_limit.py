@@ -117,7 +117,7 @@ class TieLimit:
         return Counted(active - sum(tie.active for tie in known), len(ties) - len(known))
 
     def refuse_beyond(self, others: Counted, made: int) -> None:
-        """Answer 409 if so many ties beside the others are more than the maximum, in active ones or in rows."""
+        """Answer 409 if this many ties and the others together are more than the maximum, in active ones or in rows."""
         if others.active + made > self._most:
             raise self._too_many(f"{self._too_many.advice}: {self._most} is the most.")
         if others.rows + made > self._most_rows:

@@ -328,7 +328,7 @@ def test_there_are_never_more_workers_than_partitions_and_never_none() -> None:
 def test_a_stuck_worker_does_not_read_as_idle() -> None:
     for trigger in _triggers():
         metadata = trigger["metadata"]
-        # With either of these the lag of who doesn't get on would count as none.
+        # With either of these the lag of a worker that doesn't get on would count as none.
         assert metadata["excludePersistentLag"] == "false"
         assert metadata["scaleToZeroOnInvalidOffset"] == "false"
         # What was never acknowledged counts from the first record, as the workers read it.

@@ -47,7 +47,7 @@ STRANGE_PATHS = (
 
 
 class Answer(NamedTuple):
-    """Who answers a path, after how long it is given up, and the path that they are asked for."""
+    """The service that answers a path, its timeout, and the path that it is asked for."""
 
     who: str
     timeout: str

@@ -36,7 +36,7 @@ class Model:
     events: list[PostLiked | PostUnliked] = field(default_factory=list)
 
     def liked(self, post: PostCreated) -> dict[str, int]:
-        """Who likes it in the end, and since when."""
+        """The users who like it in the end, and since when."""
         since: dict[str, int] = {}
         liking: set[str] = set()
         for event in self.events:

@@ -60,7 +60,7 @@ class Race:
 
     def __init__(self, pipeline: Pipeline, order: Iterator[str], actors: set[str]) -> None:
         self.pipeline = pipeline
-        # Then in turn, for who takes up commands never ends before the others.
+        # Then in turn, because the actor that takes up commands never ends before the others.
         endless = chain(order, cycle(sorted({*actors, COMMANDS})))
         self.turns = Turns(endless, {*actors, COMMANDS})
         self.stores = turned(pipeline.stores, self.turns)

@@ -1,4 +1,4 @@
-"""Who provides which Secret: what is rendered, what an operator makes of an object, and what `scripts/k8s_secrets` makes."""
+"""Where each Secret comes from: rendered manifests, an operator that makes it of an object, or `scripts/k8s_secrets`."""
 
 from __future__ import annotations
 

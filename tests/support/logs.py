@@ -129,7 +129,7 @@ def a_post(*, by: str = "bob", content: str = "hello") -> PostCreated:
 
 
 def followers(records: Sequence[Record]) -> list[str]:
-    """Who follows, in the order of the records."""
+    """The followers, in the order of the records."""
     return [event.follower_id for r in records if isinstance(event := r.event(), UserFollowed)]
 
 

@@ -153,7 +153,7 @@ class Oracle:
         return not self.blocked.isdisjoint({(one, other), (other, one)})
 
     def followers(self, author: str) -> set[str]:
-        """Who follows the author."""
+        """The author's followers."""
         return {user_id for user_id, followees in self.following.items() if author in followees}
 
     def follower_counts(self) -> dict[str, int]:

@@ -27,7 +27,7 @@ Action = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Cast:
-    """Who does what. Actors do everything, leavers until they leave; the others only read, or not even that."""
+    """The roles of users. Actors do everything, leavers until they leave; the others only read, or do nothing."""
 
     actors: Sequence[str]
     leavers: Sequence[str]

@@ -86,7 +86,7 @@ async def test_readers_of_other_tables_have_another_epoch(
 async def test_readers_with_another_retention_window_have_another_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An author's newest posts are kept without those that are too old for who read them. Others would miss these."""
+    """An author's newest posts are kept without those that are too old for the reading process. Others would miss these."""
 
     async def none(_: CassandraCacheSwitch) -> list[CacheOutage]:
         return []

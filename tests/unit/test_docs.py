@@ -214,10 +214,13 @@ def test_every_decision_is_in_the_index_and_fits_on_a_page() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
     decisions = sorted(path for path in folder.glob("[0-9]*.md"))
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", index, re.MULTILINE)]
+    assert listed == sorted(listed), "the index is in the order of the numbers"
     # A number may be missing: several decisions are prepared at the same time.
     assert len({path.name[:4] for path in decisions}) == len(decisions) >= 46
     for path in decisions:
         text = path.read_text()
         assert f"]({path.name})" in index, path.name
+        assert "* Status: " in text, path.name
         assert "## What would change our mind" in text, path.name
         assert len(text.splitlines()) <= 60, path.name

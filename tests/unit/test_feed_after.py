@@ -159,7 +159,7 @@ async def test_a_like_is_seen_once_the_liker_s_row_shows_it(it: Waiting) -> None
 
 
 async def test_another_user_s_like_is_seen_once_the_post_counts_it(it: Waiting) -> None:
-    """Who likes a post is private, so no request may find out by waiting for it."""
+    """The users who like a post are private, so no request may find them out by waiting for a like."""
     likes, post_id = it.world.stores.likes, await it.world.post("bob")
     await likes.write([Like("carol", post_id, "bob", True, START_MS, 7)])
     event = PostLiked(post_id=post_id, author_id="bob", user_id="carol", liked_at=AT)

@@ -26,7 +26,7 @@ from fanfold.core.settings import Settings
 
 RECONNECT_S = 1.0
 HEARTBEAT_S = 1.0
-"""A connection on which nothing arrived for so long is asked for a sign of life."""
+"""After this long without anything arriving on a connection, a heartbeat is sent."""
 
 # These warn of accidental batches; ours are large and span partitions on purpose (see `batches`).
 EXPECTED_WARNINGS = ("Unlogged batch covering", "Batch for")

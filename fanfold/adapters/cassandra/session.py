@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 STATEMENTS_IN_FLIGHT = 256
 CONNECT_AGAIN_S = 1.0
 UNREACHABLE_S = 5.0
-"""Once no node has been up for so long, the contact points are resolved again: the nodes may have other addresses now."""
+"""Once no node has been up for this long, the contact points are resolved again: the nodes may have other addresses now."""
 
 PING = "SELECT version FROM schema_migrations LIMIT 1"
 

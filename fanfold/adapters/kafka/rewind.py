@@ -52,18 +52,13 @@ async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> 
     Raises `Fault` while a worker is in the group (a stopped one stays for 30 s), and `Unavailable`.
     """
     group = f"{settings.topic_prefix}.fanout"
-    projected = [
-        topic.name
-        for topic in load_topics().values()
-        if topic.projected and "fanout_service" in topic.consumers
-    ]
     with translated(settings):
         try:
             async with (
                 asyncio.timeout(_WITHIN_S),
                 started_consumer(settings, group_id=group) as consumer,
             ):
-                topics = await partitions_of(consumer, settings, projected)
+                topics = await partitions_of(consumer, settings, _projected_topics())
                 partitions = list(topics)
                 consumer.assign(partitions)
                 before = {
@@ -86,6 +81,14 @@ async def rewind(settings: Settings, *, since_ms: int | None, dry_run: bool) -> 
         Rewound(topics[partition], partition.partition, before[partition], after[partition])
         for partition in sorted(partitions)
         if after[partition] < before[partition]
+    ]
+
+
+def _projected_topics() -> list[str]:
+    return [
+        topic.name
+        for topic in load_topics().values()
+        if topic.projected and "fanout_service" in topic.consumers
     ]
 
 

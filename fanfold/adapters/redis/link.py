@@ -70,7 +70,7 @@ class Link(asyncio.Protocol):
         return self.ask_packed(pack(commands), len(commands), patient=patient)
 
     def ask_packed(self, packed: bytes, count: int, *, patient: bool = False) -> Answers:
-        """The same, where the caller has packed so many commands."""
+        """The same for this many commands that the caller has packed."""
         answers: Answers = self._loop.create_future()
         self._send(packed)
         self._expect(answers, count, patient=patient)

@@ -63,7 +63,7 @@ class SqliteLogView:
 
 
 def _first_of(lags: Sequence[PartitionLag], *, most: int) -> dict[int, Span]:
-    """What waits, or the first of it: so many records at most, shared out evenly among the partitions that have more."""
+    """The waiting records, or the first of them: at most this many, shared out evenly among the partitions that have more."""
     spans, left = {}, most
     for number, lag in enumerate(sorted(lags, key=lambda lag: lag.records)):
         taken = min(lag.records, left // (len(lags) - number))

@@ -17,7 +17,7 @@ from fanfold.core.delivery import Delivery
 
 
 class Cell(NamedTuple):
-    """Whose cell, and which of theirs: about a post, about another user, or about nothing more."""
+    """The cell's owner, and which of the owner's cells it is: about a post, about another user, or about nothing more."""
 
     owner_id: str
     kind: Literal["text", "like", "name", "follow", "mute", "block", "blocked_by", "asleep"]

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 OFF_S = 60
-"""An outage that is not told again for so long has ended: its writer is gone, or has nothing to write."""
+"""An outage that is not told again within this time has ended: its writer is gone, or has nothing to write."""
 
 EPOCH_KEPT_S = 7 * 24 * 3600
 """Longer than any cached value lives: when an epoch is forgotten, no value from before its outage is left."""

@@ -40,7 +40,7 @@ class LogView(Protocol):
     """Whether `fanfold dead-letters replay` reaches this log."""
 
     async def backlog(self, *, most_commands: int) -> Backlog:
-        """Every partition that the workers consume, in order, with at most about so many commands. Raises `Unavailable`."""
+        """Every partition that the workers consume, in order, with at most about this many commands. Raises `Unavailable`."""
         ...
 
     async def spans(self, topic: str, *, until_ms: int | None = None) -> dict[int, Span]:

@@ -14,7 +14,7 @@ from fanfold.core.ports import Stores
 _AUTHORS_AT_ONCE = 32
 _POSTS_AT_ONCE = 500
 _KEPT = 4
-"""Times the depth of a feed: so many posts are kept, because some are deleted."""
+"""As many posts are kept as this times the depth of a feed, because some are deleted."""
 _ROWS = 1000
 
 NIL = UUID(int=0)

@@ -41,7 +41,7 @@ def compare(
     window: int,
     most_of_pulled: int,
 ) -> set[Difference]:
-    """The differences. A missing candidate may be one post too many of a pulled author: relevance takes only so many of them."""
+    """The differences. A missing candidate may be one post too many of a pulled author: relevance takes a limited number of them."""
     expected = [post_id for post_id in pulled.authors if post_id >= pulled.exact_since]
     found = _compared("chronological", expected, pulled, by_time)
     of_pulled = Counter(post.author_id for post in candidates if post.source == "pull")

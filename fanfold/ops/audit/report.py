@@ -33,7 +33,7 @@ class Report:
     late: int = 0
     cached_values: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
-    """By what is wrong; of missing, extra and duplicate posts those by time and those by relevance together."""
+    """By what is wrong. Missing, extra and duplicate posts by time and by relevance are counted together."""
     findings: list[Finding] = field(default_factory=list)
     mended: int = 0
     repairs: list[str] = field(default_factory=list)

@@ -51,17 +51,17 @@ class Audience:
         return self.classes[-1].followers
 
     def share_from(self, threshold: float) -> float:
-        """The share of authors with at least so many followers."""
+        """The share of authors with at least this many followers."""
         return sum(group.share for group in self.classes if group.followers >= threshold)
 
     def follows_from(self, threshold: float) -> float:
-        """Follows a user, on average, that go to authors with at least so many followers."""
+        """Follows a user, on average, that go to authors with at least this many followers."""
         return sum(
             group.share * group.followers for group in self.classes if group.followers >= threshold
         )
 
     def with_celebrities(self, follows: float, *, threshold: float) -> Audience:
-        """The same mean, of which so many follows a user go to authors at or above the threshold; `follows` is below the mean.
+        """The same mean, of which this many follows a user go to authors at or above the threshold; `follows` is below the mean.
 
         Authors on either side become more or fewer; where none is above, there are authors of exactly the threshold.
         """
@@ -135,7 +135,7 @@ def lognormal(sigma: float, *, mean: float, largest: float) -> Audience:
 
 
 def audience_of(spec: str, *, follows: float, users: int) -> Audience:
-    """`power-law:EXPONENT` or `lognormal:SIGMA`, with so many follows a user on average. Raises `Rejected`."""
+    """`power-law:EXPONENT` or `lognormal:SIGMA`, with this many follows a user on average. Raises `Rejected`."""
     name, _, number = spec.partition(":")
     shapes: dict[str, Callable[..., Audience]] = {"power-law": power_law, "lognormal": lognormal}
     try:
@@ -148,7 +148,7 @@ def audience_of(spec: str, *, follows: float, users: int) -> Audience:
 
 
 def from_counts(lines: Iterable[str]) -> Audience:
-    """Of a file: on each line a number of followers, or `followers,users` for so many users. Raises `Rejected`."""
+    """The distribution in a file: on each line a number of followers, or `followers,users` for several users. Raises `Rejected`."""
     users: dict[int, int] = defaultdict(int)
     followers: dict[int, int] = defaultdict(int)
     for number, line in enumerate(lines, start=1):

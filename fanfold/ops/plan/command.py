@@ -135,7 +135,7 @@ def plan(  # noqa: PLR0917 - typer calls it by name
 
 
 Distribution = Callable[[int], Audience]
-"""The audiences among so many users."""
+"""The audiences among this many users."""
 
 
 def _run(

@@ -25,7 +25,7 @@ TURN_S = 0.005
 
 
 class Arrival(NamedTuple):
-    """A post to so many awake followers; or, with `other_work_s`, other work on one worker's topic."""
+    """A post to this many awake followers; or, with `other_work_s`, other work on one worker's topic."""
 
     at_s: float
     followers: float = 0.0
@@ -37,7 +37,7 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One worker. Seconds for a post with its deliveries, a pulled post, a slice of so many followers."""
+    """One worker. Seconds for a post with its deliveries, a pulled post, a slice of a number of followers."""
 
     post_s: Callable[[float], float]
     pulled_s: float
@@ -120,7 +120,7 @@ class Queues:
         return [post.done_s - post.at_s for post in self._posts if post.measured]
 
     def busy(self, seconds: float) -> float:
-        """The busy share of the workers within so many seconds."""
+        """The busy share of the workers within this many seconds."""
         return sum(worker.busy_s for worker in self._workers) / len(self._workers) / seconds
 
     def _arrive(self, arrival: Arrival) -> None:

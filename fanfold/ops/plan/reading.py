@@ -70,7 +70,7 @@ def reading(workload: Workload, costs: Costs, *, threshold: float) -> Reading:
 
 
 def head_loads(workload: Workload, *, reads_per_s: float, threshold: float) -> float:
-    """Loads of celebrities' newest posts in a second, by one process with so many reads.
+    """Loads of celebrities' newest posts in a second, by one process with this many reads.
 
     A reader follows an author with the chance followers / users. Readers of an author come at random, `d` a second, and a load serves
     all of them for half a second (docs/decisions/0036): so an author is loaded d / (1 + d/2) times a second.

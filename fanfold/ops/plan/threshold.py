@@ -50,7 +50,7 @@ def workers(workload: Workload, costs: Costs, load: Cores, *, threshold: float) 
 
 
 def allowed(workload: Workload, costs: Costs, *, workers: float) -> float:
-    """The largest audience that so many workers reach within the target, whatever is pushed; infinite if that is every audience.
+    """The largest audience that this many workers reach within the target, whatever is pushed; infinite if that is every audience.
 
     A larger threshold means more usual work, so that work is counted at the threshold in question.
     """

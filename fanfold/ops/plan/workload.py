@@ -87,6 +87,6 @@ class Workload:
 
     @property
     def readers_of_the_hour(self) -> float:
-        """Users who read in the busiest hour: of Poisson readers with so many reads each, those with at least one."""
+        """Users who read in the busiest hour. Reads are a Poisson process, and users with at least one read count."""
         reads = self.reads / 24 * self.peak
         return self.users * self.active * (1 - exp(-reads))

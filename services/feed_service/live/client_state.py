@@ -18,7 +18,7 @@ from fanfold.http.cursors import decode_cursor, encode_cursor, refused_cursor
 from feed_service.query.items import FeedItem
 
 MOST_ITEMS = 50
-"""Most posts in a live feed. The state of so many is an id of 1.7 KB, which every client and proxy accepts."""
+"""Most posts in a live feed. Their state is an id of 1.7 KB, which every client and proxy accepts."""
 
 _SHOWN = struct.Struct(">16s8s")
 

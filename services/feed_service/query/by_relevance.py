@@ -108,7 +108,7 @@ def explanation(query: FeedQuery, rule: Relevance, post: Post, now_ms: int) -> E
 
 
 async def newest_ranked(query: FeedQuery, window: int, most_of_pulled: int) -> list[Ranked]:
-    """The newest posts that may be ranked: at most so many of each pulled author."""
+    """The newest posts that may be ranked: at most a fixed number of each pulled author."""
     newest: list[Ranked] = []
     pulled: Counter[str] = Counter()
     merge = await query.skeleton(wanted=window)

@@ -1,6 +1,7 @@
 """What the cursors of feeds remember. Pure; a wrong one answers 422.
 
-A cursor by time holds the last post shown and how many were, because the feed ends after so many. A cursor by relevance
+A cursor by time holds the last post shown and the number of posts shown, because the feed ends after a number of them. A cursor by
+relevance
 holds the ranked posts that remain, because a ranking made a minute later would be another one (decision 8). Both hold the newest
 post of the first page, so that newer posts can be counted.
 Anyone can compute a cursor's checksum, so the content may still be nonsense, and is checked.

@@ -39,7 +39,7 @@ class Relevance:
     """The author that the viewer likes best counts at most double: affinity helps, but can't hide the news."""
 
     posts_per_pulled_author: int = 5
-    """At most so many posts from each pulled author, so that one loud celebrity can't fill the page."""
+    """The most posts from each pulled author, so that one loud celebrity can't fill the page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from feed_service.caches.recent_likes import RecentLikes
 from feed_service.query.cursor import TimeCursor
 from feed_service.query.items import PostPage
 
-_FEWEST_ROWS = 20  # at least so many a read, because deleted posts are skipped
+_FEWEST_ROWS = 20  # of one read, because deleted posts are skipped
 
 
 class ReadPosts:
