@@ -69,6 +69,7 @@ def _overloaded() -> Refusal:
 _ID_GOES_HERE = "<id>"
 _REQUEST_ID = HEADER.lower().encode()
 _OVERLOADED = _overloaded()
+_STREAMED = (b"text/event-stream", b"application/x-ndjson")
 _DECISION = "fanfold.admission"
 """Where a scope keeps what was decided when the request was read: its kind, or None if it is refused."""
 
@@ -77,7 +78,7 @@ class Admission:
     """ASGI middleware: at most `most` reads and `most` writes at a time; health and metrics are always admitted.
 
     Reads and writes are counted apart: while the log is away, writes wait for it, and reads of the tables must go on. A live
-    feed counts until its answer starts; `FANFOLD_LIVE_FEEDS` bounds how many are open.
+    feed or an export counts until its answer starts, for its client decides how long that takes; each has a bound of its own.
 
     While the process has no core time left, fewer: so many that they wait `wait_s` for one another.
     """
@@ -144,6 +145,6 @@ async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
 
 def _is_stream(message: Message) -> bool:
     return any(
-        name == b"content-type" and value.startswith(b"text/event-stream")
+        name == b"content-type" and value.startswith(_STREAMED)
         for name, value in message["headers"]
     )

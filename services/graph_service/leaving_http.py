@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
 from fanfold.core.clock import Clock
@@ -19,18 +19,25 @@ from fanfold.http.params import UserIdPath
 from fanfold.http.positions import set_position
 from fanfold.http.tickets import accepts_tickets, ticket_route
 from graph_service.export import Export
+from graph_service.export_slots import ExportSlots
 from graph_service.leave import leave
 
 NDJSON = "application/x-ndjson"
 EXPORT = "/users/{user_id}/export"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LeavingRoutes:
     """What each route does, over the ports. A user who has left may use both."""
 
     engines: Engines
     clock: Clock
+    exports: ExportSlots = field(default_factory=ExportSlots)
+
+    async def export_slot(self, user_id: UserIdPath) -> AsyncIterator[None]:
+        """A slot until the answer has ended. Refuses before it starts, when it still can."""
+        with self.exports.taken(user_id):
+            yield
 
     async def leave_for_good(self, user_id: UserIdPath, response: Response) -> None:
         """Leave, for good: posts are hidden at once and follows end both ways. Leaving again changes nothing."""
@@ -84,7 +91,10 @@ def routers(
         responses=NOT_OWN,
     )
     left: Responses = {204: WRITTEN}
-    exported: Responses = {200: {"content": {NDJSON: {"schema": {"type": "string"}}}}}
+    exported: Responses = {
+        200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
+        429: {"description": "The user has too many exports under way."},
+    }
     writes.add_api_route(
         "/users/{user_id}",
         do.leave_for_good,
@@ -96,6 +106,7 @@ def routers(
         EXPORT,
         do.export_user,
         methods=["GET"],
+        dependencies=[Depends(do.export_slot)],
         response_class=StreamingResponse,
         responses=exported,
     )

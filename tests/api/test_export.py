@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from fanfold.core.errors import Unavailable
 from fanfold.core.events import PostLiked, UserFellAsleep, from_ms
 from fanfold.core.ports import FollowerEdge, Stores, User
 from graph_service.export import Export
+from graph_service.export_slots import ExportSlots
 from tests.support.app import WriteSide
 from tests.support.clock import START_MS, ManualClock
 from tests.support.fanout import a_pipeline, a_post
@@ -174,3 +179,31 @@ class AwayAfter:
             return await getattr(self._stores.posts, name)(*args, **kwargs)
 
         return call
+
+
+async def test_one_user_has_a_few_exports_under_way_and_all_users_have_some_more(
+    api: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.registered("alice", "bob", "carl")
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def unread(_: Export, user: User) -> AsyncIterator[bytes]:
+        begun.release()
+        await go_on.wait()
+        yield b""
+
+    async def ask(user_id: str) -> int:
+        return (await api("GET", f"/users/{user_id}/export", actor=user_id)).status_code
+
+    monkeypatch.setattr(Export, "rest", unread)
+    monkeypatch.setattr(ExportSlots, "most", 3)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        under_way = [tasks.create_task(ask(user_id)) for user_id in ("alice", "alice", "bob")]
+        for _ in under_way:
+            await begun.acquire()
+        assert await ask("alice") == 429
+        assert await ask("carl") == 503
+        go_on.set()
+    assert [task.result() for task in under_way] == [200, 200, 200]
+    for _ in range(3):
+        assert await ask("alice") == 200

@@ -144,8 +144,9 @@ async def test_health_and_metrics_are_always_admitted(path: str) -> None:
     assert [request.status for request in requests] == [200] * 4
 
 
-async def test_a_live_feed_counts_only_until_its_answer_starts() -> None:
-    held = Held(b"text/event-stream; charset=utf-8")
+@pytest.mark.parametrize("type_", [b"text/event-stream; charset=utf-8", b"application/x-ndjson"])
+async def test_an_answer_that_lasts_counts_only_until_it_starts(type_: bytes) -> None:
+    held = Held(type_)
     streams = []
     app = Admission(held, most=1, wait_s=WAIT_S)
     for _ in range(5):
