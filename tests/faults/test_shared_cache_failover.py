@@ -1,4 +1,4 @@
-"""Feeds while a replica of the shared cache takes over: in a cluster, and where sentinels watch it. The replica lacks the last writes."""
+"""Feeds while a replica of the shared cache takes over, in a cluster and where sentinels watch it; and while only the worker can't reach the cache."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 
+from fanfold.adapters.redis.address import CacheUrl
 from fanfold.adapters.redis.opened import redis_shared_cache
 from fanfold.adapters.stacks import embedded
 from fanfold.adapters.telling_stores import telling
@@ -30,10 +31,12 @@ from fanfold.core.ports.shared_cache import SharedCache
 from fanfold.core.settings import Settings
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.eventually import eventually
+from tests.support.probes import free_port
 from tests.support.redis_cluster import ask, running_cluster
 from tests.support.redis_node import RedisFromPath
 from tests.support.redis_sentinels import watched_redis
 from tests.support.stores import add_pulled, fresh, write_edges
+from tests.support.switched_address import SwitchedAddress
 
 pytestmark = pytest.mark.real
 
@@ -180,22 +183,26 @@ async def repeated(write: Callable[[], Awaitable[object]]) -> None:
 
 
 @asynccontextmanager
-async def a_world(url: str, directory: Path) -> AsyncIterator[World]:
+async def a_world(
+    url: str, directory: Path, *, of_worker: str | None = None
+) -> AsyncIterator[World]:
+    """The worker may have another address of the cache than the feed process."""
     settings = Settings(cache=url, cache_timeout_s=0.3)
+    settings_of_worker = settings.model_copy(update={"cache": of_worker or url})
     async with AsyncExitStack() as stack:
         tables = await stack.enter_async_context(
             embedded(settings, clock=CLOCK, path=directory / "log.sqlite")
         )
         epoch = CacheEpoch(tables.stores.cache_switch, clock=CLOCK, tables=fresh("tables"))
-        of_worker, of_feeds = [
-            await stack.enter_async_context(redis_shared_cache(settings, clock=CLOCK, epoch=known))
-            for known in (lambda: None, epoch)
+        told, of_feeds = [
+            await stack.enter_async_context(redis_shared_cache(own, clock=CLOCK, epoch=known))
+            for own, known in ((settings_of_worker, lambda: None), (settings, epoch))
         ]
-        worker = telling(tables.stores, of_worker, writer_id="worker", clock=CLOCK)
+        worker = telling(tables.stores, told, writer_id="worker", clock=CLOCK)
         engines = Engines(tables.log, tables.stores, of_feeds, epoch)
         reader = await stack.enter_async_context(feed_reader(settings, engines, clock=CLOCK))
         world = World(worker, reader, of_feeds)
-        await repeated(of_worker.ping)
+        await repeated(told.ping)
         await world.follow()
         yield world
 
@@ -280,3 +287,30 @@ async def lose_what_is_told_from_now_on(servers: Servers) -> None:
     """The replica stands still, without a connection to its master."""
     send(servers.replica, signal.SIGSTOP)
     assert ask(servers.master, "CLIENT", "KILL", "TYPE", "replica") == 1
+
+
+async def test_feeds_stay_right_while_only_the_worker_cannot_reach_the_cache(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (server,) = CacheUrl.of(Settings(cache=redis_url)).addresses
+    async with SwitchedAddress(server.port) as address:
+        of_worker = f"redis://127.0.0.1:{address.port}"
+        async with a_world(redis_url, tmp_path, of_worker=of_worker) as world:
+            for _ in range(5):
+                await world.publish()
+            ended = asyncio.Event()
+            storm = asyncio.create_task(world.storm(ended))
+            await world.is_cached()
+            address.switch(free_port())
+            written = world.offset
+            await eventually(
+                lambda: returns(world.offset > written + 20), within_s=60, what="writes go on"
+            )
+            await asyncio.sleep(2 * AT_ONCE_S)
+            address.switch(server.port)
+            await world.is_cached()
+            await asyncio.sleep(AT_ONCE_S)
+            ended.set()
+            await storm
+            await eventually(world.equals_the_oracle, within_s=AT_ONCE_S, what="equals the oracle")
+            assert world.missing == [], "the tables had everything"
