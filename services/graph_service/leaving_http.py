@@ -25,6 +25,12 @@ from graph_service.leave import leave
 NDJSON = "application/x-ndjson"
 EXPORT = "/users/{user_id}/export"
 
+_LEFT: Responses = {204: WRITTEN}
+_EXPORTED: Responses = {
+    200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
+    429: {"description": "The user has too many exports under way."},
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeavingRoutes:
@@ -90,17 +96,12 @@ def routers(
         dependencies=[*OWN, *write_guards(engines, settings).clock_only()],
         responses=NOT_OWN,
     )
-    left: Responses = {204: WRITTEN}
-    exported: Responses = {
-        200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
-        429: {"description": "The user has too many exports under way."},
-    }
     writes.add_api_route(
         "/users/{user_id}",
         do.leave_for_good,
         methods=["DELETE"],
         status_code=204,
-        responses=left,
+        responses=_LEFT,
     )
     reads.add_api_route(
         EXPORT,
@@ -108,6 +109,6 @@ def routers(
         methods=["GET"],
         dependencies=[Depends(do.export_slot)],
         response_class=StreamingResponse,
-        responses=exported,
+        responses=_EXPORTED,
     )
     return [writes, reads, gives]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from uuid import UUID
 
 from fanfold.core.ports.idempotency_keys import KeyReservation
 from fanfold.http.limits import MAX_BODY_BYTES
-from fanfold.http.problems import Conflict, MissingScope
+from fanfold.http.problems import Conflict, MissingScope, TooManyRequests
+from graph_service.export_slots import ExportSlots
 from graph_service.tie_limit import (
     ROWS_PER_TIE,
     Counted,
@@ -110,6 +112,13 @@ def _exceed_limits(the: Recorder) -> None:
             limit.refuse_too_many(at_maximum)
         except Conflict as problem:
             the.keep_raised(name, problem)
+    exports = ExportSlots()
+    try:
+        with ExitStack() as under_way:
+            while True:
+                under_way.enter_context(exports.taken("alice"))
+    except TooManyRequests as problem:
+        the.keep_raised("export_user", problem)
 
 
 async def _try_without_engines(
