@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from prometheus_client import REGISTRY
 
 from fanfold.adapters.redis.address import Address, CacheUrl
 from fanfold.adapters.redis.link import Link, checked
@@ -120,3 +121,19 @@ async def test_a_value_that_is_somebody_elses_is_no_value(cluster_url: str) -> N
         assert all(isinstance(lease, Lease) for lease in leases)
         await cache.fill([(lease, b"x") for lease in leases if isinstance(lease, Lease)])
         assert await cache.look_up(keys) == [b"x"] * 4
+
+
+async def test_what_all_servers_dropped_counts_once(cluster_url: str) -> None:
+    settings, epoch = Settings(cache=cluster_url, cache_timeout_s=2), Epoch()
+    keys = [fresh("name:a") for _ in range(30)]
+    async with redis_shared_cache(settings, clock=SystemClock(), epoch=epoch, settles_s=0) as cache:
+        await cache.ping()
+        await cache.look_up(keys)
+        before = dropped()
+        epoch.known = b"another"
+        await cache.look_up(keys)
+        assert dropped() - before == pytest.approx(1)
+
+
+def dropped() -> float:
+    return REGISTRY.get_sample_value("fanfold_shared_cache_epochs_total") or 0.0

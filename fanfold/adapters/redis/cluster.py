@@ -138,7 +138,12 @@ class Cluster:
         master = _KnownMaster(self, address)
         connection = Connection(self._settings, master, clock=self._clock, of_cluster=True)
         cache = RedisSharedCache(
-            self._settings, connection, clock=self._clock, epoch=self._epoch, of_cluster=True
+            self._settings,
+            connection,
+            clock=self._clock,
+            epoch=self._epoch,
+            of_cluster=True,
+            part=lambda: 1 / len(self._nodes),
         )
         return _Node(connection, cache)
 

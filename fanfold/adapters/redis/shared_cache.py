@@ -40,7 +40,10 @@ class _Usable(NamedTuple):
 
 
 class RedisSharedCache:
-    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be bypassed."""
+    """See `fanfold.core.ports.shared_cache.SharedCache`. `epoch` is None while the cache must be bypassed.
+
+    `part`: how much of all that is cached this server holds, for the count of what became void.
+    """
 
     def __init__(
         self,
@@ -50,11 +53,13 @@ class RedisSharedCache:
         clock: Clock,
         epoch: Callable[[], bytes | None],
         of_cluster: bool = False,
+        part: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._ttl_ms = settings.shared_cache_ttl_s * 1000
         self._longest_list = 2 * settings.feed_depth
         # In a cluster the keys of one command must have one slot.
         self._of_cluster = of_cluster
+        self._part = part
         self._step = 1 if of_cluster else STEP
         self._connection = connection
         self._tell = Tell(connection, longest_list=self._longest_list, of_cluster=of_cluster)
@@ -261,7 +266,7 @@ class RedisSharedCache:
         told = epoch + known.identity
         if self._stamped[0] != told:
             if self._stamped[0]:
-                metrics.EPOCHS.inc()
+                metrics.EPOCHS.inc(self._part())
             self._refusals.clear()
             self._stamped = told, blake2b(told, digest_size=form.STAMP_BYTES).digest()
         return _Usable(known.link, self._stamped[1])
