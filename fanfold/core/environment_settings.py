@@ -15,7 +15,7 @@ _PREFIX = "FANFOLD_"
 
 
 class EnvironmentSettings(BaseSettings):
-    """A part of `Settings`. What is not given comes from the environment."""
+    """A part of `Settings`. Fields that are not given come from the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, frozen=True, extra="ignore", allow_inf_nan=False

@@ -1,8 +1,8 @@
 """Traces of what this process does, behind a port. Off until `use`: then every function here returns at once.
 
 A post's trace leads from the request over the log to the plan of its fan-out. A record carries it in the header `ce_traceparent`,
-which is CloudEvents' extension for distributed tracing. What is delivered later, slice by slice, is a trace of its own
-with a link to the post's: a trace of a large audience would have no end.
+which is CloudEvents' extension for distributed tracing. A slice that is delivered later is a trace of its own, with a link to the post's: a
+trace of a large audience would have no end.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class AdmittingProtocol(BoundedProtocol):
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         body = b"" if cycle.scope["method"] == "HEAD" else content
         self.transport.write(b"%s\r\n%s\r\n%s" % (refusal.status_line, head, body))
-        # What the client still sends of the body is read and dropped.
+        # The rest of the body that the client still sends is read and dropped.
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()

@@ -47,7 +47,7 @@ class _NotShown(Transient):
 class Awaited(NamedTuple):
     """What became of the writes of a request: the changes that the tables show, and whether one is missing.
 
-    What is cached may be older than these changes.
+    Cached values may be older than these changes.
     """
 
     changes: tuple[Change, ...]

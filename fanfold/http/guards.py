@@ -1,4 +1,4 @@
-"""What routes refuse before they run, as dependencies that a router declares for all of its routes.
+"""Refusals before a route runs, as dependencies that a router declares for all of its routes.
 
 A write needs a writable clock and an actor who has not left; a route of one's own needs one's own user id.
 `tests/architecture/test_guards.py` fails for a route that lacks one.

@@ -21,7 +21,7 @@ def until_close(cycle: RequestResponseCycle) -> Callable[[Any], Awaitable[None]]
             if unknown_length:
                 cycle.chunked_encoding = False
         elif unknown_length:
-            # What uvicorn counts down, so that neither too much nor too little is found.
+            # uvicorn counts this down, and refuses a body that is longer or shorter.
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
 

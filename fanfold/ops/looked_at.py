@@ -1,7 +1,7 @@
 """The engines of the installation that a command looks at: Kafka and Cassandra, or a copy of an embedded stack.
 
 The tables of the embedded stack are in the memory of its process. So a command copies its log, which it may do while the process runs, and
-rebuilds the tables from the copy in its own memory. What the command writes is written to the copy, and gone afterwards.
+rebuilds the tables from the copy in its own memory. The command's writes go to the copy, and are gone afterwards.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Registry(NamedTuple):
 def publish(registry: Registry, released: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Register each schema of each version, the oldest version first; yields a line for each. Safe to repeat: a registry knows a schema again.
 
-    Raises `Fault` for what the registry refuses, and `Unavailable`. What came before it stays registered.
+    Raises `Fault` for what the registry refuses, and `Unavailable`. Schemas registered before that stay registered.
     """
     if urlsplit(registry.url).scheme not in {"http", "https"}:
         raise Fault(f"{registry.url} is not a URL like https://registry.example:8081")

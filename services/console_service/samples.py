@@ -28,7 +28,7 @@ _MOST_COMMANDS = 500
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. What the log knows is None where it did not answer; a process that did not answer has no reading."""
+    """One look. The log's part is None if the log did not answer; a process that did not answer has no reading."""
 
     at_s: float
     at_ms: int

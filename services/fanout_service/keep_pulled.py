@@ -34,7 +34,7 @@ class KeepPulled:
 
     async def keep(self, author_id: str, *, until_ms: int) -> None:
         """Return once every reader knows the author, or will within a second, until that time. Idempotent."""
-        # What is written stays written, also if another process gets this author: only time ends it.
+        # A row that is written stays, also if another process gets this author: only time ends it.
         if self._kept_until_ms.get(author_id, 0) >= until_ms:
             return
         row = await self.authors.get(author_id)

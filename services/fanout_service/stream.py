@@ -38,8 +38,8 @@ _REQUEST_S = 90.0
 _COMMIT_S = 1.0
 _STOP_S = 20.0
 
-# A topic that is behind is paused when its buffer is 80 % full. What is fetched before all of its partitions are paused must
-# still fit, or it would block the only fetcher, and so the other topics: 61 partitions x 16 records are less than 20 % of
+# A topic that is behind is paused when its buffer is 80 % full. The records that are fetched before all of its partitions are paused must
+# still fit, or they would block the only fetcher, and so the other topics: 61 partitions x 16 records are less than 20 % of
 # 5,120. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
 _BUFFERED_EVENTS = 5120
 _FETCHED_EVENTS = 16
@@ -174,7 +174,10 @@ class FaustConsumer:
         return handle
 
     async def _take(self, stream: Any, most: int) -> list[Any]:
-        """What has been fetched, at least one event. What comes meanwhile is the next batch: the busier, the larger."""
+        """The events that have been fetched, at least one.
+
+        Events that come meanwhile are the next batch, which is larger the busier the worker is.
+        """
         app: Any = stream.app
         queue = stream.channel.queue
         batch: list[Any] = []

@@ -73,7 +73,7 @@ class Ties:
 
     async def _mute(self, user_id: str, target_id: str, changes: Sequence[TieChange]) -> None:
         stored = await self.stores.ties.mute_of(user_id, target_id)
-        # What is stored is written again: the row doesn't show that the write has also returned, and so told the shared cache.
+        # A stored row is written again, because it doesn't show that the write has also returned, and so told the shared cache.
         tie = fold_tie(target_id, stored, changes) or stored
         if tie is not None:
             await self.stores.ties.write_mute(

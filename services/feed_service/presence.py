@@ -1,7 +1,6 @@
 """Presence: each read of a feed is noted, and a sleeping user who reads is woken. Both happen in the background.
 
-Neither delays an answer or fails one. What couldn't be done is done at a later read: a sleeping user's feed is pulled
-as long as it takes.
+Neither delays an answer or fails one. If one of the two fails, a later read does it: a sleeping user's feed is pulled as long as it takes.
 """
 
 from __future__ import annotations

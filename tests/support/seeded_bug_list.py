@@ -72,7 +72,9 @@ BUGS: tuple[SeededBug, ...] = (
         await self.stores.follows.write_followers(
             followee_id,
             [
-                replace(edge, generation=copy.generation)
+                edge
+                if copy.generation == edge.generation
+                else replace(edge, generation=copy.generation)
                 for edge in folded.edges
                 for copy in copies.get(edge.follower_id, [edge])
             ],
@@ -86,7 +88,9 @@ BUGS: tuple[SeededBug, ...] = (
         await self.stores.follows.write_followers(
             followee_id,
             [
-                replace(edge, generation=copy.generation)
+                edge
+                if copy.generation == edge.generation
+                else replace(edge, generation=copy.generation)
                 for edge in folded.edges
                 for copy in copies.get(edge.follower_id, [edge])
             ],

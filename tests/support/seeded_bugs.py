@@ -123,7 +123,7 @@ def found(bug: SeededBug) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="Only these bugs.")
-    parser.add_argument("--every", type=int, default=1, help="Only each so many-th bug.")
+    parser.add_argument("--every", type=int, default=1, help="Only every EVERY-th bug.")
     asked = parser.parse_args()
     chosen = [bug for bug in BUGS[:: asked.every] if not asked.names or bug.name in asked.names]
     missed = []

@@ -3,10 +3,10 @@
 Promise: once `forget` or `push` has returned, a reader that goes by `CacheEpoch` finds nothing older than the write, at the
 latest a second later. The tables were written before the call. There are two ways to return:
 
-* The cache was told. What it held is gone, and so is every lease that was given before the tables were written.
+* The cache was told. The old value is gone, and so is every lease that was given before the tables were written.
 * The write *relies on an outage*: it found, after its rows were written, an outage that has not been ended, and returns once
   `CacheSwitch.begin` has succeeded for it. Values from before the outage have another stamp. While it is off, none is
-  filled. What is filled after it was read after it, so from tables that hold the row.
+  filled. A value that is filled after the outage was read after it, so from tables that hold the row.
 
 So the order of four things matters:
 

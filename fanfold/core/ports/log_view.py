@@ -48,5 +48,5 @@ class LogView(Protocol):
         ...
 
     async def records(self, topic: str, spans: Mapping[int, Span]) -> list[Record]:
-        """The records in these spans, in order within a partition. What the log has deleted is missing. Raises `Unavailable`."""
+        """The records in these spans, in order within a partition. Records that the log has deleted are missing. Raises `Unavailable`."""
         ...

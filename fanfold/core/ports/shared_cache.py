@@ -58,7 +58,7 @@ class SharedCache(Protocol):
         """The reader's list, a lease to fill it, or None as in `look_up`. A list that is read lives on."""
 
     async def fill_feed(self, lease: Lease, entries: Sequence[bytes], *, end: bytes) -> None:
-        """Keep a list, newest entry first, if the lease still holds. What was pushed since the lease was given stays before it."""
+        """Keep a list, newest entry first, if the lease still holds. Entries that were pushed since the lease was given stay before it."""
 
     async def extend_feed(
         self, user_id: str, known: FeedList, older: Sequence[bytes], *, end: bytes

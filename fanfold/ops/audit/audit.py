@@ -1,7 +1,7 @@
 """Auditing users: for each the feed by pull, the feed as served, and what the shared cache holds, compared.
 
-A system at work changes between two reads. So what differs is compared again two seconds later, and what differs both times is wrong: a
-change shows everywhere within a second. A post that still waits for the workers is late, not wrong.
+A system at work changes between two reads. So differences are compared again two seconds later, and those that remain are wrong: a change
+shows everywhere within a second. A post that still waits for the workers is late, not wrong.
 """
 
 from __future__ import annotations

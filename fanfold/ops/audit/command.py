@@ -68,7 +68,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 ) -> None:
     """Compute feeds from the tables by pull, and compare them with the feeds that are served and with what the shared cache holds.
 
-    It uses the Kafka that the environment names, else the system in --data; of `make run DATA=…` it audits a copy. What differs is compared again after two seconds.
+    It uses the Kafka that the environment names, else the system in --data; of `make run DATA=…` it audits a copy. Differences are compared
+    again after two seconds.
     --repair writes as a worker does, so it needs a worker's settings and rights. Exits with 0 when every feed is right, with 1 when one was
     wrong and is not mended, and with 75 when an engine stayed away.
     """

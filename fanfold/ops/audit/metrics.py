@@ -1,4 +1,4 @@
-"""What an audit that runs on exports, of its last round."""
+"""The metrics of an audit that keeps running, about its last round."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Queues:
         self._number = 0
 
     def run(self, arrivals: Iterable[Arrival], *, until_s: float) -> None:
-        """Serve the arrivals until this time; none of them is later. What is not done then stays queued."""
+        """Serve the arrivals until this time; none of them is later. Work that is not done then stays queued."""
         for arrival in arrivals:
             self._go_on_until(arrival.at_s)
             self._arrive(arrival)
@@ -209,7 +209,7 @@ class Queues:
         self._turn(at_s, worker)
 
     def _end_some(self, at_s: float, agent: _Agent) -> None:
-        """What is worked on together ends together: an item ends when the last of those beside it is done."""
+        """Items that are worked on together end together: an item ends when the last of them is done."""
         last = agent.worked == len(agent.batch)
         until = agent.worked if last else agent.worked - self._service.together + 1
         while agent.ended < until:

@@ -151,7 +151,7 @@ def _stated(costs: Costs) -> Iterator[str]:
 
 
 def as_json(plan: Capacity, costs: Costs, hours: Sequence[Hour] = ()) -> dict[str, Any]:
-    """Everything, in the units of the names; bytes, cores and seconds. What is not finite is null."""
+    """Everything, in the units of the names; bytes, cores and seconds. Numbers that are not finite are null."""
     work, audience = plan.workload, plan.workload.audience
     document = {
         "workload": {

@@ -51,7 +51,7 @@ def replay(
         )
     elif ended.finished:
         console.print(
-            f"{into}: {replayed.describe()}. What was appended since {rfc3339(started_ms)} is missing.",
+            f"{into}: {replayed.describe()}. Records appended since {rfc3339(started_ms)} are missing.",
             soft_wrap=True,
             markup=False,
         )

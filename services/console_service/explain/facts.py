@@ -1,4 +1,4 @@
-"""What decides whether a post is in a feed, as it was read: from the tables, and from the shared cache what it holds of them."""
+"""The facts that decide whether a post is in a feed: those read from the tables, and what the shared cache holds of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a feed reads, as one process reads it: through the shared cache, and in front of that a memory of half a second.
 
-In this memory is what many readers share: posts, names, celebrities' newest posts. What is one viewer's own is read each time. No process
+This memory holds what many readers share: posts, names, celebrities' newest posts. A viewer's own values are read each time. No process
 follows the log: what it spends does not grow with what others write, and a change is seen half a second after the tables show it.
 """
 
@@ -93,7 +93,7 @@ class CachedReads:
         return await self._names.get(user_ids)
 
     async def recent_likes(self, user_id: str) -> RecentLikes:
-        """What a viewer has liked last."""
+        """A viewer's last likes."""
         return await self._shared.recent_likes(user_id)
 
     async def liked(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
