@@ -71,5 +71,5 @@ def entry_number(entry: bytes) -> int:
 
 
 def entry_author(entry: bytes) -> str:
-    """The author of an entry; nobody's id if it can't be read."""
+    """The author of an entry; if it can't be read, a text that is no user's id."""
     return entry[_ID_BYTES:].decode(errors="replace")

@@ -48,7 +48,7 @@ def display_name_error(name: str) -> str | None:
 
 
 def bio_error(bio: str) -> str | None:
-    """What to change in a bio; None for up to 300 characters, none of them too: an empty text is no bio."""
+    """What to change in a bio; None for 0 to 300 characters: an empty text means no bio."""
     if not bio:
         return None
     if error := _error(bio, max_chars=BIO_MAX_CHARS, max_bytes=BIO_MAX_BYTES):

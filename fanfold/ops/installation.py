@@ -24,7 +24,7 @@ def environment() -> Settings:
 def settings_of(data: Path) -> Settings:
     """The environment's settings; where they name no Kafka, those of the system in `data`, if there is one."""
     settings = read_settings()
-    # A trial system that is still in this directory must not receive what is meant for the Kafka that is named.
+    # A trial system that is still in this directory must not receive data that is meant for the named Kafka.
     if "kafka_bootstrap" in settings.model_fields_set:
         return settings
     return local_settings(data) or settings

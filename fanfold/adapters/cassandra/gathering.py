@@ -1,4 +1,4 @@
-"""When to send what many callers have put together: once none of them adds to it any more."""
+"""Decides when to send what many callers have put together: as soon as no caller adds to it any more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Gathering:
-    """Calls `send` after the first turn of the event loop in which nobody joined.
+    """Calls `send` after the first turn of the event loop in which no caller joined.
 
     Callers that wait for the same answer go on in the same turn or a few turns later, so what they ask next can travel together.
     On an idle loop a turn takes microseconds.

@@ -24,7 +24,10 @@ _RECONNECT_S = 0.2
 
 
 class KafkaTail:
-    """Follows topics from a point in time, and from that offset of each partition on, or from the one of that topic and partition. Connects while it is read, and again when the connection is lost.
+    """Follows topics from the first record that is at or after a point in time and has at least the partition's first offset.
+
+    `first_offsets` has the first offset by topic and partition; `first_offset` is that of all other partitions. Connects while it is read, and
+    again when the connection is lost.
 
     While the broker is down, `read` returns nothing or raises `Unavailable`; either way `behind_s` grows.
     """

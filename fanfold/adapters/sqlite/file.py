@@ -59,7 +59,7 @@ _PROBE_BYTES = 32 * 1024
 _PROBE_SCHEMA = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, filling BLOB NOT NULL)"
 _PROBE = "INSERT OR REPLACE INTO probe VALUES (1, randomblob(?))"
 _DELETE = "DELETE FROM records WHERE topic IN (SELECT value FROM json_each(?))"
-# The highest `seq` so far, when records were last deleted. A `seq` that is given out twice would be one that readers have passed.
+# The highest `seq` so far, when records were last deleted. If a `seq` were given out twice, readers might have passed it already.
 _SEQ_SCHEMA = "CREATE TABLE IF NOT EXISTS passed (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL)"
 _KEEP_SEQ = """
 INSERT INTO passed SELECT 1, COALESCE(MAX(seq), 0) FROM records WHERE TRUE
@@ -150,7 +150,7 @@ class ReadableFile:
         return self._first_above(_SEQ_OF, seq, ends)
 
     def first_after_ms(self, at_ms: int, ends: Ends) -> Ends:
-        """The same, of what was appended after that time. Where the clock was set back meanwhile, one of the offsets at that time."""
+        """The same for records appended after that time. If the clock was set back meanwhile, one of the offsets at that time."""
         return self._first_above(_TIME_OF, at_ms, ends)
 
     def _first_above(self, statement: str, bound: int, ends: Ends) -> Ends:

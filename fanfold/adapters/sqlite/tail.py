@@ -28,9 +28,10 @@ async def sqlite_tail(
     first_offset: int = 0,
     first_offsets: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> AsyncIterator[Tail]:
-    """Follow topics from a point in time, and from that offset of each partition on, or from the one of that topic and partition.
+    """Follow topics from the first record that is at or after a point in time and has at least the partition's first offset.
 
-    Raises `Fault` for a file that is no log.
+    `first_offsets` has the first offset by topic and partition; `first_offset` is that of all other partitions. Raises `Fault` for a file that
+    is no log.
     """
     try:
         file = ReadableFile(path)

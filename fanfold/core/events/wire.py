@@ -58,7 +58,7 @@ def decode(headers: dict[str, bytes], value: bytes | None) -> Event:
     name = headers.get("ce_type", b"")
     model = _BY_TYPE.get(name)
     if model is None:
-        # Reasons are logged, and what is no name may be anything.
+        # Reasons are logged, and a text that is no name may hold anything.
         named = f" {name.decode()}" if _NAME.fullmatch(name) else ""
         raise Undecodable(f"unknown event type{named}")
     try:

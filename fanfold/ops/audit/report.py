@@ -37,7 +37,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     mended: int = 0
     repairs: list[str] = field(default_factory=list)
-    """The first of what was mended."""
+    """The first repairs."""
     unmended: list[str] = field(default_factory=list)
     """Examples of what a repair can't mend."""
     wrong_ids: set[str] = field(default_factory=set)

@@ -19,7 +19,7 @@ CLASSES_PER_DECADE = 16
 _LEAST = 0.1
 """Authors of a lognormal with fewer followers than this are one class."""
 _RAREST = 1e-12
-"""Classes of a smaller share of all users are left out: nobody is in them."""
+"""Classes of a smaller share of all users are left out: they are empty."""
 
 
 @dataclass(frozen=True, slots=True)

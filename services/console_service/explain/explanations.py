@@ -1,4 +1,4 @@
-"""Explanations for those who ask: the facts are read, and the reasons follow from them."""
+"""Makes explanations: reads the facts, and derives the reasons from them."""
 
 from __future__ import annotations
 

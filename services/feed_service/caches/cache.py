@@ -36,9 +36,9 @@ Load = Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
 
 
 class Cache(Generic[K, V]):
-    """Values by key, at most `size` of them. None is used later than `ttl_s` after its load began, and no later call joins the load.
+    """Values by key, at most `size` of them. No value is used later than `ttl_s` after its load began, and no later call joins the load.
 
-    So `ttl_s` is how much later than the load's source a reader may see a change that nobody told with `drop`. The oldest are
+    So a reader may see a change that no `drop` announced up to `ttl_s` later than the load's source shows it. The oldest are
     evicted first: with a lifetime this short, keeping the order of use would cost more on every hit than the few extra loads it saves.
     """
 

@@ -1,6 +1,6 @@
 """The tables as all feed processes read them: through the shared cache, which a read from the tables then fills.
 
-A value is at most as old as the tables were when the read began, less what the worker has written and not yet told the cache: see
+A value is as new as the tables were when the read began, except for writes that the worker has not told the cache yet: see
 `fanfold.core.ports.shared_cache`. A value that can't be unpacked is read from the tables. While the tables are away, what is cached is
 still found.
 """
