@@ -73,9 +73,11 @@ def _interrupt_all(number: int, frame: FrameType | None) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, _interrupt_all)
-    config.pluginmanager.register(tiers.Order(), "tier-order")
+    given = getattr(config, "workerinput", None)
+    order = tiers.Order(in_several_processes=given is not None)
+    config.pluginmanager.register(order, "tier-order")
     # With several processes, only the one that starts the others reports.
-    if (given := getattr(config, "workerinput", None)) is not None:
+    if given is not None:
         config.pluginmanager.register(FirstImports(given), "first-imports")
     else:
         config.pluginmanager.register(tiers.Report(config), "tier-report")

@@ -26,6 +26,9 @@ TIERS = (
     "apiserver",
     "cluster",
 )
+LONG = ("e2e", "property", "architecture")
+"""Single tests of these take ten seconds and more: with several processes they begin before the short ones, so that at the end no process
+has a long test left while the others have none."""
 GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
     (r"tests/image/", "image"),
@@ -62,7 +65,10 @@ def _kills(nodeid: str) -> bool:
 
 
 class Order:
-    """Cheap tiers first; with several processes, xdist begins with the largest groups."""
+    """Cheap tiers first. With several processes xdist begins with the largest groups, and goes on with the long tiers."""
+
+    def __init__(self, *, in_several_processes: bool) -> None:
+        self.first = LONG if in_several_processes else ()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -74,7 +80,13 @@ class Order:
         for item in items:
             if item.get_closest_marker("real") and not group_of(item.nodeid):
                 raise pytest.UsageError(f"{item.nodeid} is on engines: add it to GROUPS")
-        items.sort(key=lambda item: (TIERS.index(tier_of(item.nodeid)), not _kills(item.nodeid)))
+        items.sort(
+            key=lambda item: (*self._place_of(tier_of(item.nodeid)), not _kills(item.nodeid))
+        )
+
+    def _place_of(self, tier: str) -> tuple[int, int]:
+        first = self.first.index(tier) if tier in self.first else len(self.first)
+        return first, TIERS.index(tier)
 
 
 class Report:

@@ -1,4 +1,4 @@
-"""Skipped tests: with a reason they are allowed, except in CI."""
+"""Skipped tests: with a reason they are allowed, except in CI. And the order of the tiers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.tiers import Report
+from tests.support.tiers import Order, Report
 
 
 def exit_status(reason: str) -> int:
@@ -41,3 +41,23 @@ def test_a_skip_fails_the_run_without_a_reason_and_always_in_ci(
 ) -> None:
     monkeypatch.setenv("CI", in_ci)
     assert exit_status(reason) == status
+
+
+@pytest.mark.parametrize(
+    ("in_several_processes", "tiers"),
+    [
+        (False, ["unit", "property", "api", "architecture", "e2e", "deploy"]),
+        (True, ["e2e", "property", "architecture", "unit", "api", "deploy"]),
+    ],
+)
+def test_cheap_tiers_are_first_and_with_several_processes_those_of_long_tests(
+    in_several_processes: bool, tiers: list[str]
+) -> None:
+    def item(tier: str) -> Any:
+        return SimpleNamespace(
+            nodeid=f"tests/{tier}/test_one.py::test_one", get_closest_marker=lambda _name: None
+        )
+
+    items = [item(tier) for tier in sorted(tiers)]
+    Order(in_several_processes=in_several_processes).pytest_collection_modifyitems(items)
+    assert [item.nodeid.split("/")[1] for item in items] == tiers
