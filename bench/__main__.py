@@ -30,14 +30,18 @@ SECTIONS = {
     "b": "feed_reads",
     "g": "open_world",
     "h": "others_writes",
+    "p": "http_writes",
     "c": "visibility",
     "f": "two_workers",
     "s": "simulated",
     "i": "common_events",
+    "w": "workers",
+    "k": "broker",
     "t": "tracing_off",
     "j": "edge",
     "d": "growth",
-    # Last, because it restarts Cassandra, and a fresh Cassandra is slow.
+    # Last, because they restart Cassandra, and a fresh Cassandra is slow.
+    "u": "churn",
     "e": "storage",
 }
 WITHOUT_ENGINES = {"j"}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -18,7 +15,7 @@ from bench.child import Child, child
 from bench.crowd import answers_of, await_each, new_post, reader_id, seed_author
 from bench.fan_outs import WrongResult, finished
 from bench.figures import figure
-from bench.processes import Costs
+from bench.processes import Costs, standing_still
 from bench.report import Section
 from bench.stack import Bench, System, running
 from fanfold.core.events import (
@@ -51,7 +48,7 @@ class Size:
     follows: int = 2_000
     posts: tuple[int, int] = (1_000, 400)
     pulled_posts: int = 400
-    sleepers: int = 20
+    sleepers: int = 100
     followees: int = 200
     authors: int = 300
     authors_of_each_audience: int = 100
@@ -64,12 +61,12 @@ QUICK = Size(200, 100, (40, 20), 20, 2, 20, 50, 10)
 class CommonEvents:
     """The people of all rounds, and what each round found."""
 
-    def __init__(self, bench: Bench, system: System, bare: Child, size: Size) -> None:
+    def __init__(self, bench: Bench, system: System, size: Size, *, bare: Child | None) -> None:
         self._bench = bench
         self._system = system
         self._bare = bare
         self._size = size
-        self._pids = {**bench.engine_pids, "worker": system.pid("fanout_service")}
+        self._workers = {name: service.process.pid for name, service in system.services.items()}
         self._random = random.Random(1)  # noqa: S311 - names of no consequence
         self._authors = [f"author-{number:03}" for number in range(size.authors)]
         self._follows_of = {
@@ -110,6 +107,16 @@ class CommonEvents:
         await self._system.log.append_many(posts)
         for post in posts[-TAIL:]:
             await finished(stores.jobs, post.post_id, poll_s=_POLL_S)
+
+    async def measured(self) -> None:
+        """Seed, warm up, and measure all rounds."""
+        self._bench.say("seeding")
+        await self.seed()
+        for number in range(self._bench.rounds + 1):
+            self._bench.say(f"round {number} of {self._bench.rounds}" if number else "warming up")
+            await self.round()
+            if not number:
+                self.found.clear()
 
     async def round(self) -> None:
         """Each kind once, one after the other."""
@@ -169,6 +176,8 @@ class CommonEvents:
 
         what = f"a post to {audience} followers"
         await self._measure(what, posts, shown)
+        if self._bare is None:
+            return
         authors = [post.author_id for post in posts]
         answer = await self._bare.ask(how="batches", authors=authors, followers=audience)
         bare = answer["rows"] / answer["elapsed_s"] / audience
@@ -223,9 +232,10 @@ class CommonEvents:
     ) -> None:
         """Append the events while the worker stands still, so that nothing but its own work is measured."""
         self._bench.say(f"{len(events):,} times {what}")
-        with _standing_still(self._pids["worker"]):
+        pids = {**self._bench.engine_pids, **self._workers}
+        with standing_still(self._workers.values()):
             await self._system.log.append_many(events)
-            before = Costs.now(self._pids)
+            before = Costs.now(pids)
         started_s = time.perf_counter()
         pending = list(events[-TAIL:])
         while pending:
@@ -236,7 +246,8 @@ class CommonEvents:
                 raise WrongResult(f"{what}: {len(pending)} not shown within {_WITHIN_S:.0f} s")
         took_s = time.perf_counter() - started_s
         await asyncio.sleep(rest_s)
-        spent = Costs.now(self._pids).since(before).of
+        spent = dict(Costs.now(pids).since(before).of)
+        spent["worker"] = sum(spent.pop(name) for name in self._workers)
         if not all(await answers_of(map(shown, events))):
             raise WrongResult(f"{what}: the last events show, and one before them doesn't")
         found = self.found[what]
@@ -258,14 +269,8 @@ async def common_events(bench: Bench) -> Section:
         running(bench, settings, "fanout_service") as system,
         child("bench.bare_writes", settings) as bare,
     ):
-        events = CommonEvents(bench, system, bare, size)
-        bench.say("seeding")
-        await events.seed()
-        for number in range(bench.rounds + 1):
-            bench.say(f"round {number} of {bench.rounds}" if number else "warming up")
-            await events.round()
-            if not number:
-                events.found.clear()
+        events = CommonEvents(bench, system, size, bare=bare)
+        await events.measured()
     section = Section("i", "Common events: what each costs one worker")
     columns = ["a second", "of the bare program"]
     columns += [f"CPU, {name}: ms" for name in ("worker", "kafka", "cassandra")]
@@ -277,15 +282,6 @@ async def common_events(bench: Bench) -> Section:
         "The events are appended while the worker stands still, and its time is counted from then on. Its CPU includes Faust and Kafka's client.",
     ]
     return section
-
-
-@contextmanager
-def _standing_still(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def _post(author_id: str) -> PostCreated:

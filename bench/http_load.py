@@ -1,4 +1,4 @@
-"""GETs under load: at a fixed rate with intended-send times (open loop), and at the highest rate (saturation).
+"""Requests under load: at a fixed rate with intended-send times (open loop), and at the highest rate (saturation).
 
 A minimal HTTP/1.1 client, because a comfortable one would cost more CPU than the service that it measures.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from bench.fan_outs import WrongResult
@@ -30,9 +31,21 @@ class Connection:
         self._writer.write(
             f"GET {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n\r\n".encode()
         )
+        return await self._answer(path, (b"200",))
+
+    async def write(self, method: str, path: str, user: str, body: bytes = b"") -> bytes:
+        """The body of a 200, 201 or 204. Raises `WrongResult` for anything else."""
+        self._writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        return await self._answer(path, (b"200", b"201", b"204"))
+
+    async def _answer(self, path: str, expected: Collection[bytes]) -> bytes:
         head = await self._reader.readuntil(b"\r\n\r\n")
         body = await self._reader.readexactly(content_length(head))
-        if not head.startswith(b"HTTP/1.1 200"):
+        if head.split(b" ", 2)[1] not in expected:
             raise WrongResult(f"{path}: {head.splitlines()[0].decode()} {body[:200].decode()}")
         return body
 
@@ -64,6 +77,8 @@ async def connections(url: str, count: int = CONNECTIONS) -> AsyncIterator[list[
 
 Request = tuple[str, str]
 """Path and user."""
+Call = Callable[[Connection], Awaitable[object]]
+"""One request on a connection that is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,24 @@ def intended_times(count: int, rate: float) -> list[float]:
 async def at_rate(
     pool: Sequence[Connection], requests: Sequence[Request], rate: float
 ) -> Latencies:
+    """GETs at a rate: see `calls_at_rate`."""
+    return await calls_at_rate(pool, [partial(_get, request) for request in requests], rate)
+
+
+async def as_many_as_go(
+    pool: Sequence[Connection], request: Callable[[int], Request], seconds: float
+) -> float:
+    """GETs as fast as they are answered: see `as_many_calls_as_go`."""
+    return await as_many_calls_as_go(pool, lambda number: partial(_get, request(number)), seconds)
+
+
+async def _get(request: Request, connection: Connection) -> None:
+    await connection.get(*request)
+
+
+async def calls_at_rate(
+    pool: Sequence[Connection], calls: Sequence[Call], rate: float
+) -> Latencies:
     """Open loop: a slow answer delays no other request, and waiting for a connection counts as latency."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for connection in pool:
@@ -93,23 +126,23 @@ async def at_rate(
     latencies: list[float] = []
     started = time.perf_counter()
 
-    async def one(request: Request, due: float) -> None:
+    async def one(call: Call, due: float) -> None:
         connection = await free.get()
-        await connection.get(*request)
+        await call(connection)
         free.put_nowait(connection)
         latencies.append((time.perf_counter() - started - due) * 1000)
 
     async with asyncio.TaskGroup() as tasks:
-        for request, due in zip(requests, intended_times(len(requests), rate), strict=True):
+        for call, due in zip(calls, intended_times(len(calls), rate), strict=True):
             ahead = due - (time.perf_counter() - started)
             if ahead > 0:
                 await asyncio.sleep(ahead)
-            tasks.create_task(one(request, due))
-    return Latencies(rate, len(requests) / (time.perf_counter() - started), latencies)
+            tasks.create_task(one(call, due))
+    return Latencies(rate, len(calls) / (time.perf_counter() - started), latencies)
 
 
-async def as_many_as_go(
-    pool: Sequence[Connection], request: Callable[[int], Request], seconds: float
+async def as_many_calls_as_go(
+    pool: Sequence[Connection], call: Callable[[int], Call], seconds: float
 ) -> float:
     """Answers a second when each connection sends its next request at once (closed loop: it gives no latency)."""
     ends = time.perf_counter() + seconds
@@ -119,7 +152,7 @@ async def as_many_as_go(
         nonlocal answered
         while time.perf_counter() < ends:
             answered += 1
-            await connection.get(*request(answered))
+            await call(answered)(connection)
 
     started = time.perf_counter()
     await asyncio.gather(*(keep_asking(connection) for connection in pool))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -45,3 +47,15 @@ class Costs:
 
     def since(self, before: Costs) -> Costs:
         return Costs({name: spent - before.of[name] for name, spent in self.of.items()})
+
+
+@contextmanager
+def standing_still(pids: Collection[int]) -> Iterator[None]:
+    """These processes stand still meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -44,7 +44,7 @@ async def storage(bench: Bench) -> Section:
     counted = await asyncio.to_thread(rows_in, settings, "user_timeline", "user_id")
     if counted != rows:
         raise WrongResult(f"{counted:,} rows after the restart; {rows:,} were delivered")
-    sizes = sstable_bytes(_home(bench), settings.cassandra_keyspace, "user_timeline")
+    sizes = sstable_bytes(cassandra_home(bench), settings.cassandra_keyspace, "user_timeline")
     return _section(sizes, rows, world)
 
 
@@ -79,7 +79,8 @@ async def _deliver(system: System, world: World) -> int:
     return rows
 
 
-def _home(bench: Bench) -> Path:
+def cassandra_home(bench: Bench) -> Path:
+    """The directory of its data."""
     return _node(bench).home
 
 
