@@ -40,7 +40,7 @@ def _hosts(given: str) -> str:
 
 
 def _served_names(given: str) -> str:
-    # A name that no `Host` can have would be refused without a word, request by request.
+    # A name that no `Host` can have matches nothing: each request for the host that is meant would be refused, with no hint why.
     if not all(_SERVED.fullmatch(name) for name in names_in(given)):
         raise ValueError("use name,name, without ports and schemes, or *")
     return given

@@ -10,7 +10,7 @@ from fanfold.http.problems import NotNow, TooManyRequests
 
 
 class ExportSlots:
-    """The exports of this process. In all `most`, and of one user `most_per_user`."""
+    """The exports under way in this process: at most `most` in all, and `most_per_user` of one user."""
 
     most = 16
     most_per_user = 2

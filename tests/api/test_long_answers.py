@@ -72,7 +72,7 @@ def now_s() -> float:
 
 
 def short_lived(seconds: float) -> dict[str, str]:
-    """A token of which so much is left when its answer begins."""
+    """A token with this much time left when its answer begins."""
     return {"Authorization": f"Bearer {a_token(now_s=now_s(), exp=now_s() + seconds)}"}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from cassandra.policies import SpeculativeExecutionPlan, SpeculativeExecutionPolicy
 
 SHARE = 0.05
-"""Statements that are asked twice, of all: where every node is slow, this is the most that the second asking adds."""
+"""The largest share of statements that are asked twice: if every node is slow, the second asking adds no more load than this."""
 RESERVE = 1_000
-"""Statements that may be asked twice before the share counts: those of the seconds until a heartbeat finds out."""
+"""Statements that may be asked twice before the share counts: enough for the seconds until a heartbeat finds the frozen node."""
 
 
 class SecondNode(SpeculativeExecutionPolicy):  # type: ignore[misc]  # the driver has no types

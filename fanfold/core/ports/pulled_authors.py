@@ -9,7 +9,9 @@ ANNOUNCED_KEPT_MS = 6 * 3_600_000
 """How long an announcement can be read. A reader that was away for longer reads the whole set."""
 
 LATE_MS = 15 * 60_000
-"""How long after its time an announcement may first be seen: it took a while to be written, and clocks differ, by ten minutes if nobody looks."""
+"""How long after its time an announcement may first be seen: it took a while to be written, and clocks differ; a clock that nobody watches
+may be ten minutes off.
+"""
 
 
 class PulledAuthor(NamedTuple):
