@@ -114,11 +114,11 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\n" + CLOSE + b"Transfer-Encoding: chunk
     "name",
     [b"X-User-Id", b"Authorization", b"Host", b"Idempotency-Key", b"Content-Type", b"Expect"],
 )
-async def test_a_trailer_field_never_becomes_a_header(server: Served, name: bytes) -> None:
-    answer = await server.talk(CHUNKED + b"2\r\nhi\r\n0\r\n%s: bob\r\n\r\n" % name)
+async def test_a_trailer_field_never_becomes_a_header(patient: Served, name: bytes) -> None:
+    answer = await patient.talk(CHUNKED + b"2\r\nhi\r\n0\r\n%s: bob\r\n\r\n" % name)
     assert status_of(answer) == 200
-    assert server.seen[0]["body"] == b"hi"
-    assert b"bob" not in server.seen[0]["headers"].values()
+    assert patient.seen[0]["body"] == b"hi"
+    assert b"bob" not in patient.seen[0]["headers"].values()
 
 
 LONG = b"a" * 300_000
@@ -166,19 +166,19 @@ async def test_a_body_of_chunks_of_one_byte_is_a_body(patient: Served) -> None:
         b"",
     ],
 )
-async def test_a_body_has_no_coding_but_chunks(server: Served, coding: bytes) -> None:
+async def test_a_body_has_no_coding_but_chunks(patient: Served, coding: bytes) -> None:
     body = b"2\r\nhi\r\n0\r\n\r\n"
-    answer = await server.talk(CHUNKED.replace(b"chunked", coding) + body)
+    answer = await patient.talk(CHUNKED.replace(b"chunked", coding) + body)
     assert problem_of(answer)["status"] in {400, 501}
-    assert server.seen == []
-    assert status_of(await server.talk(CHUNKED.replace(b"chunked", b"Chunked") + body)) == 200
+    assert patient.seen == []
+    assert status_of(await patient.talk(CHUNKED.replace(b"chunked", b"Chunked") + body)) == 200
 
 
-async def test_chunks_in_http_1_0_are_refused(server: Served) -> None:
+async def test_chunks_in_http_1_0_are_refused(patient: Served) -> None:
     head = CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0")
-    answer = await server.talk(head + b"2\r\nhi\r\n0\r\n\r\n")
+    answer = await patient.talk(head + b"2\r\nhi\r\n0\r\n\r\n")
     assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
-    assert server.seen == []
+    assert patient.seen == []
 
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -205,11 +205,11 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
     ],
 )
 async def test_a_request_with_two_readings_is_refused_with_what_follows_it(
-    server: Served, head_and_body: bytes
+    patient: Served, head_and_body: bytes
 ) -> None:
-    answer = await server.talk(b"POST / HTTP/1.1\r\nHost: x\r\n" + head_and_body + SMUGGLED)
+    answer = await patient.talk(b"POST / HTTP/1.1\r\nHost: x\r\n" + head_and_body + SMUGGLED)
     assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
-    assert not any("body" in request for request in server.seen)
+    assert not any("body" in request for request in patient.seen)
 
 
 @pytest.mark.parametrize(
@@ -226,22 +226,22 @@ async def test_a_request_with_two_readings_is_refused_with_what_follows_it(
     ],
 )
 async def test_the_host_of_a_request_for_a_whole_url_is_that_of_the_url(
-    server: Served, target: bytes, host: bytes, path: str
+    patient: Served, target: bytes, host: bytes, path: str
 ) -> None:
-    await server.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
-    assert server.seen[0]["path"] == path
-    assert server.seen[0]["headers"][b"host"] == host
+    await patient.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
+    assert patient.seen[0]["path"] == path
+    assert patient.seen[0]["headers"][b"host"] == host
 
 
 @pytest.mark.parametrize(
     "target", [b"ftp://a/", b"http://", b"http:///a", b"http://me@x/", b"a/b", b"mailto:a@b"]
 )
 async def test_another_target_than_a_path_or_a_url_is_refused(
-    server: Served, target: bytes
+    patient: Served, target: bytes
 ) -> None:
-    answer = await server.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
+    answer = await patient.talk(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, CLOSE))
     assert problem_of(answer)["type"] == "urn:fanfold:problem:not-http"
-    assert server.seen == []
+    assert patient.seen == []
 
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
