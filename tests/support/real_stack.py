@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from fanfold.adapters.kafka.group import read_backlog
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
-from fanfold.core.events import POSTS, PROJECTED_TOPICS
+from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.log import EventLog
 from fanfold.core.settings import Settings
 from tests.support.engines import Node
@@ -179,7 +179,7 @@ async def read_kafka(settings: Settings) -> list[RawRecord]:
         partitions = [
             TopicPartition(f"{settings.topic_prefix}.{name}", partition)
             for name in PROJECTED_TOPICS
-            for partition in await _partitions(consumer, f"{settings.topic_prefix}.{POSTS}")
+            for partition in await _partitions(consumer, f"{settings.topic_prefix}.{name}")
         ]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)

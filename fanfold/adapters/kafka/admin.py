@@ -18,6 +18,7 @@ from fanfold.core.topics import Topic, load_topics
 
 _USABLE_WITHIN_S = 30.0
 _POLL_S = 0.05
+_DATED_BY = "message.timestamp.type"
 
 
 async def apply_topics(settings: Settings) -> list[str]:
@@ -40,6 +41,29 @@ async def apply_topics(settings: Settings) -> list[str]:
         for topic in missing
     ]
     return created + changed
+
+
+async def create_copies(settings: Settings) -> dict[str, int]:
+    """Create the missing projected topics for a copy of their records, which keep the time that the copy gives them, until `apply_topics`.
+
+    Idempotent. Returns the number of partitions of each, by logical name. Raises `Fault` when a topic was not made for a copy, or has another
+    number of partitions, and `Unavailable`.
+    """
+    projected = {topic.name: topic for topic in load_topics().values() if topic.projected}
+    async with _admin(settings) as admin:
+        counts = await _counts(admin, settings)
+        _refuse_other_counts(settings, counts)
+        missing = [topic for topic in projected.values() if topic.name not in counts]
+        await _create(admin, settings, missing, **{_DATED_BY: "CreateTime"})
+        await _usable(admin, settings, projected)
+        for topic in projected:
+            if (await _config_of(admin, f"{settings.topic_prefix}.{topic}", [_DATED_BY]))[
+                _DATED_BY
+            ] != "CreateTime":
+                raise Fault(
+                    f"{settings.topic_prefix}.{topic} is in use: name a prefix that no topic has"
+                )
+    return {name: topic.partitions[settings.partitions] for name, topic in projected.items()}
 
 
 async def partition_counts(settings: Settings) -> dict[str, int]:
@@ -95,7 +119,7 @@ def _configs(settings: Settings, topic: Topic) -> dict[str, str]:
     return {
         **tiered,
         "cleanup.policy": "delete",
-        "message.timestamp.type": "LogAppendTime",
+        _DATED_BY: "LogAppendTime",
         "compression.type": settings.compression,
         "retention.ms": str(kept_ms),
         "retention.bytes": "-1",
@@ -104,7 +128,9 @@ def _configs(settings: Settings, topic: Topic) -> dict[str, str]:
     }
 
 
-async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[Topic]) -> None:
+async def _create(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: list[Topic], **otherwise: str
+) -> None:
     if not topics:
         return
     response = await admin.create_topics(
@@ -113,7 +139,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[T
                 f"{settings.topic_prefix}.{topic.name}",
                 topic.partitions[settings.partitions],
                 settings.kafka_replication,
-                topic_configs=_configs(settings, topic),
+                topic_configs={**_configs(settings, topic), **otherwise},
             )
             for topic in topics
         ]
@@ -128,13 +154,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, topics: list[T
 async def _configure(admin: AIOKafkaAdminClient, settings: Settings, topic: Topic) -> Iterable[str]:
     wanted = _configs(settings, topic)
     physical = f"{settings.topic_prefix}.{topic.name}"
-    (answer,) = await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, physical, dict.fromkeys(wanted, ""))]
-    )
-    code, message, _, _, entries = answer.resources[0]
-    if code:
-        raise Fault(f"{physical} can't be described: {for_code(code).__name__} {message}")
-    has = {entry[0]: entry[1] for entry in entries}
+    has = await _config_of(admin, physical, wanted)
     changes = [
         f"{key} {has.get(key)} -> {value}" for key, value in wanted.items() if has.get(key) != value
     ]
@@ -147,6 +167,18 @@ async def _configure(admin: AIOKafkaAdminClient, settings: Settings, topic: Topi
     if code:
         raise Fault(f"{physical} can't be configured: {for_code(code).__name__} {message}")
     return [f"configured {physical}: {', '.join(changes)}"]
+
+
+async def _config_of(
+    admin: AIOKafkaAdminClient, physical: str, names: Iterable[str]
+) -> dict[str, str]:
+    (answer,) = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, physical, dict.fromkeys(names, ""))]
+    )
+    code, message, _, _, entries = answer.resources[0]
+    if code:
+        raise Fault(f"{physical} can't be described: {for_code(code).__name__} {message}")
+    return {entry[0]: entry[1] for entry in entries}
 
 
 async def _usable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from aiokafka.structs import TopicPartition
 
@@ -31,7 +31,7 @@ class KafkaHistory:
 
     async def batches(
         self, topic: str, partition: int, span: Span, *, size: int
-    ) -> AsyncIterator[Sequence[Record]]:
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """The records of a span in order, in batches of this size; the last may be smaller."""
         found = TopicPartition(f"{self._settings.topic_prefix}.{topic}", partition)
         with translated(self._settings):
