@@ -21,6 +21,8 @@ from tests.support.probes import free_port
 
 ADMITTED = (200, 201)
 TIMES = 3
+CLIENTS = 16
+"""As many, each of which waits for its answer, use all that a process can do."""
 CONNECTIONS = 1000
 """Without an answer within 0.1 s the clients need as many: some thousand requests are sent a second."""
 
@@ -132,7 +134,7 @@ async def _ready(port: int) -> bool:
 async def overload_of_the_whole_api(seconds: float) -> Overload:
     """Feed reads, which cost its core and wait for no engine."""
     async with the_whole_api() as (port, pid):
-        return await overload(port, READS, clients=8, seconds=seconds, pid=pid)
+        return await overload(port, READS, clients=CLIENTS, seconds=seconds, pid=pid)
 
 
 def _main() -> int:
