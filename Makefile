@@ -91,6 +91,7 @@ test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes
 	$(PY) -m pytest tests/faults --ignore=$(FAULTS_OF_A_CLUSTER) $(IN_PARALLEL) --durations=10 --durations-min=2 || failed=$$?; \
 	[ $$failed != 2 ] || exit 2; `# Interrupted` \
 	[ -n "$(LONG)" ] || exit $$failed; \
+	scripts/fetch_toxiproxy; \
 	echo "==> faults, on a cluster: three brokers, three nodes of Cassandra"; \
 	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) --durations=10 --durations-min=2 || failed=$$?; \
 	exit $$failed
