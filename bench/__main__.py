@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
+from bench import document
 from bench.engines import configuration, engines_to_measure
 from bench.machine import facts
 from bench.report import Section, show, write
@@ -31,6 +32,7 @@ SECTIONS = {
     "g": "open_world",
     "h": "others_writes",
     "p": "http_writes",
+    "r": "read_targets",
     "c": "visibility",
     "f": "two_workers",
     "s": "simulated",
@@ -45,6 +47,8 @@ SECTIONS = {
     "e": "storage",
 }
 WITHOUT_ENGINES = {"j"}
+# What it measures, other sections measure too, with more beside it.
+BY_ITSELF = "r"
 Measure = Callable[[Bench], Awaitable[Section]]
 
 
@@ -68,7 +72,7 @@ def main() -> None:
                 quick=chosen.quick,
                 say=_Progress(console),
             )
-            uvloop.run(_measure(bench, chosen.only, console, about))
+            uvloop.run(_measure(bench, chosen.only, chosen.sample, console, about))
     finally:
         for node in (pair.kafka, pair.cassandra):
             node.stop()
@@ -76,14 +80,26 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="".join(SECTIONS), help="sections, such as `a` or `abf`")
+    parser.add_argument(
+        "--only",
+        default="".join(SECTIONS).replace(BY_ITSELF, ""),
+        help="sections, such as `a` or `abf`",
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke run: figures mean nothing")
     parser.add_argument("--rounds", type=int, default=0, help="3 by default; 1 of a smoke run")
+    parser.add_argument(
+        "--sample",
+        default="",
+        choices=["", "sample", "reads"],
+        help="keep the results as this sample, and write docs/performance.md from it",
+    )
     chosen = parser.parse_args()
     if unknown := set(chosen.only) - set(SECTIONS):
         parser.error(
             f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}"
         )
+    if chosen.quick and chosen.sample:
+        parser.error("a smoke run is no sample")
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 3)
     return chosen
 
@@ -95,8 +111,10 @@ def _start(pair: RealEngines) -> None:
         node.wait()
 
 
-async def _measure(bench: Bench, only: str, console: Console, about: dict[str, Any]) -> None:
-    path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+async def _measure(
+    bench: Bench, only: str, sample: str, console: Console, about: dict[str, Any]
+) -> None:
+    path = RESULTS / f"{sample or f'{datetime.now(UTC):%Y%m%dT%H%M%SZ}'}.json"
     sections: list[Section] = []
     for letter, name in SECTIONS.items():
         if letter not in only:
@@ -112,6 +130,9 @@ async def _measure(bench: Bench, only: str, console: Console, about: dict[str, A
         await asyncio.to_thread(write, path, about, sections)
         gc.collect()
     console.print(f"written to {path.relative_to(Path.cwd())}", highlight=False)
+    if sample:
+        await asyncio.to_thread(document.write)
+        console.print("docs/performance.md has it")
 
 
 class _Progress:

@@ -1,4 +1,8 @@
-"""Writes the tables of `docs/performance.md` from the committed sample: `python -m bench.document`."""
+"""Writes the tables of `docs/performance.md` from the committed samples: `python -m bench.document`.
+
+`sample.json` is one run of several sections. `reads.json`, if there is one, is a run of section (r) alone: `make bench ONLY=r SAMPLE=reads` writes both
+it and the document.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,25 @@ from typing import Any
 from bench.report import markdown
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "bench" / "results" / "sample.json"
+RESULTS = ROOT / "bench" / "results"
+SAMPLE, READS = RESULTS / "sample.json", RESULTS / "reads.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
 
 _PART = re.compile(r"<!-- bench (?P<name>\w+) -->\n(?P<text>.*?)<!-- /bench -->\n", re.DOTALL)
 
 
-def filled(text: str, sample: dict[str, Any]) -> str:
-    """The document, with each marked part written from the sample."""
+def samples() -> list[dict[str, Any]]:
+    """Those that are committed."""
+    return [json.loads(path.read_text()) for path in (SAMPLE, READS) if path.exists()]
+
+
+def filled(text: str, sample: dict[str, Any], *others: dict[str, Any]) -> str:
+    """The document, with each marked part written from the first sample, or from another that says on which machine it was measured."""
     parts = {section["section"]: _section(section) for section in sample["sections"]}
     parts["machine"] = _machine(sample)
+    for other in others:
+        about = f"\nMeasured in a run of its own:\n\n{_machine(other)}"
+        parts |= {section["section"]: _section(section) + about for section in other["sections"]}
 
     def part(found: re.Match[str]) -> str:
         name = found["name"]
@@ -50,5 +63,10 @@ def _machine(sample: dict[str, Any]) -> str:
     return "\n".join(f"* {line}" for line in lines) + "\n"
 
 
+def write() -> None:
+    """Write the document."""
+    DOCUMENT.write_text(filled(DOCUMENT.read_text(), *samples()))
+
+
 if __name__ == "__main__":
-    DOCUMENT.write_text(filled(DOCUMENT.read_text(), json.loads(SAMPLE.read_text())))
+    write()

@@ -72,7 +72,7 @@ async def _product(
         into["cold p50"].append(cold.ms_at(0.5))
         into["cold p99"].append(cold.ms_at(0.99))
         for number in range(0, len(names), max(1, len(names) // CHECKED)):
-            await _check(pool[0].get, readers, number, celebrities)
+            await check_page(pool[0].get, readers, number, celebrities)
         for rate in RATES:
             requests = [_request(names[i % len(names)]) for i in range(int(rate * seconds))]
             warm = await at_rate(pool, requests, rate)
@@ -90,7 +90,7 @@ async def _product(
         return await pool[0].get(*_request(names[0]))
 
 
-async def _check(get: object, readers: Readers, number: int, celebrities: int) -> None:
+async def check_page(get: object, readers: Readers, number: int, celebrities: int) -> None:
     """Compare a whole page, strictly by time, with the posts that were written."""
     name = readers.named(celebrities)[number]
     answer = await get(f"/users/{name}/feed?ranking=chronological&limit=100", name)  # type: ignore[operator]

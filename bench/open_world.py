@@ -29,7 +29,7 @@ RATES = {"none": 25, "empty": 25, "filled": 100}
 
 SECONDS = 15.0
 IN_FLIGHT = 32
-WARMING = 20
+WARMING, WARMING_RATE = 20, 5
 """Readers before the measured ones, so that the process is cold but has run its code."""
 
 Rounds = dict[str, list[float]]
@@ -56,7 +56,7 @@ async def open_world(bench: Bench) -> Section:
                 # A fresh process each time, so that every read is its reader's first there.
                 async with running(bench, chosen, "feed_service") as system:
                     reads = FirstReads(bench, system, world, redis, ranking, RATES[cache])
-                    await reads.measure(found[ranking, cache])
+                    await _measure(reads, found[ranking, cache])
     return _section(found, world)
 
 
@@ -103,17 +103,19 @@ class FirstReads:
     def _connections(self) -> AbstractAsyncContextManager[list[Connection]]:
         return connections(self.system.services["feed_service"].url, IN_FLIGHT)
 
-    async def measure(self, into: Rounds) -> None:
+    def divided(self, seconds: float) -> tuple[Sequence[str], Sequence[str]]:
+        """The readers of so many seconds at the rate, and the rest; without those that warm the process up."""
         names = self.world.readers
-        count = min(int(self.rate * self.bench.pick(SECONDS, 2.0)), len(names) // 3)
-        cold, rest = names[WARMING : WARMING + count], names[WARMING + count :]
-        async with self._connections() as pool:
-            await at_rate(pool, self._requests(names[:WARMING]), 5)
-        await self._at_rate(cold, into)
-        await self._at_saturation(rest, into)
-        await self._again(cold, into)
+        count = min(int(self.rate * seconds), len(names) // 3)
+        return names[WARMING : WARMING + count], names[WARMING + count :]
 
-    async def _at_rate(self, names: Sequence[str], into: Rounds) -> None:
+    async def warm_up(self) -> None:
+        """Let the process run its code, for others than those who are measured."""
+        async with self._connections() as pool:
+            await at_rate(pool, self._requests(self.world.readers[:WARMING]), WARMING_RATE)
+
+    async def at_rate(self, names: Sequence[str], into: Rounds) -> None:
+        """The first read of each."""
         async with self._connections() as pool:
             asked, before = await self.redis.commands(), Costs.now(self._pids)
             latencies = await at_rate(pool, self._requests(names), self.rate)
@@ -124,10 +126,9 @@ class FirstReads:
             into[f"{engine} µs"].append(spent[engine] / len(names) * 1e6)
         into["commands"].append((await self.redis.commands() - asked) / len(names))
 
-    async def _at_saturation(self, names: Sequence[str], into: Rounds) -> None:
+    async def at_saturation(self, names: Sequence[str], into: Rounds, *, seconds: float) -> None:
         async with self._connections() as pool:
             before = Costs.now(self._pids)
-            seconds = self.bench.pick(10.0, 1.0)
             first_reads = self._requests(names)
             most = await as_many_as_go(pool, lambda i: first_reads[i % len(names)], seconds)
             spent = Costs.now(self._pids).since(before).of
@@ -137,16 +138,30 @@ class FirstReads:
         into["MB"].append(memory_bytes(self._pids["feed"])[0] / 1e6)
         into["redis MB"].append(memory_bytes(self.redis.pid)[0] / 1e6)
 
-    async def _again(self, names: Sequence[str], into: Rounds) -> None:
+    async def checked(self, names: Sequence[str]) -> None:
+        """Compare the feeds of these readers with what was written."""
+        async with self._connections() as pool:
+            checked = [_Checked(connection, self.world, self.ranking) for connection in pool]
+            await at_rate(checked, self._requests(names), self.rate)  # type: ignore[arg-type]
+
+    async def again(self, names: Sequence[str], into: Rounds, *, seconds: float) -> None:
         """The same readers again, with everything that they read in the process's memory."""
         async with self._connections() as pool:
             warm = self._requests(names[:100])
             await at_rate(pool, warm, self.rate)
-            checked = [_Checked(connection, self.world, self.ranking) for connection in pool]
-            await at_rate(checked, self._requests(names), self.rate)  # type: ignore[arg-type]
             into["warm most"].append(
-                await as_many_as_go(pool, lambda i: warm[i % len(warm)], self.bench.pick(5.0, 1.0))
+                await as_many_as_go(pool, lambda i: warm[i % len(warm)], seconds)
             )
+
+
+async def _measure(reads: FirstReads, into: Rounds) -> None:
+    pick = reads.bench.pick
+    cold, rest = reads.divided(pick(SECONDS, 2.0))
+    await reads.warm_up()
+    await reads.at_rate(cold, into)
+    await reads.at_saturation(rest, into, seconds=pick(10.0, 1.0))
+    await reads.checked(cold)
+    await reads.again(cold, into, seconds=pick(5.0, 1.0))
 
 
 def _section(found: dict[Variant, Rounds], world: WideWorld) -> Section:

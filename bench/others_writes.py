@@ -45,19 +45,21 @@ async def others_writes(bench: Bench) -> Section:
         pulled = 0
         for count in bench.pick(PULLED_AUTHORS, PULLED_AUTHORS[:2]):
             async with running(bench, settings) as own:
-                await _pull(own, pulled, count)
+                await pull(own, pulled, count)
             pulled = count
             # A process of its own for each: it reads all of them at its start.
             async with running(bench, settings, "feed_service") as system:
                 bench.say(f"idle, with {count:,} pulled authors")
-                await _settled(system)
-                found[f"idle, {count}"].append(await _share(system, bench.pick(IDLE_S, 2.0)))
+                await settled(system)
+                found[f"idle, {count}"].append(
+                    await share_of_a_core(system, bench.pick(IDLE_S, 2.0))
+                )
                 found[f"MB, {count}"].append(memory_bytes(system.pid("feed_service"))[0] / MB)
         async with running(bench, settings, "feed_service") as system:
-            await _settled(system)
+            await settled(system)
             for name, make in _EVENTS.items():
                 bench.say(f"{RATE:,} {name} a second")
-                found[name].append(await _beside_writes(system, make, bench.pick(10.0, 2.0)))
+                found[name].append(await beside_writes(system, make, bench.pick(10.0, 2.0)))
             found["MB"].append(memory_bytes(system.pid("feed_service"))[0] / MB)
         await _with_streams(bench, found)
     return _section(found)
@@ -79,20 +81,20 @@ async def _with_streams(bench: Bench, found: dict[str, list[float]]) -> None:
                 # The second look of each, and what else follows from its opening.
                 await asyncio.sleep(bench.pick(12.0, 3.0))
                 seconds = bench.pick(20.0, 3.0)
-                found["streams, idle"].append(await _share(system, seconds))
+                found["streams, idle"].append(await share_of_a_core(system, seconds))
                 bench.say(f"{RATE:,} posts a second of others, with live feeds open")
                 spent_s = redis_cpu_s(redis)
-                share = await _beside_writes(system, _a_post, seconds, cache)
+                share = await beside_writes(system, a_post, seconds, cache)
                 found["streams, posts"].append(share)
                 found["streams, redis"].append((redis_cpu_s(redis) - spent_s) / seconds * 100)
-                await _arrivals(system, streams[: bench.pick(ARRIVALS, 20)], cache, found)
+                await arrivals(system, streams[: bench.pick(ARRIVALS, 20)], cache, found)
 
 
 def redis_cpu_s(redis: OwnRedis) -> float:
     return Costs.now({"redis": redis.pid}).of["redis"]
 
 
-async def _arrivals(
+async def arrivals(
     system: System, streams: Sequence[Stream], cache: SharedCache, found: dict[str, list[float]]
 ) -> None:
     stores = telling(system.stores, cache, writer_id="bench", clock=SystemClock())
@@ -105,17 +107,17 @@ async def _arrivals(
         found[f"streams, {name}"].append(percentile(took_ms, share))
 
 
-async def _settled(system: System) -> None:
+async def settled(system: System) -> None:
     """Return when the process does no more than it always does."""
     last = 1.0
     for _ in range(30):
-        now = await _share(system, 1.0)
+        now = await share_of_a_core(system, 1.0)
         if abs(now - last) < 0.02:
             return
         last = now
 
 
-async def _share(system: System, seconds: float) -> float:
+async def share_of_a_core(system: System, seconds: float) -> float:
     """The share of a core, in percent."""
     pid = {"feed": system.pid("feed_service")}
     before, began_s = Costs.now(pid), time.monotonic()
@@ -123,7 +125,7 @@ async def _share(system: System, seconds: float) -> float:
     return Costs.now(pid).since(before).of["feed"] / (time.monotonic() - began_s) * 100
 
 
-async def _pull(system: System, first: int, last: int) -> None:
+async def pull(system: System, first: int, last: int) -> None:
     until_ms = time.time_ns() // 1_000_000 + 31 * MS_PER_DAY
     await await_each(
         system.stores.pulled_authors.keep(f"star-{number:07}", until_ms=until_ms)
@@ -131,17 +133,22 @@ async def _pull(system: System, first: int, last: int) -> None:
     )
 
 
-async def _beside_writes(
+async def beside_writes(
     system: System,
     make: Callable[[], Event],
     seconds: float,
     cache: SharedCache | None = None,
+    *,
+    rate: int = RATE,
 ) -> float:
-    """The share of a core while that many events a second are appended, in percent; and posts told to the cache, each with a delivery to somebody."""
+    """The share of a core while that many events a second are appended, in percent; and posts told to the cache, each with a delivery to somebody.
+
+    Where the log takes fewer, as many as it takes.
+    """
     pid = {"feed": system.pid("feed_service")}
     before, began_s = Costs.now(pid), time.monotonic()
-    for number in range(int(RATE * seconds / PORTION)):
-        await asyncio.sleep(max(0.0, began_s + number * PORTION / RATE - time.monotonic()))
+    for number in range(int(rate * seconds / PORTION)):
+        await asyncio.sleep(max(0.0, began_s + number * PORTION / rate - time.monotonic()))
         events = [make() for _ in range(PORTION)]
         await system.log.append_many(events)
         if cache is not None:
@@ -170,11 +177,11 @@ def _post(author_id: str) -> Pointer:
     return Pointer(post.post_id, author_id)
 
 
-def _a_post() -> Event:
+def a_post() -> Event:
     return new_post(_somebody(), now_ms=time.time_ns() // 1_000_000, content=TEXT)
 
 
-def _a_like() -> Event:
+def a_like() -> Event:
     post = _post(_somebody())
     return PostLiked(
         post_id=post.post_id,
@@ -190,7 +197,7 @@ def _a_follow() -> Event:
     )
 
 
-_EVENTS = {"posts": _a_post, "likes": _a_like, "follows": _a_follow}
+_EVENTS = {"posts": a_post, "likes": a_like, "follows": _a_follow}
 
 
 def _section(found: dict[str, list[float]]) -> Section:

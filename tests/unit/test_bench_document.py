@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from bench.__main__ import SECTIONS
-from bench.document import DOCUMENT, SAMPLE, filled
+from bench.document import DOCUMENT, filled, samples
 from bench.report import markdown
 
 
-def test_the_tables_are_those_of_the_committed_sample() -> None:
+def test_the_tables_are_those_of_the_committed_samples() -> None:
     text = DOCUMENT.read_text()
-    assert text == filled(text, json.loads(SAMPLE.read_text())), (
-        "write them with: python -m bench.document"
+    assert text == filled(text, *samples()), "write them with: python -m bench.document"
+
+
+def test_a_section_of_another_run_says_on_which_machine_it_was_measured() -> None:
+    first, *_ = samples()
+    section = {**first["sections"][0], "section": "r", "title": "Reads"}
+    other = {**first, "cores": 96, "sections": [section]}
+    text = filled(
+        "<!-- bench r -->\n<!-- /bench -->\n<!-- bench a -->\n<!-- /bench -->\n", first, other
     )
+    of_reads, _, of_first = text.partition("<!-- bench a -->")
+    assert "* 96 cores" in of_reads
+    assert "cores" not in of_first
 
 
 def test_the_document_has_a_place_for_every_section() -> None:
-    sample = json.loads(SAMPLE.read_text())
-    assert not sample["quick"], "a smoke run's figures mean nothing"
-    assert {section["section"] for section in sample["sections"]} <= set(SECTIONS)
+    for sample in samples():
+        assert not sample["quick"], "a smoke run's figures mean nothing"
+        assert {section["section"] for section in sample["sections"]} <= set(SECTIONS)
     assert set(re.findall(r"^<!-- bench (\w) -->$", DOCUMENT.read_text(), re.MULTILINE)) == set(
         SECTIONS
     )
