@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from bench.crowd import new_post
 from bench.fan_outs import WrongResult
@@ -67,25 +66,22 @@ async def _appended(
 ) -> tuple[float, float]:
     """The bytes by which the topic's files grow, and the broker's CPU in µs, of each event."""
     topic = f"{own.settings.topic_prefix}.{events[0].topic}"
-    files = _log_files(bench, topic)
-    before, spent_s = _bytes(files), cpu_s(bench.pid_of("kafka"))
+    before, spent_s = _bytes(bench, topic), cpu_s(bench.pid_of("kafka"))
     for start in range(0, len(events), at_a_time):
         await own.log.append_many(events[start : start + at_a_time])
-    grown, spent_s = _bytes(files) - before, cpu_s(bench.pid_of("kafka")) - spent_s
+    spent_s = cpu_s(bench.pid_of("kafka")) - spent_s
+    grown = _bytes(bench, topic) - before
     if grown <= 0:
         raise WrongResult(f"{topic} has not grown")
     return grown / len(events), spent_s / len(events) * 1e6
 
 
-def _log_files(bench: Bench, topic: str) -> list[Path]:
+def _bytes(bench: Bench, topic: str) -> int:
     node = bench.engines.kafka
     if not isinstance(node, JarNode):
         raise TypeError("this section reads the files of a broker of its own")
-    return sorted(node.home.rglob(f"{topic}-*/*.log"))
-
-
-def _bytes(files: list[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
+    # Looked for each time: a new topic's partitions get their files one after the other.
+    return sum(file.stat().st_size for file in node.home.rglob(f"{topic}-*/*.log"))
 
 
 def _kinds() -> Mapping[str, Callable[[], Event]]:
