@@ -258,6 +258,7 @@ def section_of(found: Rounds) -> Section:
     section.notes = [
         "Checked: feeds of both worlds against what was written, with the cache, without it and while it is away.",
         "The shared cache of the open world was filled by another process, as for a reader who comes back within the hour.",
+        "A read that the process refuses for overload is sent again after 50 ms, and counts once, from when it was due.",
         f"With the live feeds, the process takes {figure(found['streams, % of a core'])} % of a core, for which there is no target.",
         "The load generator, the service, the cache and the engines share the cores. A target counts as reached by the median of the rounds.",
     ]

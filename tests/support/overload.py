@@ -21,8 +21,8 @@ from tests.support.probes import free_port
 
 ADMITTED = (200, 201)
 TIMES = 3
-CLIENTS = 16
-"""As many, each of which waits for its answer, use all that a process can do."""
+CLIENTS = 32
+"""As many, each of which waits for its answer, use all that a process can do, and are no overload."""
 CONNECTIONS = 1000
 """Without an answer within 0.1 s the clients need as many: some thousand requests are sent a second."""
 

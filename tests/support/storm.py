@@ -227,6 +227,8 @@ class Storm:
             return
         actor, target = self.rng.choice(sorted(self.blocks))
         async with self._turns[actor]:
+            if (actor, target) not in self.blocks:
+                return  # unblocked, and followed again, while this client waited for its turn
             path = f"/users/{actor}/blocked/{target}"
             answer = await self._write("DELETE", path, actor, about=target)
             if answer is None:
