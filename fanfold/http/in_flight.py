@@ -15,8 +15,8 @@ LIMIT = Gauge(
     ["kind"],
 )
 
-_LEAST = 16
-"""The limit never falls below this. A few clients that each wait for their answers are no overload, and one expensive request, such as the first of a process, is no measure of the others."""
+_LEAST = 32
+"""The limit never falls below this. As many clients that each wait for their answers are no overload, and one expensive request, such as the first of a process, is no measure of the others."""
 
 _SLOWER = 0.05
 """How much of a longer time becomes the usual one in each interval, so that an overload does not become what is usual."""

@@ -256,17 +256,17 @@ def test_what_is_slow_during_an_overload_is_not_what_is_usual() -> None:
     ends(reads, times=10, took_s=0.01)
     reads.adapt(None, wait_s=WAIT_S)
     ends(reads, times=10, took_s=5)
-    reads.adapt(0.001, wait_s=WAIT_S)
-    assert reads.limit == 30
+    reads.adapt(0.0005, wait_s=WAIT_S)
+    assert reads.limit == 60
     # An interval with time left in between: it moves the usual time a little.
     ends(reads, times=10, took_s=0.03)
     reads.adapt(None, wait_s=WAIT_S)
-    reads.adapt(0.001, wait_s=WAIT_S)
-    assert reads.limit == 31
+    reads.adapt(0.0005, wait_s=WAIT_S)
+    assert reads.limit == 62
     ends(reads, times=10, took_s=0.005)
     reads.adapt(None, wait_s=WAIT_S)
-    reads.adapt(0.001, wait_s=WAIT_S)
-    assert reads.limit == 25
+    reads.adapt(0.0005, wait_s=WAIT_S)
+    assert reads.limit == 50
 
 
 def test_the_limit_rises_slowly_so_that_a_pause_of_an_overload_lets_no_crowd_in() -> None:
@@ -294,7 +294,7 @@ def test_what_was_refused_in_an_interval_says_nothing_about_what_is_usual() -> N
 def test_a_few_are_admitted_however_much_one_costs() -> None:
     reads = InFlight("read", most=64)
     reads.adapt(0.5, wait_s=WAIT_S)
-    assert reads.limit == 16
+    assert reads.limit == 32
     few = InFlight("read", most=2)
     few.adapt(0.5, wait_s=WAIT_S)
     assert few.limit == 2
