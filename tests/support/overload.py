@@ -26,7 +26,7 @@ CLIENTS = 32
 CONNECTIONS = 1000
 """Without an answer within 0.1 s the clients need as many: some thousand requests are sent a second."""
 
-SHARE_OF_A_CORE = 0.7
+SHARE_OF_A_CORE = 0.6
 """To read and refuse two requests for each that is answered takes the rest."""
 
 LIVENESS = a_request("GET", "/livez", actor="probe")
