@@ -130,6 +130,7 @@ async def test_following_more_than_the_maximum_is_409_until_someone_is_unfollowe
         assert (await follow(api, "alice", "c")).status_code == 204
 
 
+@pytest.mark.slow
 async def test_pages_are_full_although_many_unfollowed() -> None:
     async with a_write_side(Settings(bucket_followers=4)) as api:
         followers = [f"f{n:02}" for n in range(40)]

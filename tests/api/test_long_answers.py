@@ -85,6 +85,7 @@ async def open_answers(identity: Identity, count: int) -> None:
     await eventually(as_many, within_s=30, every_s=0.01, what=f"{count} open answers")
 
 
+@pytest.mark.slow
 async def test_a_long_answer_ends_when_its_token_expires_and_not_before() -> None:
     async with serving() as (client, identity):
         began_s, asked_s = own_s(), time.monotonic()
@@ -101,6 +102,7 @@ async def test_a_long_answer_ends_when_its_token_expires_and_not_before() -> Non
         assert identity.open_answers.count == 0
 
 
+@pytest.mark.slow
 async def test_a_short_answer_and_a_write_are_finished() -> None:
     async with serving() as (client, _):
         headers = short_lived(1)

@@ -19,6 +19,7 @@ async def ready() -> None:
     """As a service that can do its work."""
 
 
+@pytest.mark.slow
 async def test_metrics_are_at_their_own_port_and_the_api_is_not() -> None:
     settings = Settings(port=free_port(), metrics_port=free_port())
     app = make_app(title="test", routers=[], ready=ready, metrics=not settings.metrics_port)

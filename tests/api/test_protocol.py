@@ -352,6 +352,7 @@ async def test_a_connection_without_a_request_is_closed_without_an_answer(server
     assert own_s() - began < 1.5
 
 
+@pytest.mark.slow
 async def test_an_answer_that_nobody_reads_ends(server: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     writer.transport.pause_reading()  # type: ignore[attr-defined]

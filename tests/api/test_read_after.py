@@ -124,6 +124,7 @@ async def test_positions_may_come_in_several_fields(api: WriteSide) -> None:
     assert (await api.client.get("/users/alice/muted", headers=headers)).status_code == 422
 
 
+@pytest.mark.slow
 async def test_all_positions_of_the_largest_write_can_be_sent_back(api: WriteSide) -> None:
     user_ids = [f"u{n}" for n in range(MOST_AWAITED)]
     await api.registered("alice", *user_ids)

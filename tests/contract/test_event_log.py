@@ -115,6 +115,7 @@ async def test_appending_no_events_appends_nothing(log: EventLog) -> None:
     assert followers(await everything(log, 1)) == ["alice"]
 
 
+@pytest.mark.slow
 async def test_a_tail_starts_at_the_first_record_since_its_time(log: EventLog) -> None:
     await log.append(a_follow(by="early"))
     (early,) = await everything(log, 1)
@@ -136,6 +137,7 @@ async def test_a_tail_returns_each_record_once(log: EventLog) -> None:
             assert followers(await read(tail, 1)) == [f"u{n}"]
 
 
+@pytest.mark.slow
 async def test_a_tail_follows_only_its_topics(log: EventLog) -> None:
     await log.append(a_post())
     await log.append(a_follow())
@@ -144,6 +146,7 @@ async def test_a_tail_follows_only_its_topics(log: EventLog) -> None:
     assert {record.topic for record in await everything(log, 2, [GRAPH, POSTS])} == {GRAPH, POSTS}
 
 
+@pytest.mark.slow
 async def test_an_idle_tail_returns_nothing_and_is_not_behind(log: EventLog) -> None:
     await log.append(a_follow())
     async with log.tail([GRAPH, POSTS], since_ms=0) as tail:

@@ -117,6 +117,7 @@ async def test_it_starts_anywhere_and_shows_what_is_chosen(running: Running, tai
     assert await types("--from", "end") == []
 
 
+@pytest.mark.slow
 async def test_it_starts_at_an_offset_of_each_partition(running: Running, tail: Tail) -> None:
     positions = [await running.log.append(a_follow(of="bob", by=f"u{n}")) for n in range(4)]
     assert all(positions)
@@ -139,6 +140,7 @@ async def test_it_shows_what_is_appended_while_it_waits(running: Running, tail: 
     assert set(shown) <= set(appended)
 
 
+@pytest.mark.slow
 async def test_it_begins_with_a_snapshot_and_goes_on_in_the_log(
     running: Running, tail: Tail, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def last(happened: Sequence[Event], *kinds: str) -> dict[tuple[str, ...], str]:
     }
 
 
+@pytest.mark.slow
 @examples(40)
 @given(histories)
 def test_events_unreadable_to_the_older_version_end_as_if_it_had_read_them(

@@ -87,6 +87,7 @@ async def test_a_node_under_a_new_address_is_found_again_with_every_statement_pr
     assert driver.shut_down == ["127.0.0.1", "127.0.0.2"]
 
 
+@pytest.mark.slow
 async def test_a_node_that_is_back_before_long_keeps_its_session(driver: Driver) -> None:
     async with CassandraSession(Settings()):
         host = driver.sessions[0].host

@@ -136,6 +136,7 @@ class _Counts(Consumer):
             )
 
 
+@pytest.mark.slow
 def test_a_consumer_that_counts_is_right_because_the_offset_is_stored_with_the_count(
     tmp_path: Path,
 ) -> None:

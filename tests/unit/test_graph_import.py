@@ -227,6 +227,7 @@ async def test_a_gzip_file_is_unpacked(tmp_path: Path) -> None:
         assert (await Importing(pipeline, path).run()).appended == 2
 
 
+@pytest.mark.slow
 async def test_a_damaged_gzip_file_is_imported_up_to_the_damage(tmp_path: Path) -> None:
     text = "".join(f"{random.Random(n).randbytes(20).hex()},bob\n" for n in range(1500)).encode()
     path = tmp_path / "edges.csv.gz"

@@ -110,6 +110,7 @@ async def test_a_silent_server_loses_the_connection_within_the_timeout() -> None
             link.ask(("A",))
 
 
+@pytest.mark.slow
 async def test_a_server_that_goes_on_answering_keeps_the_connection() -> None:
     async with a_link(answering(*[b":1\r\n"] * 4, after_s=TIMEOUT_S / 2)) as link:
         for _ in range(4):
@@ -126,6 +127,7 @@ async def one_by_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
         writer.write(b":1\r\n")
 
 
+@pytest.mark.slow
 async def test_a_question_waits_no_longer_than_the_timeout_though_others_are_answered() -> None:
     async with a_link(one_by_one) as link:
         began_s = own_s()
@@ -136,12 +138,14 @@ async def test_a_question_waits_no_longer_than_the_timeout_though_others_are_ans
         assert "no answer within" in str(questions[-1].exception())
 
 
+@pytest.mark.slow
 async def test_a_patient_question_waits_as_long_as_others_are_answered() -> None:
     async with a_link(one_by_one) as link:
         questions = [link.ask(("A",), patient=True) for _ in range(6)]
         assert [await question for question in questions] == [[1]] * 6
 
 
+@pytest.mark.slow
 async def test_a_pause_of_this_process_is_not_the_servers() -> None:
     async with a_link(answering(b":1\r\n")) as link:
         question = link.ask(("A",))
@@ -245,6 +249,7 @@ def answer_one_client(listener: socket.socket, scripts: bytes, infos: bytes) -> 
                 peer.sendall(infos)
 
 
+@pytest.mark.slow
 async def test_a_process_whose_loop_is_busy_connects_all_the_same() -> None:
     """Otherwise the load that made it busy would go to the tables."""
     told = telling()
@@ -328,6 +333,7 @@ async def known(connection: Connection) -> bool:
     return connection.known is not None
 
 
+@pytest.mark.slow
 async def test_readers_use_a_server_that_may_have_taken_over_only_after_a_while() -> None:
     async with watched() as (connection, master):
         met_at_s = time.monotonic()
@@ -337,6 +343,7 @@ async def test_readers_use_a_server_that_may_have_taken_over_only_after_a_while(
         assert time.monotonic() - met_at_s >= master.settles_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now", [None, Address("10.0.0.1", 6379)])
 async def test_a_server_that_is_not_known_to_be_the_master_is_used_by_nobody(
     now: Address | None,
