@@ -95,11 +95,17 @@ class Clients:
             connection.close()
 
     async def ask(self, request: bytes, into: Answers) -> None:
-        """Ask, and add the answer with the seconds since now: a wait for a connection counts."""
+        """Ask, and add the answer with the seconds since now: a wait for a connection counts.
+
+        A server may close an idle connection at the very moment. Then the request is sent again on a new one, once (RFC 9112, 9.3.1).
+        """
         began_s = time.perf_counter()
         async with self._room:
             connection = await self._connection()
             status = await connection.ask(request)
+            if not status:
+                connection = await self._new()
+                status = await connection.ask(request)
             into.add(status, time.perf_counter() - began_s)
             if connection.usable:
                 self._idle.append(connection)
