@@ -17,7 +17,7 @@ _SATURATED = 0.9
 """Share of the interval in which the process ran. Work that waits for an engine leaves more of it."""
 
 _STILL_SATURATED = 0.7
-"""A process that refuses requests has work for all its time: less than this is no chance, as pauses of clients or of the machine are."""
+"""The same for a process that limits its requests already. It refuses work, so the little time that is left comes from a pause of clients or of the machine."""
 
 _WEIGHT = 0.3
 """Of the newest interval in the mean. In one interval few requests may end, or expensive ones alone."""

@@ -23,7 +23,7 @@ _SLOWER = 0.05
 
 
 _RISE = 0.1
-"""Of the limit in each interval in which the process had core time left: an overload that pauses is no reason to take all that comes."""
+"""The share by which the limit rises in each interval with core time left. A rise at once would let a crowd in whenever an overload pauses."""
 
 
 class InFlight:
