@@ -32,7 +32,7 @@ class _Thread(AIOKafkaConsumerThread):
 
     async def _fetch_records(self, consumer: Any, *arguments: Any, **options: Any) -> Any:
         # When the group can't go on, aiokafka waits until somebody asks for the error; Faust never does, and the worker
-        # would have no partitions for ever. Raised here, it ends the process, and the next one joins anew.
+        # would have no partitions for ever. Raised here, it ends the process, and the one started in its place joins the group.
         consumer._coordinator.check_errors()  # noqa: SLF001
         return await super()._fetch_records(consumer, *arguments, **options)
 

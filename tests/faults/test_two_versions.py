@@ -15,11 +15,10 @@ from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import Event, UserMuted
 from fanfold.core.settings import Settings
-from tests.real.test_replay import fanfold
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.logs import a_follow
-from tests.support.real_stack import Service, lag, ready, service
+from tests.support.real_stack import Service, fanfold, lag, ready, service
 
 pytestmark = pytest.mark.real
 

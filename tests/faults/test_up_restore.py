@@ -6,8 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,11 @@ import httpx2
 import pytest
 
 from deploy.local.plan import CACHE, CASSANDRA, SWEEP
+from fanfold.core.read_settings import read_settings
 from tests.support.eventually import eventually
 from tests.support.local_follower import Follower
 from tests.support.local_system import LocalSystem
+from tests.support.real_stack import fanfold
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
 
@@ -82,15 +82,8 @@ async def restore(system: LocalSystem, backup: Path, *, since: datetime) -> None
 
 
 async def replayed(system: LocalSystem, since: datetime) -> bool:
-    settings = {f"FANFOLD_{k.upper()}": str(v) for k, v in system.plan.system().settings.items()}
-    ran = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "fanfold", "topics", "replay", "--since", since.isoformat()],
-        env={**os.environ, **settings},  # noqa: TID251 - handed on to a child, not read
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    settings = read_settings(**system.plan.system().settings)
+    ran = await fanfold(settings, "topics", "replay", "--since", since.isoformat())
     print(ran.stderr)
     return ran.returncode == 0
 

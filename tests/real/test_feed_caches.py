@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +25,7 @@ from fanfold.ops.rebuild import rebuild_timeline
 from feed_service.feed_reader import FeedReader, feed_reader
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
-from tests.support.real_stack import environment
+from tests.support.real_stack import fanfold
 from tests.support.stores import add_pulled, write_edges
 
 pytestmark = pytest.mark.real
@@ -136,17 +134,6 @@ async def test_feeds_need_no_kafka(engines: RealEngines) -> None:
             await it.shows("by star", "still read", within_s=SOON_S)
         finally:
             await asyncio.to_thread(engines.start_kafka)
-
-
-async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "fanfold", *arguments],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 async def test_an_audit_finds_what_the_tables_lack_and_mends_it(engines: RealEngines) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,22 +17,9 @@ from fanfold.core.settings import Settings
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.logs import a_follow, a_post, everything
-from tests.support.real_stack import environment, lag, ready, service
+from tests.support.real_stack import fanfold, lag, ready, service
 
 pytestmark = pytest.mark.real
-
-COMMAND = "from fanfold.ops.command_line import main; main()"
-
-
-async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", COMMAND, *arguments],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 async def worked_off(settings: Settings, path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen, TimeoutExpired
+from subprocess import CompletedProcess, Popen, TimeoutExpired, run
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -44,6 +44,18 @@ def environment(settings: Settings) -> dict[str, str]:
         if value is not None
     }
     return {**os.environ, **chosen}  # noqa: TID251 - handed on to a child, not read
+
+
+async def fanfold(settings: Settings, *arguments: str) -> CompletedProcess[str]:
+    """What `fanfold` with these arguments ended with and printed, run as a process with these settings."""
+    return await asyncio.to_thread(
+        run,
+        [sys.executable, "-m", "fanfold", *arguments],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _written(value: object) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, cast
 
 from fanfold.adapters.redis.address import Address, CacheUrl, client_tls
-from fanfold.adapters.redis.connection import Connection
+from fanfold.adapters.redis.connection import Connection, ended
 from fanfold.adapters.redis.link import Command
 from fanfold.adapters.redis.shared_cache import RedisSharedCache
 from fanfold.adapters.redis.slots import SLOTS, SlotMap, slot_of, view_of
@@ -181,10 +181,7 @@ class Cluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in (self._keeping, self._looking):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await ended(self._keeping, self._looking)
         for node in self._nodes.values():
             await node.connection.close()
         self._witnesses.close()

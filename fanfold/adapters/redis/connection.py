@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from fanfold.adapters.redis.address import Address, client_tls
 from fanfold.adapters.redis.greeting import greet, identity
@@ -34,6 +34,14 @@ class Server(NamedTuple):
     link: Link
     address: Address
     identity: bytes
+
+
+async def ended(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel those that were started, and return when each has ended."""
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
 
 class Connection:
@@ -177,10 +185,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close it, and end its background work."""
-        for task in (self._keeping, self._opening):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await ended(self._keeping, self._opening)
         if self._server is not None:
             self._server.link.close()
         self._master.close()

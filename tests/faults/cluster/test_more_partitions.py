@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,7 +21,7 @@ from tests.support.comparison import Comparison
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.logs import a_post
 from tests.support.oracle import Oracle
-from tests.support.real_stack import RealStack, environment, read_kafka, real_stack
+from tests.support.real_stack import RealStack, fanfold, read_kafka, real_stack
 from tests.support.stacks import Api
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
@@ -32,17 +29,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
 THRESHOLD = 4
 FANS = [f"fan{n}" for n in range(5)]
 USERS = ["star", "bob", *FANS]
-
-
-async def fanfold(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "fanfold", *arguments],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 async def by_key(settings: Settings) -> dict[tuple[str, bytes | None], list[Record]]:
