@@ -292,12 +292,14 @@ def test_a_private_key_is_read_by_nobody_else(objects: tuple[Object, ...]) -> No
 def test_images_labels_and_the_package_are_of_one_version(objects: tuple[Object, ...]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name, resource, container in containers(objects):
-        image, _, tag = container["image"].rpartition(":")
+        reference, _, digest = container["image"].partition("@")
+        image, _, tag = reference.rpartition(":")
         if image.endswith("fanfold/fanfold"):
             assert tag == version, name
             assert resource.labels["app.kubernetes.io/version"] == version, name
         # Pinned: what runs today is what runs tomorrow.
         assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
+        assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), name
         assert container["imagePullPolicy"] == "IfNotPresent", name
 
 
