@@ -133,8 +133,10 @@ async def _all_projected(system: System) -> None:
 
 async def _all_ended(system: System, posts: list[PostCreated]) -> None:
     users = await system.stores.users.get_many([post.author_id for post in posts])
-    counts = [await system.stores.likes.count(post.post_id) for post in posts]
-    if any(user.follower_count for user in users.values()) or any(count.likes for count in counts):
+    counts = await system.stores.likes.counts([post.post_id for post in posts])
+    if any(user.follower_count for user in users.values()) or any(
+        count.likes for count in counts.values()
+    ):
         raise WrongResult("someone still follows or likes")
 
 

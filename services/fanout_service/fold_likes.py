@@ -13,7 +13,7 @@ from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from fanfold.core.events import LikeEvent, PostLiked, PostUnliked, to_ms
-from fanfold.core.ports import Like, LikeCount, RecentLike
+from fanfold.core.ports import Like, LikeCount, ListedLike, RecentLike
 
 PLACE_KEPT_MS = 24 * 3600 * 1000
 """A like that begins again so soon keeps its place in the list: a user who likes and unlikes all day leaves a row a day, not a row a like."""
@@ -30,21 +30,12 @@ class LikeChange(NamedTuple):
     offset: int
 
 
-class ListEntry(NamedTuple):
-    """One entry to write in a user's list by time; not `active` if the like ends."""
-
-    user_id: str
-    like: RecentLike
-    active: bool
-    offset: int
-
-
 @dataclass(frozen=True, slots=True)
 class FoldedLikes:
     """What to write, in this order: the count, the lists by time, the changed likes."""
 
     count: LikeCount
-    entries: list[ListEntry]
+    entries: list[ListedLike]
     likes: list[Like]
 
 
@@ -65,7 +56,7 @@ def fold_likes(
 ) -> FoldedLikes:
     """Apply changes to one post, in the order of their offsets, to its count and its likes by user."""
     current = dict(likes)
-    entries: list[ListEntry] = []
+    entries: list[ListedLike] = []
     touched: dict[str, None] = {}  # in the log's order
     for change in changes:
         like = current.get(change.user_id)
@@ -77,7 +68,7 @@ def fold_likes(
         placed = _place(like, change)
         if placed.active != was_active:
             entry = RecentLike(placed.liked_at_ms, placed.post_id, placed.author_id)
-            entries.append(ListEntry(placed.user_id, entry, placed.active, change.offset))
+            entries.append(ListedLike(placed.user_id, entry, placed.active, change.offset))
         current[change.user_id] = placed
         touched[change.user_id] = None
     return FoldedLikes(count, entries, [current[user_id] for user_id in touched])

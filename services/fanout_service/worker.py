@@ -118,7 +118,7 @@ class Worker:
             POSTS: self._handler(Route(get_args(PostEvent), self._project_posts, _key)),
             GRAPH: self._handler(Route(get_args(GraphEvent), self._project_graph, _key)),
             TIES: self._handler(Route(get_args(TieEvent), self._ties.project, _key)),
-            ENGAGEMENT: self._handler(Route(get_args(LikeEvent), likes, _key)),
+            ENGAGEMENT: self._handler(Route(get_args(LikeEvent), likes, _together)),
             ACTIVITY: self._handler(Route(get_args(ActivityEvent), sleep, _key)),
             COMMANDS: self._handler(
                 Route(get_args(Command), self._project_commands, _command_group)
@@ -203,6 +203,11 @@ def _fan_out(
         overlap_ms=int(settings.overlap_s * 1000),
         retention_ms=settings.retention_ms,
     )
+
+
+def _together(_: RecordedEvent[Event]) -> Hashable:
+    """One group for all: a projection of many keys at once costs a fraction of one for each (docs/decisions/0069)."""
+    return None
 
 
 def _key(recorded: RecordedEvent[Event]) -> Hashable:

@@ -23,7 +23,7 @@ from fanfold.core.cache_keys import (
     pulled_key,
     recent_likes_key,
 )
-from fanfold.core.ports import Like, Pointer, RecentLike, Stores, User
+from fanfold.core.ports import Like, LikeCount, ListedLike, Pointer, RecentLike, Stores, User
 from fanfold.core.ports.no_shared_cache import NoSharedCache
 from fanfold.core.settings import Settings
 from tests.support.clock import START_MS, ManualClock
@@ -58,7 +58,7 @@ READS = {
     },
     "timelines": {"timeline", "pulled"},
     "pulled_authors": {"get", "announced", "page"},
-    "likes": {"count", "of_post", "of_user", "recent"},
+    "likes": {"counts", "of_post", "of_pairs", "of_user", "recent"},
     "jobs": {"plan", "slices_done"},
     "activity": {"last_reads"},
     "cache_switch": {"outages"},
@@ -163,8 +163,8 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
         ),
     },
     "likes": {
-        "write_count": (
-            lambda likes: likes.write_count(POST, 1, offset=1),
+        "write_counts": (
+            lambda likes: likes.write_counts({POST: LikeCount(1, 1)}),
             [like_count_key(POST.int)],
         ),
         "write": (
@@ -173,7 +173,7 @@ TOLD: dict[str, dict[str, tuple[Write, list[str]]]] = {
         ),
         "write_recent": (
             lambda likes: likes.write_recent(
-                "alice", RecentLike(START_MS, POST, "bob"), active=True, offset=1
+                [ListedLike("alice", RecentLike(START_MS, POST, "bob"), True, 1)]
             ),
             [recent_likes_key("alice")],
         ),

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
-from fanfold.core.ports import Like, LikeCount, Post, RecentLike, Stores
+from fanfold.core.ports import Like, LikeCount, ListedLike, Post, RecentLike, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
     a_post_id,
     all_pages,
     fresh,
+    like_count,
     shuffled_with_repetitions,
     stores_of_each_adapter,
 )
@@ -39,9 +40,9 @@ def a_recent(post_id: UUID, *, ms: int = START_MS) -> RecentLike:
 
 async def test_a_post_without_likes_counts_0_and_has_no_offset(stores: Stores) -> None:
     post_id = a_post_id()
-    assert await stores.likes.count(post_id) == LikeCount(0, None)
+    assert await like_count(stores.likes, post_id) == LikeCount(0, None)
     await stores.posts.create(post_id, fresh("bob"), "hello")
-    assert await stores.likes.count(post_id) == LikeCount(0, None)
+    assert await like_count(stores.likes, post_id) == LikeCount(0, None)
 
 
 async def test_a_count_stands_in_the_posts_row_and_leaves_the_rest_of_it_alone(
@@ -51,8 +52,8 @@ async def test_a_count_stands_in_the_posts_row_and_leaves_the_rest_of_it_alone(
     await stores.posts.create(post_id, author, "hello")
     await stores.posts.edit(post_id, "better", edited_at_ms=START_MS, offset=4)
     # The offset of another topic: that it is lower than the edit's means nothing.
-    await stores.likes.write_count(post_id, 7, offset=2)
-    assert await stores.likes.count(post_id) == LikeCount(7, 2)
+    await stores.likes.write_counts({post_id: LikeCount(7, 2)})
+    assert await like_count(stores.likes, post_id) == LikeCount(7, 2)
     assert await stores.posts.get([post_id]) == {
         post_id: Post(post_id, author, "better", START_MS, False, 4, like_count=7, like_offset=2)
     }
@@ -62,9 +63,9 @@ async def test_likes_that_come_before_their_post_make_no_post_and_are_kept_for_i
     stores: Stores,
 ) -> None:
     post_id, author = a_post_id(), fresh("bob")
-    await stores.likes.write_count(post_id, 3, offset=5)
+    await stores.likes.write_counts({post_id: LikeCount(3, 5)})
     assert await stores.posts.get([post_id]) == {}
-    assert await stores.likes.count(post_id) == LikeCount(3, 5)
+    assert await like_count(stores.likes, post_id) == LikeCount(3, 5)
     await stores.posts.create(post_id, author, "hello")
     [post] = (await stores.posts.get([post_id])).values()
     assert (post.content, post.like_count, post.like_offset) == ("hello", 3, 5)
@@ -72,9 +73,19 @@ async def test_likes_that_come_before_their_post_make_no_post_and_are_kept_for_i
 
 async def test_a_count_may_fall_back_to_none(stores: Stores) -> None:
     post_id = a_post_id()
-    await stores.likes.write_count(post_id, 1, offset=0)
-    await stores.likes.write_count(post_id, 0, offset=1)
-    assert await stores.likes.count(post_id) == LikeCount(0, 1)
+    await stores.likes.write_counts({post_id: LikeCount(1, 0)})
+    await stores.likes.write_counts({post_id: LikeCount(0, 1)})
+    assert await like_count(stores.likes, post_id) == LikeCount(0, 1)
+
+
+async def test_the_counts_of_many_posts_are_written_and_read_together(stores: Stores) -> None:
+    counts = {a_post_id(): LikeCount(n, n + 1) for n in range(150)}
+    await stores.likes.write_counts(counts)
+    never = a_post_id()
+    assert await stores.likes.counts([*counts, never, never]) == {
+        **counts,
+        never: LikeCount(0, None),
+    }
 
 
 @examples_in_one_store
@@ -84,12 +95,12 @@ async def test_a_count_is_the_last_one_whatever_the_order_and_number_of_writes(
 ) -> None:
     post_id = a_post_id()
     writes = [
-        partial(stores.likes.write_count, post_id, likes, offset=at)
+        partial(stores.likes.write_counts, {post_id: LikeCount(likes, at)})
         for at, likes in enumerate(counts)
     ]
     for write in shuffled_with_repetitions(writes, seed):
         await write()
-    assert await stores.likes.count(post_id) == LikeCount(counts[-1], len(counts) - 1)
+    assert await like_count(stores.likes, post_id) == LikeCount(counts[-1], len(counts) - 1)
 
 
 @examples_in_one_store
@@ -135,7 +146,13 @@ async def test_only_the_likes_of_the_given_users_are_found(
     assert await stores.likes.of_post(post_id, [alice, dave, alice]) == {
         alice: a_like(alice, post_id)
     }
+    pairs = [(alice, post_id), (dave, post_id), (dave, other), (alice, post_id)]
+    assert await stores.likes.of_pairs(pairs) == {
+        (alice, post_id): a_like(alice, post_id),
+        (dave, other): a_like(dave, other),
+    }
     assert await stores.likes.of_post(post_id, []) == {}
+    assert await stores.likes.counts([]) == {}
     await stores.likes.write([])
 
 
@@ -157,6 +174,11 @@ async def test_likes_of_posts_years_apart_are_found_together(stores: Stores) -> 
     assert await stores.likes.of_user(alice, [unliked, never]) == set()
     assert await stores.likes.of_user(fresh("carol"), posts) == set()
     assert await stores.likes.of_user(alice, []) == set()
+    found = await stores.likes.of_pairs([(alice, post_id) for post_id in posts])
+    assert {post_id: like.active for (_, post_id), like in found.items()} == {
+        **dict.fromkeys(liked, True),
+        unliked: False,
+    }
 
 
 @pytest.mark.parametrize("limit", [1, 3, 30])
@@ -167,11 +189,10 @@ async def test_recent_likes_come_newest_first_in_pages_without_those_that_ended(
     # Three likes in every millisecond, so that pages end between equal times.
     entries = [a_recent(a_post_id(), ms=START_MS + n // 3) for n in range(60)]
     for entry in entries:
-        await likes.write_recent(alice, entry, active=True, offset=1)
+        await likes.write_recent([ListedLike(alice, entry, True, 1)])
     # A run of ended ones longer than a page, and one here and there.
     ended = [*entries[20:48], entries[3], entries[-1]]
-    for entry in ended:
-        await likes.write_recent(alice, entry, active=False, offset=2)
+    await likes.write_recent([ListedLike(alice, entry, False, 2) for entry in ended])
     found = await all_pages(
         lambda before: likes.recent(alice, before=before, limit=limit), limit=limit, cursor=_itself
     )
@@ -189,7 +210,7 @@ async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writ
 ) -> None:
     alice, entry = fresh("alice"), a_recent(a_post_id())
     writes = [
-        partial(stores.likes.write_recent, alice, entry, active=state, offset=offset)
+        partial(stores.likes.write_recent, [ListedLike(alice, entry, state, offset)])
         for offset, state in enumerate(active)
     ]
     for write in shuffled_with_repetitions(writes, seed):
@@ -200,15 +221,17 @@ async def test_a_recent_like_stands_or_not_whatever_the_order_and_number_of_writ
 async def test_a_post_that_is_liked_again_stands_at_its_new_time_only(stores: Stores) -> None:
     alice, post_id, likes = fresh("alice"), a_post_id(), stores.likes
     first, again = a_recent(post_id), a_recent(post_id, ms=START_MS + 5)
-    await likes.write_recent(alice, first, active=True, offset=0)
-    await likes.write_recent(alice, again, active=True, offset=2)
-    await likes.write_recent(alice, first, active=False, offset=1)
+    begun = ListedLike(alice, first, True, 0)
+    await likes.write_recent([begun, ListedLike(alice, again, True, 2)])
+    await likes.write_recent([ListedLike(alice, first, False, 1), begun])
     assert await likes.recent(alice, limit=5) == [again]
 
 
 async def test_likes_of_different_users_do_not_meet(stores: Stores) -> None:
     alice, carol, post_id = fresh("alice"), fresh("carol"), a_post_id()
-    await stores.likes.write_recent(alice, a_recent(post_id), active=True, offset=0)
-    await stores.likes.write_recent(carol, a_recent(post_id), active=False, offset=1)
+    like = a_recent(post_id)
+    await stores.likes.write_recent(
+        [ListedLike(alice, like, True, 0), ListedLike(carol, like, False, 1)]
+    )
     assert await stores.likes.recent(alice, limit=5) == [a_recent(post_id)]
     assert await stores.likes.recent(carol, limit=5) == []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.core.buckets import TIME_BUCKET_MS
-from fanfold.core.ports import AuthoredPost, Counted, Post, Stores
+from fanfold.core.ports import AuthoredPost, Counted, LikeCount, Post, Stores
 from tests.support.clock import START_MS, ManualClock
 from tests.support.examples import examples_in_one_store
 from tests.support.stores import (
@@ -54,7 +54,7 @@ async def test_what_ranking_needs_is_what_the_whole_posts_say(stores: Stores) ->
     liked, deleted, edited_only, absent = (a_post_id() for _ in range(4))
     for post_id in (liked, deleted):
         await stores.posts.create(post_id, fresh("bob"), "hello")
-    await stores.likes.write_count(liked, 17, offset=3)
+    await stores.likes.write_counts({liked: LikeCount(17, 3)})
     await stores.posts.delete(deleted, offset=0)
     await stores.posts.edit(edited_only, "early", edited_at_ms=START_MS, offset=1)
     assert await stores.posts.counted([liked, deleted, edited_only, absent, liked]) == {

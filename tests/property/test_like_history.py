@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.examples import examples
 from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
+from tests.support.stores import like_count
 
 DAY_MS = 24 * 3600 * 1000
 READERS = ("bob", "carl", "dave")
@@ -126,12 +127,29 @@ class Dawdling:
 
         return call
 
-    async def of_post(self, post_id: Any, user_ids: Any) -> dict[str, Like]:
-        found: dict[str, Like] = {}
-        for user_id in sorted(user_ids):
+    async def counts(self, post_ids: Any) -> dict[Any, LikeCount]:
+        found: dict[Any, LikeCount] = {}
+        for post_id in sorted(post_ids):
             await self._dawdle()
-            found |= await self._likes.of_post(post_id, [user_id])
+            found |= await self._likes.counts([post_id])
         return found
+
+    async def of_pairs(self, pairs: Any) -> dict[Any, Like]:
+        found: dict[Any, Like] = {}
+        for pair in sorted(pairs):
+            await self._dawdle()
+            found |= await self._likes.of_pairs([pair])
+        return found
+
+    async def write_counts(self, counts: Mapping[Any, LikeCount]) -> None:
+        for post_id, count in counts.items():
+            await self._dawdle()
+            await self._likes.write_counts({post_id: count})
+
+    async def write_recent(self, entries: Sequence[Any]) -> None:
+        for entry in entries:
+            await self._dawdle()
+            await self._likes.write_recent([entry])
 
     async def write(self, likes: Sequence[Like]) -> None:
         for like in likes:
@@ -184,7 +202,7 @@ async def check(pipeline: Pipeline, model: Model) -> None:
     likes = pipeline.stores.likes
     for post in model.posts:
         liked = model.liked(post)
-        count = await likes.count(post.post_id)
+        count = await like_count(likes, post.post_id)
         assert count == LikeCount(len(liked), count.offset)
         judged = await likes.of_post(post.post_id, READERS)
         found = {name: like.liked_at_ms for name, like in judged.items() if like.active}

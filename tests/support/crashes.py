@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,8 +51,6 @@ WRITES = {
         "set_asleep",
         "begin_waking",
         "leave",
-        "write_count",
-        "write_recent",
         "note_read",
     ),
 }
@@ -87,6 +85,16 @@ class Mortal:
         for follow in follows:
             self._life.spend()
             await self._port.mark_materialised(followee_id, [follow])
+
+    async def write_counts(self, counts: Mapping[Any, Any]) -> None:
+        for post_id, count in counts.items():
+            self._life.spend()
+            await self._port.write_counts({post_id: count})
+
+    async def write_recent(self, entries: Sequence[Any]) -> None:
+        for entry in entries:
+            self._life.spend()
+            await self._port.write_recent([entry])
 
     async def write(self, likes: Sequence[Any]) -> None:
         for like in likes:

@@ -21,7 +21,7 @@ from fanfold.adapters.memory import memory_stores
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Unavailable
 from fanfold.core.ids import created_at_ms, new_post_id
-from fanfold.core.ports import FollowerEdge, Pointer, Stores
+from fanfold.core.ports import FollowerEdge, LikeCount, Likes, Pointer, Stores
 from fanfold.core.settings import MS_PER_DAY, Settings
 from fanout_service.keep_pulled import KeepPulled
 from tests.support.clock import START_MS
@@ -47,6 +47,11 @@ def stores_of_each_adapter() -> Any:
             yield opened
 
     return stores
+
+
+async def like_count(likes: Likes, post_id: UUID) -> LikeCount:
+    """The count of one post."""
+    return (await likes.counts([post_id]))[post_id]
 
 
 @asynccontextmanager

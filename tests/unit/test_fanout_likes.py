@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from fanfold.core.errors import Rejected
 from fanfold.core.events import ENGAGEMENT, Event, PostCreated, PostLiked, PostUnliked
 from fanfold.core.ports import Like, LikeCount
 from fanfold.core.settings import Settings
@@ -18,23 +20,27 @@ from fanout_service.worker import Worker
 from tests.support.clock import START_MS
 from tests.support.crashes import Killed, Life
 from tests.support.fanout import Pipeline, a_like, a_pipeline, a_post, a_record, an_unlike
+from tests.support.stores import like_count
 
 IN_ONE_BATCH = Settings(take_events=500)
 LIKERS = ("bob", "carl", "dave")
 
 
 class CountedLikes:
-    """A store of likes that counts its calls by name."""
+    """A store of likes that counts its calls, and the rows of each write, by name."""
 
     def __init__(self, likes: Any) -> None:
         self._likes = likes
         self.calls: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._likes, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] += 1
+            if name.startswith("write"):
+                self.rows[name] += len(args[0])
             return await method(*args, **kwargs)
 
         return call
@@ -46,7 +52,7 @@ def a_worker(pipeline: Pipeline, likes: Any) -> Worker:
 
 
 async def count(pipeline: Pipeline, post: PostCreated) -> int:
-    return (await pipeline.stores.likes.count(post.post_id)).likes
+    return (await like_count(pipeline.stores.likes, post.post_id)).likes
 
 
 async def test_the_row_of_a_viral_post_is_written_once_a_batch() -> None:
@@ -56,9 +62,9 @@ async def test_the_row_of_a_viral_post_is_written_once_a_batch() -> None:
         await pipeline.drain(a_worker(pipeline, likes))
         assert await count(pipeline, post) == 1000
         # 1,000 events in batches of 500: the row is read and written twice, and nothing else of the post at all.
-        assert likes.calls["count"] == likes.calls["write_count"] == 2
-        assert likes.calls["of_post"] == likes.calls["write"] == 2
-        assert likes.calls["write_recent"] == 1000
+        assert likes.calls["counts"] == likes.rows["write_counts"] == 2
+        assert likes.calls["of_pairs"] == likes.calls["write"] == 2
+        assert likes.rows["write_recent"] == likes.rows["write"] == 1000
 
 
 async def test_likes_that_change_nothing_write_no_lists_and_repetitions_write_nothing() -> None:
@@ -68,10 +74,10 @@ async def test_likes_that_change_nothing_write_no_lists_and_repetitions_write_no
         again: list[Event] = [a_like(post, "bob"), a_like(post, "bob"), an_unlike(post, "carl")]
         records = [a_record(event, offset=n) for n, event in enumerate(again)]
         await worker(records)
-        assert likes.calls["write_recent"] == 1
-        assert await pipeline.stores.likes.count(post.post_id) == LikeCount(1, 2)
+        assert likes.rows["write_recent"] == 1
+        assert await like_count(pipeline.stores.likes, post.post_id) == LikeCount(1, 2)
         await worker(records)
-        assert (likes.calls["write_count"], likes.calls["write_recent"]) == (1, 1)
+        assert (likes.rows["write_counts"], likes.rows["write_recent"]) == (1, 1)
 
 
 async def test_even_a_like_that_changes_nothing_writes_its_offset() -> None:
@@ -94,36 +100,38 @@ async def test_likes_that_come_before_their_post_are_counted_on_it() -> None:
         assert await pipeline.dead_letters() == []
 
 
-async def test_likes_of_different_posts_do_not_wait_for_each_other() -> None:
+async def test_likes_of_different_posts_are_read_and_written_together() -> None:
     async with a_pipeline(IN_ONE_BATCH) as pipeline:
-        slow, quick = a_post(), a_post()
-        stuck, done = asyncio.Event(), asyncio.Event()
+        posts, likes = [a_post() for _ in range(20)], CountedLikes(pipeline.stores.likes)
+        events = [a_like(post, fan) for post in posts for fan in LIKERS]
+        records = [a_record(event, offset=n) for n, event in enumerate(events)]
+        await a_worker(pipeline, likes).handlers()[ENGAGEMENT](records)
+        assert set(likes.calls.values()) == {1}
+        assert [await count(pipeline, post) for post in posts] == [3] * 20
 
-        class OneIsSlow(CountedLikes):
-            async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-                if post_id == slow.post_id:
-                    await stuck.wait()
-                await self._likes.write_count(post_id, likes, offset=offset)
 
-            async def write(self, likes: list[Like]) -> None:
-                await self._likes.write(likes)
-                done.set()
+async def test_a_like_that_the_store_rejects_takes_no_other_of_its_batch_along() -> None:
+    async with a_pipeline(IN_ONE_BATCH) as pipeline:
+        good, bad = a_post(), a_post()
 
-        worker = a_worker(pipeline, OneIsSlow(pipeline.stores.likes)).handlers()[ENGAGEMENT]
-        records = [a_record(a_like(post, "bob"), offset=n) for n, post in enumerate((slow, quick))]
-        handling = asyncio.ensure_future(worker(records))
-        async with asyncio.timeout(5):
-            await done.wait()
-        assert await count(pipeline, quick) == 1
-        stuck.set()
-        await handling
-        assert await count(pipeline, slow) == 1
+        class RejectsOne(CountedLikes):
+            async def write_counts(self, counts: dict[UUID, LikeCount]) -> None:
+                if bad.post_id in counts:
+                    raise Rejected("no such post")
+                await self._likes.write_counts(counts)
+
+        worker = a_worker(pipeline, RejectsOne(pipeline.stores.likes)).handlers()[ENGAGEMENT]
+        events = [a_like(good, "bob"), a_like(bad, "bob"), a_like(good, "carl")]
+        await worker([a_record(event, offset=n) for n, event in enumerate(events)])
+        assert (await count(pipeline, good), await count(pipeline, bad)) == (2, 0)
+        [dead] = await pipeline.dead_letters()
+        assert "no such post" in str(dead)
 
 
 async def tables(pipeline: Pipeline, post: PostCreated) -> dict[str, Any]:
     likes = pipeline.stores.likes
     return {
-        "count": await likes.count(post.post_id),
+        "count": await like_count(likes, post.post_id),
         "likes": await likes.of_post(post.post_id, LIKERS),
         "recent": {name: await likes.recent(name, limit=10) for name in LIKERS},
         "dead letters": await pipeline.dead_letters(),
@@ -168,9 +176,9 @@ async def test_a_worker_that_reads_likes_ahead_of_the_count_reads_again() -> Non
         read, go_on = asyncio.Event(), asyncio.Event()
 
         class StopsAfterTheCount(CountedLikes):
-            async def count(self, post_id: UUID) -> LikeCount:
-                found: LikeCount = await self._likes.count(post_id)
-                self.calls["count"] += 1
+            async def counts(self, post_ids: Collection[UUID]) -> dict[UUID, LikeCount]:
+                found: dict[UUID, LikeCount] = await self._likes.counts(post_ids)
+                self.calls["counts"] += 1
                 read.set()
                 await go_on.wait()
                 return found
@@ -182,7 +190,7 @@ async def test_a_worker_that_reads_likes_ahead_of_the_count_reads_again() -> Non
         await successor(records[:2])
         go_on.set()
         await zombie
-        assert likes.calls["count"] == 2
+        assert likes.calls["counts"] == 2
         await successor(records[2:])
         assert await count(pipeline, post) == 3
 

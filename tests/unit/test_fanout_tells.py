@@ -46,6 +46,7 @@ from tests.support.fanout import (
     at,
 )
 from tests.support.sleeping import a_sleep, an_awakening
+from tests.support.stores import like_count
 
 USERS = ("alice", "bob", "carl", "dave", "erin", "frank", "gina")
 NAMES = USERS[1:]
@@ -179,7 +180,7 @@ class FullCache(NoSharedCache):
         reads: dict[str, Read] = {}
         for post_id in self.post_ids:
             reads[post_key(post_id)] = partial(self._post, post_id)
-            reads[like_count_key(post_id.int)] = partial(stores.likes.count, post_id)
+            reads[like_count_key(post_id.int)] = partial(like_count, stores.likes, post_id)
         for user in USERS:
             reads[name_key(user)] = partial(self._name, user)
             reads[graph_key(user)] = partial(self._graph, user)
@@ -251,7 +252,7 @@ async def test_no_cached_value_stays_old_wherever_the_worker_dies_or_finds_the_c
         await pipeline.handle(*events)
         assert await cache.old() == []
         tellings = cache.tellings
-    assert tellings > 2
+    assert tellings > 1
 
     for number in range(tellings):
         async with a_pipeline(settings) as pipeline:

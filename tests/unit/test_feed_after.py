@@ -24,7 +24,7 @@ from fanfold.core.events import (
     from_ms,
 )
 from fanfold.core.ids import new_post_id
-from fanfold.core.ports import FollowerEdge, Like, RecentLike, User
+from fanfold.core.ports import FollowerEdge, Like, LikeCount, ListedLike, RecentLike, User
 from fanfold.core.ports.log import Position, Record
 from fanfold.http.after_writes import NOTHING_AWAITED, WITHIN_S, AfterWrites, Awaited
 from fanfold.http.positions import Written
@@ -148,9 +148,9 @@ async def test_a_like_is_seen_once_the_liker_s_row_shows_it(it: Waiting) -> None
     event = PostLiked(post_id=post_id, author_id="bob", user_id="alice", liked_at=AT)
 
     async def project() -> None:
-        await likes.write_count(post_id, 1, offset=7)
+        await likes.write_counts({post_id: LikeCount(1, 7)})
         await likes.write_recent(
-            "alice", RecentLike(START_MS, post_id, "bob"), active=True, offset=7
+            [ListedLike("alice", RecentLike(START_MS, post_id, "bob"), True, 7)]
         )
         assert await it.after(Written(it.log.keep(event, 7))) == BEHIND
         await likes.write([Like("alice", post_id, "bob", True, START_MS, 7)])
@@ -163,7 +163,7 @@ async def test_another_user_s_like_is_seen_once_the_post_counts_it(it: Waiting) 
     likes, post_id = it.world.stores.likes, await it.world.post("bob")
     await likes.write([Like("carol", post_id, "bob", True, START_MS, 7)])
     event = PostLiked(post_id=post_id, author_id="bob", user_id="carol", liked_at=AT)
-    await it.check(_change(event, 7, lambda: likes.write_count(post_id, 1, offset=7)))
+    await it.check(_change(event, 7, lambda: likes.write_counts({post_id: LikeCount(1, 7)})))
 
 
 async def test_a_name_is_seen_once_the_user_s_row_shows_it(it: Waiting) -> None:

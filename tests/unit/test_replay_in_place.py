@@ -24,6 +24,7 @@ from tests.support.fanout import (
     an_unlike,
     an_unmute,
 )
+from tests.support.stores import like_count
 
 PEOPLE = ("alice", "bob", "carl", "dave", "eve")
 FIRST, SECOND, GONE = a_post(), a_post(by="bob"), a_post(by="carl")
@@ -62,7 +63,7 @@ async def tables(pipeline: Pipeline) -> dict[str, Any]:
         "mutes": {name: await stores.ties.mutes(name) for name in PEOPLE},
         "blocks": {name: await stores.ties.blocks_with(name, PEOPLE) for name in PEOPLE},
         "posts": await posts.get(ids),
-        "likes": [await likes.count(post_id) for post_id in ids],
+        "likes": [await like_count(likes, post_id) for post_id in ids],
         "timelines": {name: await pipeline.timeline(name) for name in PEOPLE},
         "pulled": await pipeline.pulled("alice"),
         "progress": [await pipeline.progress(post_id) for post_id in ids],

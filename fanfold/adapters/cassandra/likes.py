@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from uuid import UUID
 
@@ -15,11 +15,11 @@ from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import time_bucket
-from fanfold.core.ports import Like, LikeCount, RecentLike
+from fanfold.core.ports import Like, LikeCount, ListedLike, RecentLike
 
 COUNT = "SELECT post_id, like_count, like_offset FROM posts WHERE post_id IN ?"
 WRITE_COUNT = "UPDATE posts USING TIMESTAMP ? SET like_count = ?, like_offset = ? WHERE post_id = ?"
-OF_POST = """
+OF_PAIRS = """
 SELECT user_id, post_id, author_id, active, liked_at_ms, offset FROM likes_by_user
 WHERE user_id IN ? AND post_id IN ? AND time_bucket = ?
 """
@@ -58,9 +58,9 @@ class CassandraLikes:
             routing_key=attrgetter("bytes"),
         )
         self._write_count = session.statement(WRITE_COUNT)
-        self._of_post: MultiGet[tuple[str, UUID]] = MultiGet(
+        self._of_pairs: MultiGet[tuple[str, UUID]] = MultiGet(
             session,
-            session.statement(OF_POST),
+            session.statement(OF_PAIRS),
             replica_sets=replica_sets,
             routing_key=_user_and_bucket,
             columns=2,
@@ -71,22 +71,37 @@ class CassandraLikes:
         self._recent = session.statement(RECENT)
         self._recent_before = session.statement(RECENT_BEFORE)
 
-    async def count(self, post_id: UUID) -> LikeCount:
-        _, likes, offset = await self._count.row(post_id) or (post_id, None, None)
-        return LikeCount(likes or 0, offset)
+    async def counts(self, post_ids: Collection[UUID]) -> dict[UUID, LikeCount]:
+        found = dict.fromkeys(post_ids, LikeCount(0, None))
+        for post_id, likes, offset in await self._count.rows(post_ids):
+            found[post_id] = LikeCount(likes or 0, offset)
+        return found
 
-    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-        await self._batches.write_row(self._write_count, at_offset(offset), likes, offset, post_id)
+    async def write_counts(self, counts: Mapping[UUID, LikeCount]) -> None:
+        row = self._session.packing(self._write_count).row
+        await self._batches.write(
+            row(at_offset(offset), likes, offset, post_id)
+            for post_id, (likes, offset) in counts.items()
+            if offset is not None
+        )
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
-        keys = [(user_id, post_id) for user_id in user_ids]
-        rows = await self._of_post.rows(keys, time_bucket(post_id))
-        return {row[0]: Like(*row) for row in rows}
+        found = await self.of_pairs([(user_id, post_id) for user_id in user_ids])
+        return {user_id: like for (user_id, _), like in found.items()}
+
+    async def of_pairs(self, pairs: Collection[tuple[str, UUID]]) -> dict[tuple[str, UUID], Like]:
+        by_bucket: defaultdict[int, list[tuple[str, UUID]]] = defaultdict(list)
+        for pair in pairs:
+            by_bucket[time_bucket(pair[1])].append(pair)
+        pages = await asyncio.gather(
+            *(self._of_pairs.rows(keys, bucket) for bucket, keys in by_bucket.items())
+        )
+        return {row[:2]: Like(*row) for page in pages for row in page}
 
     async def write(self, likes: Sequence[Like]) -> None:
-        packing = self._session.packing(self._write)
+        row = self._session.packing(self._write).row
         await self._batches.write(
-            packing.row(
+            row(
                 like.user_id,
                 time_bucket(like.post_id),
                 like.post_id,
@@ -99,17 +114,11 @@ class CassandraLikes:
             for like in likes
         )
 
-    async def write_recent(
-        self, user_id: str, like: RecentLike, *, active: bool, offset: int
-    ) -> None:
-        await self._batches.write_row(
-            self._write_recent,
-            user_id,
-            like.liked_at_ms,
-            like.post_id,
-            like.author_id,
-            active,
-            at_offset(offset),
+    async def write_recent(self, entries: Sequence[ListedLike]) -> None:
+        row = self._session.packing(self._write_recent).row
+        await self._batches.write(
+            row(user_id, *like, active, at_offset(offset))
+            for user_id, like, active, offset in entries
         )
 
     async def of_user(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:

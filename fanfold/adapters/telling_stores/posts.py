@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from fanfold.adapters.telling_stores.writer import CacheWriter
@@ -16,7 +16,7 @@ from fanfold.core.cache_keys import (
     recent_likes_key,
 )
 from fanfold.core.delivery import Delivery
-from fanfold.core.ports import Like, Likes, Pointer, Posts, RecentLike, Timelines
+from fanfold.core.ports import Like, LikeCount, Likes, ListedLike, Pointer, Posts, Timelines
 
 
 class TellingPosts:
@@ -85,20 +85,19 @@ class TellingLikes:
     def __init__(self, likes: Likes, writer: CacheWriter) -> None:
         self._likes = likes
         self._writer = writer
-        self.count = likes.count
+        self.counts = likes.counts
         self.of_post = likes.of_post
+        self.of_pairs = likes.of_pairs
         self.of_user = likes.of_user
         self.recent = likes.recent
 
-    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-        await self._likes.write_count(post_id, likes, offset=offset)
-        await self._writer.forget(like_count_key(post_id.int))
+    async def write_counts(self, counts: Mapping[UUID, LikeCount]) -> None:
+        await self._likes.write_counts(counts)
+        await self._writer.forget(*(like_count_key(post_id.int) for post_id in counts))
 
     async def write(self, likes: Sequence[Like]) -> None:
         await self._likes.write(likes)  # whether a viewer likes a post is not cached
 
-    async def write_recent(
-        self, user_id: str, like: RecentLike, *, active: bool, offset: int
-    ) -> None:
-        await self._likes.write_recent(user_id, like, active=active, offset=offset)
-        await self._writer.forget(recent_likes_key(user_id))
+    async def write_recent(self, entries: Sequence[ListedLike]) -> None:
+        await self._likes.write_recent(entries)
+        await self._writer.forget(*{recent_likes_key(entry.user_id) for entry in entries})

@@ -22,7 +22,7 @@ from fanfold.core.ports.cache_switch import CacheOutage, CacheSwitch
 from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
 from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
-from fanfold.core.ports.likes import Like, LikeCount, Likes, RecentLike
+from fanfold.core.ports.likes import Like, LikeCount, Likes, ListedLike, RecentLike
 from fanfold.core.ports.posts import AuthoredPost, Counted, Post, Posts
 from fanfold.core.ports.pulled_authors import PulledAuthor, PulledAuthors, PulledPage
 from fanfold.core.ports.revocations import Revocation, Revocations
@@ -48,6 +48,7 @@ __all__ = [
     "Like",
     "LikeCount",
     "Likes",
+    "ListedLike",
     "Plan",
     "Pointer",
     "Post",

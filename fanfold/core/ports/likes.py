@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -38,28 +38,38 @@ class RecentLike(NamedTuple):
     author_id: str
 
 
+class ListedLike(NamedTuple):
+    """An entry to write in a user's list by time; not `active` if the like has ended. `offset` is its event's."""
+
+    user_id: str
+    like: RecentLike
+    active: bool
+    offset: int
+
+
 class Likes(Protocol):
     """Likes, stored by the user who likes: no post has a partition that grows with its likes.
 
     Only the fan-out worker writes them: first the count, then the lists by time, then the likes themselves.
     """
 
-    async def count(self, post_id: UUID) -> LikeCount:
-        """A post's count; (0, None) before its first like. `Posts.get` answers it too."""
+    async def counts(self, post_ids: Collection[UUID]) -> dict[UUID, LikeCount]:
+        """The count of each of these posts; (0, None) before its first like. `Posts.get` answers it too."""
 
-    async def write_count(self, post_id: UUID, likes: int, *, offset: int) -> None:
-        """Write a post's count and its `offset` atomically."""
+    async def write_counts(self, counts: Mapping[UUID, LikeCount]) -> None:
+        """Write the counts of these posts, each with its offset atomically. None of the offsets may be None."""
 
     async def of_post(self, post_id: UUID, user_ids: Collection[str]) -> dict[str, Like]:
         """The likes of one post by these users, active or not."""
 
+    async def of_pairs(self, pairs: Collection[tuple[str, UUID]]) -> dict[tuple[str, UUID], Like]:
+        """The likes of these (user id, post id), active or not."""
+
     async def write(self, likes: Sequence[Like]) -> None:
         """Write each like, each with its own `offset`."""
 
-    async def write_recent(
-        self, user_id: str, like: RecentLike, *, active: bool, offset: int
-    ) -> None:
-        """Write one entry of a user's list by time. With `active=False` the entry has ended."""
+    async def write_recent(self, entries: Sequence[ListedLike]) -> None:
+        """Write each entry into its user's list by time."""
 
     async def of_user(self, user_id: str, post_ids: Collection[UUID]) -> set[UUID]:
         """Those of these posts that the user likes."""
