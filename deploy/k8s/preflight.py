@@ -77,7 +77,7 @@ class Overlay:
         # Those that no operator makes.
         self.secrets = set(
             re.findall(
-                r"secretKeyRef:\n +key: \S+\n +name: (\S+-(?:cassandra|cache)|reaper)$",
+                r"secretKeyRef:\n +key: \S+\n +name: (\S+-(?:cassandra|cache))$",
                 rendered,
                 re.MULTILINE,
             )

@@ -35,8 +35,7 @@ PORTS = (6379, 7000, 7001, 8080, 8081, 9000, 9042, 9090, 9091, 9093, 9121, 9404)
 # Each pod: its namespace and labels.
 PODS: dict[str, tuple[str, dict[str, str]]] = {
     **{name: (NAMESPACE, {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "fanfold"}) for name in OURS},
-    "reaper": (NAMESPACE, {"app.kubernetes.io/name": "reaper"}),
-    "reaper-register": (NAMESPACE, {"app.kubernetes.io/name": "reaper-register"}),
+    "cassandra-repair": (NAMESPACE, {"app.kubernetes.io/name": "cassandra-repair"}),
     "fanfold-cache": (NAMESPACE, {"app.kubernetes.io/name": "fanfold-cache"}),
     "kafka-a": (NAMESPACE, KAFKA),
     "kafka-b": (NAMESPACE, KAFKA),
@@ -65,11 +64,10 @@ def edges() -> set[tuple[str, str, int]]:
         ("prometheus", kafka, port) for kafka in ("kafka-a", "kafka-b") for port in (8081, 9404)
     }
     needed |= {("prometheus", node, 9000) for node in ("cassandra-a", "cassandra-b")}
-    needed |= {("reaper-register", "reaper", 8080)}
     needed |= {("keda", kafka, 9093) for kafka in ("kafka-a", "kafka-b")}
     for node, other in (("cassandra-a", "cassandra-b"), ("cassandra-b", "cassandra-a")):
         needed |= {(node, other, port) for port in (7000, 7001, 8080)}
-        needed |= {(who, node, 8080) for who in ("cass-operator", "reaper", "reaper-register")}
+        needed |= {(who, node, 8080) for who in ("cass-operator", "cassandra-repair")}
     for broker, other in (("kafka-a", "kafka-b"), ("kafka-b", "kafka-a")):
         needed |= {(broker, other, port) for port in (9090, 9091)}
     return needed
@@ -133,8 +131,6 @@ def named_ports(pod: str) -> list[Object]:
             {"name": "cache", "containerPort": 6379},
             {"name": "metrics", "containerPort": 9121},
         ]
-    if pod == "reaper":
-        return [{"name": "app", "containerPort": 8080}]
     return [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 8081}]
 
 

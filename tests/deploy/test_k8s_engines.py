@@ -293,13 +293,46 @@ def test_a_service_may_write_the_tables_of_its_stores_and_no_other(
 
 
 def test_repairs_come_well_within_the_time_that_a_tombstone_is_kept() -> None:
-    (reaper,) = workload(rendered("prod"), "reaper").containers
-    every_days = int(environment(rendered("prod"), reaper)["REAPER_SCHEDULE_DAYS_BETWEEN"])
+    minute, hour, *_, weekday = _repair()["spec"]["schedule"].split()
+    assert minute.isdigit()
+    assert hour.isdigit()
+    assert weekday.isdigit()  # once a week
     tables = "\n".join(path.read_text() for path in (ROOT / "schemas/cassandra").glob("*.cql"))
     grace_s = [int(found) for found in re.findall(r"gc_grace_seconds *= *(\d+)", tables)]
     # Tables that don't say otherwise keep them for ten days.
     ordinary = [seconds for seconds in grace_s if seconds > 86_400] or [864_000]
-    assert every_days * 86_400 < min(ordinary)
+    assert min(ordinary) > 7 * 86_400
+
+
+def test_every_table_is_repaired_but_those_of_time_windows() -> None:
+    schema = "\n".join(path.read_text() for path in (ROOT / "schemas/cassandra").glob("*.cql"))
+    tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?);", schema, re.DOTALL)
+    (container,) = workload(rendered("prod"), "cassandra-repair").containers
+    repaired = [
+        argument.removeprefix("--repair=").partition(":")
+        for argument in container["command"]
+        if argument.startswith("--repair=")
+    ]
+    assert {keyspace: set(filter(None, names.split(","))) for keyspace, _, names in repaired} == {
+        "fanfold": {name for name, text in tables if "TimeWindowCompactionStrategy" not in text},
+        "system_auth": set(),
+    }
+    assert len(tables) > 20
+
+
+def test_a_repair_ends_itself_before_its_job_is_killed() -> None:
+    job = _repair()["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    (within,) = (
+        int(argument.removeprefix("--within-s="))
+        for argument in container["command"]
+        if argument.startswith("--within-s=")
+    )
+    assert within < job["activeDeadlineSeconds"] < 7 * 86_400
+
+
+def _repair() -> Object:
+    return named(rendered("prod"), "CronJob", "cassandra-repair")
 
 
 def test_workers_are_scaled_on_the_lag_of_every_topic_that_they_consume() -> None:

@@ -196,9 +196,9 @@ def test_the_nodes_of_an_engine_reach_one_another(objects: tuple[Object, ...]) -
     for port in (7000, 7001, 8080):
         assert may_reach(objects, CASSANDRA, CASSANDRA, port)
         assert lets_in(objects, CASSANDRA, CASSANDRA, port)
-    reaper = {"app.kubernetes.io/name": "reaper"}
-    assert may_reach(objects, reaper, CASSANDRA, 8080)
-    assert lets_in(objects, CASSANDRA, reaper, 8080)
+    repair = {"app.kubernetes.io/name": "cassandra-repair"}
+    assert may_reach(objects, repair, CASSANDRA, 8080)
+    assert lets_in(objects, CASSANDRA, repair, 8080)
 
 
 def test_only_feeds_and_workers_reach_the_cache_and_the_monitoring_reaches_its_metrics_only(

@@ -198,9 +198,6 @@ def test_a_java_heap_fits_into_its_memory(objects: tuple[Object, ...]) -> None:
     (datacenter,) = of_kind(objects, "CassandraDatacenter")
     heap = datacenter["spec"]["config"]["jvm-server-options"]["max_heap_size"]
     assert quantity(heap + "i") * 2 <= quantity(datacenter["spec"]["resources"]["limits"]["memory"])
-    (reaper,) = workload(objects, "reaper").containers
-    heap = environment(objects, reaper)["REAPER_HEAP_SIZE"].upper() + "i"
-    assert quantity(heap) * 1.5 <= quantity(reaper["resources"]["requests"]["memory"])
 
 
 def test_every_environment_name_of_ours_is_a_setting(objects: tuple[Object, ...]) -> None:
@@ -299,7 +296,9 @@ def test_images_labels_and_the_package_are_of_one_version(objects: tuple[Object,
             assert resource.labels["app.kubernetes.io/version"] == version, name
         # Pinned: what runs today is what runs tomorrow.
         assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
-        assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), name
+        assert image.endswith("fanfold/fanfold") or re.fullmatch(r"sha256:[0-9a-f]{64}", digest), (
+            name
+        )
         assert container["imagePullPolicy"] == "IfNotPresent", name
 
 

@@ -29,7 +29,7 @@ kustomize*) exec "{kustomize}" build "$2" ;;
 *"get cassandradatacenter --output name"*) echo cassandradatacenter.cassandra.datastax.com/dc1 ;;
 *"get deployments,statefulsets --output name"*)
     printf 'deployment.apps/%s\\n' post-service graph-service feed-service
-    printf 'statefulset.apps/%s\\n' fanout-service reaper ;;
+    printf 'statefulset.apps/%s\\n' fanout-service fanfold-cache ;;
 *"{fails}"*) echo "refused: $*" >> "$log"; exit 1 ;;
 *) echo "$*" | sed 's#--filename /[^ ]*#--filename FILE#' >> "$log" ;;
 esac

@@ -40,6 +40,4 @@ def _of_certificate(spec: Object) -> set[str]:
     keys = {"ca.crt", "tls.crt", "tls.key"}
     if {"type": "CombinedPEM"} in spec.get("additionalOutputFormats", ()):
         keys.add("tls-combined.pem")
-    if spec.get("keystores", {}).get("jks", {}).get("create"):
-        keys |= {"keystore.jks", "truststore.jks"}
     return keys
