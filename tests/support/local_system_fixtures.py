@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.support.jars import JARS
+from tests.support.jars import JARS, directory_in_memory
 from tests.support.local_system import LocalSystem, a_local_system
 
 
@@ -30,9 +33,29 @@ async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+@contextmanager
+def a_system_for_a_load(name: str, *, workers: int, nodes: int = 1) -> Iterator[LocalSystem]:
+    """The system of `make up`, in which an author with ten followers is pulled; see `nothing_goes_wrong`."""
+    if not JARS.exists():
+        pytest.skip("`make up` starts the engines from their jars: `scripts/fetch_engines jars`")
+    # Nodes that sync their commit logs would wait for one disk.
+    home = Path(tempfile.mkdtemp(prefix=f"fanfold-{name}-", dir=directory_in_memory()))
+    running = a_local_system(
+        home, workers=workers, nodes=nodes, FANFOLD_PULL_THRESHOLD="10", FANFOLD_OVERLAP_S="2"
+    )
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()
+        shutil.rmtree(home, ignore_errors=True)
+
+
 @asynccontextmanager
-async def client_of(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client that sends a token of the user in `X-User-Id`, as a test sets it."""
+async def client_of(
+    system: LocalSystem, *, address: str = "127.0.0.1"
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client at this address that sends a token of the user in `X-User-Id`, as a test sets it."""
     tokens: dict[str, str] = {}
 
     async def with_token(request: httpx2.Request) -> None:
@@ -46,7 +69,9 @@ async def client_of(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
         # Longer than the gateway gives a service, so that its answer is seen also when this process has no core.
         timeout=30,
         # A frozen process keeps the requests that it has.
-        limits=httpx2.Limits(max_connections=1_000),
+        transport=httpx2.AsyncHTTPTransport(
+            local_address=address, limits=httpx2.Limits(max_connections=1_000)
+        ),
         event_hooks={"request": [with_token]},
     ) as client:
         yield client
