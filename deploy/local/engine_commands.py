@@ -100,16 +100,16 @@ def _cassandra(plan: Plan, name: str) -> list[str]:
     alone = plan.nodes == 1
     properties = {
         "jdk.attach.allowAttachSelf": "true",
-        "cassandra.config": _cassandra_config(plan, name).as_uri(),
         "logback.configurationFile": (_DEPLOY / "engines/cassandra/logback.xml").as_uri(),
         "cassandra.storagedir": plan.data_of(name),
         "cassandra.superuser_setup_delay_ms": 0,
-        "cassandra.ring_delay_ms": 0,
         **_gossip(alone=alone),
         "cassandra-foreground": "yes",
+        # For nodetool, on 127.0.0.1.
+        "cassandra.jmx.local.port": plan.nodetool_port(name),
     }
     return [
-        _java(),
+        *(_alone(plan, name) if alone else _of_a_ring(plan, name)),
         *_JVM,
         "-XX:+UseG1GC",
         "-Xms512m",
@@ -123,20 +123,56 @@ def _cassandra(plan: Plan, name: str) -> list[str]:
     ]
 
 
-def _cassandra_config(plan: Plan, name: str) -> Path:
+def _alone(plan: Plan, name: str) -> list[str]:
+    config = _cassandra_config(plan, name).as_uri()
+    return [_java(), f"-Dcassandra.config={config}", "-Dcassandra.ring_delay_ms=0"]
+
+
+def _of_a_ring(plan: Plan, name: str) -> list[str]:
+    """A node that was in the ring and has lost its data takes the place that it had, and copies what it held from the others.
+
+    Without that, a node that comes back empty would be refused by the others: they know its address under another id.
+    """
+    return [
+        "/bin/sh",
+        "-ec",
+        (
+            "java=$1 data=$2 joined=$3 config=$4 replacing=$5 address=$6; shift 6; "
+            'if [ -e "$joined" ] && ! [ -e "$data" ]; then mkdir "$data"; : > "$data/replaces"; fi; '
+            ': > "$joined"; '
+            'if [ -e "$data/replaces" ]; then'
+            # Until it has heard by gossip what the ring is.
+            ' set -- "-Dcassandra.config=$replacing" "-Dcassandra.replace_address_first_boot=$address" -Dcassandra.ring_delay_ms=3000 "$@"; '
+            'else set -- "-Dcassandra.config=$config" -Dcassandra.ring_delay_ms=0 "$@"; fi; '
+            'exec "$java" "$@"'
+        ),
+        "cassandra",
+        _java(),
+        str(plan.data_of(name)),
+        str(plan.data / f"{name}-joined"),
+        _cassandra_config(plan, name).as_uri(),
+        _cassandra_config(plan, name, replacing=True).as_uri(),
+        plan.host(name),
+    ]
+
+
+def _cassandra_config(plan: Plan, name: str, *, replacing: bool = False) -> Path:
     alone = plan.nodes == 1
     storage = plan.port("storage")
+    # Each of three: any of them may be the first to come back. But no node copies anything that is a seed of its own.
+    seeds = [host for host in plan.hosts if not (replacing and host == plan.host(name))]
+    tokens = "" if alone or replacing else f"initial_token: {_TOKENS[number_of(name) - 1]}"
     return _filled(
         plan,
-        name,
+        f"{name}-replacing" if replacing else name,
         _DEPLOY / "local" / "cassandra.yaml",
         ADDRESS=plan.host(name),
         CASSANDRA_PORT=plan.port(name),
         STORAGE_PORT=storage,
-        # Each of three: any of them may be the first to come back.
-        SEEDS=",".join(f"{host}:{storage}" for host in plan.hosts),
+        SEEDS=",".join(f"{host}:{storage}" for host in seeds),
         SNITCH="SimpleSnitch" if alone else "GossipingPropertyFileSnitch",
-        INITIAL_TOKEN="" if alone else f"initial_token: {_TOKENS[number_of(name) - 1]}",
+        INITIAL_TOKEN=tokens,
+        COPIES_ITS_RANGE="true" if replacing else "false",
         IN_A_RING="false" if alone else "true",
         DATA=plan.data_of(name),
     )

@@ -25,7 +25,8 @@ CONSOLE = "console"
 _API_PORTS = {"post": 5, "graph": 6, "feed": 7, CONSOLE: 9}
 _CACHE_PORT = 8
 _WORKERS_AFTER = 10
-PORTS_OF_A_PLAN = _WORKERS_AFTER + MOST_WORKERS
+_NODETOOL_AFTER = _WORKERS_AFTER + MOST_WORKERS
+PORTS_OF_A_PLAN = _NODETOOL_AFTER + 3
 """A block has this many ports after its first."""
 # Some systems limit a Unix socket's path to 104 bytes, and supervisord first binds it with its pid appended.
 _LONGEST_SOCKET_PATH = 92
@@ -132,6 +133,10 @@ class Plan:
         others = {"gateway-admin": _GATEWAY_ADMIN, CACHE: _CACHE_PORT, CACHE_REPLICA: _CACHE_PORT}
         return self.first_port + (_ENGINE_PORTS | _API_PORTS | others)[kind_of(name)]
 
+    def nodetool_port(self, name: str) -> int:
+        """Where a Cassandra node takes nodetool's requests, on 127.0.0.1."""
+        return self.first_port + _NODETOOL_AFTER + number_of(name)
+
     def host(self, name: str) -> str:
         """The address that a process listens on."""
         if name == CACHE_REPLICA:
@@ -152,6 +157,8 @@ class Plan:
         found: dict[int, str] = {}
         for name in (*listening, "controller", "storage", "gateway-admin"):
             found.setdefault(self.port(name), name)
+        for name in self.cassandras:
+            found[self.nodetool_port(name)] = f"nodetool of {name}"
         return {name: port for port, name in found.items()}
 
     def log(self, name: str) -> Path:

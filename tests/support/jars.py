@@ -231,3 +231,17 @@ def java_program() -> str:
     if not java.exists():
         raise RuntimeError(f"no {java}: run `make engines` (`make test` does)")
     return str(java)
+
+
+def nodetool(port: int, *words: str) -> str:
+    """What `nodetool` says of the node with this port. Raises `CalledProcessError` where it fails."""
+    options = TEMPLATES / "cassandra" / "jvm17.options"
+    return subprocess.run(
+        [
+            *(java_program(), f"@{options}", "-cp", f"{JARS / 'cassandra'}/*"),
+            *("org.apache.cassandra.tools.NodeTool", "-h", "127.0.0.1", "-p", str(port), *words),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout

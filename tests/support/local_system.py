@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from deploy.local.supervisor import ProcessState, Supervisor
 from deploy.local.up import is_free
 from fanfold.http.ask import READY
 from fanfold.http.identity.development import DevelopmentIssuer
+from tests.support.jars import nodetool
 from tests.support.kafka_quorum import controller_by
 
 # Below the ports that Linux hands to outgoing connections.
@@ -98,6 +100,17 @@ class LocalSystem:
         os.kill(pid, signal.SIGSTOP)
         return pid
 
+    def lose_disk(self, name: str) -> int:
+        """Its data are gone, and then it is killed; supervisord starts it again, with nothing. Returns the pid that it had."""
+        pid = self.freeze(name)
+        shutil.rmtree(self.plan.data_of(name))
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def nodetool(self, name: str, *words: str) -> str:
+        """What `nodetool` of this Cassandra node says. Raises `CalledProcessError` where it fails."""
+        return nodetool(self.plan.nodetool_port(name), *words)
+
     def controller(self) -> str:
         """The broker that is the active controller."""
         broker = self.plan.brokers[0]
@@ -116,6 +129,18 @@ class LocalSystem:
         supervisor = Supervisor(str(self.plan.socket))
         for name in names:
             supervisor.start(name)
+
+    def change(self, name: str, **variables: str) -> None:
+        """Give a process that is stopped further environment variables; `start` starts it with them."""
+        path = self.plan.configuration / "supervisord.conf"
+        before, head, section = path.read_text().partition(f"[program:{name}]\n")
+        given = ",".join(f'{key}="{value}"' for key, value in variables.items())
+        section = section.replace("\nenvironment=", f"\nenvironment={given},", 1)
+        path.write_text(f"{before}{head}{section}")
+        supervisor = Supervisor(str(self.plan.socket))
+        assert name in supervisor.changes().changed
+        supervisor.remove(name)
+        supervisor.add(name)
 
     def is_back(self, name: str, *, instead_of: int) -> bool:
         """Whether it runs under another pid and is ready."""

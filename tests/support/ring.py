@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import WhiteListRoundRobinPolicy
 
-from tests.support.jars import TEMPLATES, CassandraFromJars, java_program
+from tests.support.jars import CassandraFromJars, nodetool
 from tests.support.probes import cassandra_answers, free_port
 
 SEED = "127.0.0.21"
@@ -65,23 +64,7 @@ class RingNode(CassandraFromJars):
 
     def nodetool(self, *words: str) -> str:
         """Raises `CalledProcessError` where it fails."""
-        options = TEMPLATES / "cassandra" / "jvm17.options"
-        return subprocess.run(
-            [
-                *(java_program(), f"@{options}", "-cp", self.classpath()),
-                *(
-                    "org.apache.cassandra.tools.NodeTool",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    str(self.jmx_port),
-                    *words,
-                ),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        return nodetool(self.jmx_port, *words)
 
     @contextmanager
     def asking(self, consistency: int = ConsistencyLevel.ONE) -> Iterator[Any]:

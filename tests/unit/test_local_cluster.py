@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ def file_of(plan: Plan, name: str) -> str:
     command(plan, name)
     (path,) = plan.configuration.glob(f"{name}.*")
     return path.read_text()
+
+
+def started(plan: Plan, name: str) -> dict[str, str]:
+    """The properties of its JVM, as the shell of its command would set them now."""
+    command_line = command(plan, name)
+    command_line[command_line.index("java")] = "/bin/echo"
+    said = subprocess.run(command_line, capture_output=True, text=True, check=True).stdout
+    words = (word.removeprefix("-D").partition("=") for word in said.split())
+    return {key: value for key, _, value in words}
 
 
 def test_there_are_three_brokers_and_nodes_a_cache_with_a_replica_and_two_of_each_service(
@@ -106,6 +116,23 @@ def test_each_node_of_the_ring_has_a_rack_and_a_third_of_the_tokens(plan: Plan) 
         assert "GossipingPropertyFileSnitch" in text
         rack = plan.configuration / f"cassandra-{number}" / "cassandra-rackdc.properties"
         assert rack.read_text() == f"dc=datacenter1\nrack=rack{number}\n"
+
+
+def test_a_node_of_a_ring_that_lost_its_data_takes_the_place_that_it_had(plan: Plan) -> None:
+    data, replace = plan.data_of("cassandra-2"), "cassandra.replace_address_first_boot"
+    first = started(plan, "cassandra-2")
+    assert replace not in first
+    data.mkdir()
+    assert started(plan, "cassandra-2") == first
+    data.rmdir()
+    # Also where it has not finished, and starts again.
+    for again in (started(plan, "cassandra-2"), started(plan, "cassandra-2")):
+        assert again[replace] == "127.0.0.2"
+        configured = Path(again["cassandra.config"].removeprefix("file://")).read_text()
+        assert "auto_bootstrap: true" in configured
+        assert "initial_token" not in configured
+        assert 'seeds: "127.0.0.1:18103,127.0.0.3:18103"' in configured
+    assert replace not in started(plan, "cassandra-1")
 
 
 def test_a_system_of_one_node_has_the_engines_that_it_had(

@@ -51,7 +51,7 @@ def configured(
 
 def test_no_two_listeners_share_a_port_with_the_most_workers(tmp_path: Path) -> None:
     ports = list(a_plan(tmp_path, workers=MOST_WORKERS).ports.values())
-    assert len(ports) == len(set(ports)) == MOST_WORKERS + 11
+    assert len(ports) == len(set(ports)) == MOST_WORKERS + 12
 
 
 def test_a_gateway_in_the_block_of_the_others_is_refused(tmp_path: Path) -> None:
