@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
+from schemathesis.checks import load_all_checks
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.python._constants.orchestrator import make_constants_value_source
 from schemathesis.specs.openapi.checks import (
     ignored_auth,
     negative_data_rejection,
@@ -36,6 +41,8 @@ ENDLESS = "/stream$"
 
 Url = Callable[[AppFactory], str]
 
+load_all_checks()
+
 
 @pytest.fixture(scope="module")
 def url_of() -> Iterator[Url]:
@@ -44,14 +51,28 @@ def url_of() -> Iterator[Url]:
         yield cache(lambda service: running.enter_context(served(service)))
 
 
-def documented(service: AppFactory) -> Any:
-    """The service's own OpenAPI document, with which its tests are collected."""
+@cache
+def document_of(service: AppFactory) -> dict[str, Any]:
+    """The service's own OpenAPI document."""
 
     async def document() -> dict[str, Any]:
         async with service() as app:
             return app.openapi()
 
-    return schemathesis.openapi.from_dict(asyncio.run(document()))
+    return asyncio.run(document())
+
+
+@cache
+def documented(service: AppFactory, _about: str) -> Any:
+    """The document as Schemathesis reads it. It remembers cases that were tried, so each way to try a service has one of its own."""
+    return schemathesis.openapi.from_dict(document_of(service))
+
+
+def operations_of(service: AppFactory) -> Iterator[tuple[str, str]]:
+    """The path and the method of every operation that a service documents."""
+    for path, methods in document_of(service)["paths"].items():
+        if not re.search(ENDLESS, path):
+            yield from ((path, method) for method in methods)
 
 
 def excluded_checks(case: Case[Any]) -> list[Any]:
@@ -67,36 +88,47 @@ def excluded_checks(case: Case[Any]) -> list[Any]:
     return excluded
 
 
-def every_answer_is_documented(
-    service: AppFactory, *, about: Mapping[str, str] | None = None
-) -> Callable[..., None]:
-    """A test of every operation of a service: about anything, or about what exists (path parameters)."""
+CASES = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+ANYTHING, WHAT_EXISTS = "anything", "what exists"
+SERVICES = (post_service, graph_service, feed_service)
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    def test(case: Case[Any], url_of: Url) -> None:
-        if about and case.meta and case.meta.generation.mode.is_positive:
-            case.path_parameters = {name: about[name] for name in case.path_parameters or {}}
+
+@pytest.mark.parametrize(
+    ("service", "about", "path", "method"),
+    [
+        pytest.param(
+            service, about, path, method, id=f"{service.__name__}, {about}: {method.upper()} {path}"
+        )
+        for about, services in ((ANYTHING, (*SERVICES, fanout_service)), (WHAT_EXISTS, SERVICES))
+        for service in services
+        for path, method in operations_of(service)
+    ],
+)
+def test_every_answer_is_documented(
+    service: AppFactory, about: str, path: str, method: str, url_of: Url
+) -> None:
+    @CASES
+    def test(case: Case[Any]) -> None:
+        if about == WHAT_EXISTS and case.meta and case.meta.generation.mode.is_positive:
+            case.path_parameters = {name: EXISTING[name] for name in case.path_parameters or {}}
         case.call_and_validate(
             base_url=url_of(service),
             headers={"X-User-Id": ACTOR},
             excluded_checks=excluded_checks(case),
         )
 
-    tried: Callable[..., None] = documented(service).exclude(path_regex=ENDLESS).parametrize()(test)
-    return tried
-
-
-test_post_service = every_answer_is_documented(post_service)
-test_graph_service = every_answer_is_documented(graph_service)
-test_feed_service = every_answer_is_documented(feed_service)
-test_fanout_service = every_answer_is_documented(fanout_service)
-
-test_post_service_about_what_exists = every_answer_is_documented(post_service, about=EXISTING)
-test_graph_service_about_what_exists = every_answer_is_documented(graph_service, about=EXISTING)
-test_feed_service_about_what_exists = every_answer_is_documented(feed_service, about=EXISTING)
+    document = documented(service, about)
+    # What Schemathesis does for each operation while tests are collected. That takes seconds, and each process of a session collects all tests.
+    build_operation_test(
+        config=document.config,
+        operation=document[path][method],
+        test_func=test,
+        given_kwargs={},
+        feedback=FeedbackSources(constants_value_source=make_constants_value_source(document)),
+    )()
