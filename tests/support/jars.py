@@ -17,7 +17,8 @@ import psutil
 from tests.support.probes import cassandra_answers, free_port, kafka_answers, wait_until
 
 ROOT = Path(__file__).parents[2]
-JARS = ROOT / ".cache" / "engines"
+# As Java names them in the archives of classes.
+JARS = (ROOT / ".cache" / "engines").resolve()
 TEMPLATES = ROOT / "deploy" / "engines"
 START_WITHIN_S = 120.0
 # Quick to start on two cores: one thread of garbage collection, and no profiling compiler. Out of memory, an
@@ -210,9 +211,11 @@ class CassandraFromJars(JarNode):
 
 
 def archive_of(engine: str) -> Path:
-    """For exactly these jars; another Java ignores it."""
-    jars = (TEMPLATES / engine / "jars.sha256").read_bytes()
-    return JARS / f"{engine}-{hashlib.sha256(jars).hexdigest()[:12]}.jsa"
+    """For exactly these jars, where they are now, and this Java: any other archive is ignored when an engine starts."""
+    program = (JARS / "java").resolve()
+    made_of = (TEMPLATES / engine / "jars.sha256").read_bytes()
+    made_of += f"{JARS} {program} {program.stat().st_mtime_ns}".encode()
+    return JARS / f"{engine}-{hashlib.sha256(made_of).hexdigest()[:12]}.jsa"
 
 
 def directory_in_memory() -> Path | None:
