@@ -51,9 +51,6 @@ start_at_zero(FILLS_REFUSED, KINDS)
 start_at_zero(FAILURES, CALLS, FAILURE_CAUSES)
 start_at_zero(OFF, ("away", "outage"))
 
-# Kinds that were seen.
-_known: set[str] = set()
-
 
 def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
     by_result = {"hit": _by_kind(keys)}
@@ -75,13 +72,16 @@ def _lookups(kind: str, result: str) -> Counter:
 
 
 def _by_kind(keys: Sequence[str]) -> Tally[str]:
-    # Looking at each key would cost more than parsing its value.
-    joined = "\n".join(["", *keys])
-    tally = Tally({kind: count for kind in _known if (count := joined.count(f"\n{kind}:"))})
-    if tally.total() != len(keys):
-        tally = Tally(map(_kind, keys))
-        _known.update(tally)
-    return tally
+    # Looking at each key would cost more than parsing its value. Most questions are about keys of one kind.
+    joined, tally = "\n".join(["", *keys]), Tally[str]()
+    left = len(keys)
+    for kind in (_kind(keys[0]), *KINDS) if keys else ():
+        if kind not in tally and (count := joined.count(f"\n{kind}:")):
+            tally[kind] = count
+            left -= count
+            if not left:
+                return tally
+    return Tally(map(_kind, keys))
 
 
 def count_refused_fills(keys: Iterable[str]) -> None:

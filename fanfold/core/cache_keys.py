@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 KINDS = ("feed", "post", "like_count", "name", "graph", "recent_likes", "authored", "pulled")
@@ -68,6 +69,18 @@ def feed_entry(post_id: UUID, author_id: str) -> bytes:
 def entry_number(entry: bytes) -> int:
     """The post id of an entry, as an integer."""
     return int.from_bytes(entry[:_ID_BYTES])
+
+
+def entry_numbers(entries: Iterable[bytes]) -> list[int]:
+    """The post ids of entries, as integers."""
+    from_bytes = int.from_bytes
+    return [from_bytes(entry[:_ID_BYTES]) for entry in entries]
+
+
+def entry_authors(entries: Iterable[bytes]) -> list[str]:
+    """The authors of entries, each as `entry_author`."""
+    # Written out, because a page has hundreds of entries.
+    return [entry[_ID_BYTES:].decode("utf-8", "replace") for entry in entries]
 
 
 def entry_author(entry: bytes) -> str:

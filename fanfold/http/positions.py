@@ -99,7 +99,7 @@ def written_after(headers: list[str]) -> list[Written]:
         ) from error
 
 
-def named_writes(
+async def named_writes(
     request: Request,
     _documented: Annotated[
         str | None,

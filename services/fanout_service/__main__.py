@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 
 from fanfold.adapters.cassandra.migrate import recorded_partitions
@@ -23,14 +22,9 @@ from fanout_service.progress import Progress
 from fanout_service.stream import FaustConsumer
 from fanout_service.worker import Worker
 
-# Objects made before the collector looks at them. What a batch of 200 events needs lives until the batch is acknowledged: at
-# Python's 700 all of them were looked at again and again (docs/decisions/0068).
-YOUNG_OBJECTS = 20_000
-
 
 async def serving(settings: Settings) -> None:
     clock = SystemClock()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     async with real(settings, clock=clock, source="fanfold/fanout_service") as engines:
         refuse_other_partitions(
             await partition_counts(settings),

@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed_service.query.ranking import Relevance, explain, relevance
+from feed_service.query.ranking import Relevance, explain, relevances
 from tests.support.examples import examples
 
 AN_HOUR_MS = 3_600_000
 RULE = Relevance()
 A_MONTH_MS = 31 * 24 * AN_HOUR_MS
+
+
+def relevance(
+    rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
+) -> float:
+    """The score of one post, which is none other among others."""
+    this, other = (age_ms, like_count, affinity_share), (7, 1, 0.5)
+    score, _, again = relevances(rule, [this, other, this])
+    assert score == again
+    return score
 
 
 def test_a_newer_post_without_likes_ranks_higher_to_the_millisecond() -> None:

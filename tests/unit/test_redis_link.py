@@ -15,7 +15,7 @@ import pytest
 from fanfold.adapters.redis.address import Address, CacheUrl
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.greeting import greet, identity
-from fanfold.adapters.redis.link import Link, ServerError, checked
+from fanfold.adapters.redis.link import Link, ServerError, checked, pack
 from fanfold.adapters.redis.master import OneServer
 from fanfold.adapters.redis.scripts import ALL
 from fanfold.core.clock import SystemClock
@@ -62,6 +62,32 @@ async def test_answers_come_in_the_order_of_the_questions() -> None:
         first, second = link.ask(("A",), ("B", b"\0", 1)), link.ask(("C",))
         assert await first == [b"one", 2]
         assert await second == [None]
+
+
+async def test_what_is_asked_in_one_turn_of_the_loop_is_sent_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    class Sent(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            pieces.append(bytes(data))
+
+        def abort(self) -> None:
+            pass
+
+    link = Link(timeout_s=TIMEOUT_S)
+    link.connection_made(Sent())
+    first, second = link.ask(("A",)), link.ask(("B",), ("C",))
+    link.say(("D",))
+    await asyncio.sleep(0)
+    assert pieces == [pack([("A",), ("B",), ("C",), ("D",)])]
+    link.data_received(b":1\r\n:2\r\n:3\r\n:4\r\n")
+    assert (await first, await second) == ([1], [2, 3])
+    left = link.ask(("E",))
+    link.close()
+    await asyncio.sleep(0)
+    assert len(pieces) == 1, "a closed connection sends nothing"
+    with pytest.raises(CacheUnavailable):
+        await left
 
 
 async def test_an_answer_of_no_interest_is_passed_over() -> None:

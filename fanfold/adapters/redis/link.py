@@ -46,7 +46,8 @@ class Link(asyncio.Protocol):
     A *patient* question may wait longer while the server keeps answering others: a writer sends many commands at a time, and several
     writers send more.
 
-    One timer watches over all questions: a timer for each, and a task to cancel, would cost more than the question.
+    One timer watches over all questions: a timer for each, and a task to cancel, would cost more than the question. What is asked in one
+    turn of the event loop is sent in one piece, because each piece costs a system call.
     """
 
     def __init__(self, *, timeout_s: float) -> None:
@@ -61,6 +62,7 @@ class Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._suspected_at_s = -1.0
         self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
 
     def ask(self, *commands: Command, patient: bool = False) -> Answers:
         """Send the commands; the answers come in their order. An error of the server is a `ServerError` among them.
@@ -84,7 +86,14 @@ class Link(asyncio.Protocol):
     def _send(self, packed: bytes) -> None:
         if self._transport is None or self.closed.is_set():
             raise CacheUnavailable("the connection to the cache is closed")
-        self._transport.write(packed)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(packed)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and not self.closed.is_set():
+            self._transport.write(b"".join(unsent))
 
     def _expect(self, answers: Answers | None, count: int, *, patient: bool) -> None:
         now_s = self._loop.time()

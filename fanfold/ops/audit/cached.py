@@ -76,7 +76,7 @@ class CachedValues:
 
     async def _graph(self, viewer: str) -> set[str]:
         key = graph_key(viewer)
-        found = await self._held({key: viewer}, lambda packed: packing.unpack_graph("", packed))
+        found = await self._held({key: viewer}, packing.unpack_graph)
         if not found:
             return set()
         table = await self._tables.viewer_graph(viewer)
@@ -88,7 +88,7 @@ class CachedValues:
 
     async def _names(self, authors: Collection[str]) -> set[str]:
         keys = {name_key(author): author for author in authors}
-        found = await self._held(keys, lambda packed: packing.unpack_name("", packed))
+        found = await self._held(keys, packing.unpack_name)
         tables = await self._tables.names([keys[key] for key in found]) if found else {}
         return {key for key, name in found.items() if name != tables[keys[key]]}
 
@@ -96,7 +96,7 @@ class CachedValues:
         contents = {post_key(UUID(int=number)): number for number in numbers}
         counts = {like_count_key(number): number for number in numbers}
         content = await self._held(contents, lambda packed: packed)
-        count = await self._held(counts, lambda packed: packing.unpack_counted(0, packed))
+        count = await self._held(counts, packing.unpack_counted)
         asked = {*(contents[key] for key in content), *(counts[key] for key in count)}
         tables = await self._tables.posts(asked) if asked else {}
         different = {
@@ -115,7 +115,7 @@ class CachedValues:
         posts = self._engines.stores.posts
         return await self._newest(
             {authored_key(author): author for author in authors},
-            lambda packed: packing.unpack_authored("", packed),
+            packing.unpack_authored,
             partial(posts.by_author, limit=OWN_POSTS),
             attrgetter("post_id"),
             since_ms=max(0, since_ms),
@@ -125,7 +125,7 @@ class CachedValues:
         timelines = self._engines.stores.timelines
         return await self._newest(
             {pulled_key(author): author for author in authors},
-            lambda packed: [UUID(int=number) for number in packing.unpack_pulled("", packed)],
+            lambda packed: [UUID(int=number) for number in packing.unpack_pulled(packed)],
             partial(timelines.pulled, limit=HEAD_POSTS),
             lambda post_id: post_id,
             since_ms=max(0, since_ms),

@@ -143,12 +143,12 @@ async def read_cached(
         lambda _: packing.unpack_post(post_id.int, content or b"", count or b""),
         b"" if read_post else None,
     )
-    author = _unpacked(lambda packed: (packing.unpack_name("", packed),), found["name"])
-    authored = _unpacked(lambda packed: packing.unpack_authored("", packed), found["authored"])
-    pulled = _unpacked(lambda packed: packing.unpack_pulled("", packed), found["pulled"])
+    author = _unpacked(lambda packed: (packing.unpack_name(packed),), found["name"])
+    authored = _unpacked(packing.unpack_authored, found["authored"])
+    pulled = _unpacked(packing.unpack_pulled, found["pulled"])
     numbers = None if authored is None else [pointer.post_id.int for pointer in authored]
     return Cached(
-        graph=_unpacked(lambda packed: packing.unpack_graph("", packed), found["graph"]),
+        graph=_unpacked(packing.unpack_graph, found["graph"]),
         listed=await _listed(cache, viewer_id, post_id),
         authored=None if numbers is None else _among(post_id.int, numbers, OWN_POSTS),
         pulled=None if pulled is None else _among(post_id.int, pulled, HEAD_POSTS),

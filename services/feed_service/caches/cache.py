@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import Counter
@@ -35,6 +36,17 @@ Load = Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
 """Loads those of the keys that exist, and bounds its own time. Raises `Incomplete` with those that need no table."""
 
 
+class _Load(Generic[K, V]):
+    """A load in flight. `keys` are those that later calls join and that it keeps, without those that were dropped or are loaded again."""
+
+    __slots__ = ("keys", "task", "until_s")
+    task: asyncio.Task[Mapping[K, V]]
+
+    def __init__(self, keys: set[K], until_s: float) -> None:
+        self.keys = keys
+        self.until_s = until_s
+
+
 class Cache(Generic[K, V]):
     """Values by key, at most `size` of them. No value is used later than `ttl_s` after its load began, and no later call joins the load.
 
@@ -50,30 +62,29 @@ class Cache(Generic[K, V]):
         self._ttl_s = ttl_s
         self._clock = clock
         self._kept: dict[K, tuple[float, V]] = {}
-        self._loading: dict[K, tuple[float, asyncio.Task[Mapping[K, V]]]] = {}
+        self._loading: dict[K, _Load[K, V]] = {}
         self._tasks: set[asyncio.Task[Mapping[K, V]]] = set()
         self._hits = _LOOKUPS.labels(name, "hit")
         self._misses = _LOOKUPS.labels(name, "miss")
 
     async def get(self, keys: Collection[K]) -> dict[K, V]:
         """The values of those keys that exist. Raises what the load raises; `Incomplete` with all that was found."""
-        found: dict[K, V] = {}
-        missing: list[K] = []
-        now_s = self._clock.monotonic_s()
-        for key in keys:
-            entry = self._kept.get(key)
-            if entry is not None and entry[0] > now_s:
-                found[key] = entry[1]
-            else:
-                missing.append(key)
+        now_s, kept = self._clock.monotonic_s(), self._kept
+        found = {
+            key: entry[1]
+            for key in keys
+            if (entry := kept.get(key)) is not None and entry[0] > now_s
+        }
         if found:
             self._hits.inc(len(found))
-        if missing:
+        if len(found) < len(keys):
+            missing = [key for key in keys if key not in found] if found else keys
             self._misses.inc(len(missing))
             try:
-                found.update(await self._loaded(missing))
+                loaded = await self._loaded(missing)
             except Incomplete as error:
                 raise Incomplete({**found, **error.found}) from error
+            found.update(loaded)
         return found
 
     async def refresh(self, key: K) -> None:
@@ -83,7 +94,8 @@ class Cache(Generic[K, V]):
     def drop(self, key: K) -> None:
         """Forget a key. No later call joins a load of it that has begun, and what that load finds is not kept."""
         self._kept.pop(key, None)
-        self._loading.pop(key, None)
+        if (load := self._loading.pop(key, None)) is not None:
+            load.keys.discard(key)
 
     async def close(self) -> None:
         """Cancel the loads in flight."""
@@ -91,23 +103,19 @@ class Cache(Generic[K, V]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _loaded(self, keys: Collection[K]) -> dict[K, V]:
+    async def _loaded(self, keys: Collection[K]) -> Mapping[K, V]:
         now_s = self._clock.monotonic_s()
+        if not self._loading:
+            return await asyncio.shield(self._begin(keys, now_s))
         unshared: list[K] = []
         waited_for: set[asyncio.Task[Mapping[K, V]]] = set()
         for key in keys:
-            if (load := self._loading.get(key)) is None or load[0] <= now_s:
+            if (load := self._loading.get(key)) is None or load.until_s <= now_s:
                 unshared.append(key)
             else:
-                waited_for.add(load[1])
+                waited_for.add(load.task)
         if unshared:
-            # A task of its own, because the first caller may be cancelled while others still wait.
-            until_s = now_s + self._ttl_s
-            task = asyncio.create_task(self._load_and_keep(unshared, until_s))
-            self._tasks.add(task)
-            self._loading.update(dict.fromkeys(unshared, (until_s, task)))
-            task.add_done_callback(partial(self._finished, unshared))
-            waited_for.add(task)
+            waited_for.add(self._begin(unshared, now_s))
         loaded: dict[K, V] = {}
         incomplete: Incomplete | None = None
         for task in waited_for:
@@ -121,23 +129,33 @@ class Cache(Generic[K, V]):
             raise Incomplete(found) from incomplete
         return found
 
-    async def _load_and_keep(self, keys: Collection[K], until_s: float) -> Mapping[K, V]:
+    def _begin(self, keys: Collection[K], now_s: float) -> asyncio.Task[Mapping[K, V]]:
+        for key in self._loading.keys() & keys:
+            self._loading[key].keys.discard(key)
+        # A task of its own, because the first caller may be cancelled while others still wait.
+        load: _Load[K, V] = _Load(set(keys), now_s + self._ttl_s)
+        load.task = asyncio.create_task(self._load_and_keep(keys, load))
+        self._tasks.add(load.task)
+        self._loading.update(dict.fromkeys(keys, load))
+        load.task.add_done_callback(partial(self._finished, load))
+        return load.task
+
+    async def _load_and_keep(self, keys: Collection[K], load: _Load[K, V]) -> Mapping[K, V]:
         loaded = await self._load(keys)
-        this = asyncio.current_task()
-        for key, value in loaded.items():
-            if (load := self._loading.get(key)) is None or load[1] is not this:
-                continue
-            # At the end, because it expires last.
-            self._kept.pop(key, None)
-            self._kept[key] = (until_s, value)
-            if len(self._kept) > self._size:
-                del self._kept[next(iter(self._kept))]
+        until_s, kept = load.until_s, self._kept
+        fresh = {key: (until_s, value) for key, value in loaded.items() if key in load.keys}
+        # At the end, because they expire last.
+        for key in kept.keys() & fresh.keys():
+            del kept[key]
+        kept.update(fresh)
+        if len(kept) > self._size:
+            for key in list(islice(kept, len(kept) - self._size)):
+                del kept[key]
         return loaded
 
-    def _finished(self, keys: Collection[K], task: asyncio.Task[Mapping[K, V]]) -> None:
+    def _finished(self, load: _Load[K, V], task: asyncio.Task[Mapping[K, V]]) -> None:
         self._tasks.discard(task)
-        for key in keys:
-            if (load := self._loading.get(key)) is not None and load[1] is task:
-                del self._loading[key]
+        for key in load.keys:
+            del self._loading[key]
         if not task.cancelled():
             task.exception()  # retrieved, even if every caller that waited was cancelled

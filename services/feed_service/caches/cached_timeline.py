@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from uuid import UUID
 
-from fanfold.core.cache_keys import entry_author, entry_number, feed_entry
+from fanfold.core.cache_keys import entry_authors, entry_numbers, feed_entry
 from fanfold.core.ids import first_post_id_at
 from fanfold.core.ports import Timelines
 from fanfold.core.ports.shared_cache import FeedList, Lease, SharedCache
-from feed_service.candidates import Candidate, Page
+from feed_service.candidates import Page, candidates
 
 
 async def read_timeline(
@@ -46,7 +46,8 @@ async def read_timeline(
 
 def _newest_first(held: FeedList, before: UUID | None, oldest: bytes) -> list[bytes]:
     """The entries that a list is known to hold completely, older than `before`."""
-    entries = sorted(set(held.entries))
+    # Most of them are in order already, so sorting takes little; a set would lose that.
+    entries = list(dict.fromkeys(sorted(held.entries)))
     oldest = max(oldest, held.end)
     first = bisect_left(entries, oldest)
     last = len(entries) if before is None else bisect_left(entries, before.bytes)
@@ -54,5 +55,4 @@ def _newest_first(held: FeedList, before: UUID | None, oldest: bytes) -> list[by
 
 
 def _page(entries: Sequence[bytes], *, more: bool) -> Page:
-    found = [Candidate(-entry_number(entry), entry_author(entry), "push") for entry in entries]
-    return Page(found, more)
+    return Page(candidates(entry_numbers(entries), entry_authors(entries), "push"), more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import repeat
 from uuid import UUID
 
 from fanfold.core.clock import Clock
@@ -12,7 +13,7 @@ from feed_service.budget import within
 from feed_service.caches.cache import SHARED_S, Cache
 from feed_service.caches.pulled_set import PulledSet
 from feed_service.caches.shared_reads import HEAD_POSTS, SharedReads
-from feed_service.candidates import Candidate, Page
+from feed_service.candidates import Page, candidates
 
 
 class Celebrities:
@@ -78,5 +79,5 @@ class Celebrities:
 
 
 def _page(author_id: str, numbers: Sequence[int]) -> Page:
-    found = [Candidate(-number, author_id, "pull") for number in numbers]
+    found = candidates(numbers, repeat(author_id), "pull")
     return Page(found, more=len(found) == HEAD_POSTS)

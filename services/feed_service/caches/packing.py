@@ -32,7 +32,7 @@ def pack_content(post: Post) -> bytes:
 
 def unpack_post(number: int, content: bytes, packed: bytes) -> Post:
     """The post of that integer, of its content and what ranking needs of it."""
-    counted = unpack_counted(number, packed)
+    counted = unpack_counted(packed)
     author_id, text, edited_at_ms, deleted = orjson.loads(content)
     return Post(
         UUID(int=number),
@@ -49,13 +49,9 @@ def pack_counted(counted: Counted) -> bytes:
     return orjson.dumps((counted.like_count, counted.deleted))
 
 
-def unpack_counted(_: int, packed: bytes) -> Counted:
-    return _counted(packed)
-
-
 # It runs for every candidate of every page, and most posts have one of a few counts.
 @lru_cache(maxsize=4096)
-def _counted(packed: bytes) -> Counted:
+def unpack_counted(packed: bytes) -> Counted:
     like_count, deleted = orjson.loads(packed)
     if type(like_count) is not int or like_count < 0 or type(deleted) is not bool:
         raise TypeError("not counted")
@@ -67,7 +63,7 @@ def pack_name(author: Author | None) -> bytes:
     return orjson.dumps((None, None) if author is None else tuple(author))
 
 
-def unpack_name(_: str, packed: bytes) -> Author | None:
+def unpack_name(packed: bytes) -> Author | None:
     name, avatar_url = orjson.loads(packed)
     if name is None and avatar_url is None:
         return None
@@ -88,7 +84,7 @@ def pack_graph(graph: ViewerGraph) -> bytes:
     )
 
 
-def unpack_graph(_: str, packed: bytes) -> ViewerGraph:
+def unpack_graph(packed: bytes) -> ViewerGraph:
     visible, unmaterialised, asleep, asleep_offset, woke_offset, left = orjson.loads(packed)
     return ViewerGraph(
         visible=frozenset(_strings(visible)),
@@ -112,7 +108,7 @@ def pack_recent_likes(likes: RecentLikes) -> bytes:
     )
 
 
-def unpack_recent_likes(_: str, packed: bytes) -> RecentLikes:
+def unpack_recent_likes(packed: bytes) -> RecentLikes:
     shares, complete_since_ms, upper_halves, lower_halves = orjson.loads(packed)
     if len(upper_halves) != len(lower_halves):
         raise ValueError("not as many upper halves as lower ones")
@@ -145,7 +141,7 @@ def pack_authored(newest: Sequence[AuthoredPost]) -> bytes:
     return orjson.dumps([(str(post_id), delivery) for post_id, delivery in newest])
 
 
-def unpack_authored(_: str, packed: bytes) -> list[AuthoredPost]:
+def unpack_authored(packed: bytes) -> list[AuthoredPost]:
     return [
         AuthoredPost(UUID(post_id), _one_of(delivery, str, type(None)))
         for post_id, delivery in _one_of(orjson.loads(packed), list)
@@ -157,7 +153,7 @@ def pack_pulled(numbers: Sequence[int]) -> bytes:
     return orjson.dumps(b64encode(b"".join(number.to_bytes(16) for number in numbers)).decode())
 
 
-def unpack_pulled(_: str, packed: bytes) -> list[int]:
+def unpack_pulled(packed: bytes) -> list[int]:
     # As UUIDs in JSON, fifty took ten times as long, and a feed may follow a hundred celebrities.
     ids = b64decode(_one_of(orjson.loads(packed), str), validate=True)
     if len(ids) % 16:

@@ -52,8 +52,10 @@ class Kind(Generic[K, V]):
 
     key: Callable[[K], str]
     pack: Callable[[V], bytes]
-    unpack: Callable[[K, bytes], V]
+    unpack: Callable[[bytes], V]
 
+
+_ALL_HELD = {bytes}
 
 _AUTHORED = Kind(authored_key, packing.pack_authored, packing.unpack_authored)
 _NAMES = Kind(name_key, packing.pack_name, packing.unpack_name)
@@ -226,11 +228,15 @@ class SharedReads:
         found: dict[K, V] = {}
         leases: dict[K, Lease] = {}
         if self.cache.usable():
-            held = await self._look_up([kind.key(key) for key in ids])
+            held = await self._look_up([*map(kind.key, ids)])
+            if set(map(type, held)) <= _ALL_HELD:
+                with suppress(*packing.UNREADABLE):
+                    # At once, because it runs for every candidate of every page.
+                    return dict(zip(ids, map(kind.unpack, held), strict=True))  # type: ignore[arg-type]
             for key, value in zip(ids, held, strict=True):
                 if isinstance(value, bytes):
                     with suppress(*packing.UNREADABLE):
-                        found[key] = kind.unpack(key, value)
+                        found[key] = kind.unpack(value)
                 elif value is not None:
                     leases[key] = value
         if len(found) < len(ids):

@@ -10,7 +10,7 @@ Anyone can compute a cursor's checksum, so the content may still be nonsense, an
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Self
 from uuid import UUID
 
@@ -29,6 +29,7 @@ _MS_BYTES = 6
 _FINGERPRINT_BYTES = 4
 _ID_BITS = 128
 _ID_MASK = (1 << _ID_BITS) - 1
+_FINGERPRINT_SHIFT = _ID_BITS - 8 * _FINGERPRINT_BYTES
 # Powers of an odd number with ones and zeros as if at random: 2^128 divided by the golden ratio.
 _MULTIPLIERS = tuple(
     pow(0x9E3779B97F4A7C15F39CC0605CEDC835, salt + 1, 1 << _ID_BITS) for salt in range(256)
@@ -85,8 +86,12 @@ class RankingCursor(NamedTuple):
     @classmethod
     def of(cls, rest: Iterable[int], *, window: Sequence[int]) -> Self:
         """The cursor for the rest of a ranked window: the integers in the posts' ids, those of the window with the newest first."""
-        salt = next(salt for salt in range(len(_MULTIPLIERS)) if _tells_apart(salt, window))
-        remaining = tuple(_fingerprint(number, salt) for number in rest)
+        salt, prints = next(
+            (salt, prints)
+            for salt in range(len(_MULTIPLIERS))
+            if len(set((prints := _fingerprints(window, salt)).values())) == len(prints)
+        )
+        remaining = tuple([prints[number] for number in rest])
         return cls(remaining, UUID(int=window[0]), window[-1] >> 80, salt)
 
     def fingerprint(self, number: int) -> int:
@@ -115,11 +120,13 @@ class RankingCursor(NamedTuple):
 
 def _fingerprint(number: int, salt: int) -> int:
     """The upper bits of a product, to which every bit of the number contributes."""
-    return (number * _MULTIPLIERS[salt] & _ID_MASK) >> _ID_BITS - 8 * _FINGERPRINT_BYTES
+    return (number * _MULTIPLIERS[salt] & _ID_MASK) >> _FINGERPRINT_SHIFT
 
 
-def _tells_apart(salt: int, numbers: Collection[int]) -> bool:
-    return len({_fingerprint(number, salt) for number in numbers}) == len(numbers)
+def _fingerprints(numbers: Iterable[int], salt: int) -> dict[int, int]:
+    """That of each number. Written out, because every first page has a hundred."""
+    multiplier = _MULTIPLIERS[salt]
+    return {number: (number * multiplier & _ID_MASK) >> _FINGERPRINT_SHIFT for number in numbers}
 
 
 def newest_of(cursor: str, *, viewer: str) -> UUID:

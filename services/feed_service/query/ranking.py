@@ -16,6 +16,7 @@ a post with a million of them is worth fifteen, not a million.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log1p
 from typing import Annotated
@@ -60,7 +61,7 @@ class Explanation:
 def explain(
     rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
 ) -> Explanation:
-    """How relevant a post is, and why; of the same arguments as `relevance`."""
+    """How relevant a post is, and why; of the same three numbers as one of `relevances`."""
     age_ms = max(0, age_ms)
     recency: float = (age_ms / _MS_PER_HOUR + rule.head_start_h) ** -rule.gravity
     engagement = 1 + log1p(like_count)
@@ -68,15 +69,17 @@ def explain(
     return Explanation(recency * engagement * affinity, recency, engagement, affinity, age_ms)
 
 
-def relevance(
-    rule: Relevance, *, age_ms: int, like_count: int = 0, affinity_share: float = 0.0
-) -> float:
-    """The score alone; higher is better, and it falls strictly with age.
+def relevances(rule: Relevance, posts: Iterable[tuple[int, int, float]]) -> list[float]:
+    """The scores alone, of each post's age in ms, like count and affinity share; higher is better, and they fall strictly with age.
 
-    `age_ms` below zero (a clock ahead) counts as zero. `affinity_share` is the author's share, 0 to 1, of what the
-    viewer has lately liked.
+    An age below zero (a clock ahead) counts as zero. The affinity share is the author's, 0 to 1, of what the viewer has
+    lately liked.
     """
-    # Not by way of `explain`: a hundred posts are scored for every page, and the object would double the time.
-    hours = age_ms / _MS_PER_HOUR if age_ms > 0 else 0.0
-    recency: float = (hours + rule.head_start_h) ** -rule.gravity
-    return recency * (1 + log1p(like_count)) * (1 + rule.affinity_weight * affinity_share)
+    # Not by way of `explain`: a hundred posts are scored for every page, and the objects would double the time.
+    head_start_h, gravity, weight = rule.head_start_h, -rule.gravity, rule.affinity_weight
+    return [
+        ((age_ms / _MS_PER_HOUR if age_ms > 0 else 0.0) + head_start_h) ** gravity
+        * (1 + log1p(like_count))
+        * (1 + weight * affinity_share)
+        for age_ms, like_count, affinity_share in posts
+    ]
