@@ -28,26 +28,30 @@ class Connection:
         self._writer = writer
 
     async def get(self, path: str, user: str) -> bytes:
-        """The body of a 200. One that is refused for overload is sent again, until it is answered. Raises `WrongResult` for anything else."""
+        """The body of a 200. Raises `WrongResult` for anything else but a refusal: see `_answered`."""
         request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n\r\n".encode()
+        return await self._answered(path, request, (b"200",))
+
+    async def write(self, method: str, path: str, user: str, body: bytes = b"") -> bytes:
+        """The body of a 200, 201 or 204. Raises `WrongResult` for anything else but a refusal: see `_answered`."""
+        request = (
+            f"{method} {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        return await self._answered(path, request, (b"200", b"201", b"204"))
+
+    async def _answered(self, path: str, request: bytes, expected: Collection[bytes]) -> bytes:
+        """A request that is refused for overload is sent again, until it is answered."""
         while True:
             self._writer.write(request)
             try:
-                return await self._answer(path, (b"200",))
+                return await self._answer(path, expected)
             except WrongResult as error:
                 if _OVERLOADED not in str(error):
                     raise
             # What is due meanwhile waits, so that latencies count it.
             await asyncio.sleep(_AGAIN_AFTER_S)
-
-    async def write(self, method: str, path: str, user: str, body: bytes = b"") -> bytes:
-        """The body of a 200, 201 or 204. Raises `WrongResult` for anything else."""
-        self._writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: bench\r\nX-User-Id: {user}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        return await self._answer(path, (b"200", b"201", b"204"))
 
     async def _answer(self, path: str, expected: Collection[bytes]) -> bytes:
         head = await self._reader.readuntil(b"\r\n\r\n")

@@ -62,7 +62,7 @@ async def http_writes(bench: Bench) -> Section:
     section.notes = [
         f"Latency at {RATE} requests a second, from when each was due. Saturation: {SATURATED_BY} connections in a closed loop.",
         f"{USERS} registered users write; a follow is the first of its pair, of one of {TARGETS:,} registered users.",
-        "The load generator shares the cores with the service and the engines. Each answer is checked to be a success.",
+        "The load generator shares the cores with the service and the engines. Each answer is checked to be a success; a request that is refused for overload is sent again after 50 ms.",
         "The append is one at a time from the bench's own process: no answer can come sooner.",
     ]
     return section
