@@ -1,13 +1,14 @@
 """Presence: each read of a feed is noted, and a sleeping user who reads is woken. Both happen in the background.
 
 Neither delays an answer or fails one. If one of the two fails, a later read does it: a sleeping user's feed is pulled as long as it takes.
+The notes of a second are written together: a statement for each would cost a first read more than what it shows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine, Mapping
 
 from cachetools import TTLCache
 from prometheus_client import Counter
@@ -32,7 +33,11 @@ awakening was lost (to the dead letters, say), and another one begins."""
 _MOST_REMEMBERED = (
     100_000  # about 22 MB; a user who is forgotten is noted again, which is one small write
 )
-_MOST_AT_ONCE = 64  # users who come meanwhile are noted at the next read
+_MOST_AT_ONCE = 64  # awakenings; users who come meanwhile are woken at the next read
+_MOST_WAITING = 1_000  # notes; users who come meanwhile are noted at the next read
+
+GATHERED_S = 1.0
+"""How long notes are gathered. A process that is killed loses them: each of these users is noted at the next read."""
 
 
 class Presence:
@@ -57,6 +62,9 @@ class Presence:
             most_remembered, 2 * WAKING_S, timer=timer
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        # User id → when the user read, of the notes that are not written yet.
+        self._waiting: dict[str, int] = {}
+        self._writing = False
 
     def seen(
         self, user_id: str, *, asleep_offset: int | None, woke_offset: int | None = None
@@ -70,11 +78,14 @@ class Presence:
             and self._free()
             and self._must_wake(user_id, asleep_offset, woke_offset or 0)
         ):
-            self._do(self._wake, user_id, self._woken)
+            self._do(self._wake(user_id), user_id)
         slept = asleep_offset or 0
-        if self._free() and self._noted.get(user_id, -1) < slept:
+        if len(self._waiting) < _MOST_WAITING and self._noted.get(user_id, -1) < slept:
             self._noted[user_id] = slept
-            self._do(self._note, user_id, self._noted)
+            self._waiting[user_id] = self._clock.now_ms()
+            if not self._writing:
+                self._writing = True
+                self._do(self._write_notes(), "all")
 
     def _must_wake(self, user_id: str, asleep: int, woke: int) -> bool:
         """Whether no awakening has begun, or the one that has begun was lost. Remembers that one begins."""
@@ -97,28 +108,36 @@ class Presence:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _wake(self, user_id: str) -> None:
-        await self._log.append(UserWoke(user_id=user_id, woke_at=from_ms(self._clock.now_ms())))
-        _AWAKENINGS.inc()
+        try:
+            await self._log.append(UserWoke(user_id=user_id, woke_at=from_ms(self._clock.now_ms())))
+        except Transient as error:
+            self._woken.pop(user_id, None)
+            logger.warning("%s is not woken: %s", user_id, error)
+        else:
+            _AWAKENINGS.inc()
 
-    async def _note(self, user_id: str) -> None:
-        await self._activity.note_read(user_id, at_ms=self._clock.now_ms())
+    async def _write_notes(self) -> None:
+        """Write notes until there are none."""
+        try:
+            while self._waiting:
+                await self._clock.sleep(GATHERED_S)
+                notes, self._waiting = self._waiting, {}
+                await self._note(notes)
+        finally:
+            self._writing = False
+
+    async def _note(self, notes: Mapping[str, int]) -> None:
+        try:
+            await self._activity.note_reads(notes)
+        except Transient as error:
+            for user_id in notes:
+                self._noted.pop(user_id, None)
+            logger.warning("the reads of %d users are not noted: %s", len(notes), error)
 
     def _free(self) -> bool:
         return len(self._tasks) < _MOST_AT_ONCE
 
-    def _do(
-        self,
-        work: Callable[[str], Awaitable[None]],
-        user_id: str,
-        remembered: TTLCache[str, int] | TTLCache[str, tuple[int, float]],
-    ) -> None:
-        async def try_once() -> None:
-            try:
-                await work(user_id)
-            except Transient as error:
-                remembered.pop(user_id, None)
-                logger.warning("a read of %s is not noted: %s", user_id, error)
-
-        task = asyncio.create_task(try_once(), name=f"presence of {user_id}")
+    def _do(self, work: Coroutine[None, None, None], of: str) -> None:
+        task = asyncio.create_task(work, name=f"presence of {of}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -50,7 +50,7 @@ async def test_an_export_holds_everything_about_oneself(api: WriteSide) -> None:
         UserFellAsleep(user_id="alice", fell_asleep_at=from_ms(START_MS)),
     )
     await api.project()
-    await api.engines.stores.activity.note_read("alice", at_ms=START_MS)
+    await api.engines.stores.activity.note_reads({"alice": START_MS})
 
     lines = await exported(api)
     assert lines[0]["kind"] == "profile"

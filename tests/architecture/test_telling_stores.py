@@ -70,7 +70,7 @@ READS = {
 OTHERS = {
     "jobs": {"write_plan", "uncount", "finish_slice"},
     "pulled_authors": {"keep", "announce", "mark_announced"},
-    "activity": {"note_read"},
+    "activity": {"note_reads"},
     "cache_switch": {"begin", "end"},
     "revocations": {"revoke"},
     "tickets": {"keep", "take"},

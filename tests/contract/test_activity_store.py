@@ -35,7 +35,7 @@ def clock() -> ManualClock:
 
 async def test_a_user_who_never_read_a_feed_is_absent(stores: Stores) -> None:
     alice, bob = fresh("alice"), fresh("bob")
-    await stores.activity.note_read(alice, at_ms=START_MS)
+    await stores.activity.note_reads({alice: START_MS})
     assert dict(await stores.activity.last_reads([alice, bob, alice])) == {alice: START_MS}
     assert dict(await stores.activity.last_reads([])) == {}
 
@@ -47,7 +47,7 @@ async def test_the_latest_read_stays_in_whatever_order_processes_note_them(
 ) -> None:
     alice = fresh("alice")
     for ago_ms in shuffled_with_repetitions(reads, seed):
-        await stores.activity.note_read(alice, at_ms=START_MS - ago_ms)
+        await stores.activity.note_reads({alice: START_MS - ago_ms})
     assert dict(await stores.activity.last_reads([alice])) == {alice: START_MS - min(reads)}
 
 

@@ -51,7 +51,7 @@ WRITES = {
         "set_asleep",
         "begin_waking",
         "leave",
-        "note_read",
+        "note_reads",
     ),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from fanfold.core.events import UserWoke, from_ms
 from fanfold.core.ports import Pointer
-from feed_service.presence import NOTED_S, WAKING_S, Presence
+from feed_service.presence import GATHERED_S, NOTED_S, WAKING_S, Presence
 from feed_service.query.cursor import Ranking
 from tests.support.clock import START_MS
 from tests.support.feed import Reader, World, a_feed_client, a_reader
@@ -34,10 +34,15 @@ async def a_presence(world: World, *, most: int = 100) -> AsyncIterator[tuple[Pr
         await presence.close()
 
 
-async def settled() -> None:
-    """Wait for the background tasks to end."""
-    while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]:
-        await asyncio.gather(*tasks)
+async def settled(world: World) -> None:
+    """Let the background tasks end: a second later they are no more."""
+    await asyncio.sleep(0)
+    world.clock.advance(GATHERED_S)
+    await asyncio.gather(*in_background())
+
+
+def in_background() -> list[asyncio.Task[None]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("presence")]
 
 
 # --- notes ---------------------------------------------------------------------------------------------
@@ -48,48 +53,67 @@ async def test_a_read_is_noted_once_a_day() -> None:
     async with a_presence(world) as (presence, _):
         for _ in range(3):
             presence.seen("alice", asleep_offset=None)
-            await settled()
-        assert world.activity.calls["note_read"] == 1
+            await settled(world)
+        assert world.activity.calls["note_reads"] == 1
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
         world.clock.advance(NOTED_S)
         presence.seen("alice", asleep_offset=None)
-        await settled()
-        assert world.activity.calls["note_read"] == 2
+        await settled(world)
+        assert world.activity.calls["note_reads"] == 2
 
 
 async def test_a_note_that_failed_is_made_at_the_next_read() -> None:
     world = World()
     async with a_presence(world) as (presence, _):
-        world.activity.away.add("note_read")
+        world.activity.away.add("note_reads")
         presence.seen("alice", asleep_offset=None)
-        await settled()
+        await settled(world)
         world.activity.away.clear()
+        again_ms = world.clock.now_ms()
         presence.seen("alice", asleep_offset=None)
-        await settled()
-        assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+        await settled(world)
+        assert await world.stores.activity.last_reads(["alice"]) == {"alice": again_ms}
 
 
-async def test_remembered_users_and_tasks_in_flight_are_bounded() -> None:
+async def test_the_reads_of_a_second_are_noted_together() -> None:
+    world = World()
+    async with a_presence(world) as (presence, _):
+        for second in (0, 1):
+            for n in range(50):
+                presence.seen(f"reader-{second}-{n}", asleep_offset=None)
+            await settled(world)
+        assert world.activity.calls["note_reads"] == 2
+        noted = await world.stores.activity.last_reads([f"reader-1-{n}" for n in range(50)])
+        assert set(noted.values()) == {START_MS + 1000 * GATHERED_S}, "when they read"
+        assert in_background() == [], "nothing runs while nobody reads"
+
+
+async def test_remembered_users_waiting_notes_and_awakenings_in_flight_are_bounded() -> None:
+    world = World()
+    readers = [f"reader-{n}" for n in range(1500)]
+    async with a_presence(world, most=2000) as (presence, _):
+        for reader_id in readers:
+            presence.seen(reader_id, asleep_offset=7)
+        assert len(in_background()) == 64
+        await settled(world)
+        assert len(await world.stores.activity.last_reads(readers)) == 1000
+        for reader_id in readers:
+            presence.seen(reader_id, asleep_offset=7)
+        await settled(world)
+        assert len(await world.stores.activity.last_reads(readers)) == 1500, "at the next read"
     world = World()
     async with a_presence(world, most=10) as (presence, _):
-        world.activity.hanging.add("note_read")
         for n in range(500):
             presence.seen(f"reader-{n}", asleep_offset=None)
-        tasks = [t for t in asyncio.all_tasks() if t.get_name().startswith("presence")]
-        assert len(tasks) == 64
-        await presence.close()
-        world.activity.hanging.clear()
-        for n in range(500):
-            presence.seen(f"reader-{n}", asleep_offset=None)
-            await settled()
+            await settled(world)
         world.activity.calls.clear()
         for n in range(490, 500):
             presence.seen(f"reader-{n}", asleep_offset=None)
-        await settled()
+        await settled(world)
         latest = world.activity.calls.total()
         assert latest == 0, "the latest are remembered"
         presence.seen("reader-1", asleep_offset=None)
-        await settled()
+        await settled(world)
         older = world.activity.calls.total()
         assert older == 1, "older ones are not"
 
@@ -102,10 +126,10 @@ async def test_a_sleeper_is_woken_once_however_often_they_read() -> None:
     async with a_presence(world) as (presence, reader):
         for _ in range(5):
             presence.seen("alice", asleep_offset=7)
-        await settled()
+        await settled(world)
         assert reader.log.appended == [UserWoke(user_id="alice", woke_at=AT)]
         presence.seen("bob", asleep_offset=None)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 1
 
 
@@ -113,11 +137,11 @@ async def test_an_awakening_by_another_process_is_enough() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         presence.seen("alice", asleep_offset=7, woke_offset=8)
-        await settled()
+        await settled(world)
         assert reader.log.appended == []
         world.clock.advance(WAKING_S)
         presence.seen("alice", asleep_offset=7, woke_offset=8)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 1, "unless it was lost"
 
 
@@ -125,16 +149,16 @@ async def test_a_user_who_falls_asleep_again_is_woken_and_noted_again() -> None:
     world = World()
     async with a_presence(world) as (presence, reader):
         presence.seen("alice", asleep_offset=7)
-        await settled()
+        await settled(world)
         presence.seen("alice", asleep_offset=7, woke_offset=8)
         presence.seen("alice", asleep_offset=None)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 1
-        assert world.activity.calls["note_read"] == 1
+        assert world.activity.calls["note_reads"] == 1
         presence.seen("alice", asleep_offset=9, woke_offset=8)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 2
-        assert world.activity.calls["note_read"] == 2
+        assert world.activity.calls["note_reads"] == 2
 
 
 async def test_a_lost_awakening_is_begun_again() -> None:
@@ -142,14 +166,14 @@ async def test_a_lost_awakening_is_begun_again() -> None:
     async with a_presence(world) as (presence, reader):
         reader.log.away = True
         presence.seen("alice", asleep_offset=7)
-        await settled()
+        await settled(world)
         reader.log.away = False
         presence.seen("alice", asleep_offset=7)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 1, "the log was away"
         world.clock.advance(WAKING_S)
         presence.seen("alice", asleep_offset=7)
-        await settled()
+        await settled(world)
         assert len(reader.log.appended) == 2, "and the worker has made a dead letter of it"
 
 
@@ -178,7 +202,7 @@ async def test_a_sleeper_reads_a_whole_feed_at_once_by_pull_and_is_woken(
         page, missing = await reader.page("alice", ranking=ranking, limit=10)
         assert {item.post_id for item in page.items} == set(posts)
         assert missing == []
-        await settled()
+        await settled(world)
         assert reader.log.appended == [UserWoke(user_id="alice", woke_at=AT)]
         assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
 
@@ -198,7 +222,7 @@ async def test_the_first_read_of_a_sleeper_asks_once_for_each_followee_and_for_l
             await reader.page("alice", limit=10)
             assert world.posts.calls["by_author"] - by_author == followees + 1, "and her own"
             assert asked(world) - before <= followees + 12
-            await settled()
+            await settled(world)
 
 
 def test_a_pull_that_takes_too_long_is_named_and_the_rest_is_shown() -> None:
@@ -217,7 +241,7 @@ def test_a_pull_that_takes_too_long_is_named_and_the_rest_is_shown() -> None:
             page, missing = await reader.page("alice")
             assert missing == []
             assert {item.post_id for item in page.items} == set(posts)
-            await settled()
+            await settled(world)
 
     run_on_virtual_time(read())
 
@@ -227,7 +251,7 @@ async def test_neither_a_note_nor_an_awakening_delays_or_fails_an_answer() -> No
     async with a_reader(world) as reader, a_feed_client(world, reader) as client:
         await a_sleeper(world, 1)
         reader.log.away = True
-        world.activity.hanging.add("note_read")
+        world.activity.hanging.add("note_reads")
         answer = await client.get("/users/alice/feed", headers={"X-User-Id": "alice"})
         assert answer.status_code == 200
         assert len(answer.json()["items"]) == 2
@@ -245,4 +269,4 @@ async def test_once_awake_a_viewer_is_served_from_the_timeline_within_a_second()
         calls = world.posts.calls["by_author"]
         assert set(await reader.ids("alice")) == set(posts)
         assert world.posts.calls["by_author"] == calls + 1, "her own"
-        await settled()
+        await settled(world)

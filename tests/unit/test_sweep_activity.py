@@ -53,7 +53,7 @@ async def put_to_sleep(pipeline: Pipeline) -> list[str]:
 
 async def read(pipeline: Pipeline, user: str, *, days_ago: float) -> None:
     at_ms = pipeline.clock.now_ms() - int(days_ago * MS_PER_DAY)
-    await pipeline.stores.activity.note_read(user, at_ms=at_ms)
+    await pipeline.stores.activity.note_reads({user: at_ms})
 
 
 async def test_only_users_who_have_not_read_for_long_fall_asleep() -> None:
@@ -241,7 +241,7 @@ def on_real_engines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
         async with a_pipeline() as pipeline:
             held.append(pipeline)
             await pipeline.handle(a_follow("bob"), a_follow("carl"))
-            await pipeline.stores.activity.note_read("carl", at_ms=2**42)
+            await pipeline.stores.activity.note_reads({"carl": 2**42})
             yield Engines(pipeline.log, pipeline.stores)
 
     monkeypatch.setattr(engines, "real", opened)

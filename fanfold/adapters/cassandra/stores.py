@@ -53,7 +53,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         pulled_authors=CassandraPulledAuthors(session, clock=clock),
         jobs=CassandraJobs(session, keep_ms=settings.keep_ms, clock=clock, **shared),
         likes=CassandraLikes(session, **shared),
-        activity=CassandraActivity(session),
+        activity=CassandraActivity(session, batches=batches),
         cache_switch=CassandraCacheSwitch(session, clock=clock),
         revocations=CassandraRevocations(session),
         sweeps=CassandraSweeps(session),

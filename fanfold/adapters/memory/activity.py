@@ -13,8 +13,9 @@ class MemoryActivity:
     def __init__(self) -> None:
         self._reads: Table[str] = Table()
 
-    async def note_read(self, user_id: str, *, at_ms: int) -> None:
-        self._reads.write(user_id, at_ms, at_ms=at_ms)
+    async def note_reads(self, at_ms: Mapping[str, int]) -> None:
+        for user_id, read_ms in at_ms.items():
+            self._reads.write(user_id, read_ms, at_ms=read_ms)
 
     async def last_reads(self, user_ids: Collection[str]) -> Mapping[str, int]:
         found = {user_id: self._reads.row(user_id) for user_id in user_ids}
