@@ -13,7 +13,9 @@ from fanfold.adapters.cassandra.stores import cassandra_stores
 from fanfold.adapters.kafka.log import KafkaLog
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import GRAPH, PostDeleted, PostLiked, UserFellAsleep, UserMuted
+from fanfold.core.ports import KeyReservation
 from fanfold.core.settings import Settings
+from fanfold.core.topics import load_topics
 from tests.support.engines import RealEngines, prepared, settings_for
 from tests.support.eventually import eventually
 from tests.support.logs import a_follow, a_post, everything
@@ -108,11 +110,18 @@ async def test_two_replays_beside_the_tables_in_use_are_the_same_cell_by_cell(
                 PostDeleted(post_id=posts[0].post_id, author_id=posts[0].author_id, deleted_at=now),
             ]
         )
+    reserved = KeyReservation(posts[0].post_id, "hash", clock.now_ms())
+    async with cassandra_stores(settings, clock=clock) as stores:
+        assert await stores.idempotency_keys.reserve("bob", "key", reserved) is None
+        await stores.activity.note_read("u1", at_ms=7)
     one, two = f"{settings.cassandra_keyspace}_one", f"{settings.cassandra_keyspace}_two"
     for keyspace, workers in ((one, "1"), (two, "6")):
         ran = await fanfold(settings, "replay", "--into", keyspace, "--workers", workers, "--json")
         assert ran.returncode == 0, ran.stderr
-        assert json.loads(ran.stdout)["records"] == 40 + 20 + 40 + 3
+        done = json.loads(ran.stdout)
+        assert done["records"] == 40 + 20 + 40 + 3
+        # A key, a read, and the topics' partitions.
+        assert done["unlogged"] == 2 + len(load_topics())
     built = settings.model_copy(update={"cassandra_keyspace": two})
     assert await followers(built) == 40
     async with cassandra_stores(built, clock=clock) as stores:
@@ -121,12 +130,19 @@ async def test_two_replays_beside_the_tables_in_use_are_the_same_cell_by_cell(
         assert {entry.post_id for entry in page} == set(bobs)
         asleep = await stores.timelines.timeline("u4", before=None, since_ms=0, limit=100)
         assert asleep == [], "nothing is delivered to a sleeper"
+        assert (await stores.activity.last_reads(["u1"]))["u1"] == 7
+        again = KeyReservation(posts[1].post_id, "hash", clock.now_ms())
+        assert await stores.idempotency_keys.reserve("bob", "key", again) == reserved
 
     same = await fanfold(settings, "compare", one, two, "--json")
     assert same.returncode == 0, same.stdout + same.stderr
     found = json.loads(same.stdout)
     assert (found["tables"], found["different"]) == (14, 0)
     assert found["rows"] > 40 * 10
+
+    ran = await fanfold(settings, "replay", "--into", two, "--unlogged", "--json")
+    copied = json.loads(ran.stdout)
+    assert (copied["records"], copied["unlogged"]) == (0, done["unlogged"]), ran.stderr
 
     async with cassandra_stores(built, clock=clock) as stores:
         # The same value at another offset.

@@ -80,7 +80,7 @@ def _compare(
 ) -> None:
     session = connect(settings, keyspace=None)
     try:
-        columns, others = _columns(session, one), _columns(session, other)
+        columns, others = columns_of(session, one), columns_of(session, other)
         for keyspace, found in ((one, columns), (other, others)):
             if not found.keys() >= set(PROJECTED):
                 raise Fault(f"there is no keyspace {keyspace} with the tables of Fanfold")
@@ -102,7 +102,8 @@ def _compare(
         session.cluster.shutdown()
 
 
-def _columns(session: Session, keyspace: str) -> dict[str, list[tuple[str, str, int]]]:
+def columns_of(session: Session, keyspace: str) -> dict[str, list[tuple[str, str, int]]]:
+    """The columns of each table of a keyspace: name, kind, and position in the key."""
     found: dict[str, list[tuple[str, str, int]]] = {}
     for table, column, kind, position in session.execute(_COLUMNS, (keyspace,)):
         found.setdefault(table, []).append((column, kind, position))
@@ -111,12 +112,7 @@ def _columns(session: Session, keyspace: str) -> dict[str, list[tuple[str, str, 
 
 def _select(table: str, columns: list[tuple[str, str, int]]) -> tuple[str, int]:
     """A statement for the token of the partition, the row's key, and each other column with its timestamp; and the key's columns."""
-    partition = [
-        name for _, name in sorted((p, n) for n, kind, p in columns if kind == "partition_key")
-    ]
-    clustering = [
-        name for _, name in sorted((p, n) for n, kind, p in columns if kind == "clustering")
-    ]
+    partition, clustering = key_of(columns, "partition_key"), key_of(columns, "clustering")
     cells = sorted(
         name
         for name, kind, _ in columns
@@ -127,6 +123,11 @@ def _select(table: str, columns: list[tuple[str, str, int]]) -> tuple[str, int]:
     selected = ", ".join([f"token({', '.join(partition)})", *key, *values])
     # The names are Cassandra's own: those of its schema.
     return f"SELECT {selected} FROM {{keyspace}}.{table}", len(key)  # noqa: S608
+
+
+def key_of(columns: list[tuple[str, str, int]], kind: str) -> list[str]:
+    """The key's columns of this kind (`partition_key` or `clustering`), in order."""
+    return [name for _, name in sorted((p, n) for n, k, p in columns if k == kind)]
 
 
 Partition = tuple[int, Rows]

@@ -13,7 +13,7 @@ from fanfold.core.settings import Settings
 from fanfold.ops.installation import settings_of
 from fanfold.ops.options import DEFAULT_DATA, AsJson, Data, complain, console, print_json
 from fanfold.ops.progress import showing, showing_bar
-from fanfold.ops.replay.replay import Replay, Replayed
+from fanfold.ops.replay.replay import Replay, Replayed, Unlogged
 from fanfold.ops.run import run
 
 SOURCE = "fanfold/replay"
@@ -24,40 +24,63 @@ def replay(
     workers: Annotated[
         int, typer.Option(min=1, help="How many partitions are handled at a time.")
     ] = 4,
+    unlogged: Annotated[
+        bool, typer.Option(help="Only copy what the log does not hold, once more.")
+    ] = False,
     as_json: AsJson = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Build the tables in another keyspace from the log, up to where the log ends now, while workers and APIs go on with theirs.
 
+    Then it copies from the tables in use what the log does not hold: idempotency keys, revocations, when feeds were read last, how far the sweep has come, and the partition counts.
     It is in no group and appends nothing. Safe to repeat and to interrupt. Uses the Kafka that the environment names, else the system in --data.
     Exits with 0 when the keyspace is built, with 1 if it is the one in use or Cassandra stayed away for FANFOLD_RETRY_BUDGET_S, and with 75 when Kafka stayed away.
     """
-    settings, clock, replayed = settings_of(data), SystemClock(), Replayed()
+    settings, clock = settings_of(data), SystemClock()
+    replayed, copied = Replayed(), Unlogged()
     if into == settings.cassandra_keyspace:
         complain(f"{into} is in use: name another keyspace")
         raise typer.Exit(ExitCode.FAILED)
     started_ms, started_s = clock.now_ms(), clock.monotonic_s()
-    ended = run(_replay(settings, into, workers, replayed, clock))
+
+    async def build() -> None:
+        if not unlogged:
+            await _replay(settings, into, workers, replayed, clock)
+        await _copy_unlogged(settings, into, copied, clock)
+
+    ended = run(build())
     if as_json:
         print_json(
             {
                 "keyspace": into,
                 "records": replayed.records,
                 "dead": replayed.dead,
+                "unlogged": copied.rows,
                 "since": rfc3339(started_ms),
                 "finished": ended.finished,
                 "seconds": round(clock.monotonic_s() - started_s, 3),
             }
         )
     elif ended.finished:
-        console.print(
-            f"{into}: {replayed.describe()}. Records appended since {rfc3339(started_ms)} are missing.",
-            soft_wrap=True,
-            markup=False,
-        )
+        done = copied.describe()
+        if not unlogged:
+            done = f"{replayed.describe()}, and {done}. Records appended since {rfc3339(started_ms)} are missing."
+        console.print(f"{into}: {done}", soft_wrap=True, markup=False)
     if ended.cut_short:
         complain(f"{ended.cut_short}; the same command starts over")
     raise typer.Exit(ended.status)
+
+
+async def _copy_unlogged(settings: Settings, into: str, copied: Unlogged, clock: Clock) -> None:
+    from fanfold.adapters.cassandra.unlogged import copy_unlogged
+
+    with showing(console, clock, copied) as show:
+
+        def count(rows: int) -> None:
+            copied.rows = rows
+            show(copied)
+
+        await copy_unlogged(settings, into, count)
 
 
 async def _replay(

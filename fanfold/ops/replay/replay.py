@@ -76,6 +76,16 @@ class Replayed:
 
 
 @dataclass(slots=True)
+class Unlogged:
+    """How many rows were copied of what the log does not hold."""
+
+    rows: int = 0
+
+    def describe(self) -> str:
+        return f"{self.rows:,} rows that the log does not hold"
+
+
+@dataclass(slots=True)
 class _Commands:
     """The log as a replaying worker sees it: it keeps the commands to execute, and drops what the log holds already."""
 
