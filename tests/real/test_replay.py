@@ -113,7 +113,7 @@ async def test_two_replays_beside_the_tables_in_use_are_the_same_cell_by_cell(
     reserved = KeyReservation(posts[0].post_id, "hash", clock.now_ms())
     async with cassandra_stores(settings, clock=clock) as stores:
         assert await stores.idempotency_keys.reserve("bob", "key", reserved) is None
-        await stores.activity.note_read("u1", at_ms=7)
+        await stores.activity.note_reads({"u1": 7})
     one, two = f"{settings.cassandra_keyspace}_one", f"{settings.cassandra_keyspace}_two"
     for keyspace, workers in ((one, "1"), (two, "6")):
         ran = await fanfold(settings, "replay", "--into", keyspace, "--workers", workers, "--json")
