@@ -129,7 +129,7 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
         (COMMAND, "FANFOLD_KAFKA_CA=/no/ca.pem", ExitCode.FAILED, "/no/ca.pem can't be used"),
         (("fanfold", "topics", "nothing"), "", ExitCode.USAGE, "see `"),
         ((*UP, "--port", "70000"), "", ExitCode.USAGE, "use a port from 1 to 65535"),
-        ((*UP, "--ports", "65530"), "", ExitCode.USAGE, "use a port from 1 to 65501"),
+        ((*UP, "--ports", "65530"), "", ExitCode.USAGE, "use a port from 1 to 65498"),
         ((*UP, "--data", "/etc/hostname"), "", ExitCode.FAILED, "choose another with DATA="),
         ((*UP, "--data", "/proc/x"), "", ExitCode.FAILED, "choose another with DATA="),
         (("deploy.local.down", "--bogus"), "", ExitCode.USAGE, "--bogus"),
