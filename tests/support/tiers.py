@@ -29,6 +29,10 @@ TIERS = (
 LONG = ("e2e", "property", "architecture")
 """Single tests of these take ten seconds and more: with several processes they begin before the short ones, so that at the end no process
 has a long test left while the others have none."""
+SHORT = ("unit", "contract", "api", "fuzz")
+AT_ONCE = 16
+"""Of the tests of these tiers that are not in a group, a process is given up to so many of a file at once. To hand out 5,700 tests one by one
+took 2.5 s of CPU time, and takes 0.9 s so."""
 GROUPS = (
     (r"tests/real/secured/", "secured-engines"),
     (r"tests/image/", "image"),
@@ -57,6 +61,29 @@ def tier_of(nodeid: str) -> str:
 def group_of(nodeid: str) -> str | None:
     """The group of a test; None if it may run in any process."""
     return next((group for pattern, group in GROUPS if re.match(pattern, nodeid)), None)
+
+
+class Scopes:
+    """What one process is given as a whole, by the id of a test: its group, some short tests of its file, or that test alone.
+
+    The same for an id whenever it is asked; the tests of a file are counted in the order of the first time.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, str] = {}
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, nodeid: str) -> str:
+        if nodeid not in self._scopes:
+            self._scopes[nodeid] = group_of(nodeid) or self._some_of_a_file(nodeid)
+        return self._scopes[nodeid]
+
+    def _some_of_a_file(self, nodeid: str) -> str:
+        if tier_of(nodeid) not in SHORT:
+            return nodeid
+        file = nodeid.split("::", maxsplit=1)[0]
+        self._seen[file] += 1
+        return f"{file} {(self._seen[file] - 1) // AT_ONCE}"
 
 
 def _kills(nodeid: str) -> bool:
@@ -116,7 +143,7 @@ class Report:
 
         scheduler = LoadScopeScheduling(config, log)
         # Its own loadgroup expects node ids that pytest 9.2 no longer has.
-        vars(scheduler)["_split_scope"] = lambda nodeid: group_of(nodeid) or nodeid
+        vars(scheduler)["_split_scope"] = Scopes()
         return scheduler
 
     def _count(self, nodeids: Iterable[str]) -> None:

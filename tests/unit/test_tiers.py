@@ -1,4 +1,4 @@
-"""Skipped tests: with a reason they are allowed, except in CI. And the order of the tiers."""
+"""Skipped tests: with a reason they are allowed, except in CI. And the order of the tiers, and what processes are given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.tiers import Order, Report
+from tests.support.tiers import AT_ONCE, Order, Report, Scopes
 
 
 def exit_status(reason: str) -> int:
@@ -61,3 +61,28 @@ def test_cheap_tiers_are_first_and_with_several_processes_those_of_long_tests(
     items = [item(tier) for tier in sorted(tiers)]
     Order(in_several_processes=in_several_processes).pytest_collection_modifyitems(items)
     assert [item.nodeid.split("/")[1] for item in items] == tiers
+
+
+def test_a_process_is_given_a_group_or_some_short_tests_of_a_file_or_one_long_test() -> None:
+    short = [f"tests/unit/test_one.py::test_{n}" for n in range(AT_ONCE + 1)]
+    ids = [
+        *short,
+        "tests/unit/test_two.py::test_one",
+        "tests/property/test_one.py::test_one",
+        "tests/property/test_one.py::test_two",
+        "tests/contract/test_one.py::test_one[kafka]",
+        "tests/real/test_one.py::test_one",
+    ]
+    scope_of = Scopes()
+    given: dict[str, list[str]] = {}
+    for nodeid in ids:
+        given.setdefault(scope_of(nodeid), []).append(nodeid)
+    assert list(given.values()) == [
+        short[:AT_ONCE],
+        short[AT_ONCE:],
+        *([nodeid] for nodeid in ids[len(short) : -2]),
+        ids[-2:],
+    ]
+    assert [scope_of(nodeid) for nodeid in ids] == [
+        scope for scope, tests in given.items() for _ in tests
+    ], "the same when asked again"
