@@ -7,6 +7,7 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -43,6 +44,14 @@ def cluster_url() -> Iterator[str]:
     """A real cluster of three servers, empty at first."""
     with running_cluster() as cluster:
         yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the generated clients, in Python and TypeScript."""
+    from tests.support.generated_clients import generate
+
+    return generate(tmp_path_factory.mktemp("clients"))
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from all_in_one.system import all_in_one
 from fanfold.core.clock import SystemClock
 from fanfold.core.settings import Settings
 from fanfold.http.identity.development import DevelopmentIssuer, create_key
-from tests.support.generated_clients import GENERATE, PYTHON, ROOT, generate, story_tokens, told
+from tests.support.generated_clients import GENERATE, PYTHON, ROOT, story_tokens, told
 from tests.support.served import listening
 
 pytestmark = [
@@ -26,12 +26,6 @@ pytestmark = [
     pytest.mark.timeout(600),  # npm and pip fetch the generators once
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: install Node.js"),
 ]
-
-
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of both clients."""
-    return generate(tmp_path_factory.mktemp("clients"))
 
 
 @pytest.fixture(params=["header", "jwt"])

@@ -1,4 +1,4 @@
-"""Cassandra's volume is lost and restored from a backup, by the steps of docs/runbooks/restore.md, on the system of `make up`."""
+"""The data of `make up`: it outlives the processes, and Cassandra's volume is restored from a backup by the steps of docs/runbooks/restore.md."""
 
 from __future__ import annotations
 
@@ -115,3 +115,17 @@ async def counts_of(follower: Follower) -> tuple[int, int]:
         for name in (follower.author, follower.reader)
     ]
     return author["follower_count"], reader["following_count"]
+
+
+async def test_after_down_the_next_up_finds_the_data(
+    system: LocalSystem, gateway: httpx2.AsyncClient
+) -> None:
+    dora = Follower(gateway, "yesterday")
+    await dora.follow()
+    await dora.post(1)
+    assert "Fanfold is down" in system.down()
+    system.up()
+
+    await eventually(dora.has_everything_once, within_s=30, what="yesterday's post")
+    await dora.post(2)
+    await eventually(dora.has_everything_once, within_s=30, what="today's post")

@@ -39,9 +39,9 @@ GROUPS = (
     # These need the cache alone.
     (r"tests/contract/.*\[(.*-)?(redis|cluster)(-.*)?\]", "cache"),
     (r"tests/(real|faults)/test_shared_cache_\w+\.py", "cache"),
+    # One process generates clients, and tries them on the local system too.
     (r"tests/(real|faults)/test_up\w*\.py", "local-system"),
-    # One process fetches the generators.
-    (r"tests/e2e/test_generated_clients\.py", "generated-clients"),
+    (r"tests/e2e/test_generated_clients\.py", "local-system"),
     # These share a browser and a server.
     (r"tests/browser/", "browser"),
     # These take as long as all others on engines, so they have a pair of their own.
