@@ -139,14 +139,14 @@ manifests: $(TEST) ## Fetch the tools that check the Kubernetes manifests, once:
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s
 
-k8s-verify: $(TEST) ## Try the manifests on a real kube-apiserver and on three real nodes, built once in about twenty minutes
+k8s-verify: $(TEST) ## Try the manifests on a real kube-apiserver and on three real nodes, built once in about forty minutes
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s apiserver
 	@$(PY) -m pytest tests/apiserver
 	@if [ "$$(id -u)" = 0 ]; then scripts/k8s_cluster build && $(PY) -m pytest tests/cluster; \
 	else echo "==> tests/cluster is left out: nodes need root"; fi
 
-k8s-cluster: ## Start a real Kubernetes of three nodes on this machine and keep it running (root; the first time ten minutes)
+k8s-cluster: $(LOCAL) ## Start a real Kubernetes of three nodes on this machine and keep it running (root; the first time twenty-five minutes)
 	@scripts/k8s_cluster build
 	@scripts/k8s_cluster start
 

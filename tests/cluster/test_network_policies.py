@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.k8s import Object, of_kind, rendered
-from tests.support.k8s_cluster import Cluster, a_pod
+from tests.support.k8s_cluster import NAMESPACE, Cluster, a_pod
 
-NAMESPACE = "fanfold"
 KAFKA = {
     "strimzi.io/cluster": "fanfold-kafka",
     "strimzi.io/kind": "Kafka",

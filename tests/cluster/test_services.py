@@ -8,42 +8,30 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.k8s import SERVICES, Object, named, of_kind, rendered, workload
+from tests.support.k8s import SERVICES, Object, of_kind, rendered
 from tests.support.k8s_cluster import (
+    NAMESPACE,
     NODES,
     SCRIPT,
     TESTER,
     Cluster,
     a_pod,
-    secrets_of,
-    with_stand_in,
+    rolled_out,
+    stand_ins,
 )
 from tests.support.probes import wait_until
 
-NAMESPACE = "fanfold"
 GATEWAY = "envoy-gateway-system"
 URL = "http://post-service.fanfold.svc.cluster.local:8080/"
 WITHIN_S = 120.0
 
 
-def workload_of(service: str) -> str:
-    return f"{'statefulset' if service == 'fanout-service' else 'deployment'}/{service}"
-
-
 @pytest.fixture(scope="module")
 def fanfold(cluster: Cluster) -> Iterator[Cluster]:
     """The overlay of production without engines, and a proxy of the gateway."""
-    objects = rendered("prod")
-    kinds = ("Namespace", "ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget")
-    cluster.apply(of_kind(objects, *kinds))
-    cluster.apply(of_kind(objects, "NetworkPolicy"))
-    for service in SERVICES:
-        resource = workload(objects, service)
-        cluster.apply(secrets_of(resource, NAMESPACE))
-        cluster.apply([with_stand_in(named(objects, resource.kind, service), replicas=NODES)])
     (proxy_labels,) = {
         tuple(peer["podSelector"]["matchLabels"].items())
-        for policy in of_kind(objects, "NetworkPolicy")
+        for policy in of_kind(rendered("prod"), "NetworkPolicy")
         for rule in policy["spec"].get("ingress", ())
         for peer in rule["from"]
         if GATEWAY in str(peer.get("namespaceSelector"))
@@ -57,16 +45,9 @@ def fanfold(cluster: Cluster) -> Iterator[Cluster]:
     cluster.kubectl(
         "--namespace", GATEWAY, "wait", "pod/proxy", "--for=condition=Ready", "--timeout=60s"
     )
-    for service in SERVICES:
-        rolled_out(cluster, service)
-    yield cluster
-    cluster.kubectl("delete", "namespace", NAMESPACE, GATEWAY)
-
-
-def rolled_out(cluster: Cluster, service: str) -> None:
-    cluster.kubectl(
-        "--namespace", NAMESPACE, "rollout", "status", workload_of(service), "--timeout=300s"
-    )
+    with stand_ins(cluster):
+        yield cluster
+    cluster.kubectl("delete", "namespace", GATEWAY)
 
 
 def pods_of(cluster: Cluster, service: str) -> list[Object]:

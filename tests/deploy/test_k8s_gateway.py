@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -354,7 +354,10 @@ def test_what_the_gateway_answers_itself_is_the_same_problem(
     overrides = named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["responseOverride"]
     # What a service answers is never touched.
     assert {override["source"] for override in overrides} == {"Local"}
-    by_gateway = {_status(override): _problem(override["response"]) for override in overrides}
+    always = _late_fields(objects)
+    by_gateway = {
+        _status(override): _problem(override["response"], always) for override in overrides
+    }
     no_route = named(objects, "HTTPRouteFilter", "no-such-route")["spec"]["directResponse"]
     by_gateway[no_route["statusCode"]] = _problem({**no_route, "statusCode": None})
     kind, title, *_ = by_gateway[401]
@@ -369,7 +372,26 @@ def test_what_the_gateway_answers_itself_is_the_same_problem(
     # A Gateway's names are its listener's: a host of another name reaches no route of it.
     kind, title, *_ = by_envoy.pop(Misdirected.status)
     assert (kind, title) == (f"urn:fanfold:problem:{Misdirected.kind}", Misdirected.title)
+    # The filter of tokens sends it, and an answer that Envoy Gateway overrides loses it: tests/cluster/test_gateway.py.
+    assert by_gateway[401][-1].pop("www-authenticate") == 'Bearer realm="fanfold"'
     assert by_gateway == by_envoy
+
+
+def test_an_overridden_answer_has_the_fields_of_every_answer(objects: tuple[Object, ...]) -> None:
+    """Envoy Gateway's overrides drop those that the policy of clients adds: tests/cluster/test_gateway.py."""
+    always = _late_fields(objects)
+    assert {"x-request-id", "x-content-type-options", "content-security-policy"} <= always.keys()
+    for override in named(objects, "BackendTrafficPolicy", "fanfold")["spec"]["responseOverride"]:
+        fields = override["response"]["header"]["set"]
+        assert always.items() <= {field["name"]: field["value"] for field in fields}.items()
+        assert "%REQ(X-REQUEST-ID)%" in override["response"]["body"]["inline"]
+
+
+def _late_fields(objects: tuple[Object, ...]) -> dict[str, str]:
+    late = named(objects, "ClientTrafficPolicy", "fanfold")["spec"]["headers"][
+        "lateResponseHeaders"
+    ]
+    return {field["name"]: field["value"] for field in (*late["set"], *late["addIfAbsent"])}
 
 
 def test_the_answer_to_an_unknown_path_is_not_overridden(objects: tuple[Object, ...]) -> None:
@@ -400,11 +422,12 @@ Problem = tuple[str, str, str, int | None, dict[str, str]]
 """Kind, title, detail, the status if it is changed, and the headers."""
 
 
-def _problem(response: Object) -> Problem:
+def _problem(response: Object, always: Collection[str] = ()) -> Problem:
     assert response["contentType"] == "application/problem+json"
     # The status may stand for whatever it is.
     body = json.loads(response["body"]["inline"].replace("%RESPONSE_CODE%", "0"))
-    headers = {h["name"]: h["value"] for h in response.get("header", {}).get("set", ())}
+    fields = response.get("header", {}).get("set", ())
+    headers = {h["name"]: h["value"] for h in fields if h["name"] not in always}
     return body["type"], body["title"], body["detail"], response.get("statusCode"), headers
 
 

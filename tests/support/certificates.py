@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,18 @@ class Identity:
 
 
 class Authority:
-    """A CA in a directory of its own. Needs the `openssl` command."""
+    """A CA in a directory of its own; its certificates are valid for `valid_for`. Needs the `openssl` command."""
 
-    def __init__(self, directory: Path, *, name: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str,
+        valid_for: Sequence[str] = ("IP:127.0.0.1", "DNS:localhost"),
+    ) -> None:
         directory.mkdir()
         self._directory = directory
+        self._valid_for = ",".join(valid_for)
         self.ca = directory / "ca.crt"
         _openssl("req", "-x509", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", self._key, "-out", self.ca)  # fmt: skip
 
@@ -32,10 +40,10 @@ class Authority:
         return self._directory / "ca.key"
 
     def identity(self, name: str) -> Identity:
-        """A certificate of that common name, valid for 127.0.0.1, for a server and for a client."""
+        """A certificate of that common name, for a server and for a client."""
         made = Identity(*(self._directory / f"{name}.{part}" for part in ("crt", "key", "pem")))
         request, extensions = (self._directory / f"{name}.{part}" for part in ("csr", "ext"))
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(f"subjectAltName={self._valid_for}\n")
         _openssl(
             "req", *_NEW_KEY[:-2], "-subj", f"/CN={name}", "-keyout", made.key, "-out", request
         )

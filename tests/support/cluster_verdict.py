@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import httpx2
 
 from fanfold.core.read_settings import read_settings
+from fanfold.core.settings import Settings
 from tests.support.api_calls import complete_page
 from tests.support.cluster_load import ClusterLoad
 from tests.support.comparison import Comparison
@@ -96,11 +97,19 @@ async def ready(cluster: LocalSystem, names: Sequence[str]) -> None:
 
 async def judged(cluster: LocalSystem, gateway: httpx2.AsyncClient, load: ClusterLoad) -> Verdict:
     """Call it when the cluster is quiet."""
+    settings = read_settings(**cluster.plan.system().settings)
+    threshold = int(cluster.environment["FANFOLD_PULL_THRESHOLD"])
+    return await judged_by_its_log(settings, threshold, gateway, load)
+
+
+async def judged_by_its_log(
+    settings: Settings, threshold: int, gateway: httpx2.AsyncClient, load: ClusterLoad
+) -> Verdict:
+    """Call it when all events are handled."""
     api = Api(dict.fromkeys(("post", "graph", "feed"), gateway))
     for watcher in load.watchers:
         await _ends_equal(api, watcher)
-    records = await read_kafka(read_settings(**cluster.plan.system().settings))
-    oracle = Oracle(int(cluster.environment["FANFOLD_PULL_THRESHOLD"])).fold(records)
+    oracle = Oracle(threshold).fold(await read_kafka(settings))
     theirs = [post_id for author in load.users for post_id in oracle.by_author[author]]
     compared = await Comparison(api, oracle).run(load.users, theirs)
     return verdict_of(load, oracle, compared.wrong)

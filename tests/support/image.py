@@ -57,6 +57,11 @@ class Image:
         found: dict[str, Any] = json.loads(shown)[0]["Config"]
         return found
 
+    def save(self, path: Path) -> None:
+        """As an archive for `ctr images import`, under the name that manifests give it."""
+        path.unlink(missing_ok=True)
+        _tool("podman", "push", IMAGE, f"docker-archive:{path}:docker.io/{IMAGE}")
+
     @contextmanager
     def mounted(self) -> Iterator[Path]:
         """Its file system, read-only."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.support.k8s import Object, Workload
+from tests.support.k8s import SERVICES, Object, Workload, named, of_kind, rendered, workload
 from tests.support.k8s_schemas import ROOT
 
 IMAGE = "localhost/tester:1"
 """Answers at the ports of PORTS, and asks as it is told to: deploy/k8s/nodes/tester."""
 TESTER = "/usr/local/bin/tester"
 SCRIPT = str(ROOT / "scripts" / "k8s_cluster")
+HOME = Path(
+    os.environ.get("FANFOLD_CLUSTER", Path.home() / ".cache" / "fanfold-cluster")  # noqa: TID251 - as the script reads it
+)
 NODES = 3
+NAMESPACE = "fanfold"
 
 
 class Cluster:
@@ -55,6 +61,35 @@ def running_cluster() -> Iterator[Cluster]:
         yield Cluster()
     finally:
         subprocess.run([SCRIPT, "stop"], check=True)
+
+
+@contextmanager
+def stand_ins(cluster: Cluster) -> Iterator[None]:
+    """The overlay of production without its engines and controllers: the services, with a stand-in for each program."""
+    objects = rendered("prod")
+    kinds = ("Namespace", "ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget")
+    cluster.apply(of_kind(objects, *kinds))
+    cluster.apply(of_kind(objects, "NetworkPolicy"))
+    for service in SERVICES:
+        resource = workload(objects, service)
+        cluster.apply(secrets_of(resource, NAMESPACE))
+        cluster.apply([with_stand_in(named(objects, resource.kind, service), replicas=NODES)])
+    for service in SERVICES:
+        rolled_out(cluster, service)
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+def workload_of(service: str) -> str:
+    return f"{'statefulset' if service == 'fanout-service' else 'deployment'}/{service}"
+
+
+def rolled_out(cluster: Cluster, service: str) -> None:
+    cluster.kubectl(
+        "--namespace", NAMESPACE, "rollout", "status", workload_of(service), "--timeout=300s"
+    )
 
 
 def a_pod(

@@ -107,7 +107,7 @@ MEANING = {
     "too-slow": "The request did not arrive in time.",
     "service-away": "The gateway does not reach the service. Retry.",
     "timed-out": "The service did not answer the gateway in time. Retry.",
-    "rate-limited": "Too many requests of this user or address. `Retry-After` and the `X-RateLimit` fields say when to go on.",
+    "rate-limited": "Too many requests of this user or address. `Retry-After` says when to go on.",
 }
 """When each happens, and what a client can do."""
 

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from fanfold.adapters.kafka.group import read_backlog
 from fanfold.adapters.kafka.log import KafkaLog
+from fanfold.adapters.kafka.security import client_security
 from fanfold.core.clock import SystemClock
 from fanfold.core.events import PROJECTED_TOPICS
 from fanfold.core.ports.log import EventLog
@@ -185,7 +186,9 @@ async def lag(settings: Settings) -> int:
 
 async def read_kafka(settings: Settings) -> list[RawRecord]:
     """The projected topics from the first record to the last."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
+    )
     await consumer.start()
     try:
         partitions = [

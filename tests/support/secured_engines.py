@@ -40,8 +40,11 @@ _ALLOW = 3
 class SecuredKafka(KafkaFromJars):
     """TLS with a certificate at `port`, TLS with a SCRAM password at `password_port`; what no ACL allows is denied."""
 
-    def __init__(self, authority: Authority, *, password_user: str) -> None:
+    def __init__(
+        self, authority: Authority, *, password_user: str, host: str = "127.0.0.1"
+    ) -> None:
         super().__init__()
+        self._host = host
         self.password_port = free_port()
         self._authority = authority
         self._password_user = password_user
@@ -64,7 +67,7 @@ class SecuredKafka(KafkaFromJars):
         return command
 
     def _security(self) -> list[str]:
-        listeners = f"SSL://127.0.0.1:{self.port},SASL_SSL://127.0.0.1:{self.password_port}"
+        listeners = f"SSL://{self._host}:{self.port},SASL_SSL://{self._host}:{self.password_port}"
         return [
             f"listeners={listeners},CONTROLLER://127.0.0.1:{self.controller_port}",
             f"advertised.listeners={listeners}",
@@ -87,15 +90,18 @@ class SecuredKafka(KafkaFromJars):
         context = client_context(
             self._authority.ca, cert=self._admin.cert, key=self._admin.key, check_hostname=True
         )
-        answer = _asked(context, self.port, KAFKA_API_VERSIONS, 10)
+        answer = _asked(context, self._host, self.port, KAFKA_API_VERSIONS, 10)
         return answer[4:10] == b"\0\0\0\1\0\0"
 
 
 class SecuredCassandra(CassandraFromJars):
     """Configured by what a CassandraDatacenter says about clients: TLS, passwords, roles."""
 
-    def __init__(self, authority: Authority, datacenter: Object) -> None:
+    def __init__(
+        self, authority: Authority, datacenter: Object, *, host: str = "127.0.0.1"
+    ) -> None:
         super().__init__()
+        self._host = host
         self._authority = authority
         self._own = authority.identity("cassandra")
         self._declared = datacenter["spec"]["config"]["cassandra-yaml"]
@@ -103,6 +109,9 @@ class SecuredCassandra(CassandraFromJars):
     def filled(self, template: str, **values: object) -> Path:
         path = super().filled(template, **values)
         config: dict[str, Any] = yaml.safe_load(path.read_text())
+        config["listen_address"] = config["rpc_address"] = self._host
+        seeds = f"{self._host}:{self.storage_port}"
+        config["seed_provider"][0]["parameters"] = [{"seeds": seeds}]
         for key in ("authenticator", "authorizer", "role_manager"):
             config[key] = self._declared[key]
         # The same options with the files of this test.
@@ -116,16 +125,16 @@ class SecuredCassandra(CassandraFromJars):
 
     def answers(self) -> bool:
         context = client_context(self._authority.ca, cert=None, key=None, check_hostname=False)
-        answer = _asked(context, self.port, CQL_OPTIONS, 9)
+        answer = _asked(context, self._host, self.port, CQL_OPTIONS, 9)
         return len(answer) == 9 and answer[4] == CQL_SUPPORTED
 
 
-def _asked(context: ssl.SSLContext, port: int, question: bytes, wanted: int) -> bytes:
+def _asked(context: ssl.SSLContext, host: str, port: int, question: bytes, wanted: int) -> bytes:
     answer = b""
     with (
         contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", port), timeout=2) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as peer,
+        socket.create_connection((host, port), timeout=2) as plain,
+        context.wrap_socket(plain, server_hostname=host) as peer,
     ):
         peer.sendall(question)
         while len(answer) < wanted and (part := peer.recv(wanted - len(answer))):
