@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -63,6 +64,33 @@ async def test_a_second_process_reads_a_feed_without_the_tables(world: World) ->
         "page": 1,
         "announced": 1,
     }
+
+
+async def test_a_viewer_s_own_values_are_one_question(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.follow("alice", "bob")
+    await world.post("bob")
+    await world.cache_epoch.read()
+    first, _ = await Reader(world).page("alice", ranking="relevance")
+    asked: list[set[str]] = []
+    look_up, feed = type(world.cache).look_up, type(world.cache).feed
+
+    async def looked_up(cache: Any, keys: Sequence[str]) -> Any:
+        asked.append({key.partition(":")[0] for key in keys})
+        return await look_up(cache, keys)
+
+    async def fed(cache: Any, user_id: str) -> Any:
+        asked.append({"feed"})
+        return await feed(cache, user_id)
+
+    monkeypatch.setattr(type(world.cache), "look_up", looked_up)
+    monkeypatch.setattr(type(world.cache), "feed", fed)
+    again, _ = await Reader(world).page("alice", ranking="relevance")
+    assert again.items == first.items
+    # The list after the graph, never the other way round.
+    assert asked[:3] == [{"graph", "authored", "recent_likes"}, {"feed"}, {"like_count"}]
+    assert sorted(asked[3:], key=len) == [{"name"}, {"post", "like_count"}]
 
 
 async def test_a_cache_that_cant_be_used_is_asked_for_no_value(

@@ -7,6 +7,7 @@ follows the log: what it spends does not grow with what others write, and a chan
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import copy
 from dataclasses import replace
 from uuid import UUID
 
@@ -61,6 +62,17 @@ class CachedReads:
             clock=self._clock,
             kept_s=0,
         )
+
+    async def of_viewer(self, user_id: str) -> CachedReads:
+        """The same reads for one feed of this viewer, whose own values the shared cache is asked for at once."""
+        reads = copy(self)
+        reads._shared = await self._shared.of_viewer(user_id)  # noqa: SLF001 - a copy of this object
+        return reads
+
+    @property
+    def viewer_is_cached(self) -> bool:
+        """Whether what only the viewer reads needs no table, but for the timeline. Ask between the graph and the rest."""
+        return self._shared.all_asked_held
 
     async def viewer_graph(self, user_id: str) -> ViewerGraph:
         """Which authors a viewer sees."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -70,6 +70,7 @@ class SharedReads:
     """Raises `Unavailable` when the tables are needed and don't answer within the budget. The cache alone raises nothing.
 
     `passed_by`: keys that are read from the tables, because what is cached of them may be older than what the caller has to see.
+    `asked`: what the cache has answered already, for the one read of each key that follows.
     """
 
     stores: Stores
@@ -79,6 +80,19 @@ class SharedReads:
     budget_s: float
     listed_likes: int = LISTED
     passed_by: frozenset[str] = frozenset()
+    asked: dict[str, bytes | Lease | None] = field(default_factory=dict)
+
+    async def of_viewer(self, user_id: str) -> SharedReads:
+        """The same for one feed: the cache is asked at once for what only its viewer reads, but for the timeline."""
+        if not self.cache.usable():
+            return self
+        keys = [graph_key(user_id), authored_key(user_id), recent_likes_key(user_id)]
+        return replace(self, asked=dict(zip(keys, await self._look_up(keys), strict=True)))
+
+    @property
+    def all_asked_held(self) -> bool:
+        """Whether something was asked, and all of what is still unread of it was found."""
+        return bool(self.asked) and set(map(type, self.asked.values())) == _ALL_HELD
 
     async def viewer_graph(self, user_id: str) -> ViewerGraph:
         """A viewer's graph."""
@@ -209,7 +223,9 @@ class SharedReads:
         return await self._within(asked)
 
     async def _look_up(self, keys: Sequence[str]) -> list[bytes | Lease | None]:
-        """As the cache's, but nothing of the keys that are passed by."""
+        """As the cache's, but nothing of the keys that are passed by, and a single key that was asked is not asked again."""
+        if len(keys) == 1 and keys[0] in self.asked:
+            return [self.asked.pop(keys[0])]
         if self.passed_by.isdisjoint(keys):
             return await self.cache.look_up(keys)
         asked = [key for key in keys if key not in self.passed_by]

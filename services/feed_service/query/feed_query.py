@@ -69,6 +69,7 @@ class FeedQuery:
         pull_too: frozenset[str] = frozenset(),
     ) -> Self:
         """A query whose viewer graph is read. Answers 404 to a viewer who has left."""
+        reads = await reads.of_viewer(viewer)
         query = cls(viewer=viewer, reads=reads, since_ms=since_ms, pull_too=pull_too)
         query.graph = await query.coverage.ask("graph", reads.viewer_graph(viewer))
         if query.graph is not None and query.graph.left:
@@ -102,11 +103,17 @@ class FeedQuery:
         """
         # The timeline is read after the graph. A timeline that was read first would miss a backfill that ended between
         # the two reads, and the graph would say that it is complete.
-        timeline, own, _ = await asyncio.gather(
-            self._timeline(before, wanted),
-            self._authored((self.viewer,), before),
-            self._load_likes(wanted=likes),
-        )
+        if self.reads.viewer_is_cached:
+            # One after the other, because only the timeline is still asked for: three tasks would cost as much as it does.
+            timeline = await self._timeline(before, wanted)
+            own = await self._authored((self.viewer,), before)
+            await self._load_likes(wanted=likes)
+        else:
+            timeline, own, _ = await asyncio.gather(
+                self._timeline(before, wanted),
+                self._authored((self.viewer,), before),
+                self._load_likes(wanted=likes),
+            )
         sources = [timeline, *own]
         if self.graph is not None:
             sources += await self._not_in_timeline(self.graph, before)
