@@ -134,9 +134,11 @@ class LocalSystem:
         """Give a process that is stopped further environment variables; `start` starts it with them."""
         path = self.plan.configuration / "supervisord.conf"
         before, head, section = path.read_text().partition(f"[program:{name}]\n")
-        given = ",".join(f'{key}="{value}"' for key, value in variables.items())
-        section = section.replace("\nenvironment=", f"\nenvironment={given},", 1)
-        path.write_text(f"{before}{head}{section}")
+        start, line, rest = section.partition("\nenvironment=")
+        kept, end, rest = rest.partition("\n")
+        given = [f'{key}="{value}"' for key, value in variables.items()]
+        line += ",".join([kept, *given] if kept else given)
+        path.write_text(f"{before}{head}{start}{line}{end}{rest}")
         supervisor = Supervisor(str(self.plan.socket))
         assert name in supervisor.changes().changed
         supervisor.remove(name)
