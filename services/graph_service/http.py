@@ -35,7 +35,7 @@ from graph_service.profile import (
     register,
 )
 from graph_service.shown_writes import ShownWrites
-from graph_service.tie_limit import TieLimit, TooManyFollowed, too_many
+from graph_service.tie_limit import TieLimit, TooManyFollowed, by_counts, too_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _reads(do: GraphRoutes, after: list[Any]) -> APIRouter:
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     most = settings.max_following
-    follows = engines.stores.follows.following
+    follows = by_counts(engines.stores.follows)
     limit = TieLimit(follows, clock=clock, most=most, too_many=TooManyFollowed)
     do = GraphRoutes(engines, clock, limit)
     many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)

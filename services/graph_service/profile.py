@@ -12,7 +12,7 @@ from fanfold.core.avatar_url import AVATAR_URL_MAX_CHARS, AVATAR_URL_PATTERN, av
 from fanfold.core.clock import Clock, rfc3339
 from fanfold.core.delivery import Delivery
 from fanfold.core.events import UserRegistered, from_ms
-from fanfold.core.ports import Follow, Stores, User
+from fanfold.core.ports import Stores, User
 from fanfold.core.ports.log import EventLog
 from fanfold.core.text import (
     BIO_MAX_BYTES,
@@ -113,13 +113,13 @@ class ProfileGiven(BaseModel):
 
 async def read_profile(user_id: str, *, viewer: str, stores: Stores) -> Profile:
     """The profile of a user. Answers 404 for one who has never written anything, or has left."""
-    user, followed, states = await asyncio.gather(
+    user, counts, states = await asyncio.gather(
         stores.users.get(user_id),
-        stores.follows.following(user_id),
+        stores.follows.following_counts(user_id),
         viewer_states(viewer, [user_id], stores=stores),
     )
     await refuse_unknown(user, stores=stores)
-    return _profile(user, followed, states[user_id])
+    return Profile.of(user, states[user_id], following_count=counts.active)
 
 
 async def register(
@@ -128,9 +128,9 @@ async def register(
     """Register the user, or change the profile."""
     given.refuse_wrong()
     # Read before the append: after it, nothing may fail the request.
-    user, followed, states = await asyncio.gather(
+    user, counts, states = await asyncio.gather(
         stores.users.get(user_id),
-        stores.follows.following(user_id),
+        stores.follows.following_counts(user_id),
         viewer_states(user_id, [user_id], stores=stores),
     )
     now_ms = clock.now_ms()
@@ -160,9 +160,4 @@ async def register(
         avatar_url=user.avatar_url if event.avatar_url is None else event.avatar_url or None,
         registered_at_ms=now_ms if user.registered_at_ms is None else user.registered_at_ms,
     )
-    return _profile(changed, followed, states[user_id]), written
-
-
-def _profile(user: User, followed: dict[str, Follow], viewer: ViewerState) -> Profile:
-    following_count = sum(follow.active for follow in followed.values())
-    return Profile.of(user, viewer, following_count=following_count)
+    return Profile.of(changed, states[user_id], following_count=counts.active), written

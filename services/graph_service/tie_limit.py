@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from cachetools import TTLCache
 
 from fanfold.core.clock import Clock
+from fanfold.core.ports import Follows
 from fanfold.http.problems import Conflict
 
 COUNT_TTL_S = 10.0
@@ -58,6 +59,41 @@ class HasEnd(Protocol):
     def active(self) -> bool: ...
 
 
+class Look(NamedTuple):
+    """What the tables have of a user's ties: active ones, all of them, and those with the targets asked about."""
+
+    active: int
+    rows: int
+    of_targets: Mapping[str, HasEnd]
+
+
+LookAt = Callable[[str, Collection[str]], Awaitable[Look]]
+"""Looks at the ties of a user, of whom some targets are asked about."""
+
+
+def by_rows(read: Callable[[str], Awaitable[Mapping[str, HasEnd]]]) -> LookAt:
+    """By reading all ties of a user."""
+
+    async def look(user_id: str, target_ids: Collection[str]) -> Look:
+        ties = await read(user_id)
+        known = {target_id: ties[target_id] for target_id in target_ids if target_id in ties}
+        return Look(sum(tie.active for tie in ties.values()), len(ties), known)
+
+    return look
+
+
+def by_counts(follows: Follows) -> LookAt:
+    """By counts of a user's follows that the engine makes."""
+
+    async def look(user_id: str, target_ids: Collection[str]) -> Look:
+        # The targets first: a follow that is written meanwhile then counts among the others, and the count is rather too high.
+        known = await follows.follows_of(user_id, target_ids)
+        active, rows = await follows.following_counts(user_id)
+        return Look(active, rows, known)
+
+    return look
+
+
 @dataclass(slots=True)
 class Counted:
     """Ties with users other than the one asked about. `rows` counts ended ones too; `known`: that user has a row."""
@@ -78,13 +114,13 @@ class TieLimit:
 
     def __init__(
         self,
-        read: Callable[[str], Awaitable[Mapping[str, HasEnd]]],
+        look: LookAt,
         *,
         clock: Clock,
         most: int,
         too_many: type[TooManyTies],
     ) -> None:
-        self._read = read
+        self._look = look
         self._too_many = too_many
         self._most, self._most_rows = most, most * ROWS_PER_TIE
         self._counts: TTLCache[str, Counted] = TTLCache(
@@ -100,21 +136,17 @@ class TieLimit:
             and kept.rows < _kept_below(self._most_rows)
         ):
             return kept
-        ties = await self._read(user_id)
-        active = sum(tie.active for tie in ties.values())
-        self._counts[user_id] = Counted(active, len(ties))
-        target = ties.get(target_id)
-        if target is None:
-            return Counted(active, len(ties))
-        return Counted(active - target.active, len(ties) - 1, known=True)
+        return await self._others(user_id, [target_id])
 
     async def count_without(self, user_id: str, target_ids: Collection[str]) -> Counted:
         """The user's ties with others than these targets, from the tables."""
-        ties = await self._read(user_id)
-        active = sum(tie.active for tie in ties.values())
-        self._counts[user_id] = Counted(active, len(ties))
-        known = [ties[target_id] for target_id in target_ids if target_id in ties]
-        return Counted(active - sum(tie.active for tie in known), len(ties) - len(known))
+        return await self._others(user_id, target_ids)
+
+    async def _others(self, user_id: str, target_ids: Collection[str]) -> Counted:
+        active, rows, known = await self._look(user_id, target_ids)
+        self._counts[user_id] = Counted(active, rows)
+        active_known = sum(tie.active for tie in known.values())
+        return Counted(active - active_known, rows - len(known), known=bool(known))
 
     def refuse_beyond(self, others: Counted, made: int) -> None:
         """Answer 409 if this many ties and the others together are more than the maximum, in active ones or in rows."""

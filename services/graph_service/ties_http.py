@@ -17,7 +17,7 @@ from fanfold.http.params import Cursor, Limit, UserIdPath
 from fanfold.http.positions import set_position
 from graph_service.connections import Connections, show_connections
 from graph_service.lists import list_blocked, list_muted
-from graph_service.tie_limit import TieLimit, TooManyBlocked, TooManyMuted, too_many
+from graph_service.tie_limit import TieLimit, TooManyBlocked, TooManyMuted, by_rows, too_many
 from graph_service.ties import Ties
 
 
@@ -69,9 +69,11 @@ class TieRoutes:
 
 def _changes(engines: Engines, *, clock: Clock, settings: Settings) -> Ties:
     ties = engines.stores.ties
-    mutes = TieLimit(ties.mutes, clock=clock, most=settings.max_muted, too_many=TooManyMuted)
+    mutes = TieLimit(
+        by_rows(ties.mutes), clock=clock, most=settings.max_muted, too_many=TooManyMuted
+    )
     blocks = TieLimit(
-        ties.blocks_made, clock=clock, most=settings.max_blocked, too_many=TooManyBlocked
+        by_rows(ties.blocks_made), clock=clock, most=settings.max_blocked, too_many=TooManyBlocked
     )
     return Ties(
         log=engines.log,

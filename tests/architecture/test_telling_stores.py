@@ -44,6 +44,7 @@ READS = {
         "following",
         "follows_of",
         "has_followed",
+        "following_counts",
         "followed_by",
         "all_follower_ids",
     },

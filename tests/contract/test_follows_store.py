@@ -103,6 +103,19 @@ async def test_a_user_has_followed_also_after_the_follow_has_ended(stores: Store
     assert not await stores.follows.has_followed(carl), "a follower is no follow"
 
 
+async def test_follows_are_counted_without_their_rows(stores: Stores) -> None:
+    alice, carl = fresh("alice"), fresh("carl")
+    assert await stores.follows.following_counts(alice) == (0, 0)
+    for number in range(5):
+        edge = an_edge(alice, offset=number, active=number != 2)
+        await stores.follows.write_following(fresh("followed"), [edge])
+    await stores.follows.write_following(alice, [an_edge(carl, offset=0)])
+    # A mark of a follow whose edge is not written.
+    await stores.follows.mark_materialised(fresh("marked"), [(alice, 9)])
+    assert await stores.follows.following_counts(alice) == (4, 5)
+    assert await stores.follows.following_counts(carl) == (1, 1)
+
+
 async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores) -> None:
     alice, carol, bob = fresh("alice"), fresh("carol"), fresh("bob")
     edges = [an_edge(alice, offset=1), an_edge(carol, offset=2)]

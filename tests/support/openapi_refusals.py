@@ -18,6 +18,7 @@ from graph_service.tie_limit import (
     TooManyFollowed,
     TooManyMuted,
     TooManyTies,
+    by_rows,
 )
 from tests.support.openapi_recorder import REQUEST_ID, Json, Recorder
 
@@ -106,7 +107,7 @@ def _exceed_limits(the: Recorder) -> None:
     """What the limits say at their defaults, without thousands of follows."""
     most = the.api.settings.max_following
     for name, too_many in _LIMITED.items():
-        limit = TieLimit(_no_ties, clock=the.api.clock, most=most, too_many=too_many)
+        limit = TieLimit(by_rows(_no_ties), clock=the.api.clock, most=most, too_many=too_many)
         at_maximum = Counted(0 if name in _ENDS else most, most * ROWS_PER_TIE)
         try:
             limit.refuse_too_many(at_maximum)

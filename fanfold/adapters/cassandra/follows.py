@@ -13,7 +13,7 @@ from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset
 from fanfold.core.buckets import FollowerBucket, follower_bucket
-from fanfold.core.ports import Audience, Follow, FollowerEdge
+from fanfold.core.ports import Audience, Follow, FollowerEdge, FollowingCounts
 
 EDGES_OF = """
 SELECT user_id, follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
@@ -35,6 +35,11 @@ WHERE user_id IN ? AND generation = ? AND bucket = ?
 FOLLOWING = """
 SELECT followee_id, active, since_ms, follow_offset, offset, materialised_follow
 FROM following_by_user WHERE user_id = ?
+"""
+# One row instead of thousands. Cassandra still reads the user's partition, which `Settings.max_following` bounds.
+COUNT_FOLLOWING = "SELECT COUNT(active) FROM following_by_user WHERE user_id = ?"
+COUNT_ACTIVE = """
+SELECT COUNT(active) FROM following_by_user WHERE user_id = ? AND active = true ALLOW FILTERING
 """
 ANY_FOLLOW = "SELECT followee_id FROM following_by_user WHERE user_id = ? LIMIT 1"
 FOLLOWS_OF = FOLLOWING + " AND followee_id IN ?"
@@ -96,6 +101,8 @@ class CassandraFollows:
             routing_key=_bucket_key,
         )
         self._following = session.statement(FOLLOWING)
+        self._count_following = session.statement(COUNT_FOLLOWING)
+        self._count_active = session.statement(COUNT_ACTIVE)
         self._any_follow = session.statement(ANY_FOLLOW)
         self._follows_of = session.statement(FOLLOWS_OF)
         self._followed_by: MultiGet[str] = MultiGet(
@@ -217,6 +224,13 @@ class CassandraFollows:
         async for page in self._session.pages(self._following, user_id):
             follows.update((follow.followee_id, follow) for follow in _follows(page))
         return follows
+
+    async def following_counts(self, user_id: str) -> FollowingCounts:
+        active, rows = await asyncio.gather(
+            self._session.rows(self._count_active, user_id),
+            self._session.rows(self._count_following, user_id),
+        )
+        return FollowingCounts(active[0][0], rows[0][0])
 
     async def has_followed(self, user_id: str) -> bool:
         return await self._session.row(self._any_follow, user_id) is not None

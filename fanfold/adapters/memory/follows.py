@@ -8,7 +8,7 @@ from typing import Any
 
 from fanfold.adapters.memory.cells import ClusteredTable, Row
 from fanfold.core.buckets import FollowerBucket, follower_bucket
-from fanfold.core.ports import Audience, Follow, FollowerEdge
+from fanfold.core.ports import Audience, Follow, FollowerEdge, FollowingCounts
 
 
 class MemoryFollows:
@@ -99,6 +99,10 @@ class MemoryFollows:
             async for page in self._following.pages(user_id)
             for follow in _follows(page)
         }
+
+    async def following_counts(self, user_id: str) -> FollowingCounts:
+        follows = (await self.following(user_id)).values()
+        return FollowingCounts(sum(follow.active for follow in follows), len(follows))
 
     async def has_followed(self, user_id: str) -> bool:
         return any(True for _ in self._following.rows(user_id))

@@ -70,6 +70,7 @@ class TellingFollows:
         self.followers = follows.followers
         self.audience = follows.audience
         self.following = follows.following
+        self.following_counts = follows.following_counts
         self.has_followed = follows.has_followed
         self.follows_of = follows.follows_of
         self.followed_by = follows.followed_by

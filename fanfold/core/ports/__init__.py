@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from fanfold.core.ports.activity import Activity
 from fanfold.core.ports.cache_switch import CacheOutage, CacheSwitch
-from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, Follows
+from fanfold.core.ports.follows import Audience, Follow, FollowerEdge, FollowingCounts, Follows
 from fanfold.core.ports.idempotency_keys import IdempotencyKeys, KeyReservation
 from fanfold.core.ports.jobs import Jobs, Plan, SliceDone
 from fanfold.core.ports.likes import Like, LikeCount, Likes, ListedLike, RecentLike
@@ -41,6 +41,7 @@ __all__ = [
     "Counted",
     "Follow",
     "FollowerEdge",
+    "FollowingCounts",
     "Follows",
     "IdempotencyKeys",
     "Jobs",

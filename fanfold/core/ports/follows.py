@@ -48,6 +48,13 @@ class Audience(NamedTuple):
     asleep: int
 
 
+class FollowingCounts(NamedTuple):
+    """A user's active follows, and all of them, those that ended too."""
+
+    active: int
+    rows: int
+
+
 class Follows(Protocol):
     """Edges of the follow graph. The fan-out worker alone writes them."""
 
@@ -89,6 +96,9 @@ class Follows(Protocol):
 
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
+
+    async def following_counts(self, user_id: str) -> FollowingCounts:
+        """How many users a user follows. Counted where the rows are: an engine reads them and returns two numbers."""
 
     async def has_followed(self, user_id: str) -> bool:
         """Whether a user has ever followed someone; one row is read."""
