@@ -97,10 +97,9 @@ class Leaving:
     async def _end_late(self, follows: Sequence[UserFollowed], *, at_ms: int) -> None:
         if not follows:
             return
-        users = await self.stores.users.get_many(
+        left = await self.stores.users.left(
             {follows[0].followee_id, *(follow.follower_id for follow in follows)}
         )
-        left = {user_id for user_id, user in users.items() if user.left}
         pairs = ((follow.follower_id, follow.followee_id) for follow in follows)
         late = dict.fromkeys(pair for pair in pairs if not left.isdisjoint(pair))
         await end_follows(late, log=self.log, at_ms=at_ms)

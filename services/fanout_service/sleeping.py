@@ -89,15 +89,11 @@ class Sleeping:
         They are looked up, not guessed: a followee's first generation is one partition, and with a row there for every
         sleeper it would have no bound. Edges are never removed, so clearing finds every edge that was marked.
         """
-        followees = await self.stores.users.get_many(followee_ids)
+        newest = await self.stores.users.generations(followee_ids)
         edges: list[tuple[str, int]] = []
         # One generation after another, so that at most `marked` rows are read at a time.
-        for generation in range(max(user.generation for user in followees.values()) + 1):
-            candidates = [
-                followee.user_id
-                for followee in followees.values()
-                if followee.generation >= generation
-            ]
+        for generation in range(max(newest.values()) + 1):
+            candidates = [followee_id for followee_id, last in newest.items() if last >= generation]
             found = await self.stores.follows.follower_edges(candidates, generation, [user_id])
             edges += [(followee_id, generation) for followee_id, _ in found]
         return edges

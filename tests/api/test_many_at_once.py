@@ -151,7 +151,9 @@ async def test_as_many_as_the_maximum_are_followed_in_a_few_reads(api: WriteSide
     await api.registered("alice", *user_ids)
     api.tables.calls.clear()
     assert (await follow(api, *user_ids)).json()["followed"] == user_ids
-    assert sum(api.tables.calls.values()) <= 5, "the rows of these, and a count of all, instead of all rows"
+    assert sum(api.tables.calls.values()) <= 5, (
+        "the rows of these, and a count of all, instead of all rows"
+    )
     await api.project()
     assert (await api("GET", "/users/alice")).json()["following_count"] == MOST_AT_ONCE
 

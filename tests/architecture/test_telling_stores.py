@@ -36,7 +36,7 @@ TIE: dict[str, Any] = {"active": True, "since_ms": START_MS, "offset": 1}
 
 READS = {
     "posts": {"get", "counted", "by_author"},
-    "users": {"get", "get_many", "all_users"},
+    "users": {"get", "get_many", "left", "generations", "all_users"},
     "follows": {
         "follower_edges",
         "followers",

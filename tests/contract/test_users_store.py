@@ -132,6 +132,11 @@ async def test_leaving_is_final_and_changes_neither_name_nor_follower_count(stor
         ),
         ghost: User(ghost, left=True),
     }
+    users = [bob, ghost, fresh("alice"), bob]
+    assert await stores.users.left(users) == {bob, ghost}
+    await stores.users.write_follower_count(User(bob, follower_count=9, generation=2), offset=9)
+    assert await stores.users.generations(users) == {bob: 2, ghost: 0, users[2]: 0}
+    assert await stores.users.left([]) == set()
 
 
 async def test_a_walk_finds_every_user_with_a_row_once_and_as_a_read_does(stores: Stores) -> None:

@@ -20,6 +20,13 @@ class MemoryUsers:
     async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
         return {user_id: await self.get(user_id) for user_id in user_ids}
 
+    async def left(self, user_ids: Collection[str]) -> set[str]:
+        return {user_id for user_id, user in (await self.get_many(user_ids)).items() if user.left}
+
+    async def generations(self, user_ids: Collection[str]) -> dict[str, int]:
+        users = await self.get_many(user_ids)
+        return {user_id: user.generation for user_id, user in users.items()}
+
     async def register(
         self,
         user_id: str,

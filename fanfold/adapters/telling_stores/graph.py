@@ -20,6 +20,8 @@ class TellingUsers:
         self._writer = writer
         self.get = users.get
         self.get_many = users.get_many
+        self.left = users.left
+        self.generations = users.generations
         self.all_users = users.all_users
 
     async def register(

@@ -63,6 +63,12 @@ class Users(Protocol):
     async def get_many(self, user_ids: Collection[str]) -> dict[str, User]:
         """These users by id; users without a row too, as from `get`."""
 
+    async def left(self, user_ids: Collection[str]) -> set[str]:
+        """Those of these users who have left. Reads one cell of each row."""
+
+    async def generations(self, user_ids: Collection[str]) -> dict[str, int]:
+        """The newest generation of each of these users' followers; 0 without a row. Reads one cell of each row."""
+
     async def register(
         self,
         user_id: str,
