@@ -194,7 +194,7 @@ BUGS: tuple[SeededBug, ...] = (
     SeededBug(
         "clear the marks of a sleeper in the first generation only",
         f"{_FANOUT}/sleeping.py",
-        "range(max(user.generation for user in followees.values()) + 1)",
+        "range(max(newest.values()) + 1)",
         "range(1)",
         "tests/unit/test_fanout_sleeping.py",
     ),
