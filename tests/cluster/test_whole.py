@@ -26,7 +26,7 @@ from tests.support.engines_at_a_node import (
 from tests.support.eventually import eventually
 from tests.support.fanout import at
 from tests.support.image import build
-from tests.support.k8s import SERVICES
+from tests.support.k8s import MANIFESTS, SERVICES
 from tests.support.k8s_cluster import (
     HOME,
     NAMESPACE,
@@ -82,7 +82,10 @@ def fanfold(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             yield Installed(cluster, running, address_of_the_gateway(cluster))
         finally:
             runner.run(engines.__aexit__(None, None, None))
-            cluster.kubectl("delete", "namespace", NAMESPACE, CONTROLLER, "keda")
+            # KEDA must be there until its object has gone, and its metrics until no namespace is deleted.
+            cluster.kubectl("delete", "namespace", NAMESPACE)
+            cluster.kubectl("delete", "--filename", str(MANIFESTS / "nodes" / "keda.yaml"))
+            cluster.kubectl("delete", "namespace", CONTROLLER)
 
 
 def _run(*command: str | Path) -> None:
@@ -157,7 +160,9 @@ async def test_a_frozen_cassandra_makes_a_lag_that_adds_workers_and_restarts_not
                     for n in range(3500)
                 ]
             )
-        await eventually(lambda: _ready(cluster, 0), within_s=120, every_s=1, what="none is ready")
+        await eventually(
+            lambda: _ready(cluster, "feed-service", 0), within_s=120, every_s=1, what="unready"
+        )
         await eventually(
             lambda: _workers_are(cluster, more_than=WORKERS),
             within_s=180,
@@ -174,16 +179,17 @@ async def test_a_frozen_cassandra_makes_a_lag_that_adds_workers_and_restarts_not
         every_s=1,
         what="as many workers as before",
     )
-    await eventually(lambda: _ready(cluster, 2), within_s=120, every_s=1, what="all are ready")
+    await eventually(
+        lambda: _ready(cluster, "feed-service", 2), within_s=120, every_s=1, what="ready again"
+    )
     assert _restarts(cluster) == before
     shown = await gateway.get(f"/posts/{post_id}", headers=ALICE)
     assert (shown.status_code, shown.json()["like_count"]) == (200, 3500)
 
 
-async def _ready(cluster: Cluster, replicas: int) -> bool:
-    """Whether so many pods of each API are ready."""
-    found = await asyncio.to_thread(cluster.get, NAMESPACE, "deployments")
-    return [deployment["status"].get("readyReplicas", 0) for deployment in found] == [replicas] * 3
+async def _ready(cluster: Cluster, service: str, replicas: int) -> bool:
+    (found,) = await asyncio.to_thread(cluster.get, NAMESPACE, f"deployment/{service}")
+    return bool(found["status"].get("readyReplicas", 0) == replicas)
 
 
 async def _workers_are(cluster: Cluster, *, more_than: int = 0, exactly: int = 0) -> bool:
