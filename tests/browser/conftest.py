@@ -14,7 +14,9 @@ from tests.support.browser import CHROMIUM, WAITED_MS, Server, chromium, served_
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is missing: sudo apt-get install chromium")
+        pytest.skip(
+            "Chromium is missing: sudo apt-get install chromium-headless-shell, or chromium"
+        )
     with chromium() as running:
         yield running
 
