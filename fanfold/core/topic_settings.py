@@ -10,6 +10,11 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from fanfold.core.environment_settings import EnvironmentSettings
 from fanfold.core.topics import PartitionCount
 
+OFFSETS_AN_EPOCH = 2**40
+"""More than a partition will ever have: at ten thousand a second, three years and a half of records."""
+MOST_EPOCHS = 1023
+"""So that every offset is below 2^50: exact in a double, as JSON and Lua have them, and below the microseconds of today, as which Cassandra takes it."""
+
 _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -31,6 +36,13 @@ class TopicSettings(EnvironmentSettings):
         "uncompressed",
         description="How Kafka's brokers compress records; `zstd` in production. Every client must be able to read it. `topics apply` changes it for later "
         "records.",
+    )
+    log_epoch: int = Field(
+        0,
+        ge=0,
+        le=MOST_EPOCHS,
+        description="Raised by one, in all processes, when the log is another than the tables were written from: restored, mirrored, or new. Every offset of it is then "
+        "above all earlier ones.",
     )
     log_days: int | None = Field(
         None,

@@ -19,6 +19,7 @@ import faust
 from faust.exceptions import ConsumerNotStarted
 
 from fanfold.adapters.kafka.admin import partition_counts
+from fanfold.adapters.kafka.epoch import first_offset
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import Fault
 from fanfold.core.events import COMMANDS
@@ -102,7 +103,9 @@ class FaustConsumer:
     def _lag_of(self, at: Any, committed: int, end: int | None) -> PartitionLag:
         topic = at.topic.removeprefix(f"{self._settings.topic_prefix}.")
         # Before the first fetch the end is not known.
-        return PartitionLag(topic, at.partition, committed, committed if end is None else end)
+        first = first_offset(self._settings)
+        last = committed if end is None else end
+        return PartitionLag(topic, at.partition, first + committed, first + last)
 
     async def _checked_topics(self, handlers: Mapping[str, BatchHandler]) -> Mapping[str, int]:
         # Faust ignores topics that are missing when it starts, and stays idle.
@@ -156,7 +159,7 @@ class FaustConsumer:
 
     def _agent(self, topic: str, handler: BatchHandler) -> Callable[[Any], Awaitable[None]]:
         settings = self._settings
-        most = settings.take_events
+        most, first = settings.take_events, first_offset(settings)
         if topic == COMMANDS:
             most = min(most, settings.slices_in_flight * _SLICE_BATCHES)
 
@@ -167,7 +170,8 @@ class FaustConsumer:
                 except StopAsyncIteration:
                     # So Faust tells the stream to end. If this left the agent, Faust would start it again while it stops.
                     return
-                await self._handle(handler, [_record(topic, event.message) for event in batch])
+                records = [_record(topic, event.message, first) for event in batch]
+                await self._handle(handler, records)
                 for event in batch:
                     event.ack()
 
@@ -236,11 +240,11 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def _record(topic: str, message: Any) -> Record:
+def _record(topic: str, message: Any, first: int) -> Record:
     return Record(
         topic,
         message.partition,
-        message.offset,
+        first + message.offset,
         message.key,
         message.value,
         dict(message.headers or ()),

@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from fanfold.adapters.kafka.epoch import EpochConsumer, first_offset
 from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import LogUnavailable
 from fanfold.core.settings import Settings
@@ -23,7 +24,8 @@ _FIRST_CONNECTION_S = 2.0
 
 def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
     """A consumer, not started, that commits only when it is told to. Raises `Fault` for a certificate or key it can't use."""
-    consumer = AIOKafkaConsumer(
+    consumer = EpochConsumer(
+        first=first_offset(settings),
         bootstrap_servers=settings.kafka_bootstrap,
         enable_auto_commit=False,
         **client_security(settings),

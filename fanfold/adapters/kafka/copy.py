@@ -27,6 +27,7 @@ from fanfold.adapters.kafka.clients import (
     started_consumer,
     translated,
 )
+from fanfold.adapters.kafka.epoch import first_offset
 from fanfold.adapters.kafka.history import KafkaHistory
 from fanfold.core.errors import Fault
 from fanfold.core.ports.log import Record
@@ -106,7 +107,8 @@ async def _left(
     left = {}
     for partition, topic in found.items():
         span = spans[topic][partition.partition]
-        first = max(span.first, kept[partition].offset) if partition in kept else span.first
+        copied = first_offset(settings) + kept[partition].offset if partition in kept else 0
+        first = max(span.first, copied)
         left[partition] = Span(first, max(first, span.end))
     return left, not kept
 
@@ -114,7 +116,7 @@ async def _left(
 async def _are_empty(settings: Settings, topics: Collection[str]) -> bool:
     history = KafkaHistory(settings)
     spans = [await history.spans(topic) for topic in topics]
-    return not any(span.end for of_topic in spans for span in of_topic.values())
+    return not any(span.end > span.first for of_topic in spans for span in of_topic.values())
 
 
 async def _note(

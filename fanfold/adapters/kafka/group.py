@@ -17,6 +17,7 @@ from fanfold.adapters.kafka.clients import (
     started_consumer,
     translated,
 )
+from fanfold.adapters.kafka.epoch import first_offset
 from fanfold.adapters.kafka.records import record_of
 from fanfold.core.events import COMMANDS, DEAD_LETTERS
 from fanfold.core.lag import PartitionLag
@@ -70,8 +71,9 @@ class WorkerGroup:
         """The number of records before these ends that the group has not acknowledged."""
         async with self._answering():
             committed = await _committed(self._admin, self._settings)
+        first = first_offset(self._settings)
         return sum(
-            max(0, end - committed.get(partition, 0))
+            max(0, end - committed.get(partition, first))
             for partition, end in zip(self._partitions, ends, strict=True)
         )
 
@@ -145,7 +147,8 @@ async def _committed(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Top
             await asyncio.sleep(_COORDINATOR_PAUSE_S)
         else:
             # A partition without acknowledgement says -1, or is missing.
-            return {partition: max(0, kept.offset) for partition, kept in found.items()}
+            first = first_offset(settings)
+            return {partition: first + max(0, kept.offset) for partition, kept in found.items()}
 
 
 async def read_backlog(settings: Settings, *, most_commands: int) -> Backlog:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from fanfold.adapters.kafka.epoch import first_offset
 from fanfold.adapters.kafka.producer import RenewedProducer
 from fanfold.adapters.kafka.reader import RecordReader
 from fanfold.adapters.kafka.tail import KafkaTail
@@ -65,7 +66,8 @@ class KafkaLog:
         # batch to the -1, so only the missing time shows it.
         if acknowledged.timestamp_type != _LOG_APPEND_TIME:
             return None
-        return Position(event.topic, acknowledged.partition, acknowledged.offset)
+        offset = first_offset(self._settings) + acknowledged.offset
+        return Position(event.topic, acknowledged.partition, offset)
 
     async def append_many(self, batch: Sequence[Event]) -> None:
         if batch:
