@@ -86,12 +86,12 @@ def waiting(backlog: Backlog) -> dict[str, int]:
 async def test_records_are_read_by_their_offsets_and_found_by_their_time(
     under_test: LogUnderTest,
 ) -> None:
-    log, view = under_test.log, under_test.view
-    assert set((await view.spans(POSTS)).values()) == {Span(0, 0)}
+    log, view, first = under_test.log, under_test.view, under_test.first
+    assert set((await view.spans(POSTS)).values()) == {Span(first, first)}
     for n in range(3):
         await log.append(a_post(by="bob", content=f"early {n}"))
     await asyncio.sleep(0.05)
-    (early,) = [span for span in (await view.spans(POSTS)).items() if span[1].end]
+    (early,) = [span for span in (await view.spans(POSTS)).items() if span[1].end > first]
     until_ms = max(r.appended_at_ms for r in await view.records(POSTS, dict([early])))
     await asyncio.sleep(0.05)
     for n in range(2):
@@ -99,17 +99,17 @@ async def test_records_are_read_by_their_offsets_and_found_by_their_time(
 
     number = early[0]
     spans = await view.spans(POSTS)
-    assert spans[number] == Span(0, 5)
-    assert sum(span.end for span in spans.values()) == 5
-    assert (await view.spans(POSTS, until_ms=until_ms))[number] == Span(0, 3)
-    assert (await view.spans(POSTS, until_ms=0))[number] == Span(0, 0)
+    assert spans[number] == Span(first, first + 5)
+    assert sum(span.end - first for span in spans.values()) == 5
+    assert (await view.spans(POSTS, until_ms=until_ms))[number] == Span(first, first + 3)
+    assert (await view.spans(POSTS, until_ms=0))[number] == Span(first, first)
 
-    middle = await view.records(POSTS, {number: Span(1, 4)})
+    middle = await view.records(POSTS, {number: Span(first + 1, first + 4)})
     assert [(record.partition, record.offset) for record in middle] == [
-        (number, offset) for offset in (1, 2, 3)
+        (number, first + n) for n in (1, 2, 3)
     ]
     assert [contents(record) for record in middle] == ["early 1", "early 2", "late 0"]
-    assert await view.records(POSTS, {number: Span(5, 5)}) == []
+    assert await view.records(POSTS, {number: Span(first + 5, first + 5)}) == []
 
 
 def contents(record: Record) -> str:

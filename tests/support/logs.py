@@ -38,6 +38,8 @@ class LogUnderTest:
     log: EventLog
     consumer: Callable[[int], Consumer]
     view: LogView
+    first: int = 0
+    """The offset of the first record of each partition."""
 
 
 class NoLogView:
@@ -76,6 +78,7 @@ async def _sqlite(path: Path) -> AsyncIterator[LogUnderTest]:
 
 @asynccontextmanager
 async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
+    from fanfold.adapters.kafka.epoch import first_offset
     from fanfold.adapters.kafka.log import KafkaLog
     from fanfold.adapters.kafka.log_view import KafkaLogView
     from fanout_service.stream import FaustConsumer
@@ -88,7 +91,7 @@ async def _kafka(engines: RealEngines) -> AsyncIterator[LogUnderTest]:
             return FaustConsumer(chosen, leave=lambda status: None)
 
         async with KafkaLog(settings, clock=SystemClock(), source="test") as log:
-            yield LogUnderTest(log, consumer, KafkaLogView(settings))
+            yield LogUnderTest(log, consumer, KafkaLogView(settings), first_offset(settings))
 
 
 @asynccontextmanager
