@@ -384,7 +384,7 @@ async def test_two_hundred_follows_of_one_author_cost_a_handful_of_reads() -> No
         await pipeline.worker().handlers()[GRAPH](records)
         assert calls == {
             "get": 1,
-            "get_many": 1,  # whether any of the followers has left meanwhile
+            "left": 1,  # whether any of the followers has left meanwhile
             "blocks_with": 1,  # whether a block stands between
             "follower_edges": 1,
             "write_follower_count": 1,

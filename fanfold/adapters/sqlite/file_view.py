@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from fanfold.adapters.sqlite.file import ReadableFile
+from fanfold.adapters.sqlite.in_thread import in_thread
 from fanfold.core.errors import Fault, LogUnavailable
 from fanfold.core.ports.log import Record
 from fanfold.core.ports.log_view import Span
@@ -39,7 +40,7 @@ class SqliteFileView:
 
     async def _asked(self, ask: Callable[[ReadableFile], T]) -> T:
         try:
-            return await asyncio.to_thread(ask, self._file)
+            return await in_thread(partial(ask, self._file))
         except sqlite3.Error as error:
             raise LogUnavailable(f"the log: {error}") from error
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from fanfold.adapters.sqlite.file import ReadableFile
+from fanfold.adapters.sqlite.in_thread import in_thread
 from fanfold.core.clock import Clock
 from fanfold.core.errors import Fault, LogUnavailable
 from fanfold.core.ports.log import Record, Tail
@@ -38,14 +39,16 @@ async def sqlite_tail(
     except sqlite3.Error as error:
         raise Fault(f"{path} can't be read as a log: {error}") from error
     try:
-        yield await asyncio.to_thread(
-            _FileTail,
-            file,
-            topics,
-            since_ms=since_ms,
-            clock=clock,
-            first_offset=first_offset,
-            first_offsets=first_offsets,
+        yield await in_thread(
+            partial(
+                _FileTail,
+                file,
+                topics,
+                since_ms=since_ms,
+                clock=clock,
+                first_offset=first_offset,
+                first_offsets=first_offsets,
+            )
         )
     finally:
         file.close()
@@ -75,7 +78,7 @@ class _FileTail:
     async def read(self) -> Sequence[Record]:
         asked_at_s = self._clock.monotonic_s()
         try:
-            rows = await asyncio.to_thread(self._file.rows, self._topics, self._after, _RECORDS)
+            rows = await in_thread(partial(self._file.rows, self._topics, self._after, _RECORDS))
         except sqlite3.Error as error:
             raise LogUnavailable(f"the log: {error}") from error
         if len(rows) < _RECORDS:
