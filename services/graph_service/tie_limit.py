@@ -68,7 +68,7 @@ class Look(NamedTuple):
 
 
 LookAt = Callable[[str, Collection[str]], Awaitable[Look]]
-"""Looks at the ties of a user, of whom some targets are asked about."""
+"""Looks up a user's ties with some targets."""
 
 
 def by_rows(read: Callable[[str], Awaitable[Mapping[str, HasEnd]]]) -> LookAt:

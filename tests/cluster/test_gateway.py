@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.support.k8s_cluster import (
     NAMESPACE,
-    SCRIPT,
-    TESTER,
     Cluster,
     a_pod,
     rolled_out,
@@ -183,21 +180,17 @@ def client(gateway: Gateway) -> Iterator[str]:
     gateway.cluster.kubectl("delete", "namespace", CLIENTS)
 
 
-@contextmanager
-def asking(gateway: Gateway, client: str, seconds: int) -> Iterator[list[str]]:
-    """Requests of the client with a token, as long as that; then what was answered, each status once."""
-    words = [SCRIPT, "kubectl", "--namespace", CLIENTS, "exec", client, "--", TESTER]
-    words += ["get", f"https://{HOST}{POST}", str(seconds), f"{gateway.address}:443"]
-    words += [f"Authorization:Bearer {token()}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        answered: list[str] = []
-        yield answered
-        output, _ = process.communicate(timeout=2 * seconds)
-        answered += [line.split(maxsplit=1)[1] for line in output.splitlines()]
+def asking(gateway: Gateway, client: str) -> AbstractContextManager[list[str]]:
+    """Requests of the client with a token, for 90 seconds."""
+    return gateway.cluster.asking(
+        *(CLIENTS, client, f"https://{HOST}{POST}"),
+        *(f"{gateway.address}:443", f"Authorization:Bearer {token()}"),
+        seconds=90,
+    )
 
 
 def test_a_rollout_behind_the_gateway_fails_no_request(gateway: Gateway, client: str) -> None:
-    with asking(gateway, client, 90) as answered:
+    with asking(gateway, client) as answered:
         gateway.cluster.kubectl(
             *("--namespace", NAMESPACE, "set", "env", "deployment/post-service", "VERSION=2")
         )
@@ -207,7 +200,7 @@ def test_a_rollout_behind_the_gateway_fails_no_request(gateway: Gateway, client:
 
 
 def test_a_restart_of_the_proxies_fails_no_request(gateway: Gateway, client: str) -> None:
-    with asking(gateway, client, 90) as answered:
+    with asking(gateway, client) as answered:
         restart_the_proxies(gateway.cluster)
 
     assert answered == ["200"]

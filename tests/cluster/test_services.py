@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -12,8 +10,6 @@ from tests.support.k8s import SERVICES, Object, of_kind, rendered
 from tests.support.k8s_cluster import (
     NAMESPACE,
     NODES,
-    SCRIPT,
-    TESTER,
     Cluster,
     a_pod,
     rolled_out,
@@ -73,21 +69,8 @@ def test_a_pod_that_may_more_is_refused(fanfold: Cluster) -> None:
     assert 'violates PodSecurity "restricted:v1.36"' in refused
 
 
-@contextmanager
-def asking(seconds: int) -> Iterator[list[str]]:
-    """Requests of the proxy to the post service by its name, as long as that; then what was answered, each status once."""
-    asks = [SCRIPT, "kubectl", "--namespace", GATEWAY, "exec", "proxy", "--", TESTER]
-    with subprocess.Popen(
-        [*asks, "get", URL, str(seconds)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        answered: list[str] = []
-        yield answered
-        output, _ = process.communicate(timeout=2 * seconds)
-        answered += [line.split(maxsplit=1)[1] for line in output.splitlines()]
-
-
 def test_a_rollout_fails_no_request(fanfold: Cluster) -> None:
-    with asking(90) as answered:
+    with fanfold.asking(GATEWAY, "proxy", URL, seconds=90) as answered:
         fanfold.kubectl(
             *("--namespace", NAMESPACE, "set", "env", "deployment/post-service", "VERSION=2")
         )
@@ -98,7 +81,7 @@ def test_a_rollout_fails_no_request(fanfold: Cluster) -> None:
 
 def test_a_drained_node_fails_no_request_and_is_empty_then(fanfold: Cluster) -> None:
     node = pods_of(fanfold, "post-service")[0]["spec"]["nodeName"]
-    with asking(60) as answered:
+    with fanfold.asking(GATEWAY, "proxy", URL, seconds=60) as answered:
         fanfold.kubectl(
             *("drain", node, "--pod-selector=app.kubernetes.io/part-of=fanfold"),
             *("--delete-emptydir-data", "--timeout=240s"),

@@ -52,6 +52,20 @@ class Cluster:
             "--namespace", namespace, "exec", pod, "--", TESTER, *words
         ).splitlines()
 
+    @contextmanager
+    def asking(
+        self, namespace: str, pod: str, url: str, *further: str, seconds: int
+    ) -> Iterator[list[str]]:
+        """Requests of the stand-in in that pod, as long as that; then what was answered, each status once. `further` as its `get` takes it."""
+        words = ["--namespace", namespace, "exec", pod, "--", TESTER, "get", url, str(seconds)]
+        with subprocess.Popen(
+            [SCRIPT, "kubectl", *words, *further], stdout=subprocess.PIPE, text=True
+        ) as process:
+            answered: list[str] = []
+            yield answered
+            output, _ = process.communicate(timeout=2 * seconds)
+            answered += [line.split(maxsplit=1)[1] for line in output.splitlines()]
+
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
