@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 
 from cachetools import TTLCache
 from prometheus_client import Counter
@@ -18,6 +18,7 @@ from fanfold.core.errors import Transient
 from fanfold.core.events import UserWoke, from_ms
 from fanfold.core.ports import Activity
 from fanfold.core.ports.log import EventLog
+from fanfold.http.best_effort import best_effort
 
 logger = logging.getLogger(__name__)
 
@@ -102,10 +103,11 @@ class Presence:
         return True
 
     async def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way, and write the notes that wait, if the tables answer within half a second."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await best_effort(self._write_waiting())
 
     async def _wake(self, user_id: str) -> None:
         try:
@@ -121,14 +123,20 @@ class Presence:
         try:
             while self._waiting:
                 await self._clock.sleep(GATHERED_S)
-                notes, self._waiting = self._waiting, {}
-                await self._note(notes)
+                await self._write_waiting()
         finally:
             self._writing = False
 
-    async def _note(self, notes: Mapping[str, int]) -> None:
+    async def _write_waiting(self) -> None:
+        notes, self._waiting = self._waiting, {}
+        if not notes:
+            return
         try:
             await self._activity.note_reads(notes)
+        except asyncio.CancelledError:
+            # `close` writes them. A note that is written twice is the same note.
+            self._waiting = {**notes, **self._waiting}
+            raise
         except Transient as error:
             for user_id in notes:
                 self._noted.pop(user_id, None)

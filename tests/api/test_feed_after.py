@@ -329,6 +329,7 @@ async def test_a_post_that_falls_off_the_end_is_dropped_and_one_that_moves_up_is
         ({}, "", 401),
         ({"X-User-Id": "bob"}, "", 403),
         ({**ALICE, "Last-Event-ID": "nonsense"}, "", 422),
+        (ALICE, "?last_event_id=nonsense", 422),
         (ALICE, "?limit=51", 422),
         (ALICE, "?limit=0", 422),
         (ALICE, "?since=nonsense", 422),

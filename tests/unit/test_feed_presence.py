@@ -88,6 +88,27 @@ async def test_the_reads_of_a_second_are_noted_together() -> None:
         assert in_background() == [], "nothing runs while nobody reads"
 
 
+async def test_reads_of_the_last_second_are_noted_when_the_process_stops() -> None:
+    world = World()
+    async with a_presence(world) as (presence, _):
+        presence.seen("alice", asleep_offset=None)
+        await asyncio.sleep(0)
+    assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+
+
+async def test_notes_that_are_being_written_when_the_process_stops_are_written() -> None:
+    world = World()
+    async with a_presence(world) as (presence, _):
+        release = world.activity.pause_before("note_reads")
+        presence.seen("alice", asleep_offset=None)
+        await asyncio.sleep(0)
+        world.clock.advance(GATHERED_S)
+        await world.activity.until_paused("note_reads")
+        # What is paused is cancelled before it goes on.
+        asyncio.get_running_loop().call_soon(release)
+    assert await world.stores.activity.last_reads(["alice"]) == {"alice": START_MS}
+
+
 async def test_remembered_users_waiting_notes_and_awakenings_in_flight_are_bounded() -> None:
     world = World()
     readers = [f"reader-{n}" for n in range(1500)]

@@ -30,6 +30,13 @@ LastEventId = Annotated[
         description="The id of the last event received; the stream goes on from there. Browsers send it by themselves.",
     ),
 ]
+LastEventIdQuery = Annotated[
+    str | None,
+    Query(
+        alias="last_event_id",
+        description="The same for a new `EventSource`, which can send no header. `Last-Event-ID` counts before it.",
+    ),
+]
 Items = Annotated[
     int,
     Query(ge=1, le=MOST_ITEMS, description="How many of the newest posts the client shows."),
@@ -60,8 +67,11 @@ class LiveRoutes:
         with self.live.opened(user_id) as feed:
             yield feed
 
-    async def client_state(self, user_id: UserIdPath, last_event_id: LastEventId = None) -> State:
+    async def client_state(
+        self, user_id: UserIdPath, sent: LastEventId = None, named: LastEventIdQuery = None
+    ) -> State:
         """The posts that the client has from an earlier stream."""
+        last_event_id = sent or named
         return state_of_id(last_event_id, scope=_scope(user_id)) if last_event_id else {}
 
     async def known(self, user_id: UserIdPath, since: SinceQuery = None) -> UUID | None:
