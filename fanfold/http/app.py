@@ -26,6 +26,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.admission import ALWAYS_ADMITTED, Admission
 from fanfold.http.answers import EndsWithClient, Head, KnownHosts, Private
 from fanfold.http.compression import Compression
+from fanfold.http.direct_routes import DirectRoutes
 from fanfold.http.documentation import add_documentation
 from fanfold.http.event_loop_lag import event_loop_watched
 from fanfold.http.identity.identity import HeaderIdentity, Identity
@@ -86,12 +87,7 @@ def make_app(
     )
     app.state.on_stop = on_stop
     app.state.identity = identity or HeaderIdentity()
-    # The last one is the outermost, so refused bodies are counted too.
-    for middleware in (
-        *(BodyLimits, EndsWithCredential, EndsWithClient, Compression),
-        *(Head, Private, Metrics, RequestIds),
-    ):
-        app.add_middleware(middleware)
+    _add_layers(app)
     _answer_with_problems(app)
     _answer_unserved(app)
 
@@ -105,6 +101,18 @@ def make_app(
     add_documentation(app)
     start_requests_at_zero(_routes(app))
     return app
+
+
+def _add_layers(app: FastAPI) -> None:
+    if tracing.spans() is None:
+        # Otherwise FastAPI calls every route: its spans name them.
+        app.add_middleware(DirectRoutes, of=app)
+    # The last one is the outermost, so refused bodies are counted too.
+    for middleware in (
+        *(BodyLimits, EndsWithCredential, EndsWithClient, Compression),
+        *(Head, Private, Metrics, RequestIds),
+    ):
+        app.add_middleware(middleware)
 
 
 def _telemetry() -> TelemetryConfig:
