@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import faust
@@ -27,7 +28,7 @@ from fanfold.core.exit_codes import ExitCode
 from fanfold.core.lag import PartitionLag
 from fanfold.core.ports.log import BatchHandler, Record
 from fanfold.core.settings import Settings
-from fanout_service.quick_consumer import QuickApp
+from fanout_service.quick_consumer import Fetched, QuickApp, Taken
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,10 @@ _REQUEST_S = 90.0
 _COMMIT_S = 1.0
 _STOP_S = 20.0
 
-# A topic that is behind is paused when its buffer is 80 % full. The records that are fetched before all of its partitions are paused must
-# still fit, or they would block the only fetcher, and so the other topics: 61 partitions x 16 records are less than 20 % of
-# 5,120. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
-_BUFFERED_EVENTS = 5120
-_FETCHED_EVENTS = 16
+# A topic that is behind is paused when its buffer is 80 % full of fetches, each of one partition. What is fetched before all of its partitions are paused must
+# still fit: 61 partitions are less than 20 % of 320. (A fetch is handed out partition by partition, so partitions don't take turns: `Progress` looks at topics.)
+_BUFFERED_FETCHES = 320
+_FETCHED_EVENTS = 32
 
 # A slice is thousands of rows, and a batch must be finished before the worker can stop or hand over its partitions. So a
 # batch of slices is only this many times the number delivered at a time.
@@ -137,7 +137,7 @@ class FaustConsumer:
             table_standby_replicas=0,
             web_enabled=False,
             stream_wait_empty=True,
-            stream_buffer_maxsize=_BUFFERED_EVENTS,
+            stream_buffer_maxsize=_BUFFERED_FETCHES,
             broker_max_poll_records=_FETCHED_EVENTS,
             broker_commit_interval=_COMMIT_S,
             broker_session_timeout=_SESSION_S,
@@ -164,37 +164,44 @@ class FaustConsumer:
             most = min(most, settings.slices_in_flight * _SLICE_BATCHES)
 
         async def handle(stream: Any) -> None:
+            left: list[Fetched] = []
             while True:
                 try:
-                    batch = await self._take(stream, most)
+                    taken = await self._take(stream, most, left)
                 except StopAsyncIteration:
                     # So Faust tells the stream to end. If this left the agent, Faust would start it again while it stops.
                     return
-                records = [_record(topic, event.message, first) for event in batch]
+                records = [
+                    _record(topic, record, first) for part in taken.parts for record in part.records
+                ]
                 await self._handle(handler, records)
-                for event in batch:
-                    event.ack()
+                stream.app.consumer.acknowledge(taken)
 
         return handle
 
-    async def _take(self, stream: Any, most: int) -> list[Any]:
-        """The events that have been fetched, at least one.
+    async def _take(self, stream: Any, most: int, left: list[Fetched]) -> Taken:
+        """The records that have been fetched, at least one. `left` keeps what is more than `most` of them for the next batch.
 
-        Events that come meanwhile are the next batch, which is larger the busier the worker is.
+        Records that come meanwhile are the next batch, which is larger the busier the worker is.
         """
         app: Any = stream.app
         queue = stream.channel.queue
-        batch: list[Any] = []
-        while not batch:
-            batch.append(await queue.get())
-            while len(batch) < most and not queue.empty():
-                batch.append(queue.get_nowait())
-            # Events from before a rebalance are fetched again after it.
+        parts: list[Fetched] = []
+        while not parts:
+            room = most
+            while room and (left or not parts or not queue.empty()):
+                part: Fetched = left.pop() if left else await queue.get()
+                if len(part.records) > room:
+                    left.append(replace(part, records=part.records[room:]))
+                    part = replace(part, records=part.records[:room])
+                parts.append(part)
+                room -= len(part.records)
+            # Records from before a rebalance are fetched again after it.
             generation = app.consumer_generation_id if app.flow_control.is_active() else None
-            batch = [event for event in batch if event.message.generation_id == generation]
+            parts = [part for part in parts if part.generation_id == generation]
         # A rebalance and a stop wait until these are acknowledged.
-        app.consumer.unacked.update(event.message for event in batch)
-        return batch
+        taken: Taken = app.consumer.take(parts)
+        return taken
 
     async def _handle(self, handler: BatchHandler, records: Sequence[Record]) -> None:
         try:
@@ -240,13 +247,13 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def _record(topic: str, message: Any, first: int) -> Record:
+def _record(topic: str, record: Any, first: int) -> Record:
     return Record(
         topic,
-        message.partition,
-        first + message.offset,
-        message.key,
-        message.value,
-        dict(message.headers or ()),
-        round(message.timestamp * 1000),
+        record.partition,
+        first + record.offset,
+        record.key,
+        record.value,
+        dict(record.headers),
+        record.timestamp,
     )

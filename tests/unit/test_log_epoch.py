@@ -116,7 +116,7 @@ async def test_all_that_is_read_has_the_epoch_above_it(consumer: EpochConsumer) 
 
 def test_a_record_that_faust_hands_over_has_it_too() -> None:
     message = SimpleNamespace(
-        partition=3, offset=8, key=b"k", value=b"v", headers=[("a", b"b")], timestamp=1.5
+        partition=3, offset=8, key=b"k", value=b"v", headers=[("a", b"b")], timestamp=1500
     )
     assert _record("posts.v1", message, FIRST) == Record(
         "posts.v1", 3, FIRST + 8, b"k", b"v", {"a": b"b"}, 1500

@@ -96,9 +96,13 @@ class CassandraTimelines:
     def _pushed(
         self, packing: Packing, pointers: Sequence[Pointer], user_ids: Sequence[str]
     ) -> Iterator[PackedRow]:
+        now_ms = self._clock.now_ms()
         for post_id, author_id in pointers:
-            ttl_s = self._ttl_s(post_id)
+            ttl_s = ttl_of(post_id, keep_ms=self._keep_ms, now_ms=now_ms)
             if ttl_s <= 0:
+                continue
+            if len(user_ids) == 1:
+                yield packing.row(user_ids[0], post_id, author_id, at_creation(post_id), ttl_s)
                 continue
             # Rows differ only in the user: the other values are serialised once.
             shared = packing.values(1, post_id, author_id, at_creation(post_id), ttl_s)
