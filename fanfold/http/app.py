@@ -32,7 +32,7 @@ from fanfold.http.event_loop_lag import event_loop_watched
 from fanfold.http.identity.identity import HeaderIdentity, Identity
 from fanfold.http.identity.sessions import EndsWithCredential
 from fanfold.http.invalid_requests import invalid_request
-from fanfold.http.limits import BodyLimits
+from fanfold.http.limits import Limits
 from fanfold.http.listen import listen
 from fanfold.http.metrics import Metrics, exposition, start_requests_at_zero
 from fanfold.http.metrics_port import metrics_port
@@ -109,7 +109,7 @@ def _add_layers(app: FastAPI) -> None:
         app.add_middleware(DirectRoutes, of=app)
     # The last one is the outermost, so refused bodies are counted too.
     for middleware in (
-        *(BodyLimits, EndsWithCredential, EndsWithClient, Compression),
+        *(Limits, EndsWithCredential, EndsWithClient, Compression),
         *(Head, Private, Metrics, RequestIds),
     ):
         app.add_middleware(middleware)

@@ -191,6 +191,35 @@ async def test_a_field_that_is_sent_twice_is_refused(
     await refused(api, method, path, 422, content=body, headers=JSON)
 
 
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=1&limit=2",
+        "limit=1&limit=1",
+        "limit=1&cursor=&limit",
+        "limit=1&%6Cimit=1",
+        "x=1&limit=1&x=2",
+        "a+b=1&a%20b=1",
+    ],
+)
+async def test_a_parameter_that_is_sent_twice_is_refused(
+    api: WriteSide, path: str, query: str
+) -> None:
+    document = await refused(api, "GET", f"{path}?{query}", 422)
+    assert document["detail"] == "Send each parameter once."
+
+
+async def test_a_query_of_very_many_parameters_is_refused_before_each_is_looked_at(
+    api: WriteSide,
+) -> None:
+    path = "/users/alice/following?limit=1"
+    assert (await api("GET", path + "&" * 99)).status_code == 200
+    many = "&".join(f"{n:x}" for n in range(6_000))
+    document = await refused(api, "GET", f"{path}&{many}", 422)
+    assert document["detail"] == "Send at most 100 parameters."
+
+
 MANY = {
     "fields": "{" + ",".join(f'"{n:x}":1' for n in range(7_000)) + "}",
     "objects": '{"content":[' + ",".join(["{}"] * 21_000) + "]}",

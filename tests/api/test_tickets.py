@@ -182,7 +182,7 @@ async def test_a_ticket_that_was_not_given_out_opens_nothing(door: Door) -> None
     for malformed in ("", "x" * 42, "x" * 44, "é" * 43, "../../etc", f"{ticket} "):
         assert refused(await door.use(malformed)), malformed
     twice = await door.client.get(ALICES, params=[("ticket", ticket)] * 2)
-    assert refused(twice)
+    assert twice.status_code == 422
     assert door.tickets.taken == looked_up, "no table is asked about what has no ticket's form"
     assert (await door.use(ticket)).status_code == 200
 

@@ -72,13 +72,12 @@ class TicketDesk:
 
         A ticket that is sent to another path, or after its token has ended, is used up.
         """
-        sent = request.query_params.getlist(TICKET_PARAMETER)
-        if not sent:
+        text = request.query_params.get(TICKET_PARAMETER)
+        if text is None:
             return
         identity: Identity = request.app.state.identity
-        if len(sent) > 1 or identity.header in request.headers:
-            raise InvalidTicket(f"Send one ticket, and no {identity.header} beside it.")
-        text = sent[0]
+        if identity.header in request.headers:
+            raise InvalidTicket(f"Send a ticket, or {identity.header}, and not both.")
         ticket = await self.tickets.take(_digest(text)) if _FORM.fullmatch(text) else None
         if ticket is None or not self._opens(ticket, request.scope["path"]):
             raise InvalidTicket(
