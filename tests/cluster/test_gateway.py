@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,24 @@ from tests.support.k8s_cluster import (
     rolled_out,
     stand_ins,
 )
-from tests.support.k8s_gateway import HOST, Answer, Gateway, restart_the_proxies, running_gateway
-from tests.support.tokens import ISSUER, a_token, claims, private_key, signed
+from tests.support.k8s_gateway import (
+    HOST,
+    KEYS_FOR_S,
+    Answer,
+    Gateway,
+    restart_the_proxies,
+    running_gateway,
+)
+from tests.support.probes import wait_until
+from tests.support.tokens import (
+    ISSUER,
+    a_token,
+    claims,
+    key_set,
+    private_key,
+    public_jwk,
+    signed,
+)
 
 CLIENTS = "clients"
 POST = "/posts/019ad0a0-0000-7000-8000-000000000000"
@@ -30,6 +47,17 @@ OURS = {"iss": "https://identity.example.com/", "aud": "fanfold"}
 
 def token(subject: str = "alice") -> str:
     return a_token(subject, now_s=time.time(), **OURS)
+
+
+def token_of(key: str) -> str:
+    """Signed by that key of the issuer, whose `kid` is its name."""
+    return signed(
+        claims(now_s=time.time(), **OURS), key=private_key("ES256", key), headers={"kid": key}
+    )
+
+
+def public(key: str) -> dict[str, Any]:
+    return public_jwk("ES256", key, kid=key)
 
 
 @pytest.fixture(scope="module")
@@ -180,12 +208,14 @@ def client(gateway: Gateway) -> Iterator[str]:
     gateway.cluster.kubectl("delete", "namespace", CLIENTS)
 
 
-def asking(gateway: Gateway, client: str) -> AbstractContextManager[list[str]]:
-    """Requests of the client with a token, for 90 seconds."""
+def asking(
+    gateway: Gateway, client: str, *, bearer: str | None = None, seconds: int = 90
+) -> AbstractContextManager[list[str]]:
+    """Requests of the client with a token, as long as that."""
     return gateway.cluster.asking(
         *(CLIENTS, client, f"https://{HOST}{POST}"),
-        *(f"{gateway.address}:443", f"Authorization:Bearer {token()}"),
-        seconds=90,
+        *(f"{gateway.address}:443", f"Authorization:Bearer {bearer or token()}"),
+        seconds=seconds,
     )
 
 
@@ -204,6 +234,48 @@ def test_a_restart_of_the_proxies_fails_no_request(gateway: Gateway, client: str
         restart_the_proxies(gateway.cluster)
 
     assert answered == ["200"]
+
+
+def test_new_keys_of_the_issuer_are_fetched_and_removed_ones_refused_and_no_request_fails(
+    gateway: Gateway, client: str
+) -> None:
+    old, new = token_of("old"), token_of("new")
+    gateway.issuer.keys = key_set(public("old"))
+    answers(gateway, old, {200})
+    assert gateway.ask_every_proxy(POST, token=new) == {401}
+
+    with asking(gateway, client, bearer=old, seconds=20) as answered_old:
+        gateway.issuer.keys = key_set(public("old"), public("new"))
+        answers(gateway, new, {200})
+    with asking(gateway, client, bearer=new, seconds=20) as answered_new:
+        gateway.issuer.keys = key_set(public("new"))
+        answers(gateway, old, {401})
+
+    assert (answered_old, answered_new) == (["200"], ["200"])
+
+
+def test_keys_stay_in_use_while_the_issuer_is_away(gateway: Gateway, client: str) -> None:
+    known = token_of("known")
+    gateway.issuer.keys = key_set(public("known"))
+    answers(gateway, known, {200})
+
+    gateway.issuer.stop()
+    with asking(gateway, client, bearer=known, seconds=4 * KEYS_FOR_S) as answered:
+        pass
+    gateway.issuer.keys = key_set(public("known"), public("newer"))
+    gateway.issuer.start()
+
+    assert answered == ["200"]
+    answers(gateway, token_of("newer"), {200})
+
+
+def answers(gateway: Gateway, bearer: str, statuses: set[int]) -> None:
+    """Every proxy comes to answer such a token so."""
+    assert wait_until(
+        lambda: gateway.ask_every_proxy(POST, token=bearer) == statuses,
+        within_s=60,
+        gone=lambda: False,
+    ), statuses
 
 
 def test_every_object_of_the_gateway_is_accepted(gateway: Gateway) -> None:

@@ -518,7 +518,10 @@ def test_in_production_only_a_token_identifies_a_user(
     check_identity(settings)
     assert provider["issuer"] == settings.jwt_issuer
     assert provider["audiences"] == [settings.jwt_audience]
-    assert provider["remoteJWKS"]["uri"] == settings.jwt_jwks_url
+    assert provider["remoteJWKS"] == {
+        "uri": settings.jwt_jwks_url,
+        "cacheDuration": f"{settings.jwt_jwks_refresh_s:g}s",
+    }
     (gateway,) = of_kind(objects, "Gateway")
     assert {listener["protocol"] for listener in gateway["spec"]["listeners"]} == {"HTTPS"}
 

@@ -1,4 +1,4 @@
-"""The gateway of production on a cluster of our own: a real Envoy Gateway and its proxies, in front of the stand-ins."""
+"""The gateway of production on a cluster of our own: a real Envoy Gateway and its proxies, in front of the stand-ins; the issuer of tokens beside them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.engines_at_a_node import NODE
 from tests.support.k8s import MANIFESTS, Object, named, of_kind, rendered
 from tests.support.k8s_cluster import NAMESPACE, SCRIPT, Cluster
-from tests.support.tokens import key_set
+from tests.support.k8s_issuer import HOST as ISSUER_HOST
+from tests.support.k8s_issuer import Issuer, running_issuer
 
 HOST = "api.example.com"
 CONTROLLER = "envoy-gateway-system"
 PROXIES = "gateway.envoyproxy.io/owning-gateway-name=fanfold"
 REPLICAS = 2
+KEYS_FOR_S = 5
+"""How long a proxy uses keys before it fetches them again; five minutes in production."""
+_HTTPS = 10443
+"""Where a proxy's pod listens for the Gateway's port 443."""
 _KINDS = (
     "EnvoyProxy",
     "Gateway",
@@ -55,11 +61,23 @@ class Gateway:
 
     cluster: Cluster
     address: str
+    issuer: Issuer
 
     def ask(self, path: str, *, token: str | None = None, options: Sequence[str] = ()) -> Answer:
         """One request; `options` are curl's."""
         (answer,) = self.ask_often(path, token=token, options=options)
         return answer
+
+    def ask_every_proxy(self, path: str, *, token: str) -> set[int]:
+        """The statuses that they answer."""
+        return {
+            self.ask(
+                path,
+                token=token,
+                options=("--connect-to", f"{HOST}:443:{pod['status']['podIP']}:{_HTTPS}"),
+            ).status
+            for pod in _pods(self.cluster)
+        }
 
     def ask_often(
         self, path: str, *, token: str | None = None, options: Sequence[str] = (), times: int = 1
@@ -89,15 +107,52 @@ def _answer(printed: str) -> Answer:
 
 @contextmanager
 def running_gateway(cluster: Cluster, directory: Path) -> Iterator[Gateway]:
-    """Envoy Gateway, and the Gateway of production with two proxies. `directory` is for its certificate."""
+    """Envoy Gateway, the issuer, and the Gateway of production with two proxies. `directory` is for certificates."""
     install_envoy_gateway(cluster)
     objects = rendered("prod")
-    cluster.apply([_certificate(directory), named(objects, "ConfigMap", "gateway-docs")])
-    cluster.apply([_for_this_cluster(found) for found in of_kind(objects, *_KINDS)])
-    try:
-        yield Gateway(cluster, address_of_the_gateway(cluster))
-    finally:
-        cluster.kubectl("delete", "namespace", CONTROLLER)
+    with running_issuer(directory / "issuer") as issuer:
+        cluster.apply([_trusted(issuer)])
+        cluster.apply([_certificate(directory), named(objects, "ConfigMap", "gateway-docs")])
+        cluster.apply([_for_this_cluster(found) for found in of_kind(objects, *_KINDS)])
+        try:
+            yield Gateway(cluster, address_of_the_gateway(cluster), issuer)
+        finally:
+            remove_envoy_gateway(cluster)
+
+
+def _pods(cluster: Cluster) -> list[Object]:
+    """The proxies that are not being deleted."""
+    return [
+        pod
+        for pod in cluster.get(CONTROLLER, "pods", "--selector", PROXIES)
+        if "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def _trusted(issuer: Issuer) -> Object:
+    """What the image of production has: the CAs that its proxies trust."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "trusted", "namespace": CONTROLLER},
+        "data": {"ca-certificates.crt": issuer.ca},
+    }
+
+
+def _with_an_issuer() -> Object:
+    """What DNS and the image give a proxy of production: the issuer's address, and its CA among those of the system."""
+    mounted = {"name": "trusted", "mountPath": "/etc/ssl/certs"}
+    return {
+        "spec": {
+            "template": {
+                "spec": {
+                    "hostAliases": [{"ip": NODE, "hostnames": [ISSUER_HOST]}],
+                    "containers": [{"name": "envoy", "volumeMounts": [mounted]}],
+                    "volumes": [{"name": "trusted", "configMap": {"name": "trusted"}}],
+                }
+            }
+        }
+    }
 
 
 def install_envoy_gateway(cluster: Cluster) -> None:
@@ -106,6 +161,14 @@ def install_envoy_gateway(cluster: Cluster) -> None:
     cluster.kubectl(
         "apply", "--server-side", "--filename", str(MANIFESTS / "cluster" / "gateway-class.yaml")
     )
+
+
+def remove_envoy_gateway(cluster: Cluster) -> None:
+    """With its namespace. Pods first: while they are there, a namespace is looked at again after half of their grace, minutes later."""
+    cluster.kubectl(
+        "--namespace", CONTROLLER, "delete", "deployments", "--all", "--cascade=foreground"
+    )
+    cluster.kubectl("delete", "namespace", CONTROLLER)
 
 
 def address_of_the_gateway(cluster: Cluster) -> str:
@@ -120,28 +183,36 @@ def address_of_the_gateway(cluster: Cluster) -> str:
 
 def restart_the_proxies(cluster: Cluster) -> None:
     """One after the other; returns when all are new."""
+    cluster.kubectl("--namespace", CONTROLLER, "rollout", "restart", _deployment(cluster))
+    _proxies_are_ready(cluster)
+
+
+def _deployment(cluster: Cluster) -> str:
     (proxies,) = cluster.get(CONTROLLER, "deployments", "--selector", PROXIES)
-    words = ("--namespace", CONTROLLER, "rollout")
-    deployment = f"deployment/{proxies['metadata']['name']}"
-    cluster.kubectl(*words, "restart", deployment)
-    cluster.kubectl(*words, "status", deployment, "--timeout=240s")
+    return f"deployment/{proxies['metadata']['name']}"
+
+
+def _proxies_are_ready(cluster: Cluster) -> None:
+    cluster.kubectl(
+        "--namespace", CONTROLLER, "rollout", "status", _deployment(cluster), "--timeout=240s"
+    )
 
 
 def _for_this_cluster(manifest: Object) -> Object:
-    """With the images that are here, small requests, and the tests' own issuer, whose keys are given and not fetched."""
+    """With the images that are here, small requests, and keys that are fetched more often."""
     changed = copy.deepcopy(manifest)
     if changed["kind"] == "EnvoyProxy":
         provider = changed["spec"]["provider"]["kubernetes"]
         provider["envoyService"] = {"type": "ClusterIP"}
         provider["envoyDeployment"]["replicas"] = REPLICAS
+        provider["envoyDeployment"]["patch"] = {"value": _with_an_issuer()}
         provider["envoyDeployment"]["container"] |= {
             "image": "localhost/envoy:1",
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         }
     if changed["kind"] == "SecurityPolicy":
         for provider in changed["spec"]["jwt"]["providers"]:
-            del provider["remoteJWKS"]
-            provider["localJWKS"] = {"type": "Inline", "inline": key_set().decode()}
+            provider["remoteJWKS"]["cacheDuration"] = f"{KEYS_FOR_S}s"
     return changed
 
 

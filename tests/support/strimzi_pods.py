@@ -27,8 +27,10 @@ def strimzi_pods(objects: Sequence[Object]) -> dict[str, Object]:
         pods[pool["metadata"]["name"]] = _pod(
             template,
             containers={"kafka": "kafkaContainer"},
-            # It asks for the zone of the node.
-            init={"kafka-init": "initContainer"} if "rack" in kafka["spec"]["kafka"] else {},
+            # It asks for the zone of the node; controllers have no use for it.
+            init={"kafka-init": "initContainer"}
+            if "rack" in kafka["spec"]["kafka"] and "broker" in pool["spec"]["roles"]
+            else {},
         )
     for part, containers in _PARTS.items():
         if declared := kafka["spec"].get(part):
