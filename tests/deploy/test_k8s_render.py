@@ -35,6 +35,7 @@ from tests.support.k8s_secrets import made_by_script
 
 COMPONENTS = ("cassandra", "gateway", "kafka-strimzi", "keda", "monitoring", "release", "valkey")
 VARIANTS = (
+    "console",
     "dns-node-local",
     "external-secrets",
     "kafka-cruise-control",
@@ -126,7 +127,7 @@ def test_any_choice_of_components_renders(components: tuple[str, ...], tmp_path:
     assert {
         manifest["kind"]: errors for manifest in objects if (errors := errors_of(manifest))
     } == {}
-    assert len(of_kind(objects, "Deployment")) == 3 + ("audit" in components)
+    assert len(of_kind(objects, "Deployment")) == 3 + len({"audit", "console"} & {*components})
 
 
 def chosen(components: tuple[str, ...], directory: Path) -> tuple[Object, ...]:
