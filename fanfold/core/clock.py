@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -37,6 +38,8 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+# A page has ten times in it, most of them of posts that others have just been shown.
+@lru_cache(maxsize=16_384)
 def rfc3339(ms: int) -> str:
     """RFC 3339 UTC with milliseconds: the only format of time in JSON."""
     return (

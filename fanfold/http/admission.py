@@ -144,7 +144,7 @@ async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
 
 
 def _is_stream(message: Message) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(_STREAMED)
-        for name, value in message["headers"]
-    )
+    for name, value in message["headers"]:
+        if name == b"content-type" and value.startswith(_STREAMED):
+            return True
+    return False

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import cast
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanfold.http.identity.credentials import USER_ID_HEADER
@@ -68,18 +68,37 @@ class Private:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def kept_private(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and _is_plain(message):
+                message["headers"] = [*message["headers"], *_PRIVATE_FIELDS]
+            elif message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", PRIVATE)
                 if headers.get("Content-Type", "").startswith("text/event-stream"):
                     headers["Cache-Control"] = PRIVATE  # FastAPI's own header lets a cache keep it
                 if message["status"] == HTTPStatus.NO_CONTENT:
                     del headers["Content-Type"]
-                headers.add_vary_header(f"{USER_ID_HEADER}, Authorization")
+                headers.add_vary_header(_VARY)
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         await self.app(scope, receive, kept_private if scope["type"] == "http" else send)
+
+
+_VARY = f"{USER_ID_HEADER}, Authorization"
+_PRIVATE_FIELDS = (
+    (b"cache-control", PRIVATE.encode()),
+    (b"vary", _VARY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+)
+_ADDED = {name for name, _ in _PRIVATE_FIELDS}
+
+
+def _is_plain(start: Message) -> bool:
+    """Whether nothing has to be changed in it, only added: so it is with nearly every answer."""
+    for name, value in start["headers"]:
+        if name in _ADDED or value.startswith(b"text/event-stream"):
+            return False
+    return bool(start["status"] != HTTPStatus.NO_CONTENT)
 
 
 class KnownHosts:
@@ -98,7 +117,7 @@ class KnownHosts:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        sent = Headers(scope=scope).getlist("host")
+        sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         # HTTP/1.0 has no Host header; and if there are two, a proxy may have checked the other one.
         if len(sent) > 1 or (not sent and scope["http_version"] != "1.0"):
             problem: Problem = NotHttp("Send exactly one Host header.")

@@ -29,7 +29,6 @@ class Compression:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        accepted = accepts_gzip(Headers(scope=scope).get("accept-encoding", ""))
         start: Message | None = None
 
         async def compressed(message: Message) -> None:
@@ -41,7 +40,9 @@ class Compression:
                 held, start = start, None
                 headers = MutableHeaders(scope=held)
                 headers.add_vary_header("Accept-Encoding")
-                if accepted and not message.get("more_body") and "body" in message:
+                whole = not message.get("more_body") and "body" in message
+                accepted = Headers(scope=scope).get("accept-encoding", "")
+                if whole and accepts_gzip(accepted):
                     message = {**message, "body": await _gzip(message["body"])}
                     headers["Content-Encoding"] = "gzip"
                     headers["Content-Length"] = str(len(message["body"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import cache
 from http import HTTPStatus
 
 from prometheus_client import (
@@ -96,5 +97,18 @@ class Metrics:
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", _NO_ROUTE)
-            REQUESTS.labels(method, route, status).inc()
-            DURATION.labels(method, route).observe(time.perf_counter() - started)
+            _requests(method, route, status).inc()
+            _duration(method, route).observe(time.perf_counter() - started)
+
+
+# Finding them by their labels takes as long as counting.
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, status)
+
+
+@cache
+def _duration(method: str, route: str) -> Histogram:
+    return DURATION.labels(method, route)

@@ -13,13 +13,14 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanfold.http.http_1_0 import until_close
+from fanfold.http.one_piece import OnePiece
 from fanfold.http.refusal import Refusal, not_http
 from fanfold.http.request_head import check_framing, split_target, without_upgrade
 
@@ -186,6 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect(self.bounds.body_s, "the body of a request")
         super().on_headers_complete()
         self._in_head, self._head_bytes, self._unwanted = False, 0, 0
+        self.cycle.transport = OnePiece(self.transport)  # type: ignore[assignment]
         if version == "1.0":
             self.cycle.send = until_close(self.cycle)  # type: ignore[method-assign, assignment]
 
@@ -209,6 +211,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        if self._answering is not None:
+            cast("OnePiece", self._answering.transport).flush()
+        super().on_response_complete()
 
     def _abandon(self, refusal: Refusal) -> None:
         """Refuse from within a callback of the parser, which can only be left by an exception."""

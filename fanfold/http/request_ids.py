@@ -21,9 +21,9 @@ class RequestIds:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        # There is another one outside the application, for what is answered there.
-        request_id = scope.get(_DECIDED) or request_id_of(scope["headers"])
-        scope[_DECIDED] = request_id
+        # There is another one outside the application, for what is answered there. It names the answer too.
+        decided = scope.get(_DECIDED)
+        request_id = scope[_DECIDED] = decided or request_id_of(scope["headers"])
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -34,4 +34,4 @@ class RequestIds:
         current_request_id.set(request_id)
         if tracing.spans() is not None:
             tracing.describe({"fanfold.request_id": request_id})
-        await self.app(scope, receive, named)
+        await self.app(scope, receive, send if decided else named)
