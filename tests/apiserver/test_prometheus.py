@@ -13,14 +13,25 @@ from tests.support.k8s_schemas import HOME
 
 
 def mistakes(
-    rules: Object, expressions: Sequence[str] = (), *, tests: Sequence[Object] = ()
+    rules: Object,
+    expressions: Sequence[str] = (),
+    *,
+    tests: Sequence[Object] = (),
+    scraped: Object | None = None,
 ) -> list[str]:
-    """What Prometheus would say of the rules, and which alerts fire otherwise than the tests have it."""
+    """What Prometheus would say of the rules, which alerts fire otherwise than the tests have it, and expressions without a number over what was scraped."""
     program = HOME / "bin" / "prometheus-rules"
     assert program.exists(), f"no {program}: run `make k8s-verify`, which builds it"
     ran = subprocess.run(
         [program],
-        input=json.dumps({"rules": rules, "expressions": list(expressions), "tests": list(tests)}),
+        input=json.dumps(
+            {
+                "rules": rules,
+                "expressions": list(expressions),
+                "tests": list(tests),
+                "scraped": scraped or {},
+            }
+        ),
         capture_output=True,
         text=True,
         check=True,

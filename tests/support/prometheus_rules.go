@@ -1,6 +1,7 @@
-// Reads JSON from standard input, `{"rules": {"groups": [...]}, "expressions": [...], "tests": [...]}`, as Prometheus itself would read
-// the rules and the expressions, and evaluates the rules every 30 s over the series of each test, as `promtool test rules` does. Prints
-// what is wrong, a line each. Built by scripts/fetch_k8s.
+// Reads JSON from standard input, `{"rules": {"groups": [...]}, "expressions": [...], "tests": [...], "scraped": {...}}`, as Prometheus itself
+// would read the rules and the expressions, and evaluates the rules every 30 s over the series of each test, as `promtool test rules` does, and
+// the expressions over the scraped series, if there are any. Prints what is wrong, a line each: an expression without a number is wrong too.
+// Built by scripts/fetch_k8s.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +21,7 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/rules"
@@ -39,6 +42,11 @@ func main() {
 		Rules       json.RawMessage `json:"rules"`
 		Expressions []string        `json:"expressions"`
 		Tests       []test          `json:"tests"`
+		// Series in the notation of promtool, a value a minute, and how many there are.
+		Scraped struct {
+			Series  map[string]string `json:"series"`
+			Minutes int               `json:"minutes"`
+		} `json:"scraped"`
 	}
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		panic(err)
@@ -56,6 +64,38 @@ func main() {
 	if len(given.Tests) > 0 && len(mistakes) == 0 {
 		run(given.Tests, given.Rules, parse)
 	}
+	if len(given.Scraped.Series) > 0 {
+		ask(given.Expressions, given.Scraped.Series, given.Scraped.Minutes)
+	}
+}
+
+// Evaluates each expression at the last minute of the series.
+func ask(expressions []string, series map[string]string, minutes int) {
+	suite := loaded(series)
+	defer suite.Close()
+	end := time.Unix(0, 0).Add(time.Duration(minutes) * time.Minute)
+	suite.WithSamplesTill(end, check)
+	for _, expression := range expressions {
+		query, err := suite.QueryEngine().NewInstantQuery(suite.Context(), suite.Storage(), nil, expression, end)
+		check(err)
+		result := query.Exec(suite.Context())
+		check(result.Err)
+		vector, err := result.Vector()
+		check(err)
+		if !slices.ContainsFunc(vector, func(sample promql.Sample) bool { return !math.IsNaN(sample.F) }) {
+			fmt.Printf("no number: %s\n", expression)
+		}
+	}
+}
+
+func loaded(series map[string]string) *promqltest.LazyLoader {
+	load := "load 1m\n"
+	for name, values := range series {
+		load += fmt.Sprintf("  %s %s\n", name, values)
+	}
+	suite, err := promqltest.NewLazyLoader(load, promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true})
+	check(err)
+	return suite
 }
 
 func run(tests []test, given json.RawMessage, parse parser.Parser) {
@@ -76,12 +116,7 @@ func run(tests []test, given json.RawMessage, parse parser.Parser) {
 
 // The alerts that fire, in order, at each minute of which the test says something.
 func evaluated(test test, file string, parse parser.Parser) map[int][]string {
-	load := "load 1m\n"
-	for series, values := range test.Series {
-		load += fmt.Sprintf("  %s %s\n", series, values)
-	}
-	suite, err := promqltest.NewLazyLoader(load, promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true})
-	check(err)
+	suite := loaded(test.Series)
 	defer suite.Close()
 	suite.SubqueryInterval = evaluateEvery
 	manager := rules.NewManager(&rules.ManagerOptions{
@@ -92,12 +127,12 @@ func evaluated(test test, file string, parse parser.Parser) map[int][]string {
 		Logger:     promslog.NewNopLogger(),
 		Parser:     parse,
 	})
-	loaded, errs := manager.LoadGroups(evaluateEvery, labels.EmptyLabels(), "", nil, false, file)
+	read, errs := manager.LoadGroups(evaluateEvery, labels.EmptyLabels(), "", nil, false, file)
 	for _, err := range errs {
 		check(err)
 	}
-	groups := make([]*rules.Group, 0, len(loaded))
-	for _, group := range loaded {
+	groups := make([]*rules.Group, 0, len(read))
+	for _, group := range read {
 		groups = append(groups, group)
 	}
 	// Records come before the alerts that ask for them.
