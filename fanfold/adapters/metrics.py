@@ -6,7 +6,7 @@ The kind of a key of the shared cache is what stands before its first colon.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from prometheus_client import Counter, Gauge
@@ -35,6 +35,7 @@ FAILURES = Counter(
     "Calls that the shared cache did not answer in time (unavailable), refused because it has no memory left (out_of_memory), or refused for another reason (refused).",
     ["call", "cause"],
 )
+_ALL_FOUND = {bytes}
 FAILURE_CAUSES = ("unavailable", "out_of_memory", "refused")
 CALLS = ("look_up", "fill", "feed", "fill_feed", "extend_feed", "marks", "forget", "push")
 OFF = Counter(
@@ -53,13 +54,11 @@ start_at_zero(OFF, ("away", "outage"))
 
 
 def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
-    by_result = {"hit": _by_kind(keys)}
-    if set(map(type, found)) != {bytes}:
-        by_result["miss"] = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
-        by_result["refused"] = Tally(
-            _kind(key) for key, one in zip(keys, found, strict=True) if one is None
-        )
-        by_result["hit"] = by_result["hit"] - by_result["miss"] - by_result["refused"]
+    by_result: dict[str, Mapping[str, int]] = {"hit": (hits := _by_kind(keys))}
+    if set(map(type, found)) != _ALL_FOUND:
+        misses = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
+        refused = Tally(_kind(key) for key, one in zip(keys, found, strict=True) if one is None)
+        by_result = {"hit": Tally(hits) - misses - refused, "miss": misses, "refused": refused}
     for result, by_kind in by_result.items():
         for kind, count in by_kind.items():
             _lookups(kind, result).inc(count)
@@ -71,9 +70,9 @@ def _lookups(kind: str, result: str) -> Counter:
     return LOOKUPS.labels(kind, result)
 
 
-def _by_kind(keys: Sequence[str]) -> Tally[str]:
+def _by_kind(keys: Sequence[str]) -> dict[str, int]:
     # Looking at each key would cost more than parsing its value. Most questions are about keys of one kind.
-    joined, tally = "\n".join(["", *keys]), Tally[str]()
+    joined, tally = "\n".join(["", *keys]), dict[str, int]()
     left = len(keys)
     for kind in (_kind(keys[0]), *KINDS) if keys else ():
         if kind not in tally and (count := joined.count(f"\n{kind}:")):

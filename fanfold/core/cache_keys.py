@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from uuid import UUID
 
 KINDS = ("feed", "post", "like_count", "name", "graph", "recent_likes", "authored", "pulled")
@@ -10,6 +11,8 @@ KINDS = ("feed", "post", "like_count", "name", "graph", "recent_likes", "authore
 
 _ID_BYTES = 16
 _FEED = "feed:user:"
+_id_bytes: Callable[[bytes], bytes] = itemgetter(slice(_ID_BYTES))
+_author_bytes: Callable[[bytes], bytes] = itemgetter(slice(_ID_BYTES, None))
 
 
 def feed_key(user_id: str) -> str:
@@ -73,14 +76,17 @@ def entry_number(entry: bytes) -> int:
 
 def entry_numbers(entries: Iterable[bytes]) -> list[int]:
     """The post ids of entries, as integers."""
-    from_bytes = int.from_bytes
-    return [from_bytes(entry[:_ID_BYTES]) for entry in entries]
+    return [*map(int.from_bytes, map(_id_bytes, entries))]
 
 
 def entry_authors(entries: Iterable[bytes]) -> list[str]:
     """The authors of entries, each as `entry_author`."""
-    # Written out, because a page has hundreds of entries.
-    return [entry[_ID_BYTES:].decode("utf-8", "replace") for entry in entries]
+    # At once, because a page has hundreds of entries.
+    authors = [*map(_author_bytes, entries)]
+    try:
+        return [*map(bytes.decode, authors)]
+    except UnicodeDecodeError:
+        return [author.decode(errors="replace") for author in authors]
 
 
 def entry_author(entry: bytes) -> str:

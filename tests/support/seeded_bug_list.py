@@ -294,8 +294,8 @@ BUGS: tuple[SeededBug, ...] = (
     SeededBug(
         "show a post twice that is pushed and pulled",
         f"{_FEED}/query/merge.py",
-        "            if newest.order != emitted:",
-        "            if newest.order != emitted or newest.source == 'pull':",
+        "        if loaded[start].order == self._emitted:",
+        "        if loaded[start].order == self._emitted and loaded[start].source == 'push':",
         "tests/unit/test_feed_read.py",
     ),
     SeededBug(

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from operator import itemgetter, methodcaller
 from typing import Any, NamedTuple
 
 from fanfold.adapters import metrics
@@ -22,6 +23,7 @@ from fanfold.core.settings import Settings
 _log = logging.getLogger(__name__)
 
 LEASE_MS = 5000
+_payload: Callable[[Any], bytes] = itemgetter(slice(form.BEFORE_PAYLOAD, None))
 _FOUND_OR_NOT = {bytes, type(None)}
 # One portion takes some 3 ms of this process and 2 ms of the server; then other work gets its turn.
 _MARKS_AT_ONCE = 2000
@@ -81,13 +83,15 @@ class RedisSharedCache:
             all_kept = await self._kept(usable.link, keys)
             begins = form.VALUE + usable.stamp
             # Short, because it runs for every candidate of every page.
-            found = [
-                kept[form.BEFORE_PAYLOAD :]
-                if kept is not None and kept.startswith(begins)
-                else None
-                for kept in all_kept
-            ]
-            if None in found:
+            if None not in all_kept and all(map(methodcaller("startswith", begins), all_kept)):
+                found = [*map(_payload, all_kept)]
+            else:
+                found = [
+                    kept[form.BEFORE_PAYLOAD :]
+                    if kept is not None and kept.startswith(begins)
+                    else None
+                    for kept in all_kept
+                ]
                 missing = [
                     index
                     for index, kept in enumerate(all_kept)

@@ -91,7 +91,7 @@ class RankingCursor(NamedTuple):
             for salt in range(len(_MULTIPLIERS))
             if len(set((prints := _fingerprints(window, salt)).values())) == len(prints)
         )
-        remaining = tuple([prints[number] for number in rest])
+        remaining = tuple(map(prints.__getitem__, rest))
         return cls(remaining, UUID(int=window[0]), window[-1] >> 80, salt)
 
     def fingerprint(self, number: int) -> int:

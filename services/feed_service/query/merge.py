@@ -9,10 +9,11 @@ time or in direct succession, hence comparing with the last one emitted finds ev
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import islice
 from operator import attrgetter
 from uuid import UUID
 
@@ -119,20 +120,22 @@ class Merge:
         keep: Callable[[Candidate], bool],
     ) -> None:
         """Emit the source's head, and what follows it as long as that is before every other head (`rival`)."""
-        loaded, index, emitted = source.loaded, source.next, self._emitted
-        end, newest = len(loaded), loaded[index]
-        while True:
-            index += 1
-            if newest.order != emitted:
-                emitted = newest.order
-                if keep(newest):
-                    taken.append(newest)
-            if index == end or len(taken) == count:
-                break
-            newest = loaded[index]
-            if newest.order >= rival:
-                break
-        source.next, self._emitted = index, emitted
+        loaded, start = source.loaded, source.next
+        end = start + 1
+        if loaded[start].order == self._emitted:
+            start = end
+        if end < len(loaded) and loaded[end].order < rival:
+            # Not one by one: most of a feed is a few runs of the timeline.
+            if loaded[-1].order < rival:
+                end = len(loaded)
+            else:
+                end = bisect_left(loaded, rival, end, key=_order)
+        missing = count - len(taken)
+        kept = list(islice(filter(keep, islice(loaded, start, end)), missing))
+        if len(kept) == missing:
+            end = bisect_right(loaded, kept[-1].order, start, end, key=_order)
+        taken += kept
+        source.next, self._emitted = end, loaded[end - 1].order
 
     async def _fetch_heads(self) -> None:
         ranks, self._without_head = self._without_head, []
