@@ -31,7 +31,7 @@ class Driver:
     sessions: list[Any] = field(default_factory=list)
     shut_down: list[str] = field(default_factory=list)
 
-    def connect(self, settings: Settings, *, keyspace: str | None) -> Any:
+    def connect(self, settings: Settings, *, keyspace: str | None, connection: type) -> Any:
         if not self.reachable:
             raise self.error
         resolved = self.address

@@ -15,6 +15,7 @@ from cassandra.cluster import (
     NoHostAvailable,
     Session,
 )
+from cassandra.connection import Connection
 from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import tuple_factory
@@ -37,8 +38,13 @@ class _Connection(LibevConnection):  # type: ignore[misc]  # the driver has no t
     out_buffer_size = 64 * 1024
 
 
-def connect(settings: Settings, *, keyspace: str | None) -> Session:
-    """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors."""
+def connect(
+    settings: Settings, *, keyspace: str | None, connection: type[Connection] = _Connection
+) -> Session:
+    """A session at LOCAL_QUORUM with rows as tuples. Raises the driver's errors.
+
+    `connection`: the class of its connections, by default on a thread of the driver's.
+    """
     # Adding a filter twice changes nothing.
     logging.getLogger("cassandra.protocol").addFilter(_is_unexpected)
     cluster = Cluster(
@@ -46,7 +52,7 @@ def connect(settings: Settings, *, keyspace: str | None) -> Session:
         port=settings.cassandra_port,
         protocol_version=PROTOCOL_VERSION,
         # The driver's other loops are slower or experimental; importing this one fails where it is missing.
-        connection_class=_Connection,
+        connection_class=connection,
         # Without it, the kernel holds back the end of a batch until the server acknowledges the beginning, which the server
         # delays by 40 ms: a batch of 100 rows alone on its connection took 50 ms, and takes 10 with this option.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

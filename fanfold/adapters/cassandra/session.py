@@ -17,6 +17,7 @@ from cassandra.query import BoundStatement, PreparedStatement
 from fanfold.adapters.cassandra.call import Call
 from fanfold.adapters.cassandra.connect import connect
 from fanfold.adapters.cassandra.driver_errors import DRIVER_ERRORS, one_line, translated
+from fanfold.adapters.cassandra.loop_connection import connection_on
 from fanfold.adapters.cassandra.packed import PackedBatch, Packing
 from fanfold.adapters.cassandra.statement import Statement
 from fanfold.adapters.metrics import STATEMENTS
@@ -60,6 +61,7 @@ class CassandraSession:
 
     async def __aenter__(self) -> CassandraSession:
         self._loop = asyncio.get_running_loop()
+        self._connection = connection_on(self._loop)
         self._closing = asyncio.Event()
         tried_once = asyncio.Event()
         self._connecting = asyncio.create_task(self._stay_connected(tried_once))
@@ -254,7 +256,7 @@ class CassandraSession:
 
     def _connect_and_prepare(self) -> Session:
         # Each statement names the keyspace: after a USE, nodes may give one statement two ids.
-        session = connect(self._settings, keyspace=None)
+        session = connect(self._settings, keyspace=None, connection=self._connection)
         try:
             for statement in self._statements:
                 prepared = session.prepare(
