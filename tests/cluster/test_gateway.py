@@ -23,6 +23,7 @@ from tests.support.k8s_gateway import (
     KEYS_FOR_S,
     Answer,
     Gateway,
+    replace_a_proxy,
     restart_the_proxies,
     running_gateway,
 )
@@ -267,6 +268,18 @@ def test_keys_stay_in_use_while_the_issuer_is_away(gateway: Gateway, client: str
 
     assert answered == ["200"]
     answers(gateway, token_of("newer"), {200})
+
+
+def test_a_proxy_that_starts_while_the_issuer_is_away_refuses_every_token(gateway: Gateway) -> None:
+    known = token_of("known")
+    gateway.issuer.keys = key_set(public("known"))
+    answers(gateway, known, {200})
+
+    gateway.issuer.stop()
+    replace_a_proxy(gateway.cluster)
+    assert gateway.ask_every_proxy(POST, token=known) == {200, 401}
+    gateway.issuer.start()
+    answers(gateway, known, {200})
 
 
 def answers(gateway: Gateway, bearer: str, statuses: set[int]) -> None:

@@ -187,6 +187,13 @@ def restart_the_proxies(cluster: Cluster) -> None:
     _proxies_are_ready(cluster)
 
 
+def replace_a_proxy(cluster: Cluster) -> None:
+    """By another pod; returns when that is ready."""
+    names = [found["metadata"]["name"] for found in _pods(cluster)]
+    cluster.kubectl("--namespace", CONTROLLER, "delete", "pod", names[0])
+    _proxies_are_ready(cluster)
+
+
 def _deployment(cluster: Cluster) -> str:
     (proxies,) = cluster.get(CONTROLLER, "deployments", "--selector", PROXIES)
     return f"deployment/{proxies['metadata']['name']}"
