@@ -111,10 +111,10 @@ async def test_what_is_pushed_in_one_turn_is_sent_in_order_in_one_call(pair: Pai
     connection, node = pair
     for part in (b"a", b"b", b"c"):
         connection.push(part)
-    await asyncio.sleep(0)
-    await in_a_thread(lambda: connection.push(b"d"))
-    await soon(lambda: connection._socket.sent == 2)
-    assert received(node, b"d") == b"abcd"
+    # It wakes the loop, which by then waits for nothing else.
+    threading.Timer(0.05, connection.push, [b"d"]).start()
+    assert await asyncio.to_thread(received, node, b"d") == b"abcd"
+    assert connection._socket.sent == 2
 
 
 async def test_more_than_the_socket_takes_is_sent_when_it_takes_more(pair: Pair) -> None:
