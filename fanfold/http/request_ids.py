@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanfold.core import tracing
 from fanfold.core.request_id import HEADER, current_request_id, request_id_of
 
+_FIELD = HEADER.lower().encode()
 _DECIDED = "fanfold.request_id"
 
 
@@ -27,7 +27,8 @@ class RequestIds:
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                others = [field for field in message["headers"] if field[0] != _FIELD]
+                message["headers"] = [*others, (_FIELD, request_id.encode())]
             await send(message)
 
         # Not reset, because the server logs an error after this, in the same task; and each request has a task of its own.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import orjson
@@ -110,10 +111,7 @@ class FeedRoutes:
             tracing.describe(
                 {"fanfold.items": len(page.items), "fanfold.missing": ",".join(missing)}
             )
-        answer = _json(page, missing)
-        if ranking == "relevance":
-            answer.headers.update(_WHOLE_FEED)
-        return answer
+        return _json(page, missing, _WHOLE_FEED if ranking == "relevance" else {})
 
     async def count_new(self, user_id: UserIdPath, since: Since, after: After) -> Response:
         """Count the posts in your own feed that are newer than a post, or than a first page."""
@@ -140,8 +138,13 @@ class FeedRoutes:
         return _json(page)
 
 
-def _json(answer: FeedPage | PostPage | NewPosts, missing: Sequence[SourceName] = ()) -> Response:
-    headers = {INCOMPLETE_HEADER: ", ".join(missing)} if missing else {}
+def _json(
+    answer: FeedPage | PostPage | NewPosts,
+    missing: Sequence[SourceName] = (),
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    if missing:
+        headers = {**headers, INCOMPLETE_HEADER: ", ".join(missing)}
     # Straight from the dataclasses: validating our own answer would cost more than reading the feed.
     return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 

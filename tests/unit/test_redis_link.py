@@ -64,18 +64,46 @@ async def test_answers_come_in_the_order_of_the_questions() -> None:
         assert await second == [None]
 
 
+class Sent(asyncio.Transport):
+    """What was sent, in pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_what_needs_no_answer_travels_with_the_next_question_or_after_a_moment() -> None:
+    sent, link = Sent(), Link(timeout_s=60)
+    link.connection_made(sent)
+    link.say(("A",))
+    link.say(("B",))
+    await asyncio.sleep(0)
+    assert sent.pieces == []
+    asked = link.ask(("C",))
+    await asyncio.sleep(0)
+    assert sent.pieces == [pack([("A",), ("B",), ("C",)])]
+    link.data_received(b":1\r\n:2\r\n:3\r\n")
+    assert await asked == [3]
+    link.say(("D",))
+
+    async def is_sent() -> bool:
+        return len(sent.pieces) == 2
+
+    await eventually(is_sent, within_s=30, what="what was said goes alone", every_s=0.005)
+    assert sent.pieces[1] == pack([("D",)])
+    link.close()
+
+
 async def test_what_is_asked_in_one_turn_of_the_loop_is_sent_in_one_piece() -> None:
-    pieces: list[bytes] = []
-
-    class Sent(asyncio.Transport):
-        def write(self, data: bytes | bytearray | memoryview) -> None:
-            pieces.append(bytes(data))
-
-        def abort(self) -> None:
-            pass
-
+    pieces = (sent := Sent()).pieces
     link = Link(timeout_s=TIMEOUT_S)
-    link.connection_made(Sent())
+    link.connection_made(sent)
     first, second = link.ask(("A",)), link.ask(("B",), ("C",))
     link.say(("D",))
     await asyncio.sleep(0)

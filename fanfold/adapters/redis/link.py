@@ -18,6 +18,7 @@ Answers: TypeAlias = "asyncio.Future[list[Any]]"
 _pack = cast(Callable[[Command], bytes], hiredis.pack_command)
 # After a pause of the whole process, the timer runs before answers that arrived meanwhile are read: leave time for them.
 _SECOND_LOOK_S = 0.002
+_A_MOMENT_S = 0.005
 
 
 class _Question(NamedTuple):
@@ -63,6 +64,7 @@ class Link(asyncio.Protocol):
         self._suspected_at_s = -1.0
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
+        self._sends_soon = False
 
     def ask(self, *commands: Command, patient: bool = False) -> Answers:
         """Send the commands; the answers come in their order. An error of the server is a `ServerError` among them.
@@ -79,20 +81,23 @@ class Link(asyncio.Protocol):
         return answers
 
     def say(self, command: Command) -> None:
-        """Send a command and ignore its answer."""
-        self._send(_pack(command))
+        """Send a command and ignore its answer. It travels with the next question, or after a moment."""
+        self._send(_pack(command), soon=False)
         self._expect(None, 1, patient=False)
 
-    def _send(self, packed: bytes) -> None:
+    def _send(self, packed: bytes, *, soon: bool = True) -> None:
         if self._transport is None or self.closed.is_set():
             raise CacheUnavailable("the connection to the cache is closed")
-        if not self._unsent:
+        if soon and not self._sends_soon:
+            self._sends_soon = True
             self._loop.call_soon(self._flush)
+        elif not soon and not self._unsent:
+            self._loop.call_later(_A_MOMENT_S, self._flush)
         self._unsent.append(packed)
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        if self._transport is not None and not self.closed.is_set():
+        unsent, self._unsent, self._sends_soon = self._unsent, [], False
+        if unsent and self._transport is not None and not self.closed.is_set():
             self._transport.write(b"".join(unsent))
 
     def _expect(self, answers: Answers | None, count: int, *, patient: bool) -> None:

@@ -7,7 +7,6 @@ follows the log: what it spends does not grow with what others write, and a chan
 from __future__ import annotations
 
 from collections.abc import Collection
-from copy import copy
 from dataclasses import replace
 from uuid import UUID
 
@@ -65,7 +64,8 @@ class CachedReads:
 
     async def of_viewer(self, user_id: str) -> CachedReads:
         """The same reads for one feed of this viewer, whose own values the shared cache is asked for at once."""
-        reads = copy(self)
+        reads = CachedReads.__new__(CachedReads)
+        reads.__dict__.update(self.__dict__)  # what `copy` does, at a third of the time
         reads._shared = await self._shared.of_viewer(user_id)  # noqa: SLF001 - a copy of this object
         return reads
 
@@ -95,6 +95,10 @@ class CachedReads:
     async def posts(self, numbers: Collection[int]) -> dict[int, Post]:
         """The posts that exist, deleted ones too, by the integers in their ids."""
         return await self._posts.get(numbers)
+
+    def knows_names(self, user_ids: Collection[str]) -> bool:
+        """Whether the names of all these users are remembered, so that they are found at once."""
+        return self._names.holds(user_ids)
 
     async def counted(self, numbers: Collection[int]) -> dict[int, Counted]:
         """What ranking needs of the posts that exist, by the integers in their ids."""

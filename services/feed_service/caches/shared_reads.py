@@ -243,7 +243,7 @@ class SharedReads:
     ) -> dict[K, V]:
         found: dict[K, V] = {}
         leases: dict[K, Lease] = {}
-        if self.cache.usable():
+        if self.asked or self.cache.usable():
             held = await self._look_up([*map(kind.key, ids)])
             if set(map(type, held)) <= _ALL_HELD:
                 with suppress(*packing.UNREADABLE):

@@ -221,11 +221,12 @@ class FeedQuery:
         posts are unavailable, only cached ones, and `posts` is noted as missing. While users are, authors without a
         cached name are shown under their ids, and `graph` is noted.
         """
-        if author_ids:
+        # Two tasks cost more than reading names that this process remembers.
+        if author_ids and not self.reads.knows_names(author_ids):
             posts, names = await asyncio.gather(self.posts(sources), self.names(author_ids))
         else:
             posts = await self.posts(sources)
-            names = await self.names({post.author_id for post in posts.values()})
+            names = await self.names(author_ids or {post.author_id for post in posts.values()})
         return [
             HydratedPost(post, source, name)
             for number, source in sources.items()

@@ -14,14 +14,14 @@ from feed_service.query.ranking import Explanation
 from feed_service.query.watched_keys import Watched
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FeedItem(PostResource):
     """A post in a feed."""
 
     source: Annotated[Delivery, Field(description="Whether it was pushed to the viewer or pulled.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ExplainedItem(FeedItem):
     """A post in a feed, with the reasons for its rank."""
 
