@@ -344,6 +344,8 @@ async def test_a_feed_lives_on_while_it_is_read(server: CacheServer, cache: Shar
     for _ in range(3):
         await server.pass_time(TTL_S - 60)
         assert (await a_list(cache, user)).entries == (b"1",)
+        # A process that asks nothing more prolongs it a moment later.
+        await cache.marks([feed_key(user)])
     await cache.push([b"2"], [user])
     await server.pass_time(TTL_S + 0.1)
     assert isinstance(await cache.feed(user), Lease)
