@@ -74,8 +74,8 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
     )
     writes_in_flight: PositiveInt = Field(
         8,
-        description="Batches that one process sends to Cassandra at a time. The statements of a small post queue behind "
-        "them: with 64, small posts were delayed more, and large ones were no faster.",
+        description="Batches that one process sends to Cassandra at a time: so many of pushes larger than a batch, and so many "
+        "of all other rows. With 64, small posts were delayed more, and large ones were no faster.",
     )
     take_events: PositiveInt = Field(
         200, description="The most events that a worker handles as one batch."

@@ -71,22 +71,39 @@ class FanOutPost:
             asyncio.gather(*(self.stores.jobs.plan(event.post_id) for _, event in group)),
         )
         planned = list(zip(group, plans, strict=True))
-        await asyncio.gather(
-            self._keep_pulled([posted for posted, plan in planned if plan is None], author),
-            self.post_counts.add(
-                author, [(plan, posted.record.offset) for posted, plan in planned]
-            ),
+        # All that a recorded plan vouches for.
+        await run_concurrently(
+            [
+                self.post_counts.add(
+                    author, [(plan, posted.record.offset) for posted, plan in planned]
+                ),
+                self._mark_all([posted for posted, plan in planned if plan is None], author),
+            ]
         )
         await run_concurrently(self._traced(posted, author, plan) for posted, plan in planned)
 
-    async def _keep_pulled(self, group: Sequence[RecordedEvent[PostCreated]], author: User) -> None:
+    async def _mark_all(self, group: Sequence[RecordedEvent[PostCreated]], author: User) -> None:
+        new = [posted for posted in group if not self._is_history(posted)]
         expiries = [
             created_at_ms(posted.event.post_id) + self.retention_ms + MS_PER_DAY
-            for posted in group
-            if self._is_pulled(posted, author)
+            for posted in new
+            if self._strategy(posted, author) != "push"
         ]
         if expiries:
+            # First, for the same reason as the pointer below.
             await self.pulled_authors.keep(author.user_id, until_ms=max(expiries))
+        await run_concurrently(self._mark(posted, self._strategy(posted, author)) for posted in new)
+
+    async def _mark(self, posted: RecordedEvent[PostCreated], chosen: Strategy) -> None:
+        """Record how the post is delivered."""
+        pointer = Pointer(posted.event.post_id, posted.event.author_id)
+        if chosen != "push":
+            # Also of a post that goes both ways. Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
+            # pull, even if this worker dies here and the next one, which sees another count, decides to push.
+            await self.stores.timelines.add_pulled(pointer)
+        await self.stores.posts.set_delivery(
+            pointer.author_id, pointer.post_id, _delivery(chosen), offset=posted.record.offset
+        )
 
     async def _traced(
         self, posted: RecordedEvent[PostCreated], author: User, plan: Plan | None
@@ -124,19 +141,8 @@ class FanOutPost:
     ) -> Plan:
         record = posted.record
         chosen = self._strategy(posted, author)
-        # A post of the overlap counts as pushed, and is backfilled like a pushed post.
-        delivery: Delivery = "pull" if chosen == "pull" else "push"
-        audience = author if delivery == "push" else None
-        if self._is_pulled(posted, author):
-            # Before the delivery is recorded: a backfill leaves out posts marked `pull`, so such a post must be there to
-            # pull, even if this worker dies here and the next one, which sees another count, decides to push.
-            await self.stores.timelines.add_pulled(pointer)
-        if self._is_history(posted):
-            audience = None
-        else:
-            await self.stores.posts.set_delivery(
-                pointer.author_id, pointer.post_id, delivery, offset=record.offset
-            )
+        delivery = _delivery(chosen)
+        audience = author if delivery == "push" and not self._is_history(posted) else None
         plan = replace(self._plan_of(delivery, audience), counted_offset=record.offset)
         # The plan is written last: a worker that finds it after a crash continues with its slices.
         await self.stores.jobs.write_plan(pointer.post_id, plan, offset=record.offset)
@@ -149,10 +155,6 @@ class FanOutPost:
         return strategy(
             author, posted_at_ms=posted.record.appended_at_ms, overlap_ms=self.overlap_ms
         )
-
-    def _is_pulled(self, posted: RecordedEvent[PostCreated], author: User) -> bool:
-        """Also of a post that goes both ways."""
-        return self._strategy(posted, author) != "push" and not self._is_history(posted)
 
     def _is_history(self, posted: RecordedEvent[PostCreated]) -> bool:
         """A replay of old history: no feed shows the post any more, only the author's own list."""
@@ -184,6 +186,11 @@ class FanOutPost:
             _command(pointer, bucket) for bucket in islice(missing, COMMANDS_AT_ONCE)
         ]:
             await self.log.append_many(commands)
+
+
+def _delivery(chosen: Strategy) -> Delivery:
+    """A post of the overlap counts as pushed, and is backfilled like a pushed post."""
+    return "pull" if chosen == "pull" else "push"
 
 
 def _command(pointer: Pointer, bucket: FollowerBucket) -> DeliverSlice:

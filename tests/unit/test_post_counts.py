@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from fanfold.core.events import POSTS
 from tests.support.fanout import Pipeline, a_deletion, a_pipeline, a_post
@@ -59,3 +63,29 @@ async def test_a_post_that_a_version_without_counts_has_planned_is_counted_when_
         assert await count(pipeline) == 1
         await pipeline.handle(a_deletion(post))
         assert await count(pipeline) == 0
+
+
+async def test_a_post_is_counted_while_its_delivery_is_recorded_and_planned_after_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_pipeline() as pipeline:
+        stores, both, order = pipeline.stores, asyncio.Barrier(2), list[str]()
+
+        def noted(store: object, method: str, *, meets: bool) -> None:
+            write = getattr(store, method)
+
+            async def writing(*arguments: Any, **options: Any) -> None:
+                if meets:
+                    await both.wait()
+                await write(*arguments, **options)
+                order.append(method)
+
+            monkeypatch.setattr(store, method, writing)
+
+        noted(stores.users, "write_post_count", meets=True)
+        noted(stores.posts, "set_delivery", meets=True)
+        noted(stores.jobs, "write_plan", meets=False)
+        async with asyncio.timeout(30):
+            await pipeline.handle(a_post())
+        assert sorted(order[:2]) == ["set_delivery", "write_post_count"]
+        assert order[2:] == ["write_plan"]

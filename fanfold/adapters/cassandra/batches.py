@@ -60,7 +60,7 @@ class _Batch:
 
 
 class BatchWriter:
-    """A process has one, which bounds its batches in flight and lets rows of all callers share them."""
+    """Bounds its batches in flight, and lets rows of all callers share them. A process has one for large pushes and one for all else."""
 
     def __init__(
         self, session: CassandraSession, settings: Settings, replica_sets: ReplicaSets

@@ -35,19 +35,25 @@ WHERE author_id IN ? AND time_bucket IN ? AND post_id < ? PER PARTITION LIMIT ?
 
 
 class CassandraTimelines:
-    """See `fanfold.core.ports.Timelines`."""
+    """See `fanfold.core.ports.Timelines`.
+
+    A push of more rows than a batch has goes through a writer of its own, so that nothing else waits behind the batches of a large audience.
+    """
 
     def __init__(
         self,
         session: CassandraSession,
         *,
         batches: BatchWriter,
+        large_pushes: BatchWriter,
         replica_sets: ReplicaSets,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._session = session
         self._batches = batches
+        self._large_pushes = large_pushes
+        self._most_together = settings.write_batch_rows
         self._clock = clock
         self._keep_ms = settings.retention_ms + MS_PER_DAY
         self._push = session.statement(PUSH)
@@ -59,7 +65,9 @@ class CassandraTimelines:
 
     async def push(self, pointers: Sequence[Pointer], user_ids: Sequence[str]) -> int:
         packing = self._session.packing(self._push)
-        return await self._batches.write(self._pushed(packing, pointers, user_ids))
+        is_large = len(pointers) * len(user_ids) > self._most_together
+        writer = self._large_pushes if is_large else self._batches
+        return await writer.write(self._pushed(packing, pointers, user_ids))
 
     async def correct(self, user_id: str, pointer: Pointer) -> None:
         post_id, author_id = pointer
