@@ -128,7 +128,7 @@ fmt: $(TEST) ## Format the code and fix what ruff can
 engines: $(TEST) ## Fetch the real Kafka and Cassandra, once, if no Docker engine answers
 	@scripts/fetch_engines
 
-bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QUICK=1 a smoke run, ROUNDS=n, SAMPLE=reads
+bench: $(TEST) ## Measure the system on the real engines; ONLY=a one section, QUICK=1 a smoke run, ROUNDS=n, SAMPLE=reads or worker
 	@FANFOLD_ENGINES=jars scripts/fetch_engines
 	@$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SAMPLE),--sample $(SAMPLE))
 

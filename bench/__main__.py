@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sample",
         default="",
-        choices=["", "sample", "reads"],
+        choices=["", "sample", "reads", "worker"],
         help="keep the results as this sample, and write docs/performance.md from it",
     )
     chosen = parser.parse_args()

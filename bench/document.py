@@ -1,7 +1,7 @@
 """Writes the tables of `docs/performance.md` from the committed samples: `python -m bench.document`.
 
-`sample.json` is one run of several sections. `reads.json`, if there is one, is a run of section (r) alone: `make bench ONLY=r SAMPLE=reads` writes both
-it and the document.
+`sample.json` is one run of several sections. `reads.json` and `worker.json`, if they are there, are later runs of some sections: `make bench ONLY=r SAMPLE=reads` writes
+both the first and the document.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.report import markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
-SAMPLE, READS = RESULTS / "sample.json", RESULTS / "reads.json"
+SAMPLE, READS, WORKER = (RESULTS / f"{name}.json" for name in ("sample", "reads", "worker"))
 DOCUMENT = ROOT / "docs" / "performance.md"
 
 _PART = re.compile(r"<!-- bench (?P<name>\w+) -->\n(?P<text>.*?)<!-- /bench -->\n", re.DOTALL)
@@ -23,16 +23,19 @@ _PART = re.compile(r"<!-- bench (?P<name>\w+) -->\n(?P<text>.*?)<!-- /bench -->\
 
 def samples() -> list[dict[str, Any]]:
     """Those that are committed."""
-    return [json.loads(path.read_text()) for path in (SAMPLE, READS) if path.exists()]
+    return [json.loads(path.read_text()) for path in (SAMPLE, READS, WORKER) if path.exists()]
 
 
 def filled(text: str, sample: dict[str, Any], *others: dict[str, Any]) -> str:
-    """The document, with each marked part written from the first sample, or from another that says on which machine it was measured."""
+    """The document, with each marked part written from the last sample that has it. The first section of another sample says on which machine it was measured."""
     parts = {section["section"]: _section(section) for section in sample["sections"]}
     parts["machine"] = _machine(sample)
     for other in others:
+        first, *rest = other["sections"]
         about = f"\nMeasured in a run of its own:\n\n{_machine(other)}"
-        parts |= {section["section"]: _section(section) + about for section in other["sections"]}
+        parts[first["section"]] = _section(first) + about
+        same = f"\nMeasured in the same run as: {first['title']}.\n"
+        parts |= {section["section"]: _section(section) + same for section in rest}
 
     def part(found: re.Match[str]) -> str:
         name = found["name"]

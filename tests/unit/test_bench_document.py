@@ -17,13 +17,13 @@ def test_the_tables_are_those_of_the_committed_samples() -> None:
 def test_a_section_of_another_run_says_on_which_machine_it_was_measured() -> None:
     first, *_ = samples()
     section = {**first["sections"][0], "section": "r", "title": "Reads"}
-    other = {**first, "cores": 96, "sections": [section]}
-    text = filled(
-        "<!-- bench r -->\n<!-- /bench -->\n<!-- bench a -->\n<!-- /bench -->\n", first, other
-    )
-    of_reads, _, of_first = text.partition("<!-- bench a -->")
+    second = {**section, "section": "c", "title": "Post to visible"}
+    other = {**first, "cores": 96, "sections": [section, second]}
+    places = "".join(f"<!-- bench {name} -->\n<!-- /bench -->\n" for name in "rca")
+    of_reads, of_second, of_first = filled(places, first, other).split("<!-- /bench -->\n")[:3]
     assert "* 96 cores" in of_reads
-    assert "cores" not in of_first
+    assert "same run as: Reads" in of_second
+    assert "cores" not in of_second + of_first
 
 
 def test_the_document_has_a_place_for_every_section() -> None:
