@@ -126,7 +126,7 @@ class Asked:
         await soon(lambda: len(self.answers) == number, what=f"statement {number} was sent")
 
     def execute_async(self, _query: Any, *, paging_state: bytes | None) -> Any:
-        response = SimpleNamespace(_timer=None, _paging_state=None)
+        response = SimpleNamespace(_paging_state=None)
 
         def answered(rows: Sequence[Any] = (), *, next_page: bytes | None = None) -> None:
             response._paging_state = next_page

@@ -33,11 +33,5 @@ class Call:
         return True
 
     def release(self) -> None:
-        """Release the memory of an answered statement.
-
-        The driver keeps the timer of an answered statement until its timeout would have passed, and the timer keeps the
-        statement: at full speed these are the batches and audiences of seconds. The two also refer to each other.
-        """
-        response, self.response = self.response, None
-        if response is not None and (timer := response._timer) is not None:  # noqa: SLF001 - the driver offers no other access
-            timer.callback = None
+        """Release the memory of an answered statement: the batches and audiences of a moment. The two refer to each other."""
+        self.response = None
