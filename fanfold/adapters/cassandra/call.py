@@ -24,7 +24,7 @@ class Call:
         self._answered = False
 
     def is_first_answer(self) -> bool:
-        """Note an answer. Where two nodes were asked, the driver calls back for both; runs on its thread."""
+        """Note an answer. Where two nodes were asked, the driver calls back for both, each on any thread."""
         if self._answered:
             return False
         self._answered = True

@@ -24,12 +24,12 @@ _WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SECOND_LOOK_S = 0.002
 
 
-def connection_on(loop: asyncio.AbstractEventLoop) -> type[Connection]:
+def connection_on(loop: asyncio.AbstractEventLoop) -> type[LoopConnection]:
     """The class of connections on a loop. Make it on the loop's thread."""
-    return type("LoopConnection", (LoopConnection,), {"on": _Loop(loop)})
+    return type("LoopConnection", (LoopConnection,), {"on": Loop(loop)})
 
 
-class _Loop:
+class Loop:
     """An event loop that any thread may call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -57,7 +57,7 @@ class _Loop:
 class _Timer:
     """The driver's timer. Any thread makes and cancels it."""
 
-    def __init__(self, on: _Loop, timeout_s: float, callback: Callable[[], None]) -> None:
+    def __init__(self, on: Loop, timeout_s: float, callback: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
         self._on = on
         self._timeout_s = max(0.0, timeout_s)
@@ -87,7 +87,7 @@ class _Timer:
 class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no types
     """Made and closed by the driver's threads; it sends and receives on the loop alone. What is sent in one turn is one system call."""
 
-    on: ClassVar[_Loop]
+    on: ClassVar[Loop]
     is_closed: bool
 
     @classmethod

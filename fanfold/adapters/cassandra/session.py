@@ -178,8 +178,8 @@ class CassandraSession:
             errback_args=(call,),
         )
 
-    # The next two run on the driver's thread. Under load many answers arrive before the loop gets its turn. One wake-up serves
-    # them all, because a wake-up costs a system call and the interpreter's lock.
+    # The next two run where the driver learns of it: on the loop, or on a thread of the driver's, as when a heartbeat fails. Many
+    # answers arrive in one turn of the loop; one turn more serves them all.
 
     def _succeeded(self, rows: Any, call: Call) -> None:
         if call.is_first_answer():
@@ -192,13 +192,9 @@ class CassandraSession:
             self._wake_up()
 
     def _wake_up(self) -> None:
-        if self._wake_up_sent:
-            return
-        self._wake_up_sent = True
-        try:
-            self._loop.call_soon_threadsafe(self._drain)
-        except RuntimeError:
-            log.debug("an answer came after the event loop was closed")
+        if not self._wake_up_sent:
+            self._wake_up_sent = True
+            self._connection.on.call(self._drain)
 
     def _drain(self) -> None:
         # Reset first, so that an answer added meanwhile wakes the loop again.
