@@ -12,6 +12,7 @@ from tests.support.k8s_schemas import ROOT
 DOCUMENT = (ROOT / "docs/kubernetes.md").read_text()
 NAMES = {
     "KUBERNETES": "Kubernetes",
+    "METRICS_SERVER": "metrics-server",
     "STRIMZI": "Strimzi",
     "CASS_OPERATOR": "cass-operator",
     "CERT_MANAGER": "cert-manager",
