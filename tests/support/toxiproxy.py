@@ -1,4 +1,4 @@
-"""Connections that misbehave: Toxiproxy between a process and an engine."""
+"""Connections that misbehave: Toxiproxy between two processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from tests.support.jars import KafkaFromJars
+import psutil
+
 from tests.support.probes import free_port, wait_until
 
 PROGRAM = Path(__file__).parents[2] / ".cache" / "toxiproxy" / "server"
@@ -33,29 +35,35 @@ class Toxiproxy:
     """Proxies by name; each begins as a plain connection."""
 
     admin: int
+    pid: int
 
-    def add(self, name: str, *, listen: int, upstream: int) -> None:
-        """Lead connections to `listen` on to `upstream`, both ports of this machine."""
-        self._ask(
-            "POST",
-            "/proxies",
-            {"name": name, "listen": f"127.0.0.1:{listen}", "upstream": f"127.0.0.1:{upstream}"},
-        )
+    def add(self, name: str, *, listen: str, upstream: str) -> None:
+        """Lead connections to `listen` on to `upstream`, both `host:port`."""
+        self._ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream})
 
     def cut(self, name: str) -> None:
         """Close its connections, and take no others."""
-        self._ask("POST", f"/proxies/{name}", {"enabled": False})
+        self._ask("POST", f"/proxies/{quote(name)}", {"enabled": False})
 
     def poison(self, name: str, toxic: Toxic) -> None:
         self._ask(
             "POST",
-            f"/proxies/{name}/toxics",
+            f"/proxies/{quote(name)}/toxics",
             {"type": toxic.kind, "stream": toxic.stream, "attributes": toxic.attributes},
         )
 
     def heal(self) -> None:
         """Make all proxies plain connections again."""
         self._ask("POST", "/reset", None)
+
+    def clients(self, listen: str) -> int:
+        """The connections to the proxy that listens there."""
+        connections = psutil.Process(self.pid).net_connections("tcp4")
+        return sum(
+            f"{c.laddr.ip}:{c.laddr.port}" == listen
+            for c in connections
+            if c.status == psutil.CONN_ESTABLISHED
+        )
 
     def answers(self) -> bool:
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
@@ -76,12 +84,13 @@ class Toxiproxy:
 @contextlib.contextmanager
 def running_toxiproxy() -> Iterator[Toxiproxy]:
     """Without proxies at first."""
-    proxy = Toxiproxy(free_port())
+    admin = free_port()
     with subprocess.Popen(
-        [str(PROGRAM), "-host", "127.0.0.1", "-port", str(proxy.admin)],
+        [str(PROGRAM), "-host", "127.0.0.1", "-port", str(admin)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
+        proxy = Toxiproxy(admin, process.pid)
         try:
             assert wait_until(
                 proxy.answers, within_s=_STARTS_WITHIN_S, gone=lambda: process.poll() is not None
@@ -89,24 +98,3 @@ def running_toxiproxy() -> Iterator[Toxiproxy]:
             yield proxy
         finally:
             process.kill()
-
-
-class KafkaBehindAProxy(KafkaFromJars):
-    """A broker with a second listener, whose clients are sent back to the port `advertised`: a broker names its own addresses."""
-
-    def __init__(self, advertised: int) -> None:
-        super().__init__()
-        self.inner = free_port()
-        self._advertised = advertised
-
-    def filled(self, template: str, **values: object) -> Path:
-        path = super().filled(template, **values)
-        text = path.read_text()
-        for name, port in (("listeners", self.inner), ("advertised.listeners", self._advertised)):
-            start = f"\n{name}=PLAINTEXT://127.0.0.1:{self.port}"
-            assert start in text
-            text = text.replace(start, f"{start},PROXIED://127.0.0.1:{port}")
-        path.write_text(
-            text.replace("PLAINTEXT:PLAINTEXT", "PROXIED:PLAINTEXT,PLAINTEXT:PLAINTEXT")
-        )
-        return path
