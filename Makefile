@@ -28,7 +28,7 @@ IN_PARALLEL := -n $(or $(PROCESSES),logical) --maxprocesses=8
 ONE_MORE = -n $(or $(PROCESSES),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=8
 # The files that hold tests with the mark `alone`: to collect the others would take longer than to run these.
 ALONE = $(shell grep -rl --include='test_*.py' 'pytest.mark.alone' tests)
-# Its tests share one cluster, which needs both cores for half an hour. `make test-faults LONG=1` runs them too.
+# Its tests share one cluster, which needs both cores for an hour. `make test-faults LONG=1` runs them too.
 LONG ?=
 FAULTS_OF_A_CLUSTER := tests/faults/cluster
 # The tests start hundreds of Python processes. They start sooner when modules are compiled once.

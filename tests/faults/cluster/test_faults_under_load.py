@@ -42,14 +42,13 @@ KILLED: dict[str, Sequence[Victims]] = {
     "two and more at once": [("kafka-2", "cassandra-3"), ("post-2", "feed-2", "fanout-2", "cache")],
 }
 FROZEN: dict[str, Sequence[Victims]] = {
-    "the controller": [("the controller",)],
-    "a node": [("cassandra-1",)],
-    "services and a worker": [("post-1", "graph-2", "feed-1", "fanout-2")],
-    "the gateway": [("gateway",)],
+    # One of them is the controller.
     "each broker": [("kafka-1",), ("kafka-2",), ("kafka-3",)],
-    "the caches": [("cache",), ("cache-replica",)],
-    "each service alone": [("post-2",), ("graph-1",), ("feed-2",), ("console-1",)],
-    "a worker": [("fanout-1",)],
+    "a node and the caches": [("cassandra-1",), ("cache",), ("cache-replica",)],
+    "a copy of each service and a worker": [
+        ("post-1", "graph-2", "feed-1", "console-1", "fanout-2")
+    ],
+    "the gateway": [("gateway",)],
     "a broker and a node": [("kafka-3", "cassandra-2")],
 }
 
