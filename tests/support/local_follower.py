@@ -17,8 +17,9 @@ RETRIED = {409, 429, 502, 503, 504}
 class Follower:
     """One author, one follower, and every post that was acknowledged."""
 
-    def __init__(self, client: httpx2.AsyncClient, name: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, name: str, *, pause_s: float = 0.2) -> None:
         self.client = client
+        self.pause_s = pause_s
         self.author, self.reader = f"{name}-author", f"{name}-reader"
         self.acknowledged: list[str] = []
 
@@ -62,7 +63,7 @@ class Follower:
             assert answers[-1].status_code in {status, *retried}, answers[-1].text
             return answers[-1].status_code == status
 
-        await eventually(answered, within_s=60, every_s=0.2, what=f"{method} {path}")
+        await eventually(answered, within_s=60, every_s=self.pause_s, what=f"{method} {path}")
         return answers[-1]
 
     async def feed(self) -> list[str]:

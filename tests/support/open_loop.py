@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Self, cast
 
 
@@ -76,10 +77,11 @@ class Connection(asyncio.Protocol):
 
 
 class Clients:
-    """So many connections to one server, as a gateway keeps them."""
+    """So many connections to one server, as a gateway keeps them; from these addresses in turn, if any are given."""
 
-    def __init__(self, port: int, connections: int) -> None:
+    def __init__(self, port: int, connections: int, addresses: Sequence[str] = ()) -> None:
         self._port = port
+        self._from = cycle([(address, 0) for address in addresses] or [None])
         self._idle: deque[Connection] = deque()
         self._open: list[Connection] = []
         self._connections = connections
@@ -119,7 +121,9 @@ class Clients:
 
     async def _new(self) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+        _, connection = await loop.create_connection(
+            Connection, "127.0.0.1", self._port, local_addr=next(self._from)
+        )
         self._open.append(connection)
         return connection
 
@@ -155,9 +159,12 @@ class Clients:
         return answers
 
 
-def a_request(method: str, path: str, *, actor: str, body: bytes = b"") -> bytes:
-    """The bytes of a request."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-User-Id: {actor}\r\n"
+def a_request(
+    method: str, path: str, *, actor: str = "", token: str = "", body: bytes = b""
+) -> bytes:
+    """The bytes of a request of this actor, or of the one that the token names."""
+    who = f"Authorization: Bearer {token}" if token else f"X-User-Id: {actor}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{who}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
