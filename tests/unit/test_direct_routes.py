@@ -143,7 +143,11 @@ def _shapes() -> Iterator[Asked]:
         *({"needed": "2", "else": "1.5", "post": str(POST_ID), "limit": "100", "cursor": ""},),
         *({"needed": "2", "else": "x", "post": "x", "limit": "101", "tone": "middle"},),
         *({"needed": "2", "tone": "high"}, {"needed": "2", "loud": "1"}, {"loud": "1"}),
-        *({"loud": "maybe", "needed": "2"}, {"tone": "high", "loud": "true", "needed": "x"}),
+        *(
+            {"tone": "middle", "loud": "1"},
+            {"loud": "maybe", "needed": "2"},
+            {"tone": "high", "loud": "true", "needed": "x"},
+        ),
     )
     headers = ([ALICE], [ALICE, ("some-name", "hi")], [ALICE, ("some_name", "no")])
     for query, sent in product(queries, headers):
