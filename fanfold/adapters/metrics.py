@@ -11,7 +11,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge
 
-from fanfold.core.cache_keys import KINDS
+from fanfold.core.cache_keys import KINDS, kind_of
 from fanfold.core.metric_labels import start_at_zero
 from fanfold.core.ports.shared_cache import FeedList, Lease
 
@@ -37,7 +37,7 @@ FAILURES = Counter(
 )
 _ALL_FOUND = {bytes}
 FAILURE_CAUSES = ("unavailable", "out_of_memory", "refused")
-CALLS = ("look_up", "fill", "feed", "fill_feed", "extend_feed", "marks", "forget", "push")
+CALLS = ("look_up", "fill", "feed", "fill_feed", "extend_feed", "marks", "memory", "forget", "push")
 OFF = Counter(
     "fanfold_shared_cache_off_seconds",
     "Time during which this process bypassed the shared cache, because it is away or its epoch is unknown (outage).",
@@ -54,10 +54,10 @@ start_at_zero(OFF, ("away", "outage"))
 
 
 def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
-    by_result: dict[str, Mapping[str, int]] = {"hit": (hits := _by_kind(keys))}
+    by_result: dict[str, Mapping[str, int]] = {"hit": (hits := _bykind_of(keys))}
     if set(map(type, found)) != _ALL_FOUND:
-        misses = Tally(_kind(one.key) for one in found if isinstance(one, Lease))
-        refused = Tally(_kind(key) for key, one in zip(keys, found, strict=True) if one is None)
+        misses = Tally(kind_of(one.key) for one in found if isinstance(one, Lease))
+        refused = Tally(kind_of(key) for key, one in zip(keys, found, strict=True) if one is None)
         by_result = {"hit": Tally(hits) - misses - refused, "miss": misses, "refused": refused}
     for result, by_kind in by_result.items():
         for kind, count in by_kind.items():
@@ -70,23 +70,19 @@ def _lookups(kind: str, result: str) -> Counter:
     return LOOKUPS.labels(kind, result)
 
 
-def _by_kind(keys: Sequence[str]) -> dict[str, int]:
+def _bykind_of(keys: Sequence[str]) -> dict[str, int]:
     # Looking at each key would cost more than parsing its value. Most questions are about keys of one kind.
     joined, tally = "\n".join(["", *keys]), dict[str, int]()
     left = len(keys)
-    for kind in (_kind(keys[0]), *KINDS) if keys else ():
+    for kind in (kind_of(keys[0]), *KINDS) if keys else ():
         if kind not in tally and (count := joined.count(f"\n{kind}:")):
             tally[kind] = count
             left -= count
             if not left:
                 return tally
-    return Tally(map(_kind, keys))
+    return Tally(map(kind_of, keys))
 
 
 def count_refused_fills(keys: Iterable[str]) -> None:
-    for kind, count in Tally(map(_kind, keys)).items():
+    for kind, count in Tally(map(kind_of, keys)).items():
         FILLS_REFUSED.labels(kind).inc(count)
-
-
-def _kind(key: str) -> str:
-    return key.partition(":")[0]

@@ -20,6 +20,11 @@ def feed_key(user_id: str) -> str:
     return f"{_FEED}{user_id}"
 
 
+def kind_of(key: str) -> str:
+    """What stands before the first colon."""
+    return key.partition(":")[0]
+
+
 def names_a_feed(key: str) -> bool:
     """Whether it is the key of a list."""
     return key.startswith(_FEED)

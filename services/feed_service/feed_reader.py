@@ -13,6 +13,7 @@ from fanfold.core.ports.engines import Engines
 from fanfold.core.settings import Settings
 from fanfold.http.after_writes import AfterWrites
 from fanfold.http.identity.tickets import TicketDesk
+from feed_service.caches.cache_memory import watch_memory
 from feed_service.caches.cached_reads import CachedReads
 from feed_service.caches.celebrities import Celebrities
 from feed_service.caches.shared_reads import SharedReads
@@ -64,6 +65,7 @@ async def feed_reader(
     background = {
         "live feeds": live.tick_forever(),
         "pulled authors": celebrities.refresh_forever(),
+        "the shared cache's memory": watch_memory(engines.cache, clock),
         **({"the shared cache's epoch": epoch.watch()} if (epoch := engines.cache_epoch) else {}),
     }
     try:

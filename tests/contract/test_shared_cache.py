@@ -497,3 +497,15 @@ async def test_another_epoch_s_values_have_no_marks_and_without_an_epoch_none_ar
     assert await cache.marks([key, feed_key(user)]) is None
     epoch.known = b"second"
     assert await cache.marks([key, feed_key(user)]) == [b"", b""]
+
+
+async def test_memory_is_told_by_kind(cache: SharedCache, other: SharedCache, epoch: Epoch) -> None:
+    keys, value = [fresh("post:x") for _ in range(50)], bytes(10_000)
+    leases = [found for found in await cache.look_up(keys) if isinstance(found, Lease)]
+    await cache.fill([(lease, value) for lease in leases])
+    # One look may miss the kind among what other tests have left.
+    looks = [await other.memory() for _ in range(10)]
+    posts = sum(look["post"] for look in looks if look and "post" in look) / 10
+    assert 0.3 * 50 * len(value) < posts < 3 * 50 * len(value)
+    epoch.known = None
+    assert await cache.memory() is None

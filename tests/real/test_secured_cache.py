@@ -71,6 +71,7 @@ async def test_a_reader_fills_and_a_worker_tells(server: SecuredCache) -> None:
         assert known.entries == (newest, older)
         await reader.extend_feed("bob", known, [oldest], end=b"")
         assert (await listed(reader, "bob")).entries == (newest, older, oldest)
+        assert "feed" in (await reader.memory() or {})
     assert "NOPERM" not in server.ask("exporter", "info", "errorstats")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from fanfold.adapters import metrics
-from fanfold.core.cache_keys import feed_key
+from fanfold.core.cache_keys import feed_key, kind_of
 from fanfold.core.clock import Clock
 from fanfold.core.ports.shared_cache import FeedList, Lease
 from fanfold.core.settings import Settings
@@ -145,6 +146,13 @@ class MemorySharedCache:
         if kept is None or not kept.filled or not kept.token.startswith(stamp):
             return b""
         return kept.token[STAMP_BYTES:] + len(kept.entries).to_bytes(4)
+
+    async def memory(self) -> Mapping[str, float] | None:
+        """The bytes of keys and values, without what Python adds to them."""
+        sizes: Counter[str] = Counter()
+        for key, kept in self._server.kept.items():
+            sizes[kind_of(key)] += len(key) + len(kept.payload or b"") + sum(map(len, kept.entries))
+        return sizes if self.usable() else None
 
     async def forget(self, keys: Sequence[str]) -> None:
         for key in keys:

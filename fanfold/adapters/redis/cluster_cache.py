@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from fanfold.adapters import metrics
 from fanfold.adapters.redis.cluster import Cluster
@@ -73,6 +74,12 @@ class ClusterSharedCache:
 
         await _each(of(*group) for group in self._cluster.places(keys).items())
         return marks if asked else None
+
+    async def memory(self) -> Mapping[str, float] | None:
+        """What the servers that can be asked hold."""
+        found = await asyncio.gather(*(cache.memory() for cache in self._cluster.caches))
+        parts = [part for part in found if part is not None]
+        return sum(map(Counter, parts), Counter[str]()) if parts else None
 
     async def forget(self, keys: Sequence[str]) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter, methodcaller
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from fanfold.adapters import metrics
 from fanfold.adapters.redis import form, scripts
 from fanfold.adapters.redis.connection import Connection
 from fanfold.adapters.redis.link import Link, ServerError, cause_of, checked, one_each
+from fanfold.adapters.redis.memory import memory_by_kind
 from fanfold.adapters.redis.tell import STEP, Tell, close_if_useless, steps
 from fanfold.core.cache_keys import feed_key
 from fanfold.core.clock import Clock
@@ -222,6 +223,15 @@ class RedisSharedCache:
             self._failed("marks", usable.link, error)
             return None
         return marks
+
+    async def memory(self) -> Mapping[str, float] | None:
+        if (usable := self._usable()) is None:
+            return None
+        try:
+            return await memory_by_kind(usable.link)
+        except CacheUnavailable as error:
+            self._failed("memory", usable.link, error)
+            return None
 
     async def forget(self, keys: Sequence[str]) -> None:
         try:

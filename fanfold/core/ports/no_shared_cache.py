@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fanfold.core.ports.shared_cache import FeedList, Lease
 
@@ -31,6 +31,9 @@ class NoSharedCache:
         """Keep nothing."""
 
     async def marks(self, keys: Sequence[str]) -> list[bytes] | None:
+        return None
+
+    async def memory(self) -> Mapping[str, float] | None:
         return None
 
     async def forget(self, keys: Sequence[str]) -> None:

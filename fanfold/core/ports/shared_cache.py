@@ -15,7 +15,7 @@ restarted from an old snapshot, or that failed over to a replica without the las
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -71,6 +71,9 @@ class SharedCache(Protocol):
         None if the cache can't be asked now. So a process notices cheaply what others change. Nothing is leased, and nothing lives longer. Many keys may take longer than
         `cache_timeout_s`, as long as the cache goes on answering.
         """
+
+    async def memory(self) -> Mapping[str, float] | None:
+        """For each kind of key the bytes that all its entries take, or an estimate from a hundred random entries. None if the cache can't be asked now."""
 
     async def forget(self, keys: Sequence[str]) -> None:
         """For writers: forget these keys, their leases too. Call it after the write to the tables has returned.
