@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ AROUND_SERVICES = (
     "gateway and services",
     *(f"{client} and {engine}" for client in CLIENTS for engine in (KAFKA, CASSANDRA, CACHE)),
 )
+BETWEEN_ENGINES = ("brokers", "nodes")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,72 @@ def around_services(system: LocalSystem, proxy: Toxiproxy) -> Network:
     _change_upstreams(plan.configuration / "envoy.json", ports)
     _start(system, changed)
     return Network(system, proxy, pairs)
+
+
+@contextmanager
+def between_engines(system: LocalSystem, proxy: Toxiproxy) -> Iterator[Network]:
+    """On a running cluster: between any two brokers, and between any two nodes. All of them are restarted before and afterwards."""
+    plan = system.plan
+    changed = (*plan.brokers, *plan.cassandras)
+    paths = [
+        *(plan.configuration / f"{name}.properties" for name in plan.brokers),
+        *(plan.configuration / f"{name}.yaml" for name in plan.cassandras),
+    ]
+    before = {path: path.read_text() for path in paths}
+    system.stop(*changed)
+    pairs = {
+        "brokers": _brokers_apart(system, proxy),
+        "nodes": _nodes_apart(system, proxy),
+    }
+    try:
+        _start(system, changed)
+        yield Network(system, proxy, pairs)
+    finally:
+        system.stop(*changed)
+        for path, text in before.items():
+            path.write_text(text)
+        for name in (*pairs["brokers"], *pairs["nodes"]):
+            proxy.remove(name)
+        _start(system, changed)
+
+
+def _brokers_apart(system: LocalSystem, proxy: Toxiproxy) -> dict[str, str]:
+    """Brokers reach each other through proxies, as brokers and as controllers; clients reach them as before."""
+    plan, proxies = system.plan, dict[str, str]()
+    controller = plan.port("controller")
+    inner, brokers, controllers = free_port(), free_port(), free_port()
+    for name in plan.brokers:
+        host, path = plan.host(name), plan.configuration / f"{name}.properties"
+        _add_listeners(path, f"{host}:{plan.port(name)}", {"BROKERS": (inner, brokers)})
+        told = f"BROKERS://{host}:{brokers}"
+        _replace(path, f"{told}\n", f"{told},CONTROLLER://{host}:{controllers}\n")
+        _replace(
+            path, "\ninter.broker.listener.name=PLAINTEXT", "\ninter.broker.listener.name=BROKERS"
+        )
+        for other in plan.hosts:
+            _replace(path, f"@{other}:{controller}", f"@{other}:{controllers}")
+        for kind, listen, to in (
+            ("broker", brokers, inner),
+            ("controller", controllers, controller),
+        ):
+            proxies[f"{name} as a {kind}"] = f"{host}:{listen}"
+            proxy.add(f"{name} as a {kind}", listen=f"{host}:{listen}", upstream=f"{host}:{to}")
+    return proxies
+
+
+def _nodes_apart(system: LocalSystem, proxy: Toxiproxy) -> dict[str, str]:
+    """Each node listens on another address than the one that the others know, where its proxy listens."""
+    plan = system.plan
+    storage = plan.port("storage")
+    for number, name in enumerate(plan.cassandras, 1):
+        known, hidden = plan.host(name), f"127.0.1.{number}"
+        _replace(
+            plan.configuration / f"{name}.yaml",
+            f"\nlisten_address: {known}\n",
+            f"\nlisten_address: {hidden}\nbroadcast_address: {known}\n",
+        )
+        proxy.add(name, listen=f"{known}:{storage}", upstream=f"{hidden}:{storage}")
+    return {name: f"{plan.host(name)}:{storage}" for name in plan.cassandras}
 
 
 def _add_listeners(path: Path, address: str, listeners: Mapping[str, tuple[int, int]]) -> None:

@@ -41,6 +41,10 @@ class Toxiproxy:
         """Lead connections to `listen` on to `upstream`, both `host:port`."""
         self._ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream})
 
+    def remove(self, name: str) -> None:
+        """Stop to listen, and close its connections."""
+        self._ask("DELETE", f"/proxies/{quote(name)}", None)
+
     def cut(self, name: str) -> None:
         """Close its connections, and take no others."""
         self._ask("POST", f"/proxies/{quote(name)}", {"enabled": False})
