@@ -38,7 +38,7 @@ export function credential(userId) {
   return userId === OPERATOR ? {} : { "X-User-Id": userId };
 }
 
-/** Keep a token in this tab, for operators or for its user, who is answered. Throws if the server refuses it. */
+/** Keep a token in this tab. Throws if the server refuses it. */
 export async function enterToken(token, wanted) {
   const answer = await fetch("/web/me", { headers: { Authorization: `Bearer ${token}` } });
   const said = await answer.json();

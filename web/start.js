@@ -1,4 +1,4 @@
-/** What runs here, and the story of push and pull in four steps. */
+/** What runs here, and the story in four steps. */
 import { call, encoded, newKey } from "./api.js";
 import { html, useState } from "./html.js";
 import { Badge, Command, count, counted } from "./parts.js";
@@ -67,17 +67,20 @@ export function Start() {
     <ol class="story">${STORY.map(step => html`<${Told} step=${step} able=${able} />`)}</ol>`;
 }
 
+/** Steps wait for one another. */
+let taken = Promise.resolve();
+
 function Told({ step: { name, why, request: [as, method, path, body], shown }, able }) {
   const [told, setTold] = useState(/** @type {any} */ (null));
-  const tell = async () => {
+  const tell = () => {
     setTold("One moment.");
-    await cast();
-    const { data } = await call(as, method, path, { body, ...(method === "POST" && { key: newKey() }) });
-    setTold(await shown(data));
+    taken = taken.then(cast)
+      .then(() => call(as, method, path, { body, ...(method === "POST" && { key: newKey() }) }))
+      .then(async ({ data }) => setTold(await shown(data))).catch(error => setTold(error.message));
   };
   return html`
     <li class="card stack">
-      <button type="button" disabled=${!able} onClick=${() => tell().catch(error => setTold(error.message))}>${name}</button>
+      <button type="button" disabled=${!able} onClick=${tell}>${name}</button>
       <p class="soft">${why}</p>
       <${Command} line=${curl(as, method, path, body)} />
       <div class="told" aria-live="off">${told}</div>
