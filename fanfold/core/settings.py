@@ -138,7 +138,7 @@ class Settings(TopicSettings, IdentitySettings, ConsoleSettings):
         description="Reads that a process works on at a time, and as many writes; further ones are answered 503 at once.",
     )
     max_cpu_wait_s: PositiveFloat = Field(
-        0.08,
+        0.05,
         description="While a process has no core time left: how long reads may wait for the CPU time of other reads, and writes for that of other writes; further ones are answered 503 at once.",
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")

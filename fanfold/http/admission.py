@@ -21,6 +21,7 @@ from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.cpu_share import CpuShare
 from fanfold.http.in_flight import InFlight
 from fanfold.http.problems import KEPT_BY_NOBODY, MEDIA_TYPE, RETRY_AFTER_S, problem_fields
+from fanfold.http.turns import Turns
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 # A probe that is refused would have a busy process restarted, or hide why it is busy.
@@ -90,6 +91,7 @@ class Admission:
         self._wait_s = wait_s
         self._cpu_share = cpu_share or CpuShare()
         self._reads, self._writes = InFlight("read", most=most), InFlight("write", most=most)
+        self._turns = Turns()
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Decide about a request that was just read. None: it is admitted, and its call must follow.
@@ -131,6 +133,7 @@ class Admission:
             await send(message)
 
         try:
+            await self._turns.begin()
             await self.app(scope, receive, uncounted_once_a_stream)
         finally:
             if counted:
