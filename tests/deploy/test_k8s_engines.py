@@ -185,6 +185,7 @@ def test_roles_and_their_rights_have_as_many_replicas_as_the_rows(
     assert options == {
         "-Dcassandra.system_distributed_replication_dc_names": datacenter["metadata"]["name"],
         "-Dcassandra.system_distributed_replication_per_dc": replicas,
+        "-Dcassandra.system_auth.default_rf": replicas,
     }
 
 
