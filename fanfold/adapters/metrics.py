@@ -54,7 +54,7 @@ start_at_zero(OFF, ("away", "outage"))
 
 
 def count_lookups(keys: Sequence[str], found: Sequence[bytes | Lease | FeedList | None]) -> None:
-    by_result: dict[str, Mapping[str, int]] = {"hit": (hits := _bykind_of(keys))}
+    by_result: dict[str, Mapping[str, int]] = {"hit": (hits := _by_kind(keys))}
     if set(map(type, found)) != _ALL_FOUND:
         misses = Tally(kind_of(one.key) for one in found if isinstance(one, Lease))
         refused = Tally(kind_of(key) for key, one in zip(keys, found, strict=True) if one is None)
@@ -70,7 +70,7 @@ def _lookups(kind: str, result: str) -> Counter:
     return LOOKUPS.labels(kind, result)
 
 
-def _bykind_of(keys: Sequence[str]) -> dict[str, int]:
+def _by_kind(keys: Sequence[str]) -> dict[str, int]:
     # Looking at each key would cost more than parsing its value. Most questions are about keys of one kind.
     joined, tally = "\n".join(["", *keys]), dict[str, int]()
     left = len(keys)

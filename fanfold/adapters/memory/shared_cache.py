@@ -149,10 +149,12 @@ class MemorySharedCache:
 
     async def memory(self) -> Mapping[str, float] | None:
         """The bytes of keys and values, without what Python adds to them."""
+        if not self.usable():
+            return None
         sizes: Counter[str] = Counter()
         for key, kept in self._server.kept.items():
             sizes[kind_of(key)] += len(key) + len(kept.payload or b"") + sum(map(len, kept.entries))
-        return sizes if self.usable() else None
+        return sizes
 
     async def forget(self, keys: Sequence[str]) -> None:
         for key in keys:
