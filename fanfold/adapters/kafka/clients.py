@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -18,8 +17,8 @@ from fanfold.adapters.kafka.security import client_security
 from fanfold.core.errors import LogUnavailable
 from fanfold.core.settings import Settings
 
-# A cancelled start waits this long for its first connection, which it then closes.
-_FIRST_CONNECTION_S = 2.0
+# A start or stop whose caller is cancelled has this long to end by itself.
+_ENDS_S = 2.0
 
 
 def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
@@ -31,7 +30,8 @@ def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
         **client_security(settings),
         **options,
     )
-    _keep_first_connection(consumer._client)  # noqa: SLF001
+    consumer.start = _whole(consumer.start)
+    consumer.stop = _whole(consumer.stop)
     return consumer
 
 
@@ -44,7 +44,9 @@ def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
         **client_security(settings),
         **options,
     )
-    _keep_first_connection(producer.client)
+    producer.start = _whole(producer.start)
+    producer.stop = _whole(producer.stop)
+    producer.client.close = _whole(producer.client.close)
     return producer
 
 
@@ -65,7 +67,8 @@ async def started_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_bootstrap, **client_security(settings)
     )
-    _keep_first_connection(admin._client)  # noqa: SLF001
+    admin.start = _whole(admin.start)
+    admin.close = _whole(admin.close)
     try:
         await admin.start()
         yield admin
@@ -95,25 +98,25 @@ async def partitions_of(
     }
 
 
-def _keep_first_connection(client: AIOKafkaClient) -> None:
-    """Delay the cancellation of a start until the client knows its first connection, so that closing it closes that too.
+def _whole(step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """This step of a client, with the cancellation of its caller delayed until it has ended.
 
-    aiokafka's `bootstrap` forgets the open connection when it is cancelled: nothing closes it until it is garbage.
+    aiokafka forgets a connection that it opens when it is cancelled: nothing closes it until it is garbage. And its
+    closing takes the cancellation for that of its own tasks: the caller, if it is a loop, would never end.
     """
-    bootstrap = client.bootstrap
 
-    async def uncancelled() -> None:
-        connecting = asyncio.create_task(bootstrap())
+    async def whole() -> None:
+        running = asyncio.ensure_future(step())
         try:
-            await asyncio.shield(connecting)
+            await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait({connecting}, timeout=_FIRST_CONNECTION_S)
-            if not connecting.done():
-                connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
+            await asyncio.wait({running}, timeout=_ENDS_S)
+            if not running.done():
+                running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
             raise
 
-    client.bootstrap = uncancelled
+    return whole
 
 
 @contextmanager
