@@ -21,9 +21,10 @@ from fanfold.core.request_id import HEADER, request_id_of
 from fanfold.http.cpu_share import CpuShare
 from fanfold.http.in_flight import InFlight
 from fanfold.http.problems import KEPT_BY_NOBODY, MEDIA_TYPE, RETRY_AFTER_S, problem_fields
+from fanfold.http.stale_writes import begin
 from fanfold.http.turns import Turns
 
-_READS = {"GET", "HEAD", "OPTIONS"}
+READS = {"GET", "HEAD", "OPTIONS"}
 # A probe that is refused would have a busy process restarted, or hide why it is busy.
 ALWAYS_ADMITTED = {"/livez", "/readyz", "/metrics"}
 
@@ -107,7 +108,7 @@ class Admission:
     def _decide(self, scope: Scope) -> InFlight | None:
         if self._cpu_share.due():
             self._adapt()
-        in_flight = self._reads if scope["method"] in _READS else self._writes
+        in_flight = self._reads if scope["method"] in READS else self._writes
         return in_flight if in_flight.enter() else None
 
     def _adapt(self) -> None:
@@ -123,7 +124,7 @@ class Admission:
         if in_flight is None:
             await _refuse(_OVERLOADED, scope, send)
             return
-        counted, began_s = True, time.monotonic()
+        counted, began_s = True, begin()
 
         async def uncounted_once_a_stream(message: Message) -> None:
             nonlocal counted

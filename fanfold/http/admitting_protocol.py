@@ -7,19 +7,23 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from fanfold.http.admission import Admission, Refusal
+from fanfold.http.admission import READS, Admission, Refusal
 from fanfold.http.protocol import BoundedProtocol
+from fanfold.http.stale_writes import has_hung_up
 
 
 class AdmittingProtocol(BoundedProtocol):
     """Asks `admission` about each request. A refusal makes no task and is written at once.
 
-    That keeps refusals cheap, and from waiting for the requests that were admitted.
+    That keeps refusals cheap, and from waiting for the requests that were admitted. A write whose client has hung up is not begun.
     """
 
     admission: Admission
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["method"] not in READS and has_hung_up(self.transport):
+            self.transport.close()
+            return
         refusal = self.admission.refusal(cast("Scope", cycle.scope))
         if refusal is None or self.pipeline or self.flow.write_paused:
             # A client that pipelines or does not read is refused by the application, in its turn.

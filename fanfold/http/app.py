@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from http import HTTPStatus
-from types import FrameType
 
-import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -46,6 +42,7 @@ from fanfold.http.problems import (
 )
 from fanfold.http.protocol import Bounds
 from fanfold.http.request_ids import RequestIds
+from fanfold.http.server import Server
 from fanfold.http.server_config import server_config
 
 logger = logging.getLogger(__name__)
@@ -235,27 +232,6 @@ def _methods(app: FastAPI, path: str) -> set[str]:
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, *, on_stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_stop = on_stop
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._on_stop()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on the first SIGINT or SIGTERM. uvicorn's own version raises the signal again, before the engines are closed."""
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def _spare_the_collector_what_stays() -> None:
     """Keep the garbage collector from traversing all modules, routes and models: under load, once a second, for 60 ms."""
     gc.collect()
@@ -276,4 +252,4 @@ async def serve(app: FastAPI, settings: Settings) -> None:
     _spare_the_collector_what_stays()
     async with metrics_port(settings), event_loop_watched():
         sockets = listen(settings.host, settings.port)
-        await _Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))
+        await Server(config, on_stop=app.state.on_stop).serve(sockets=list(sockets))

@@ -36,6 +36,7 @@ from fanfold.core.ports.log import EventLog, Position
 from fanfold.http.openapi import POSITION_HEADER
 from fanfold.http.params import POST_ID
 from fanfold.http.problems import Invalid
+from fanfold.http.stale_writes import refuse_stale
 
 MOST_AWAITED: Final = 100
 """As many as one write answers: following a hundred users."""
@@ -71,7 +72,11 @@ class Written:
 
 
 async def append(log: EventLog, event: Event) -> Written | None:
-    """Append an event as `EventLog.append` does: None when the log has it but can't tell its position."""
+    """Append an event as `EventLog.append` does: None when the log has it but can't tell its position.
+
+    Raises `Unavailable` also where nobody waits for the request any more.
+    """
+    refuse_stale()
     position = await log.append(event)
     return None if position is None else Written(position, event.changes())
 

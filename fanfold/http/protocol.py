@@ -87,6 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -96,6 +97,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", detail))
             return
         self._expect(self.bounds.head_s, "the head of a request")
+
+    def answer_one_more(self) -> None:
+        """From now on an answer is the last one of this connection, and says so."""
+        self._stopping = True
+        # Where the head of an answer is sent already, the next answer is the last one.
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -188,6 +196,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head, self._head_bytes, self._unwanted = False, 0, 0
         self.cycle.transport = OnePiece(self.transport)  # type: ignore[assignment]
+        if self._stopping:
+            self.cycle.keep_alive = False
         if version == "1.0":
             self.cycle.send = until_close(self.cycle)  # type: ignore[method-assign, assignment]
 

@@ -14,6 +14,7 @@ import typer
 from fanfold.adapters.kafka import producer
 from fanfold.core.settings import Settings
 from fanfold.http import app as http_app
+from fanfold.http import server
 from fanfold.ops import command_line
 from fanout_service import stream
 from tests.support.k8s import (
@@ -171,7 +172,7 @@ def test_a_readiness_probe_waits_longer_than_the_service_asks_its_engines(
 
 
 def test_the_grace_is_longer_than_the_drain(objects: tuple[Object, ...]) -> None:
-    drain_s = http_app._STOP_GRACE_S + producer._STOP_S
+    drain_s = server.LAST_REQUESTS_S + http_app._STOP_GRACE_S + producer._STOP_S
     for service in SERVICES:
         resource = workload(objects, service)
         (container,) = resource.containers

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,8 @@ class Asked:
     """How requests were answered: by kind of request, and what was answered."""
 
     answers: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of those that were refused with a status of 500 and above: the kind, the status, and the problem that the answer names."""
     silent: list[str] = field(default_factory=list)
     """Requests that failed in a way that no client is told of."""
     slowest_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -264,9 +267,18 @@ class ClusterLoad:
             took_s = time.monotonic() - began_s
             self.asked.slowest_s[kind] = max(self.asked.slowest_s[kind], took_s)
         self.asked.answers[kind][str(answer.status_code)] += 1
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.asked.reasons[f"{kind} {answer.status_code} {_problem(answer)}"] += 1
         if answer.status_code not in accepted and not _says(answer):
             self.asked.silent.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
         return answer
+
+
+def _problem(answer: httpx2.Response) -> str:
+    try:
+        return str(answer.json()["type"]).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError):
+        return "undescribed"
 
 
 def _says(answer: httpx2.Response) -> bool:

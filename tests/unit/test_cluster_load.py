@@ -44,6 +44,16 @@ async def test_a_failure_is_silent_unless_it_says_why_and_when_to_ask_again(
     assert load.asked.unanswered == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [(b'{"type": "urn:fanfold:problem:overloaded"}', "overloaded"), (b"gone", "undescribed")],
+)
+async def test_the_reason_of_a_refusal_is_counted(body: bytes, named: str) -> None:
+    load = a_load(lambda _request: httpx2.Response(503, content=body))
+    await load.read()
+    assert load.asked.reasons == {f"read 503 {named}": 1}
+
+
 async def test_a_request_without_an_answer_is_counted() -> None:
     def refused(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("refused", request=request)

@@ -26,9 +26,11 @@ class CassandraIdempotencyKeys:
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
-        self._reserve = session.statement(RESERVE, conditional=True)
+        # Two of them may be sent twice, as to another node when the first one stops: `reserve` knows its own reservation, and the
+        # first answer stays. A renewal that came twice would take itself for a rival.
+        self._reserve = session.statement(RESERVE)
         self._renew = session.statement(RENEW, conditional=True)
-        self._answer = session.statement(ANSWER, conditional=True)
+        self._answer = session.statement(ANSWER)
 
     async def reserve(
         self, author_id: str, key: str, reservation: KeyReservation

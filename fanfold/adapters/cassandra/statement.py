@@ -8,7 +8,7 @@ from fanfold.adapters.cassandra.packed import Packing
 
 
 class Statement:
-    """CQL that is prepared at connecting. `conditional` marks a lightweight transaction."""
+    """CQL that is prepared at connecting. `conditional` marks a lightweight transaction that must not be sent twice."""
 
     def __init__(self, cql: str, *, conditional: bool) -> None:
         self.cql = cql
