@@ -1,7 +1,7 @@
-"""Reads whose dependencies are found once, and not at each request.
+"""Routes whose dependencies are found once, and not at each request.
 
 FastAPI finds out again for each request what a route needs: that takes five sixths of what the HTTP edge costs a feed. Nothing of it depends on the
-request. So a route whose function returns a whole `Response` is called from here. FastAPI still reads its declaration: paths, parameters, guards
+request. So a route whose function returns a whole `Response` is called from here. FastAPI still reads its declaration: paths, parameters, bodies, guards
 and their order are FastAPI's own, and so are the validation and the OpenAPI document. All other routes are left to FastAPI.
 """
 
@@ -18,15 +18,25 @@ from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_typed_return_annotation, request_params_to_args
+from fastapi.dependencies.utils import (
+    get_typed_return_annotation,
+    request_params_to_args,
+)
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Body
 from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
 from starlette.convertors import StringConvertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fanfold.http.limits import parsed_body
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PLAIN: Final = (str, int, float, bool, UUID, NoneType)
+_NO_BODY: Final = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
+"""FastAPI's error for an empty body."""
 _REQUIRED: Final = object()
 _FAILED: Final = object()
 
@@ -67,6 +77,31 @@ class _Parameter(NamedTuple):
         return value
 
 
+class _Body(NamedTuple):
+    """The one model that a body is read as."""
+
+    name: str
+    field: Any
+
+    @classmethod
+    def of(cls, field: Any) -> _Body:
+        info = field.field_info
+        model = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+        if type(info) is not Body or info.embed or not info.is_required() or not model:
+            raise NotPlain
+        return cls(field.name, field)
+
+    def value(self, scope: Scope, errors: list[Any]) -> Any:
+        """What the body says, validated; or nothing of use, after adding to the errors."""
+        given = parsed_body(scope)
+        if given is None:
+            errors.append(dict(_NO_BODY))
+            return None
+        value, wrong = self.field.validate(given.value, {}, loc=("body",))
+        errors += wrong
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """A dependency, or last the route's own function, and where its arguments are found."""
@@ -77,6 +112,8 @@ class _Step:
     path: tuple[_Parameter, ...]
     query: tuple[_Parameter, ...]
     header: tuple[_Parameter, ...]
+    body: tuple[_Body, ...]
+    """None or one."""
     request: str | None
     """The argument that takes the request."""
 
@@ -91,6 +128,8 @@ class _Step:
             values[parameter.name] = parameter.value(request.query_params, errors)
         for parameter in self.header:
             values[parameter.name] = parameter.value(request.headers, errors)
+        for model in self.body:
+            values[model.name] = model.value(request.scope, errors)
         if self.request is not None:
             values[self.request] = request
         return values
@@ -108,7 +147,7 @@ class _Steps:
         if dependant.call in self._indexes:
             return self._indexes[dependant.call]
         only_fastapi = (
-            *(dependant.body_params, dependant.cookie_params, dependant.own_oauth_scopes),
+            *(dependant.body_params[1:], dependant.cookie_params, dependant.own_oauth_scopes),
             *(dependant.websocket_param_name, dependant.response_param_name),
             *(dependant.background_tasks_param_name, dependant.security_scopes_param_name),
             *(dependant.concurrency, dependant.parent_oauth_scopes, not dependant.use_cache),
@@ -119,8 +158,9 @@ class _Steps:
         needs = tuple((needed.name, self._add(needed)) for needed in dependant.dependencies)
         fields = (dependant.path_params, dependant.query_params, dependant.header_params)
         path, query, header = (tuple(map(_Parameter.of, some)) for some in fields)
+        body = tuple(map(_Body.of, dependant.body_params))
         request = dependant.request_param_name or dependant.http_connection_param_name
-        self._steps.append(_Step(call, needs, path, query, header, request))
+        self._steps.append(_Step(call, needs, path, query, header, body, request))
         self._indexes[call] = len(self._steps) - 1
         return len(self._steps) - 1
 
@@ -145,16 +185,16 @@ class _Direct(NamedTuple):
 
 
 class DirectRoutes:
-    """ASGI middleware, the innermost: calls the GETs of `of` that it can, and leaves everything else to FastAPI."""
+    """ASGI middleware, inside of `Limits`: calls the routes of `of` that it can, and leaves everything else to FastAPI."""
 
     def __init__(self, app: ASGIApp, *, of: FastAPI) -> None:
         self.app = app
         self._handlers = of.exception_handlers
         # In their order, so that a request gets the same route.
-        self._gets = list(_gets(of))
+        self._by_method = {method: list(_routes(of, method)) for method in _METHODS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._found(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+        found = self._found(scope) if scope["type"] == "http" else None
         if found is None:
             await self.app(scope, receive, send)
             return
@@ -171,7 +211,7 @@ class DirectRoutes:
     def _found(self, scope: Scope) -> _Steps | None:
         if scope.get("root_path"):
             return None
-        for path, direct in self._gets:
+        for path, direct in self._by_method.get(scope["method"], ()):
             if found := path.match(scope["path"]):
                 if direct is None:
                     return None
@@ -188,14 +228,19 @@ class DirectRoutes:
 
 
 def direct_routes(app: FastAPI) -> list[str]:
-    """The paths of the routes that are called directly."""
-    return [direct.route.path for _, direct in _gets(app) if direct is not None]
+    """The routes that are called directly, as `GET /path`."""
+    return [
+        f"{method} {direct.route.path}"
+        for method in _METHODS
+        for _, direct in _routes(app, method)
+        if direct is not None
+    ]
 
 
-def _gets(app: FastAPI) -> Iterator[tuple[re.Pattern[str], _Direct | None]]:
-    """Every path with GET; with None, FastAPI calls its route."""
+def _routes(app: FastAPI, method: str) -> Iterator[tuple[re.Pattern[str], _Direct | None]]:
+    """Every path with this method; with None, FastAPI calls its route."""
     for context in iter_route_contexts(app.routes):
-        if context.methods is not None and "GET" not in context.methods:
+        if context.methods is not None and method not in context.methods:
             continue
         direct: _Direct | None = None
         route = context.original_route

@@ -82,7 +82,7 @@ class WriteGuards:
         return [Depends(self.writable_clock), Depends(self.not_left)]
 
     def clock_only(self) -> list[Any]:
-        """Those of a write that a user who has left may make, or that looks at the actor's row itself."""
+        """Those of a write that a user who has left may make, or that looks at the actor's row itself (`refuse_left`)."""
         return [Depends(self.writable_clock)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers
@@ -28,6 +28,18 @@ _MOST_VALUES = 1_000
 """Objects and integers. Each is checked here, and 64 KiB hold thirty thousand."""
 
 _WITH_BODY = {"POST", "PUT", "PATCH"}
+_BODY = "fanfold.body"
+
+
+class ParsedBody(NamedTuple):
+    """The body of a request, read as JSON. The value is None for `null`."""
+
+    value: Any
+
+
+def parsed_body(scope: Scope) -> ParsedBody | None:
+    """The body that `Limits` has read; None for an empty one."""
+    return scope.get(_BODY)
 
 
 class Limits:
@@ -51,7 +63,7 @@ class Limits:
                 if body is None:
                     return
                 if body:
-                    _check(headers, body)
+                    scope[_BODY] = ParsedBody(_checked(headers, body))
                 receive = _replaying(body, receive)
         except Problem as problem:
             await problem_response(problem)(scope, receive, send)
@@ -98,7 +110,8 @@ def _too_large() -> TooLarge:
     return TooLarge(f"Send at most {MAX_BODY_BYTES} bytes.")
 
 
-def _check(headers: Headers, body: bytes) -> None:
+def _checked(headers: Headers, body: bytes) -> Any:
+    """What the body holds, as `json.loads` would read it."""
     if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -106,7 +119,7 @@ def _check(headers: Headers, body: bytes) -> None:
         raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
     try:
         # Decoded here, because `json` also accepts UTF-16 and UTF-32.
-        _Check().read(body.decode())
+        return _Check().read(body.decode())
     except RecursionError as error:
         raise BadRequest("Send JSON with less nesting.") from error
     except ValueError as error:
@@ -119,9 +132,9 @@ class _Check:
     def __init__(self) -> None:
         self._left = _MOST_VALUES
 
-    def read(self, text: str) -> None:
-        """Raise `Invalid` for more than that, and `ValueError` for what is not JSON."""
-        json.loads(
+    def read(self, text: str) -> Any:
+        """What the text holds. Raises `Invalid` for more than that, and `ValueError` for what is not JSON."""
+        return json.loads(
             text, parse_constant=_refuse, parse_int=self._integer, object_pairs_hook=self._fields
         )
 
@@ -137,13 +150,15 @@ class _Check:
             raise Invalid(f"Send no number of more than {_LONGEST_INTEGER} digits.")
         return int(digits)
 
-    def _fields(self, pairs: list[tuple[str, Any]]) -> None:
+    def _fields(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         self._count()
         if len(pairs) > _MOST_FIELDS:
             raise Invalid(f"Send at most {_MOST_FIELDS} fields in one object.")
+        fields = dict(pairs)
         # Readers differ in which one they take, so a filter before this server may have seen another text.
-        if len({name for name, _ in pairs}) < len(pairs):
+        if len(fields) < len(pairs):
             raise Invalid("Send each field once.")
+        return fields
 
 
 def _refuse(_constant: str) -> NoReturn:

@@ -81,14 +81,23 @@ async def append(log: EventLog, event: Event) -> Written | None:
     return None if position is None else Written(position, event.changes())
 
 
-def set_position(response: Response, *written: Written | None) -> None:
-    """Name all events of a write; none of them if the log could not tell the position of one.
+def position_fields(*written: Written | None) -> dict[str, str]:
+    """The header that names all events of a write; none if the log could not tell the position of one.
 
     With only some of them, a client would wait for half of a write and take it for all of it.
     """
     known = [str(one) for one in written if one is not None]
-    if known and len(known) == len(written):
-        response.headers[POSITION_HEADER] = ", ".join(known)
+    return {POSITION_HEADER: ", ".join(known)} if known and len(known) == len(written) else {}
+
+
+def set_position(response: Response, *written: Written | None) -> None:
+    """Add `position_fields` to an answer."""
+    response.headers.update(position_fields(*written))
+
+
+def no_content(*written: Written | None) -> Response:
+    """The 204 of a write, with `position_fields`."""
+    return Response(status_code=204, headers=position_fields(*written))
 
 
 def written_after(headers: list[str]) -> list[Written]:

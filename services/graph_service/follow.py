@@ -9,6 +9,7 @@ from fanfold.core.events import UserFollowed, UserUnfollowed, from_ms
 from fanfold.core.ports import Stores
 from fanfold.core.ports.log import EventLog
 from fanfold.http.blocks import refuse_active
+from fanfold.http.guards import refuse_left
 from fanfold.http.known_users import known_user, refuse_unknown
 from fanfold.http.positions import Written, append
 from fanfold.http.problems import Invalid
@@ -29,16 +30,19 @@ async def follow(
     limit: TieLimit,
     clock: Clock,
 ) -> Written | None:
-    """Follow a user, across no block. Idempotent: a second follow leaves `since` as it was.
+    """Follow a user, across no block. Idempotent: a second follow leaves `since` as it was. Answers 403 to a follower who has left.
 
     The event is appended even if the tables show the follow already: an unfollow may be on its way to them.
     """
-    _refuse_oneself(follower_id, followee_id)
-    followee, blocks, counted = await asyncio.gather(
+    # Both users' rows are one statement.
+    follower, followee, blocks, counted = await asyncio.gather(
+        stores.users.get(follower_id),
         stores.users.get(followee_id),
         stores.ties.blocks_between(follower_id, followee_id),
         limit.count(follower_id, followee_id),
     )
+    refuse_left(follower)
+    _refuse_oneself(follower_id, followee_id)
     await refuse_unknown(followee, stores=stores)
     refuse_active(blocks)
     limit.refuse_too_many(counted)

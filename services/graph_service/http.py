@@ -18,7 +18,7 @@ from fanfold.http.guards import OWN, write_guards
 from fanfold.http.known_users import refuse_unknown
 from fanfold.http.openapi import NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
-from fanfold.http.positions import set_position
+from fanfold.http.positions import no_content, set_position
 from fanfold.http.problems import UserNotFound
 from fanfold.http.read_after import reads_after
 from fanfold.http.readiness import Check, clocks_agree, readiness
@@ -61,9 +61,7 @@ class GraphRoutes:
         """Read a user's profile."""
         return await read_profile(user_id, viewer=actor, stores=self.engines.stores)
 
-    async def follow_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def follow_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """Follow a user. A second follow changes nothing."""
         position = await follow(
             user_id,
@@ -73,11 +71,9 @@ class GraphRoutes:
             limit=self.limit,
             clock=self.clock,
         )
-        set_position(response, position)
+        return no_content(position)
 
-    async def unfollow_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def unfollow_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """Unfollow a user, whether followed or not."""
         position = await unfollow(
             user_id,
@@ -86,7 +82,7 @@ class GraphRoutes:
             stores=self.engines.stores,
             clock=self.clock,
         )
-        set_position(response, position)
+        return no_content(position)
 
     async def read_following(
         self, user_id: UserIdPath, actor: Actor, limit: Limit = 20, cursor: Cursor = None
@@ -144,15 +140,17 @@ def _reads(do: GraphRoutes, after: list[Any]) -> APIRouter:
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
     most = settings.max_following
-    follows = by_counts(engines.stores.follows)
-    limit = TieLimit(follows, clock=clock, most=most, too_many=TooManyFollowed)
+    limit = TieLimit(
+        by_counts(engines.stores.follows), clock=clock, most=most, too_many=TooManyFollowed
+    )
     do = GraphRoutes(engines, clock, limit)
     many = FollowMany(log=engines.log, stores=engines.stores, limit=limit, clock=clock)
     after = reads_after(ShownWrites(engines.log, engines.stores, clock))
-    writes = APIRouter(
-        tags=["graph"],
-        dependencies=[*OWN, *write_guards(engines, settings).all()],
-        responses=NOT_OWN_OR_LEFT,
+    guards = write_guards(engines, settings)
+    writes, follows = (
+        APIRouter(tags=["graph"], dependencies=[*OWN, *some], responses=NOT_OWN_OR_LEFT)
+        # Following looks for the actor's row itself, together with the target's.
+        for some in (guards.all(), guards.clock_only())
     )
     user, target = "/users/{user_id}", "/users/{user_id}/following/{target_id}"
     ended: Responses = {204: WRITTEN}
@@ -164,7 +162,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         409: too_many("follow", most),
     }
     writes.add_api_route(user, do.register_user, methods=["PUT"], responses={200: WRITTEN})
-    writes.add_api_route(
+    follows.add_api_route(
         target, do.follow_user, methods=["PUT"], status_code=204, responses=followed
     )
     writes.add_api_route(
@@ -172,6 +170,7 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
     )
     return [
         writes,
+        follows,
         _reads(do, after),
         *many_users_http.routers(engines, many, settings=settings, after=after),
         *ties_http.routers(engines, clock=clock, settings=settings, after=after),

@@ -16,7 +16,7 @@ from fanfold.http.guards import OWN, write_guards
 from fanfold.http.identity.tickets import TicketDesk
 from fanfold.http.openapi import NOT_OWN, WRITTEN, Responses
 from fanfold.http.params import UserIdPath
-from fanfold.http.positions import set_position
+from fanfold.http.positions import no_content
 from fanfold.http.tickets import accepts_tickets, ticket_route
 from graph_service.export import Export
 from graph_service.export_slots import ExportSlots
@@ -45,12 +45,12 @@ class LeavingRoutes:
         with self.exports.taken(user_id):
             yield
 
-    async def leave_for_good(self, user_id: UserIdPath, response: Response) -> None:
+    async def leave_for_good(self, user_id: UserIdPath) -> Response:
         """Leave, for good: posts are hidden at once and follows end both ways. Leaving again changes nothing."""
         position = await leave(
             user_id, log=self.engines.log, users=self.engines.stores.users, clock=self.clock
         )
-        set_position(response, position)
+        return no_content(position)
 
     async def export_user(self, user_id: UserIdPath) -> StreamingResponse:
         """Export all that the tables hold about oneself, one JSON object a line, each with its `kind`.

@@ -67,8 +67,13 @@ class Look(NamedTuple):
     of_targets: Mapping[str, HasEnd]
 
 
-LookAt = Callable[[str, Collection[str]], Awaitable[Look]]
-"""Looks up a user's ties with some targets."""
+class LookAt(NamedTuple):
+    """How to look up a user's ties."""
+
+    ties: Callable[[str, Collection[str]], Awaitable[Look]]
+    """With some targets."""
+    rows: Callable[[str], Awaitable[int]] | None = None
+    """Their number alone, ended ones too, where that costs less."""
 
 
 def by_rows(read: Callable[[str], Awaitable[Mapping[str, HasEnd]]]) -> LookAt:
@@ -79,7 +84,7 @@ def by_rows(read: Callable[[str], Awaitable[Mapping[str, HasEnd]]]) -> LookAt:
         known = {target_id: ties[target_id] for target_id in target_ids if target_id in ties}
         return Look(sum(tie.active for tie in ties.values()), len(ties), known)
 
-    return look
+    return LookAt(look)
 
 
 def by_counts(follows: Follows) -> LookAt:
@@ -91,7 +96,7 @@ def by_counts(follows: Follows) -> LookAt:
         active, rows = await follows.following_counts(user_id)
         return Look(active, rows, known)
 
-    return look
+    return LookAt(look, follows.following_rows)
 
 
 @dataclass(slots=True)
@@ -106,7 +111,7 @@ class Counted:
 class TieLimit:
     """Refuses ties of one kind beyond `most` active ones and `ROWS_PER_TIE` times as many rows.
 
-    A user's rows are counted in the tables and the counts are kept for ten seconds; each tie made by this process raises them.
+    A user's rows are counted in the tables, the ended ones too while there are few, and the counts are kept for ten seconds; each tie made by this process raises them.
     An end doesn't lower them, since it may have ended nothing: the kept counts are rather too high, and then the rows are counted
     again. Within a tenth of a maximum no kept count is used, so the limit is as exact as the tables are. Ties made through other processes
     are missed for up to ten seconds: a user exceeds the limit only by making more than a tenth of it through them within that time.
@@ -136,6 +141,11 @@ class TieLimit:
             and kept.rows < _kept_below(self._most_rows)
         ):
             return kept
+        if kept is None and self._look.rows is not None:
+            rows = await self._look.rows(user_id)
+            # No more are active, so with few rows nothing else has to be looked up.
+            if rows < _kept_below(self._most):
+                return self._counts.setdefault(user_id, Counted(rows, rows))
         return await self._others(user_id, [target_id])
 
     async def count_without(self, user_id: str, target_ids: Collection[str]) -> Counted:
@@ -143,7 +153,7 @@ class TieLimit:
         return await self._others(user_id, target_ids)
 
     async def _others(self, user_id: str, target_ids: Collection[str]) -> Counted:
-        active, rows, known = await self._look(user_id, target_ids)
+        active, rows, known = await self._look.ties(user_id, target_ids)
         self._counts[user_id] = Counted(active, rows)
         active_known = sum(tie.active for tie in known.values())
         return Counted(active - active_known, rows - len(known), known=bool(known))

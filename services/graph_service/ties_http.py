@@ -14,7 +14,7 @@ from fanfold.core.settings import Settings
 from fanfold.http.guards import OWN, write_guards
 from fanfold.http.openapi import ALL_WRITTEN, NOT_OWN, NOT_OWN_OR_LEFT, WRITTEN, Responses
 from fanfold.http.params import Cursor, Limit, UserIdPath
-from fanfold.http.positions import set_position
+from fanfold.http.positions import no_content
 from graph_service.connections import Connections, show_connections
 from graph_service.lists import list_blocked, list_muted
 from graph_service.tie_limit import TieLimit, TooManyBlocked, TooManyMuted, by_rows, too_many
@@ -28,29 +28,21 @@ class TieRoutes:
     change: Ties
     stores: Stores
 
-    async def mute_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def mute_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """Hide a user's posts from one's feed; the user doesn't learn of it. A second mute changes nothing."""
-        set_position(response, await self.change.mute(user_id, target_id))
+        return no_content(await self.change.mute(user_id, target_id))
 
-    async def unmute_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def unmute_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """Show a user's posts again, whether the user was muted or not."""
-        set_position(response, await self.change.unmute(user_id, target_id))
+        return no_content(await self.change.unmute(user_id, target_id))
 
-    async def block_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def block_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """End the follows between the two; neither can see, follow or like the other. A second block changes nothing."""
-        set_position(response, *await self.change.block(user_id, target_id))
+        return no_content(*await self.change.block(user_id, target_id))
 
-    async def unblock_user(
-        self, user_id: UserIdPath, target_id: UserIdPath, response: Response
-    ) -> None:
+    async def unblock_user(self, user_id: UserIdPath, target_id: UserIdPath) -> Response:
         """End one's own block, whether there is one or not. No follow comes back."""
-        set_position(response, await self.change.unblock(user_id, target_id))
+        return no_content(await self.change.unblock(user_id, target_id))
 
     async def read_muted(
         self, user_id: UserIdPath, limit: Limit = 20, cursor: Cursor = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +23,7 @@ from fanfold.http.blocks import blocked_between
 from fanfold.http.guards import write_guards
 from fanfold.http.openapi import LEFT, POSITION_HEADER, POST_PATTERN, WRITTEN, Responses
 from fanfold.http.params import PostIdPath, PostIds, post_ids_of
-from fanfold.http.positions import set_position
+from fanfold.http.positions import no_content, position_fields
 from fanfold.http.post_resource import Author, PostResource
 from fanfold.http.problems import Invalid
 from fanfold.http.read_after import reads_after
@@ -65,6 +68,11 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+_LOCATION = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
+_CREATED: Responses = {
+    201: {"headers": {**WRITTEN["headers"], **_LOCATION}},
+    409: {"description": "A request with this Idempotency-Key is in progress."},
+}
 NOT_YOURS: Responses = {403: {"description": "Not your post, or you have left."}}
 
 
@@ -75,30 +83,21 @@ class PostRoutes:
     engines: Engines
     clock: Clock
     settings: Settings
+    create: CreatePost
 
     async def create_post(
         self,
         actor: Actor,
         body: PostText,
-        response: Response,
         idempotency_key: IdempotencyKey = None,
-    ) -> PostResource:
+    ) -> Response:
         """Publish a post."""
         self._check(body)
-        stores = self.engines.stores
-        create = CreatePost(
-            log=self.engines.log,
-            posts=stores.posts,
-            users=stores.users,
-            keys=stores.idempotency_keys,
-            clock=self.clock,
-            settings=self.settings,
-        )
-        created = await create(actor, body.content, key=idempotency_key)
-        response.headers["Location"] = f"/posts/{created.post.post_id}"
+        created = await self.create(actor, body.content, key=idempotency_key)
+        headers = {"Location": f"/posts/{created.post.post_id}"}
         if created.position is not None:
-            response.headers[POSITION_HEADER] = created.position
-        return created.post
+            headers[POSITION_HEADER] = created.position
+        return _shown(created.post, HTTPStatus.CREATED, headers)
 
     async def read_post(self, post_id: PostIdPath, actor: Actor) -> PostResource:
         """Read a post."""
@@ -116,9 +115,7 @@ class PostRoutes:
             settings=self.settings,
         )
 
-    async def edit_post(
-        self, post_id: PostIdPath, actor: Actor, body: PostText, response: Response
-    ) -> PostResource:
+    async def edit_post(self, post_id: PostIdPath, actor: Actor, body: PostText) -> Response:
         """Replace the text of one's own post."""
         self._check(body)
         post, author = await self._visible(post_id, actor)
@@ -127,10 +124,10 @@ class PostRoutes:
         edit = EditPost(log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock)
         edited, position = await edit(post, body.content)
         refuse_deleted(edited)
-        set_position(response, position)
-        return PostResource.of(edited, author=Author.of(author), liked_by_me=liked)
+        shown = PostResource.of(edited, author=Author.of(author), liked_by_me=liked)
+        return _shown(shown, HTTPStatus.OK, position_fields(position))
 
-    async def delete_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
+    async def delete_post(self, post_id: PostIdPath, actor: Actor) -> Response:
         """Delete one's own post, for good. Deleting it again changes nothing."""
         post = await self._existing(post_id)
         if post.author_id != actor:
@@ -139,7 +136,7 @@ class PostRoutes:
         position = await delete_post(
             post, log=self.engines.log, posts=self.engines.stores.posts, clock=self.clock
         )
-        set_position(response, position)
+        return no_content(position)
 
     async def read_fanout(self, post_id: PostIdPath, actor: Actor) -> FanoutStatus:
         """Read the progress of the fan-out of one's own post."""
@@ -181,25 +178,41 @@ class PostRoutes:
             raise Invalid.at("body", "/content", error)
 
 
+def _shown(post: PostResource, status: HTTPStatus, headers: Mapping[str, str]) -> Response:
+    # A whole answer, so that the route is called directly; and validating our own answer would cost more than making it.
+    return Response(orjson.dumps(post), status, headers, media_type="application/json")
+
+
+def _create(engines: Engines, clock: Clock, settings: Settings) -> CreatePost:
+    return CreatePost(
+        log=engines.log,
+        posts=engines.stores.posts,
+        users=engines.stores.users,
+        keys=engines.stores.idempotency_keys,
+        clock=clock,
+        settings=settings,
+    )
+
+
 def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRouter]:
     """The routes over these engines."""
-    do = PostRoutes(engines, clock, settings)
+    do = PostRoutes(engines, clock, settings, _create(engines, clock, settings))
     guards = write_guards(engines, settings)
     after_writes = AfterWrites(engines.log, engines.stores, clock)
     reads = APIRouter(tags=["posts"], dependencies=reads_after(after_writes))
     writes = APIRouter(tags=["posts"], dependencies=guards.all(), responses=NOT_YOURS)
     # Posts are accepted without the tables, so publishing looks for the actor's row itself.
     creates = APIRouter(tags=["posts"], dependencies=guards.clock_only(), responses=LEFT)
-    location = {"Location": {"description": "The post.", "schema": {"type": "string"}}}
-    created: Responses = {
-        201: {"headers": {**WRITTEN["headers"], **location}},
-        409: {"description": "A request with this Idempotency-Key is in progress."},
-    }
     edited: Responses = {200: WRITTEN}
     deleted: Responses = {204: WRITTEN}
     post = "/posts/{post_id}"
     creates.add_api_route(
-        "/posts", do.create_post, methods=["POST"], status_code=201, responses=created
+        "/posts",
+        do.create_post,
+        methods=["POST"],
+        status_code=201,
+        response_model=PostResource,
+        responses=_CREATED,
     )
     reads.add_api_route("/posts", do.read_posts_by_id, methods=["GET"])
     reads.add_api_route(
@@ -210,7 +223,9 @@ def routers(engines: Engines, *, clock: Clock, settings: Settings) -> list[APIRo
         route_class_override=ValidatedRoute,
     )
     reads.add_api_route(f"{post}/fanout", do.read_fanout, methods=["GET"], responses=NOT_YOURS)
-    writes.add_api_route(post, do.edit_post, methods=["PATCH"], responses=edited)
+    writes.add_api_route(
+        post, do.edit_post, methods=["PATCH"], response_model=PostResource, responses=edited
+    )
     writes.add_api_route(
         post, do.delete_post, methods=["DELETE"], status_code=204, responses=deleted
     )

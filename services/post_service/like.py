@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fanfold.core.clock import Clock
 from fanfold.core.events import PostLiked, PostUnliked, from_ms
 from fanfold.core.ports import Post, Ties, Users
 from fanfold.core.ports.log import EventLog
-from fanfold.http.blocks import refuse_blocked
+from fanfold.http.blocks import refuse_active
 from fanfold.http.positions import Written, append
 from post_service.existing_post import refuse_deleted, refuse_left_author
 
@@ -18,8 +20,12 @@ async def like(
 
     The event is appended even if the tables show the like already: its end may be on its way to them.
     """
-    await _refuse_gone(post, users=users)
-    await refuse_blocked(user_id, post.author_id, ties=ties)
+    refuse_deleted(post)
+    author, blocks = await asyncio.gather(
+        users.get(post.author_id), ties.blocks_between(user_id, post.author_id)
+    )
+    refuse_left_author(author)
+    refuse_active(blocks)
     event = PostLiked(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -33,7 +39,8 @@ async def unlike(
     user_id: str, post: Post, *, log: EventLog, users: Users, clock: Clock
 ) -> Written | None:
     """End a like, if there is one. Idempotent. A block doesn't prevent it: the like is the user's own."""
-    await _refuse_gone(post, users=users)
+    refuse_deleted(post)
+    refuse_left_author(await users.get(post.author_id))
     event = PostUnliked(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -41,9 +48,3 @@ async def unlike(
         unliked_at=from_ms(clock.now_ms()),
     )
     return await append(log, event)
-
-
-async def _refuse_gone(post: Post, *, users: Users) -> None:
-    """Answer 404 for a post that is deleted, or whose author has left."""
-    refuse_deleted(post)
-    refuse_left_author(await users.get(post.author_id))

@@ -14,7 +14,7 @@ from fanfold.http.auth import Actor
 from fanfold.http.guards import write_guards
 from fanfold.http.openapi import LEFT, WRITTEN, Responses
 from fanfold.http.params import PostIdPath
-from fanfold.http.positions import set_position
+from fanfold.http.positions import no_content
 from post_service.existing_post import existing_post
 from post_service.like import like, unlike
 
@@ -27,20 +27,20 @@ class LikeRoutes:
     clock: Clock
     settings: Settings
 
-    async def like_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
+    async def like_post(self, post_id: PostIdPath, actor: Actor) -> Response:
         """Like a post. A second like changes nothing."""
         log, stores = self.engines.log, self.engines.stores
         post = await self._existing(post_id)
         position = await like(
             actor, post, log=log, users=stores.users, ties=stores.ties, clock=self.clock
         )
-        set_position(response, position)
+        return no_content(position)
 
-    async def unlike_post(self, post_id: PostIdPath, actor: Actor, response: Response) -> None:
+    async def unlike_post(self, post_id: PostIdPath, actor: Actor) -> Response:
         """Unlike a post, whether it was liked or not."""
         log, users = self.engines.log, self.engines.stores.users
         post = await self._existing(post_id)
-        set_position(response, await unlike(actor, post, log=log, users=users, clock=self.clock))
+        return no_content(await unlike(actor, post, log=log, users=users, clock=self.clock))
 
     async def _existing(self, post_id: PostIdPath) -> Post:
         posts = self.engines.stores.posts

@@ -31,6 +31,7 @@ STREAMS = {
 }
 MAY_HAVE_LEFT = {
     "POST /posts": "posts are accepted without the tables: publishing looks for the actor's row itself",
+    "PUT /users/{user_id}/following/{target_id}": "following looks for the actor's row itself, together with the target's",
     "DELETE /users/{user_id}": "leaving is idempotent",
 }
 GIVES_TICKETS = {

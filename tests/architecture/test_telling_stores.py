@@ -45,6 +45,7 @@ READS = {
         "follows_of",
         "has_followed",
         "following_counts",
+        "following_rows",
         "followed_by",
         "all_follower_ids",
     },

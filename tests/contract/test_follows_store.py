@@ -114,6 +114,8 @@ async def test_follows_are_counted_without_their_rows(stores: Stores) -> None:
     await stores.follows.mark_materialised(fresh("marked"), [(alice, 9)])
     assert await stores.follows.following_counts(alice) == (4, 5)
     assert await stores.follows.following_counts(carl) == (1, 1)
+    assert await stores.follows.following_rows(alice) == 5
+    assert await stores.follows.following_rows(fresh("nobody")) == 0
 
 
 async def test_a_follow_can_be_marked_in_the_write_that_shows_it(stores: Stores) -> None:

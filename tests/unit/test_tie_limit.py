@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from fanfold.core.ports import Follow
+from fanfold.core.ports import Follow, FollowingCounts
 from fanfold.core.settings import Settings
-from graph_service.tie_limit import COUNT_TTL_S, TieLimit, TooManyFollowed, by_rows
+from graph_service.tie_limit import COUNT_TTL_S, TieLimit, TooManyFollowed, by_counts, by_rows
 from tests.support.app import WriteSide, a_write_side
 from tests.support.clock import ManualClock
 from tests.support.stores import an_edge, fresh
@@ -79,6 +79,61 @@ async def test_near_the_maximum_the_followee_itself_is_not_counted() -> None:
     assert await others(limit, "alice", "dave") == 2
 
 
+class Looked:
+    """One user's follows as an engine counts them, and what it was asked for."""
+
+    def __init__(self, *, active: int, ended: int) -> None:
+        self.active, self.rows = active, active + ended
+        self.asked: list[str] = []
+
+    async def following_rows(self, _user_id: str) -> int:
+        self.asked.append("rows")
+        return self.rows
+
+    async def following_counts(self, _user_id: str) -> FollowingCounts:
+        self.asked.append("counts")
+        return FollowingCounts(self.active, self.rows)
+
+    async def follows_of(self, _user_id: str, _followee_ids: Any) -> dict[str, Follow]:
+        self.asked.append("targets")
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("active", "ended", "asked", "counted"),
+    [
+        (0, 0, ["rows"], 0),
+        (89, 0, ["rows"], 89),
+        (9, 80, ["rows"], 89),
+        (90, 0, ["rows", "targets", "counts"], 90),
+        (10, 80, ["rows", "targets", "counts"], 10),
+    ],
+)
+async def test_while_few_rows_are_there_their_number_is_enough(
+    active: int, ended: int, asked: list[str], counted: int
+) -> None:
+    follows = Looked(active=active, ended=ended)
+    limit = TieLimit(
+        by_counts(cast("Any", follows)), clock=ManualClock(), most=100, too_many=TooManyFollowed
+    )
+    assert await others(limit, "alice", "dave") == counted
+    assert follows.asked == asked
+
+
+async def test_ended_follows_never_count_as_active_at_the_maximum() -> None:
+    follows = Looked(active=10, ended=79)
+    limit = TieLimit(
+        by_counts(cast("Any", follows)), clock=ManualClock(), most=100, too_many=TooManyFollowed
+    )
+    for _ in range(90):
+        limit.refuse_too_many(await limit.count("alice", "dave"))
+        limit.made("alice")
+        follows.active += 1
+        follows.rows += 1
+    with pytest.raises(TooManyFollowed):
+        limit.refuse_too_many(await limit.count("alice", "dave"))
+
+
 @pytest.fixture
 async def api() -> AsyncIterator[WriteSide]:
     async with a_write_side(Settings()) as write_side:
@@ -107,11 +162,12 @@ async def test_a_follow_reads_three_rows_and_a_second_one_two_however_many_users
         (stores.ties, "blocks_between"),
         (stores.follows, "following"),
         (stores.follows, "following_counts"),
+        (stores.follows, "following_rows"),
         (stores.follows, "follows_of"),
     ):
         setattr(port, name, counted(name, getattr(port, name)))
     assert (await api("PUT", "/users/alice/following/bob")).status_code == 204
-    assert sorted(read) == ["following_counts", "get", "get"]
+    assert sorted(read) == ["following_rows", "get", "get"]
     read.clear()
     assert (await api("PUT", "/users/alice/following/carol")).status_code == 204
     assert read == ["get", "get"], "the actor's row and the followee's; there is no block"

@@ -227,10 +227,13 @@ class CassandraFollows:
 
     async def following_counts(self, user_id: str) -> FollowingCounts:
         active, rows = await asyncio.gather(
-            self._session.rows(self._count_active, user_id),
-            self._session.rows(self._count_following, user_id),
+            self._session.rows(self._count_active, user_id), self.following_rows(user_id)
         )
-        return FollowingCounts(active[0][0], rows[0][0])
+        return FollowingCounts(active[0][0], rows)
+
+    async def following_rows(self, user_id: str) -> int:
+        rows: int = (await self._session.rows(self._count_following, user_id))[0][0]
+        return rows
 
     async def has_followed(self, user_id: str) -> bool:
         return await self._session.row(self._any_follow, user_id) is not None

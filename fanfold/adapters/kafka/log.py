@@ -119,7 +119,10 @@ class KafkaLog:
                 producer = await self._producer.current()
                 for record in records:
                     sending.append(await self._send(producer, record))  # noqa: PERF401
-                acknowledged = await asyncio.gather(*sending)
+                # Of one record without the task that gathers many.
+                acknowledged = (
+                    [await sending[0]] if len(sending) == 1 else await asyncio.gather(*sending)
+                )
         except MessageSizeTooLargeError as error:
             raise Rejected(str(error)) from error
         except (KafkaError, TimeoutError) as error:

@@ -57,8 +57,11 @@ class RenewedProducer:
         """The connected producer; waits as long as connecting takes. Raises `ProducerClosed` after the exit."""
         if not self._open:
             raise ProducerClosed
-        # Shielded: an append that gives up must not cancel the connecting for the others.
-        return (await asyncio.shield(self._connecting or self._renew())).kafka
+        connecting = self._connecting or self._renew()
+        if not connecting.done():
+            # Shielded: an append that gives up must not cancel the connecting for the others.
+            await asyncio.shield(connecting)
+        return connecting.result().kafka
 
     def discard(self, kafka: AIOKafkaProducer) -> None:
         """Fail everything that waits in this producer and connect another. Idempotent.

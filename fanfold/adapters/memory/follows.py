@@ -104,6 +104,9 @@ class MemoryFollows:
         follows = (await self.following(user_id)).values()
         return FollowingCounts(sum(follow.active for follow in follows), len(follows))
 
+    async def following_rows(self, user_id: str) -> int:
+        return (await self.following_counts(user_id)).rows
+
     async def has_followed(self, user_id: str) -> bool:
         return any(True for _ in self._following.rows(user_id))
 

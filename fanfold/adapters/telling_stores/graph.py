@@ -73,6 +73,7 @@ class TellingFollows:
         self.audience = follows.audience
         self.following = follows.following
         self.following_counts = follows.following_counts
+        self.following_rows = follows.following_rows
         self.has_followed = follows.has_followed
         self.follows_of = follows.follows_of
         self.followed_by = follows.followed_by

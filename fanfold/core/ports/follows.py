@@ -100,6 +100,9 @@ class Follows(Protocol):
     async def following_counts(self, user_id: str) -> FollowingCounts:
         """How many users a user follows. Counted where the rows are: an engine reads them and returns two numbers."""
 
+    async def following_rows(self, user_id: str) -> int:
+        """How many users a user has ever followed: the `rows` of `following_counts` alone, for half of what both cost."""
+
     async def has_followed(self, user_id: str) -> bool:
         """Whether a user has ever followed someone; one row is read."""
 
