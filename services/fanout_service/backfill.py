@@ -6,7 +6,7 @@ and be repeated. A step leaves out followers whose follow has ended or is a late
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -92,6 +92,13 @@ class Backfill:
         since_ms = self.clock.now_ms() - self.retention_ms
         return await self.stores.posts.by_author(
             followee_id, before=before, since_ms=since_ms, limit=self.page
+        )
+
+    async def first_pages(self, followee_ids: Collection[str]) -> dict[str, list[AuthoredPost]]:
+        """The newest posts of each of these followees, as `page_of` reads those of one."""
+        since_ms = self.clock.now_ms() - self.retention_ms
+        return await self.stores.posts.newest_by_authors(
+            followee_ids, since_ms=since_ms, limit=self.page
         )
 
     def is_last(self, page: Sequence[AuthoredPost]) -> bool:

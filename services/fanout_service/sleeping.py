@@ -74,7 +74,7 @@ class Sleeping:
 
     async def _mark(self, user_id: str, *, asleep: bool, offset: int) -> None:
         """Mark the edges to all followees."""
-        followee_ids = list(await self.stores.follows.following(user_id))
+        followee_ids = await self.stores.follows.followee_ids(user_id)
         for start in range(0, len(followee_ids), self.marked):
             edges = await self._edges(user_id, followee_ids[start : start + self.marked])
             if asleep and _superseded(await self.stores.users.get(user_id), offset):
@@ -90,10 +90,13 @@ class Sleeping:
         sleeper it would have no bound. Edges are never removed, so clearing finds every edge that was marked.
         """
         newest = await self.stores.users.generations(followee_ids)
-        edges: list[tuple[str, int]] = []
+        # An edge on the user's side was written after the other side, and that after the followee's generation. So with no more
+        # than one generation now, there is one place where it can be.
+        edges = [(followee_id, 0) for followee_id, last in newest.items() if last == 0]
+        grown = {followee_id: last for followee_id, last in newest.items() if last > 0}
         # One generation after another, so that at most `marked` rows are read at a time.
-        for generation in range(max(newest.values()) + 1):
-            candidates = [followee_id for followee_id, last in newest.items() if last >= generation]
+        for generation in range(max(grown.values(), default=-1) + 1):
+            candidates = [followee_id for followee_id, last in grown.items() if last >= generation]
             found = await self.stores.follows.follower_edges(candidates, generation, [user_id])
             edges += [(followee_id, generation) for followee_id, _ in found]
         return edges
@@ -107,10 +110,11 @@ class Sleeping:
             # Queued by a worker on other tables, before a replay into these: here the awakening has yet to clear the marks.
             return
         if user.asleep:
-            follows = await self.stores.follows.following(event.user_id)
-            after = event.after
-            ahead = [followee for followee in follows if after is None or followee > after]
-            begun = ahead[: max(0, self.followees - len(event.under_way))]
+            room = max(0, self.followees - len(event.under_way))
+            ahead = await self.stores.follows.followee_ids(
+                event.user_id, after=event.after, limit=room + 1
+            )
+            begun = ahead[:room]
             under_way = await self._copy(event, begun)
             if under_way or len(begun) < len(ahead):
                 after = begun[-1] if begun else event.after
@@ -123,14 +127,15 @@ class Sleeping:
 
     async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
         """Copy a page of posts of each followee under way or begun; returns the followees with more posts."""
-        before = {**dict(event.under_way), **dict.fromkeys(begun)}
-        found = await asyncio.gather(
+        first, *later = await asyncio.gather(
+            self.backfill.first_pages(begun),
             *(
                 self.backfill.page_of(followee_id, before=post_id)
-                for followee_id, post_id in before.items()
-            )
+                for followee_id, post_id in event.under_way
+            ),
         )
-        pages = dict(zip(before, found, strict=True))
+        under_way = [followee_id for followee_id, _ in event.under_way]
+        pages = {**first, **dict(zip(under_way, later, strict=True))}
         await self.backfill.copy(pages, [event.user_id], cause="awakening")
         return tuple(
             UnderWay(followee_id, page[-1].post_id)

@@ -35,13 +35,14 @@ EDGES = [an_edge("alice", offset=1), an_edge("carl", offset=2)]
 TIE: dict[str, Any] = {"active": True, "since_ms": START_MS, "offset": 1}
 
 READS = {
-    "posts": {"get", "counted", "by_author"},
+    "posts": {"get", "counted", "by_author", "newest_by_authors"},
     "users": {"get", "get_many", "left", "generations", "all_users"},
     "follows": {
         "follower_edges",
         "followers",
         "audience",
         "following",
+        "followee_ids",
         "follows_of",
         "has_followed",
         "following_counts",

@@ -160,6 +160,20 @@ async def test_all_follows_are_listed_in_order_of_followee(stores: Stores) -> No
     }
 
 
+async def test_the_ids_of_all_followees_are_read_whole_or_by_page(stores: Stores) -> None:
+    alice = fresh("alice")
+    followees = sorted(fresh(name) for name in ("zoe", "Bob", "bob", "_x", "0"))
+    for offset, followee in enumerate(followees):
+        await write_edges(stores, followee, [an_edge(alice, offset=offset, active=offset % 2 == 0)])
+    ids = stores.follows.followee_ids
+    assert await ids(alice) == list(await stores.follows.following(alice)) == followees
+    assert await ids(alice, limit=2) == followees[:2]
+    assert await ids(alice, after=followees[1], limit=2) == followees[2:4]
+    assert await ids(alice, after=followees[1]) == followees[2:]
+    assert await ids(alice, after=followees[-1], limit=2) == []
+    assert await ids(fresh("nobody")) == []
+
+
 async def test_edges_are_found_in_the_generation_they_were_written_in(stores: Stores) -> None:
     bob, old, new = fresh("bob"), fresh("old"), fresh("new")
     edges = [an_edge(old, offset=1, generation=0), an_edge(new, offset=2, generation=1)]

@@ -137,6 +137,30 @@ async def test_pages_of_an_author_s_posts_are_the_whole_list(
     assert [post.post_id for post in found] == sorted(in_window, reverse=True)
 
 
+@examples_in_one_store
+@given(
+    ages=st.lists(
+        st.tuples(st.sampled_from(["bob", "carl"]), st.integers(0, 5 * TIME_BUCKET_MS)), max_size=12
+    ),
+    window=st.integers(0, 5 * TIME_BUCKET_MS),
+    limit=st.integers(1, 5),
+)
+async def test_the_newest_posts_of_several_authors_are_the_first_pages_of_each(
+    stores: Stores, ages: list[tuple[str, int]], window: int, limit: int
+) -> None:
+    authors = {name: fresh(name) for name in ("carl", "nobody", "bob")}
+    for name, age in ages:
+        await stores.posts.create(a_post_id(START_MS - age), authors[name], "hello")
+    span = {"since_ms": START_MS - window, "limit": limit}
+
+    found = await stores.posts.newest_by_authors(list(authors.values()), **span)
+
+    assert list(found) == list(authors.values())
+    assert found[authors["nobody"]] == []
+    for author, page in found.items():
+        assert page == await stores.posts.by_author(author, before=None, **span)
+
+
 async def test_a_list_goes_to_the_author_s_first_post_past_years_of_silence(stores: Stores) -> None:
     author = fresh("bob")
     first, last = a_post_id(START_MS - 200 * TIME_BUCKET_MS), a_post_id()

@@ -194,8 +194,8 @@ BUGS: tuple[SeededBug, ...] = (
     SeededBug(
         "clear the marks of a sleeper in the first generation only",
         f"{_FANOUT}/sleeping.py",
-        "range(max(newest.values()) + 1)",
-        "range(1)",
+        "range(max(grown.values(), default=-1) + 1)",
+        "range(1 if grown else 0)",
         "tests/unit/test_fanout_sleeping.py",
     ),
     SeededBug(

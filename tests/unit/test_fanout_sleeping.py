@@ -278,9 +278,9 @@ async def test_a_zombie_marks_no_follow_that_began_after_the_awakening() -> None
     async with a_pipeline(PUSHED) as pipeline:
         await pipeline.handle(a_follow("bob"))
         zombie, door = held_up(pipeline)
-        go_on = door.pause_before("following")
+        go_on = door.pause_before("followee_ids")
         asleep = asyncio.ensure_future(zombie.handlers()[ACTIVITY]([a_record(a_sleep())]))
-        await door.until_paused("following")
+        await door.until_paused("followee_ids")
         # Another worker has taken its place, and does the same and all that follows.
         await pipeline.handle(a_sleep(), an_awakening())
         await pipeline.handle(a_follow("bob", "yuri"))

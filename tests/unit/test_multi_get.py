@@ -9,7 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from cassandra.metadata import Murmur3Token, murmur3
 
-from fanfold.adapters.cassandra.multi_get import COMBINATIONS_IN_A_LIST, KEYS_IN_A_LIST, MultiGet
+from fanfold.adapters.cassandra.multi_get import (
+    COMBINATIONS_IN_A_LIST,
+    KEYS_IN_A_LIST,
+    KEYS_OF_ONE_CELL,
+    MultiGet,
+)
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.core.errors import Unavailable
 from fanfold.core.settings import Settings
@@ -44,13 +49,16 @@ class Bound:
         return self
 
 
-def a_multi_get(session: Session, monkeypatch: pytest.MonkeyPatch) -> MultiGet[UUID]:
+def a_multi_get(
+    session: Session, monkeypatch: pytest.MonkeyPatch, *, most_keys: int = KEYS_IN_A_LIST
+) -> MultiGet[UUID]:
     monkeypatch.setattr("fanfold.adapters.cassandra.multi_get._Routed", Bound)
     return MultiGet(
         session,  # type: ignore[arg-type]
         "statement",  # type: ignore[arg-type]
         replica_sets=ReplicaSets(session, Settings()),  # type: ignore[arg-type]
         routing_key=lambda key, *_: key.bytes,
+        most_keys=most_keys,
     )
 
 
@@ -76,6 +84,15 @@ async def test_where_every_node_holds_everything_lists_are_full(
     session = Session(Ring(nodes=3, replicas=3))
     await a_multi_get(session, monkeypatch).rows([uuid4() for _ in range(60)])
     assert [len(asked.values[0]) for asked in session.asked] == [25, 25, 10]
+
+
+async def test_a_statement_of_one_small_cell_takes_longer_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Session(Ring(nodes=3, replicas=3))
+    multi_get = a_multi_get(session, monkeypatch, most_keys=KEYS_OF_ONE_CELL)
+    await multi_get.rows([uuid4() for _ in range(230)])
+    assert [len(asked.values[0]) for asked in session.asked] == [100, 100, 30]
 
 
 async def test_a_key_is_asked_once_and_one_without_a_row_is_absent(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -60,16 +61,39 @@ class AuthorWalk:
         """What the statement selects from the post id on, newest first."""
         newest = time_bucket(before) if before else self._bucket_of_now()
         oldest = since_ms // TIME_BUCKET_MS
-        first = first_post_id_at(since_ms)
+        first = first_post_id_at(since_ms).int
         found: list[Row] = []
         async for buckets in self._steps(author_id, newest, oldest):
             keys = [(author_id, bucket) for bucket in buckets]
             page = await self._pages.rows(keys, before or NEWEST_POST_ID, limit)
             # Compared here: with the time in the statement, no two callers would ask the same.
-            found += [row[2:] for row in page if row[2] >= first]
+            found += [row[2:] for row in page if row[2].int >= first]
             if len(found) >= limit:
                 break
         return found[:limit]
+
+    async def newest(
+        self, author_ids: Collection[str], *, since_ms: int, limit: int
+    ) -> dict[str, list[Row]]:
+        """`rows` of each of these authors from the newest on, without a task for each."""
+        newest, oldest = self._bucket_of_now(), since_ms // TIME_BUCKET_MS
+        if newest - oldest >= PROBED_BUCKETS:
+            walks = [
+                self.rows(author_id, before=None, since_ms=since_ms, limit=limit)
+                for author_id in author_ids
+            ]
+            return dict(zip(author_ids, await asyncio.gather(*walks), strict=True))
+        first = first_post_id_at(since_ms).int
+        keys = [
+            (author_id, bucket)
+            for author_id in author_ids
+            for bucket in range(newest, oldest - 1, -1)
+        ]
+        found: dict[str, list[Row]] = {author_id: [] for author_id in author_ids}
+        for row in await self._pages.rows(keys, NEWEST_POST_ID, limit):
+            if row[2].int >= first:
+                found[row[0]].append(row[2:])
+        return {author_id: rows[:limit] for author_id, rows in found.items()}
 
     def _bucket_of_now(self) -> int:
         return (self._clock.now_ms() + AHEAD_MS) // TIME_BUCKET_MS

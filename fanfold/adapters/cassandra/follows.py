@@ -21,9 +21,8 @@ WHERE user_id IN ? AND follower_id IN ? AND generation = ? AND bucket = ?
 """
 FOLLOWERS = """
 SELECT follower_id, active, since_ms, follow_offset, offset FROM followers_by_user
-WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ?
+WHERE user_id = ? AND generation = ? AND bucket = ? AND follower_id > ? LIMIT ?
 """
-FOLLOWERS_PAGE = FOLLOWERS + " LIMIT ?"
 # Only the columns that a delivery needs: it reads them every time.
 AUDIENCE = """
 SELECT follower_id, active, asleep FROM followers_by_user WHERE user_id = ? AND generation = ? AND bucket = ?
@@ -41,7 +40,9 @@ COUNT_FOLLOWING = "SELECT COUNT(active) FROM following_by_user WHERE user_id = ?
 COUNT_ACTIVE = """
 SELECT COUNT(active) FROM following_by_user WHERE user_id = ? AND active = true ALLOW FILTERING
 """
-ANY_FOLLOW = "SELECT followee_id FROM following_by_user WHERE user_id = ? LIMIT 1"
+FOLLOWEE_IDS = (
+    "SELECT followee_id FROM following_by_user WHERE user_id = ? AND followee_id > ? LIMIT ?"
+)
 FOLLOWS_OF = FOLLOWING + " AND followee_id IN ?"
 FOLLOWED_BY = """
 SELECT user_id, followee_id, active, since_ms, follow_offset, offset, materialised_follow
@@ -72,6 +73,7 @@ ALL_FOLLOWER_IDS = "SELECT DISTINCT user_id FROM following_by_user"
 FOLLOWER_IDS_AFTER = ALL_FOLLOWER_IDS + " WHERE token(user_id) > token(?)"
 
 
+NO_LIMIT = 2**31 - 1
 SMALL_AUDIENCE = 200
 """Followers: 25 such audiences are one page of an answer, and are read together. Larger ones would wait for each other."""
 
@@ -88,11 +90,10 @@ class CassandraFollows:
             session,
             session.statement(EDGES_OF),
             replica_sets=replica_sets,
-            routing_key=_followers_bucket,
+            routing_key=lambda key, *bucket: _bucket_key(key[0], *bucket),
             columns=2,
         )
         self._followers = session.statement(FOLLOWERS)
-        self._followers_page = session.statement(FOLLOWERS_PAGE)
         self._audience = session.statement(AUDIENCE)
         self._audiences: MultiGet[str] = MultiGet(
             session,
@@ -103,7 +104,7 @@ class CassandraFollows:
         self._following = session.statement(FOLLOWING)
         self._count_following = session.statement(COUNT_FOLLOWING)
         self._count_active = session.statement(COUNT_ACTIVE)
-        self._any_follow = session.statement(ANY_FOLLOW)
+        self._followee_ids = session.statement(FOLLOWEE_IDS)
         self._follows_of = session.statement(FOLLOWS_OF)
         self._followed_by: MultiGet[str] = MultiGet(
             session,
@@ -198,11 +199,9 @@ class CassandraFollows:
     ) -> list[FollowerEdge]:
         edges: list[FollowerEdge] = []
         while True:
+            most = NO_LIMIT if limit is None else limit - len(edges)
             start = (followee_id, *bucket, after or "")
-            if limit is None:
-                rows = await self._session.rows(self._followers, *start)
-            else:
-                rows = await self._session.rows(self._followers_page, *start, limit - len(edges))
+            rows = await self._session.rows(self._followers, *start, most)
             edges += [_follower_edge(bucket.generation, row) for row in rows if _is_edge(row)]
             if limit is None or not rows or len(edges) == limit:
                 return edges
@@ -225,6 +224,15 @@ class CassandraFollows:
             follows.update((follow.followee_id, follow) for follow in _follows(page))
         return follows
 
+    async def followee_ids(
+        self, user_id: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        most = NO_LIMIT if limit is None else limit
+        return [
+            row[0]
+            for row in await self._session.rows(self._followee_ids, user_id, after or "", most)
+        ]
+
     async def following_counts(self, user_id: str) -> FollowingCounts:
         active, rows = await asyncio.gather(
             self._session.rows(self._count_active, user_id), self.following_rows(user_id)
@@ -236,7 +244,7 @@ class CassandraFollows:
         return rows
 
     async def has_followed(self, user_id: str) -> bool:
-        return await self._session.row(self._any_follow, user_id) is not None
+        return bool(await self.followee_ids(user_id, limit=1))
 
     async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
         ids = list(dict.fromkeys(followee_ids))
@@ -289,10 +297,6 @@ def _follows(rows: Sequence[Row]) -> Iterator[Follow]:
             offset=offset,
             materialised=materialised_follow == follow_offset,
         )
-
-
-def _followers_bucket(key: tuple[str, str], generation: int, bucket: int) -> bytes:
-    return _bucket_key(key[0], generation, bucket)
 
 
 def _bucket_key(followee_id: str, generation: int, bucket: int) -> bytes:

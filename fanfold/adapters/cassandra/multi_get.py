@@ -21,6 +21,8 @@ from fanfold.adapters.cassandra.statement import Statement
 K = TypeVar("K", bound=Hashable)
 
 KEYS_IN_A_LIST = 25
+KEYS_OF_ONE_CELL = 100
+"""For statements that select one small cell of each row: there the statement costs more than the rows."""
 COMBINATIONS_IN_A_LIST = 150
 """Of the values of keys with several columns. The server looks up each combination."""
 
@@ -32,7 +34,7 @@ class MultiGet(Generic[K]):
 
     A key of several columns is a tuple, and its first column must be one of the partition key. A list of such keys asks for every combination of
     their values: a hundred for a hundred keys of one user, or for ten keys that have nothing in common. The other markers are the same for
-    all keys of a call. `routing_key` serialises the partition key of a key and these others.
+    all keys of a call. `routing_key` serialises the partition key of a key and these others. `most_keys`: in a list.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class MultiGet(Generic[K]):
         replica_sets: ReplicaSets,
         routing_key: Callable[..., bytes],
         columns: int = 1,
+        most_keys: int = KEYS_IN_A_LIST,
     ) -> None:
         self._session = session
         self._statement = statement
         self._replica_sets = replica_sets
         self._routing_key = routing_key
         self._columns = columns
+        self._most_keys = most_keys
         self._open: dict[Hashable, _List] = {}
         self._asking: set[asyncio.Future[None]] = set()
         self._gathering = Gathering(self._ask_all)
@@ -78,7 +82,7 @@ class MultiGet(Generic[K]):
         if some is None:
             some = self._open[group, others] = _List(key, others, self._columns)
         some.add(key)
-        if some.is_full():
+        if some.is_full(self._most_keys):
             self._ask(self._open.pop((group, others)))
         else:
             self._gathering.join()
@@ -122,9 +126,9 @@ class _List:
         for values, value in zip(self._values, key, strict=True):
             values[value] = None
 
-    def is_full(self) -> bool:
+    def is_full(self, most_keys: int) -> bool:
         return (
-            len(self._values[0]) >= KEYS_IN_A_LIST
+            len(self._values[0]) >= most_keys
             or prod(map(len, self._values)) >= COMBINATIONS_IN_A_LIST
         )
 

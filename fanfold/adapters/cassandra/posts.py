@@ -131,6 +131,14 @@ class CassandraPosts:
         rows = await self._by_author.rows(author_id, before=before, since_ms=since_ms, limit=limit)
         return [AuthoredPost(*row) for row in rows]
 
+    async def newest_by_authors(
+        self, author_ids: Collection[str], *, since_ms: int, limit: int
+    ) -> dict[str, list[AuthoredPost]]:
+        rows_of = await self._by_author.newest(author_ids, since_ms=since_ms, limit=limit)
+        return {
+            author_id: [AuthoredPost(*row) for row in rows] for author_id, rows in rows_of.items()
+        }
+
 
 def _post(row: Row) -> Post | None:
     (

@@ -7,7 +7,11 @@ from collections.abc import AsyncIterator, Collection
 from cassandra.query import UNSET_VALUE
 
 from fanfold.adapters.cassandra.batches import BatchWriter
-from fanfold.adapters.cassandra.multi_get import MultiGet
+from fanfold.adapters.cassandra.multi_get import (
+    KEYS_IN_A_LIST,
+    KEYS_OF_ONE_CELL,
+    MultiGet,
+)
 from fanfold.adapters.cassandra.replica_sets import ReplicaSets
 from fanfold.adapters.cassandra.session import CassandraSession, Row
 from fanfold.adapters.cassandra.timestamps import at_offset, before_later_ones, offset_of
@@ -53,8 +57,13 @@ class CassandraUsers:
                 session.statement(statement),
                 replica_sets=replica_sets,
                 routing_key=str.encode,
+                most_keys=most_keys,
             )
-            for statement in (GET, LEFT, GENERATIONS)
+            for statement, most_keys in (
+                (GET, KEYS_IN_A_LIST),
+                (LEFT, KEYS_OF_ONE_CELL),
+                (GENERATIONS, KEYS_OF_ONE_CELL),
+            )
         )
         self._register = session.statement(REGISTER)
         self._note_registration = session.statement(NOTE_REGISTRATION)

@@ -100,6 +100,12 @@ class MemoryFollows:
             for follow in _follows(page)
         }
 
+    async def followee_ids(
+        self, user_id: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        rows = self._following.rows(user_id, above=after)
+        return [followee_id for followee_id, _ in islice(rows, limit)]
+
     async def following_counts(self, user_id: str) -> FollowingCounts:
         follows = (await self.following(user_id)).values()
         return FollowingCounts(sum(follow.active for follow in follows), len(follows))

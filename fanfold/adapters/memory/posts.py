@@ -68,3 +68,11 @@ class MemoryPosts:
             author_id, at_least=first_post_id_at(since_ms), below=before, descending=True
         )
         return [AuthoredPost(post_id, row.get("delivery")) for post_id, row in islice(rows, limit)]
+
+    async def newest_by_authors(
+        self, author_ids: Collection[str], *, since_ms: int, limit: int
+    ) -> dict[str, list[AuthoredPost]]:
+        return {
+            author_id: await self.by_author(author_id, before=None, since_ms=since_ms, limit=limit)
+            for author_id in author_ids
+        }

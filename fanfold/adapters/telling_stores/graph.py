@@ -72,6 +72,7 @@ class TellingFollows:
         self.followers = follows.followers
         self.audience = follows.audience
         self.following = follows.following
+        self.followee_ids = follows.followee_ids
         self.following_counts = follows.following_counts
         self.following_rows = follows.following_rows
         self.has_followed = follows.has_followed

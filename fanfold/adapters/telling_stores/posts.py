@@ -28,6 +28,7 @@ class TellingPosts:
         self.get = posts.get
         self.counted = posts.counted
         self.by_author = posts.by_author
+        self.newest_by_authors = posts.newest_by_authors
 
     async def create(self, post_id: UUID, author_id: str, content: str) -> None:
         await self._posts.create(post_id, author_id, content)

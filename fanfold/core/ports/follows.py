@@ -97,6 +97,14 @@ class Follows(Protocol):
     async def following(self, user_id: str) -> dict[str, Follow]:
         """All of a user's follows, active or not, in order of followee id."""
 
+    async def followee_ids(
+        self, user_id: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """The ids of `following` in order, without the rest of the rows: at most `limit` of those behind `after`.
+
+        There may be more: an id of which only a mark is written.
+        """
+
     async def following_counts(self, user_id: str) -> FollowingCounts:
         """How many users a user follows. Counted where the rows are: an engine reads them and returns two numbers."""
 

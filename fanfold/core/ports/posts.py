@@ -77,3 +77,8 @@ class Posts(Protocol):
         self, author_id: str, *, before: UUID | None, since_ms: int, limit: int
     ) -> list[AuthoredPost]:
         """The author's posts, newest first, deleted ones too."""
+
+    async def newest_by_authors(
+        self, author_ids: Collection[str], *, since_ms: int, limit: int
+    ) -> dict[str, list[AuthoredPost]]:
+        """The first page of `by_author` of each of these authors, in their order; empty for an author without posts."""
