@@ -92,6 +92,7 @@ test-faults: $(TEST) engines $(LOCAL) ## Kill, freeze and cut off real processes
 	[ $$failed != 2 ] || exit 2; `# Interrupted` \
 	[ -n "$(LONG)" ] || exit $$failed; \
 	scripts/fetch_toxiproxy; \
+	scripts/install_faketime; \
 	echo "==> faults, on a cluster: three brokers, three nodes of Cassandra"; \
 	$(PY) -m pytest $(FAULTS_OF_A_CLUSTER) --durations=10 --durations-min=2 || failed=$$?; \
 	exit $$failed

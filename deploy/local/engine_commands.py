@@ -25,6 +25,12 @@ _DEPLOY = ROOT / "deploy"
 # An engine that is out of memory must exit, and be restarted, instead of running half broken.
 _JVM = ("-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 _CASSANDRA_MAIN = "org.apache.cassandra.service.CassandraDaemon"
+# A node whose disk was full has made files of its commit log without room for their first bytes. They hold nothing, and Cassandra would not start
+# beside them: "Could not read commit log descriptor".
+_LEAVE_OUT_UNWRITTEN_LOGS = (
+    'for log in "$logs"/*.log; do '
+    'if [ -s "$log" ] && [ -z "$(head -c 64 "$log" | tr -d "\\0")" ]; then rm "$log"; fi; done; '
+)
 # A third of the ring each: with as many copies as nodes, every node has a copy of all.
 _TOKENS = (-6148914691236517206, 0, 6148914691236517205)
 
@@ -128,7 +134,16 @@ def _cassandra(plan: Plan, name: str) -> list[str]:
 
 def _alone(plan: Plan, name: str) -> list[str]:
     config = _cassandra_config(plan, name).as_uri()
-    return [_java(), f"-Dcassandra.config={config}", "-Dcassandra.ring_delay_ms=0"]
+    return [
+        "/bin/sh",
+        "-ec",
+        f'logs=$1; shift; {_LEAVE_OUT_UNWRITTEN_LOGS}exec "$@"',
+        "cassandra",
+        str(_commit_log(plan, name)),
+        _java(),
+        f"-Dcassandra.config={config}",
+        "-Dcassandra.ring_delay_ms=0",
+    ]
 
 
 def _of_a_ring(plan: Plan, name: str) -> list[str]:
@@ -140,9 +155,9 @@ def _of_a_ring(plan: Plan, name: str) -> list[str]:
         "/bin/sh",
         "-ec",
         (
-            "java=$1 data=$2 joined=$3 config=$4 replacing=$5 address=$6; shift 6; "
+            "java=$1 data=$2 joined=$3 config=$4 replacing=$5 address=$6 logs=$7; shift 7; "
             'if [ -e "$joined" ] && ! [ -e "$data" ]; then mkdir "$data"; : > "$data/replaces"; fi; '
-            ': > "$joined"; '
+            f': > "$joined"; {_LEAVE_OUT_UNWRITTEN_LOGS}'
             'if [ -e "$data/replaces" ]; then'
             # Until it has heard by gossip what the ring is.
             ' set -- "-Dcassandra.config=$replacing" "-Dcassandra.replace_address_first_boot=$address" -Dcassandra.ring_delay_ms=3000 "$@"; '
@@ -156,7 +171,12 @@ def _of_a_ring(plan: Plan, name: str) -> list[str]:
         _cassandra_config(plan, name).as_uri(),
         _cassandra_config(plan, name, replacing=True).as_uri(),
         plan.host(name),
+        str(_commit_log(plan, name)),
     ]
+
+
+def _commit_log(plan: Plan, name: str) -> Path:
+    return plan.data_of(name) / "commitlog"
 
 
 def _cassandra_config(plan: Plan, name: str, *, replacing: bool = False) -> Path:

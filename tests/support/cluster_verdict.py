@@ -85,6 +85,15 @@ async def quiet(cluster: LocalSystem) -> None:
     await eventually(idle, within_s=180, every_s=1, what="healthy, and no lag")
 
 
+async def whole(cluster: LocalSystem) -> None:
+    """Return when everything runs and is ready, and nothing lacks a copy: when the next process may be restarted."""
+
+    async def healthy() -> bool:
+        return bool((await asyncio.to_thread(cluster.status))["healthy"])
+
+    await eventually(healthy, within_s=180, every_s=0.5, what="healthy")
+
+
 async def ready(cluster: LocalSystem, names: Sequence[str]) -> None:
     """Return when these processes run and are ready."""
 

@@ -130,19 +130,28 @@ class LocalSystem:
         for name in names:
             supervisor.start(name)
 
-    def change(self, name: str, **variables: str) -> None:
-        """Give a process that is stopped further environment variables; `start` starts it with them."""
-        path = self.plan.configuration / "supervisord.conf"
-        before, head, section = path.read_text().partition(f"[program:{name}]\n")
+    def change(self, name: str, **variables: str) -> str:
+        """Give a process that is stopped further environment variables; `start` starts it with them. Returns what undoes it: see `configure`."""
+        configured = self._configuration.read_text()
+        before, head, section = configured.partition(f"[program:{name}]\n")
         start, line, rest = section.partition("\nenvironment=")
         kept, end, rest = rest.partition("\n")
         given = [f'{key}="{value}"' for key, value in variables.items()]
         line += ",".join([kept, *given] if kept else given)
-        path.write_text(f"{before}{head}{start}{line}{end}{rest}")
+        self.configure(name, f"{before}{head}{start}{line}{end}{rest}")
+        return configured
+
+    def configure(self, name: str, configured: str) -> None:
+        """Make this the text of supervisord's configuration. Only this process may be described differently, and it must have stopped."""
+        self._configuration.write_text(configured)
         supervisor = Supervisor(str(self.plan.socket))
         assert name in supervisor.changes().changed
         supervisor.remove(name)
         supervisor.add(name)
+
+    @property
+    def _configuration(self) -> Path:
+        return self.plan.configuration / "supervisord.conf"
 
     def is_back(self, name: str, *, instead_of: int) -> bool:
         """Whether it runs under another pid and is ready."""

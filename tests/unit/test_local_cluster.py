@@ -135,6 +135,22 @@ def test_a_node_of_a_ring_that_lost_its_data_takes_the_place_that_it_had(plan: P
     assert replace not in started(plan, "cassandra-1")
 
 
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_node_leaves_out_what_a_full_disk_kept_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    monkeypatch.setattr(engine_commands, "_java", lambda: "java")
+    plan = a_plan(tmp_path, nodes=nodes)
+    name, logs = plan.cassandras[0], plan.data_of(plan.cassandras[0]) / "commitlog"
+    for directory in (plan.configuration, logs):
+        directory.mkdir(parents=True)
+    written = {"1.log": b"\0\0\0\x08 and more", "2.log": bytes(60) + b"more", "3.log": b""}
+    for file, content in {**written, "4.log": bytes(4096), "other": bytes(4096)}.items():
+        (logs / file).write_bytes(content)
+    assert "cassandra.config" in started(plan, name)
+    assert {file.name for file in logs.iterdir()} == {*written, "other"}
+
+
 def test_a_system_of_one_node_has_the_engines_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
