@@ -127,11 +127,13 @@ class Sleeping:
 
     async def _copy(self, event: MaterialiseTimeline, begun: Sequence[str]) -> tuple[UnderWay, ...]:
         """Copy a page of posts of each followee under way or begun; returns the followees with more posts."""
-        first, *later = await asyncio.gather(
+        first, later = await asyncio.gather(
             self.backfill.first_pages(begun),
-            *(
-                self.backfill.page_of(followee_id, before=post_id)
-                for followee_id, post_id in event.under_way
+            asyncio.gather(
+                *(
+                    self.backfill.page_of(followee_id, before=post_id)
+                    for followee_id, post_id in event.under_way
+                )
             ),
         )
         under_way = [followee_id for followee_id, _ in event.under_way]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 
 import pytest
@@ -7,7 +8,7 @@ from cassandra.cluster import ResponseFuture
 
 from fanfold.core.buckets import FollowerBucket
 from fanfold.core.clock import SystemClock
-from fanfold.core.ports import Pointer
+from fanfold.core.ports import Plan, Pointer, User
 from fanfold.core.settings import MS_PER_DAY
 from tests.support.clock import START_MS, ManualClock
 from tests.support.engines import RealEngines
@@ -67,6 +68,23 @@ async def test_twenty_thousand_timelines_get_a_post_with_the_longest_of_ids(
         for reader in readers[::2000]:
             found = await stores.timelines.timeline(reader, before=None, since_ms=0, limit=2)
             assert [(entry.post_id, entry.author_id) for entry in found] == [pointer]
+
+
+async def test_a_full_batch_of_rows_with_many_small_cells_is_not_too_large(
+    engines: RealEngines,
+) -> None:
+    """Cassandra refuses 50 KiB, and counts about 20 bytes for each cell, whatever is in it."""
+    settings = (await migrated(engines)).model_copy(update={"write_batch_rows": 500})
+    users = [User(f"{number:03x}", follower_count=number) for number in range(1000)]
+    plans = {a_post_id(): Plan("push", number, 0, 1, 1, number) for number in range(1000)}
+    async with stores_in_cassandra(settings, clock=ManualClock()) as stores:
+        await asyncio.gather(*(stores.users.write_follower_count(user, offset=1) for user in users))
+        await asyncio.gather(
+            *(stores.jobs.write_plan(post_id, plan, offset=1) for post_id, plan in plans.items())
+        )
+        found = await stores.users.get_many([user.user_id for user in users])
+        assert [user.follower_count for user in found.values()] == list(range(1000))
+        assert {post_id: await stores.jobs.plan(post_id) for post_id in plans} == plans
 
 
 async def test_a_bucket_larger_than_a_page_is_read_whole(engines: RealEngines) -> None:

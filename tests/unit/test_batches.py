@@ -71,9 +71,9 @@ class Session:
 
 
 def a_writer(session: Session, *, rows: int = 100, in_flight: int = 64) -> BatchWriter:
-    settings = Settings(write_batch_rows=rows, writes_in_flight=in_flight)
+    settings = Settings(write_batch_rows=rows)
     replica_sets = ReplicaSets(session, settings)  # type: ignore[arg-type]
-    return BatchWriter(session, settings, replica_sets)  # type: ignore[arg-type]
+    return BatchWriter(session, settings, replica_sets, in_flight=in_flight)  # type: ignore[arg-type]
 
 
 def some_rows(count: int, size: int = 20) -> list[PackedRow]:

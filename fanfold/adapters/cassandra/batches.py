@@ -63,17 +63,22 @@ class BatchWriter:
     """Bounds its batches in flight, and lets rows of all callers share them. A process has one for large pushes and one for all else."""
 
     def __init__(
-        self, session: CassandraSession, settings: Settings, replica_sets: ReplicaSets
+        self,
+        session: CassandraSession,
+        settings: Settings,
+        replica_sets: ReplicaSets,
+        *,
+        in_flight: int,
     ) -> None:
         self._session = session
         self._keyspace = settings.cassandra_keyspace
         self._replica_sets = replica_sets
         self._rows = settings.write_batch_rows
-        self._window = Window(settings.writes_in_flight)
+        self._window = Window(in_flight)
         # Batches that may still grow, by their replicas.
         self._open: dict[Hashable, _Batch] = {}
         self._open_rows = 0
-        self._most_open_rows = settings.write_batch_rows * settings.writes_in_flight
+        self._most_open_rows = settings.write_batch_rows * in_flight
         # Batches that may not grow, and wait for room. A caller adds no row while there are any.
         self._full: deque[_Batch] = deque()
         self._drained = asyncio.Event()

@@ -228,10 +228,8 @@ class CassandraFollows:
         self, user_id: str, *, after: str | None = None, limit: int | None = None
     ) -> list[str]:
         most = NO_LIMIT if limit is None else limit
-        return [
-            row[0]
-            for row in await self._session.rows(self._followee_ids, user_id, after or "", most)
-        ]
+        rows = await self._session.rows(self._followee_ids, user_id, after or "", most)
+        return [row[0] for row in rows]
 
     async def following_counts(self, user_id: str) -> FollowingCounts:
         active, rows = await asyncio.gather(
@@ -247,8 +245,7 @@ class CassandraFollows:
         return bool(await self.followee_ids(user_id, limit=1))
 
     async def follows_of(self, user_id: str, followee_ids: Collection[str]) -> dict[str, Follow]:
-        ids = list(dict.fromkeys(followee_ids))
-        rows = await self._session.rows(self._follows_of, user_id, ids)
+        rows = await self._session.rows(self._follows_of, user_id, list({*followee_ids}))
         return {follow.followee_id: follow for follow in _follows(rows)}
 
     async def followed_by(self, user_id: str, other_ids: Collection[str]) -> dict[str, Follow]:

@@ -41,7 +41,7 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
     """
     session = CassandraSession(settings)
     replica_sets = ReplicaSets(session, settings)
-    batches = BatchWriter(session, settings, replica_sets)
+    batches = BatchWriter(session, settings, replica_sets, in_flight=settings.writes_in_flight)
     shared: _Shared = {"batches": batches, "replica_sets": replica_sets}
     stores = Stores(
         posts=CassandraPosts(session, clock=clock, **shared),
@@ -51,7 +51,9 @@ async def cassandra_stores(settings: Settings, *, clock: Clock) -> AsyncIterator
         ties=CassandraTies(session, **shared),
         timelines=CassandraTimelines(
             session,
-            large_pushes=BatchWriter(session, settings, replica_sets),
+            large_pushes=BatchWriter(
+                session, settings, replica_sets, in_flight=settings.large_writes_in_flight
+            ),
             settings=settings,
             clock=clock,
             **shared,

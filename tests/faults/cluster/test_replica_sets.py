@@ -70,7 +70,7 @@ async def written_and_read(
     replica_sets = sets(session, settings)
     words = [f"word {number}" for number in range(ROWS)]
     async with session:
-        writer = BatchWriter(session, settings, replica_sets)
+        writer = BatchWriter(session, settings, replica_sets, in_flight=8)
         reader: MultiGet[str] = MultiGet(
             session, select, replica_sets=replica_sets, routing_key=str.encode
         )
