@@ -32,7 +32,7 @@ def replay(
 ) -> None:
     """Build the tables in another keyspace from the log, up to where the log ends now, while workers and APIs go on with theirs.
 
-    Then it copies from the tables in use what the log does not hold: idempotency keys, revocations, when feeds were read last, how far the sweep has come, and the partition counts.
+    Then it copies from the tables in use what the log does not hold: idempotency keys, revocations, when feeds were read last, and how far the sweep has come.
     It is in no group and appends nothing. Safe to repeat and to interrupt. Uses the Kafka that the environment names, else the system in --data.
     Exits with 0 when the keyspace is built, with 1 if it is the one in use or Cassandra stayed away for FANFOLD_RETRY_BUDGET_S, and with 75 when Kafka stayed away.
     """
@@ -86,13 +86,15 @@ async def _copy_unlogged(settings: Settings, into: str, copied: Unlogged, clock:
 async def _replay(
     settings: Settings, into: str, workers: int, replayed: Replayed, clock: Clock
 ) -> None:
-    from fanfold.adapters.cassandra.migrate import migrate
+    from fanfold.adapters.cassandra.migrate import migrate, record_partitions
     from fanfold.adapters.cassandra.stores import cassandra_stores
+    from fanfold.adapters.kafka.admin import partition_counts
     from fanfold.adapters.kafka.history import KafkaHistory
 
     built = settings.model_copy(update={"cassandra_keyspace": into})
     for line in await migrate(built):
         console.print(line, markup=False)
+    await record_partitions(built, await partition_counts(settings))
     async with cassandra_stores(built, clock=clock) as stores:
         with showing_bar(console, clock, replayed) as show:
             await Replay(
