@@ -50,32 +50,33 @@ class Image:
     """`sbom` is the file that the build left beside it."""
 
     sbom: Path
+    name: str = IMAGE
 
     def configured(self) -> dict[str, Any]:
         """Its configuration in OCI's words: User, Entrypoint, Labels, …"""
-        shown = _tool("podman", "image", "inspect", IMAGE)
+        shown = _tool("podman", "image", "inspect", self.name)
         found: dict[str, Any] = json.loads(shown)[0]["Config"]
         return found
 
     def save(self, path: Path) -> None:
         """As an archive for `ctr images import`, under the name that manifests give it."""
         path.unlink(missing_ok=True)
-        _tool("podman", "push", IMAGE, f"docker-archive:{path}:docker.io/{IMAGE}")
+        _tool("podman", "push", self.name, f"docker-archive:{path}:docker.io/{self.name}")
 
     @contextmanager
     def mounted(self) -> Iterator[Path]:
         """Its file system, read-only."""
-        at = Path(_tool("podman", "image", "mount", IMAGE).strip())
+        at = Path(_tool("podman", "image", "mount", self.name).strip())
         try:
             yield at
         finally:
-            _tool("podman", "image", "umount", IMAGE)
+            _tool("podman", "image", "umount", self.name)
 
     def run(self, *command: str, settings: Mapping[str, str]) -> Container:
         """Start a container of it with this command. The caller removes it."""
         variables = [f"--env={name}={value}" for name, value in settings.items()]
         started = _podman(
-            "run", "--detach", "--pull=never", *RESTRICTED, *variables, IMAGE, *command
+            "run", "--detach", "--pull=never", *RESTRICTED, *variables, self.name, *command
         )
         return Container(started.strip())
 
@@ -122,16 +123,28 @@ def build() -> Image:
     storage = _storage().parent
     sbom, stamp = storage / f"fanfold-{VERSION}.cdx.json", storage / f"built-{_inputs()}"
     if not (sbom.exists() and stamp.exists() and stamp.read_text() == _image_id()):
-        _run(
-            [str(ROOT / "scripts" / "build_image")],
-            IMAGE_TOOL="buildah",
-            PYTHON_IMAGE="this-machine",
-            DIST=str(storage),
-        )
+        _build(ROOT)
         for older in storage.glob("built-*"):
             older.unlink()
         stamp.write_text(_image_id())
     return Image(sbom)
+
+
+def build_of(sources: Path, version: str) -> Image:
+    """The image of another checkout, whose version this is, by its own script."""
+    _build(sources)
+    sbom = _storage().parent / f"fanfold-{version}.cdx.json"
+    return Image(sbom, f"fanfold/fanfold:{version}")
+
+
+def _build(sources: Path) -> None:
+    _run(
+        [str(sources / "scripts" / "build_image")],
+        cwd=sources,
+        IMAGE_TOOL="buildah",
+        PYTHON_IMAGE="this-machine",
+        DIST=str(_storage().parent),
+    )
 
 
 def _inputs() -> str:
@@ -165,10 +178,10 @@ def _tool(*command: str) -> str:
     return _run(list(command))
 
 
-def _run(command: list[str], **variables: str) -> str:
+def _run(command: list[str], *, cwd: Path = ROOT, **variables: str) -> str:
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env={
             **os.environ,  # noqa: TID251 - handed on
             "CONTAINERS_STORAGE_CONF": str(_storage()),

@@ -177,8 +177,17 @@ def address_of_the_gateway(cluster: Cluster) -> str:
         *("--namespace", NAMESPACE, "wait", "gateway/fanfold", "--timeout=180s"),
         "--for=condition=Programmed",
     )
+    return str(_service(cluster)["spec"]["clusterIP"])
+
+
+def service_of_the_gateway(cluster: Cluster) -> str:
+    """The name that the controller has given it, in CONTROLLER."""
+    return str(_service(cluster)["metadata"]["name"])
+
+
+def _service(cluster: Cluster) -> Object:
     (service,) = cluster.get(CONTROLLER, "services", "--selector", PROXIES)
-    return str(service["spec"]["clusterIP"])
+    return service
 
 
 def restart_the_proxies(cluster: Cluster) -> None:
