@@ -27,9 +27,9 @@ kustomize*) exec "{kustomize}" build "$2" ;;
     echo "made $(echo "$made" | sed -n 's/^  name: //p')" >> "$log" ;;
 *"get kafka --output name"*) echo kafka.kafka.strimzi.io/fanfold-kafka ;;
 *"get cassandradatacenter --output name"*) echo cassandradatacenter.cassandra.datastax.com/dc1 ;;
-*"get deployments,statefulsets --output name"*)
+*"get deployments,statefulsets --selector fanfold.io/stage=serve --output name"*)
     printf 'deployment.apps/%s\\n' post-service graph-service feed-service
-    printf 'statefulset.apps/%s\\n' fanout-service fanfold-cache ;;
+    echo statefulset.apps/fanout-service ;;
 *"{fails}"*) echo "refused: $*" >> "$log"; exit 1 ;;
 *) echo "$*" | sed 's#--filename /[^ ]*#--filename FILE#' >> "$log" ;;
 esac
