@@ -140,9 +140,11 @@ manifests: $(TEST) ## Fetch the tools that check the Kubernetes manifests, once:
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s
 
-k8s-verify: $(TEST) ## Try the manifests on a real kube-apiserver and on three real nodes, built once in about forty minutes
+k8s-verify: $(TEST) $(LOCAL) ## Try the manifests on a real kube-apiserver and on three real nodes, built once in about forty minutes
 	@scripts/fetch_engines jars
 	@scripts/fetch_k8s apiserver
+	@scripts/install_prometheus
+	@scripts/install_browser
 	@$(PY) -m pytest tests/apiserver
 	@if [ "$$(id -u)" = 0 ]; then scripts/k8s_cluster build && $(PY) -m pytest tests/cluster; \
 	else echo "==> tests/cluster is left out: nodes need root"; fi
@@ -163,9 +165,10 @@ pin-images: ## Write the digest of every container image of others behind its ta
 lock-jars: $(VENV) ## Write the SHA-256 of every jar that Maven fetches
 	@scripts/lock_jars
 
-pictures: $(TEST) ## Take the pictures of the page in docs/pictures again, in light and dark
+pictures: $(TEST) manifests $(LOCAL) ## Take the pictures of the page and of the board in docs/pictures again, in light and dark
 	@scripts/install_browser
-	@PICTURES=1 $(PY) -m pytest --quiet tests/browser/test_first_minute.py
+	@scripts/install_prometheus
+	@PICTURES=1 $(PY) -m pytest --quiet tests/browser/test_first_minute.py tests/apiserver/test_dashboard.py
 
 schemas: $(TEST) ## Write schemas/events, asyncapi.yaml, openapi.json, the lists of schemas/README.md and docs/events.md from the code
 	@.venv/bin/fanfold schema export

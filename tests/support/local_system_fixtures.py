@@ -34,15 +34,16 @@ async def gateway(system: LocalSystem) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @contextmanager
-def a_system_for_a_load(name: str, *, workers: int, nodes: int = 1) -> Iterator[LocalSystem]:
-    """The system of `make up`, in which an author with ten followers is pulled; see `nothing_goes_wrong`."""
+def a_system_for_a_load(
+    name: str, *, workers: int, nodes: int = 1, **environment: str
+) -> Iterator[LocalSystem]:
+    """The system of `make up`, in which an author with ten followers is pulled; see `nothing_goes_wrong`. `environment`: further settings."""
     if not JARS.exists():
         pytest.skip("`make up` starts the engines from their jars: `scripts/fetch_engines jars`")
     # Nodes that sync their commit logs would wait for one disk.
     home = Path(tempfile.mkdtemp(prefix=f"fanfold-{name}-", dir=directory_in_memory()))
-    running = a_local_system(
-        home, workers=workers, nodes=nodes, FANFOLD_PULL_THRESHOLD="10", FANFOLD_OVERLAP_S="2"
-    )
+    settings = {"FANFOLD_PULL_THRESHOLD": "10", "FANFOLD_OVERLAP_S": "2", **environment}
+    running = a_local_system(home, workers=workers, nodes=nodes, **settings)
     try:
         running.up()
         yield running

@@ -1,7 +1,6 @@
-// Reads JSON from standard input, `{"rules": {"groups": [...]}, "expressions": [...], "tests": [...], "scraped": {...}}`, as Prometheus itself
-// would read the rules and the expressions, and evaluates the rules every 30 s over the series of each test, as `promtool test rules` does, and
-// the expressions over the scraped series, if there are any. Prints what is wrong, a line each: an expression without a number is wrong too.
-// Built by scripts/fetch_k8s.
+// Reads JSON from standard input, `{"rules": {"groups": [...]}, "expressions": [...], "tests": [...]}`, as Prometheus itself would read the rules
+// and the expressions, and evaluates the rules every 30 s over the series of each test, as `promtool test rules` does. Prints what is wrong, a
+// line each. Built by scripts/fetch_k8s.
 package main
 
 import (
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +19,6 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/rules"
@@ -42,11 +39,6 @@ func main() {
 		Rules       json.RawMessage `json:"rules"`
 		Expressions []string        `json:"expressions"`
 		Tests       []test          `json:"tests"`
-		// Series in the notation of promtool, a value a minute, and how many there are.
-		Scraped struct {
-			Series  map[string]string `json:"series"`
-			Minutes int               `json:"minutes"`
-		} `json:"scraped"`
 	}
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		panic(err)
@@ -63,28 +55,6 @@ func main() {
 	}
 	if len(given.Tests) > 0 && len(mistakes) == 0 {
 		run(given.Tests, given.Rules, parse)
-	}
-	if len(given.Scraped.Series) > 0 {
-		ask(given.Expressions, given.Scraped.Series, given.Scraped.Minutes)
-	}
-}
-
-// Evaluates each expression at the last minute of the series.
-func ask(expressions []string, series map[string]string, minutes int) {
-	suite := loaded(series)
-	defer suite.Close()
-	end := time.Unix(0, 0).Add(time.Duration(minutes) * time.Minute)
-	suite.WithSamplesTill(end, check)
-	for _, expression := range expressions {
-		query, err := suite.QueryEngine().NewInstantQuery(suite.Context(), suite.Storage(), nil, expression, end)
-		check(err)
-		result := query.Exec(suite.Context())
-		check(result.Err)
-		vector, err := result.Vector()
-		check(err)
-		if !slices.ContainsFunc(vector, func(sample promql.Sample) bool { return !math.IsNaN(sample.F) }) {
-			fmt.Printf("no number: %s\n", expression)
-		}
 	}
 }
 
