@@ -42,7 +42,8 @@ def a_fourth_node(cluster: LocalSystem) -> Iterator[int]:
     rack = plan.configuration / "cassandra-4" / "cassandra-rackdc.properties"
     rack.parent.mkdir(exist_ok=True)
     rack.write_text((plan.configuration / third / rack.name).read_text())
-    options = command.index(ADDRESS) + 1
+    # Java's options begin after the paths that the script takes.
+    options = next(n for n in range(command.index(ADDRESS), len(command)) if command[n][0] == "-")
     command.insert(options, "-Dcassandra.ring_delay_ms=3000")
     with (
         plan.log("cassandra-4").open("wb") as log,
