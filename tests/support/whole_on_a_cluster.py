@@ -70,18 +70,13 @@ class Installed:
         return count
 
     async def until_replicas(
-        self,
-        service: str,
-        wanted: Callable[[int], bool],
-        *,
-        ready: bool = False,
-        within_s: float = 300,
+        self, service: str, wanted: Callable[[int], bool], *, ready: bool = False
     ) -> None:
         async def reached() -> bool:
             return wanted(await self.replicas(service, ready=ready))
 
         what = f"{service} has as many processes as it should"
-        await eventually(reached, within_s=within_s, every_s=1, what=what)
+        await eventually(reached, within_s=300, every_s=1, what=what)
 
     async def handled(self) -> None:
         """Return when the workers have acknowledged all events."""
